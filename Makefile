@@ -1,0 +1,34 @@
+PYTEST := .venv/bin/python -m pytest
+REPORTS ?= reports
+
+.PHONY: smoke test selftest proof check control venv clean
+
+smoke: venv  ## accept the control, served by the real engine on this machine's CPU
+	$(PYTEST) -m smoke --vlm-profile control-cpu
+
+test: venv  ## the project's own tests: selftests, a part of the proof, smoke on the control
+	$(PYTEST) tests/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
+	$(PYTEST) tests/proof -q --junitxml=$(REPORTS)/proof/junit.xml
+	$(PYTEST) -m smoke --vlm-profile control-cpu --vlm-reports $(REPORTS)/smoke
+
+selftest: venv  ## tests of src/ alone: no engine
+	$(PYTEST) tests/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
+
+proof: venv  ## planted faults, each refused by the check meant for it
+	$(PYTEST) tests/proof -q --junitxml=$(REPORTS)/proof/junit.xml
+
+check: venv  ## format, lint, types, selftests
+	.venv/bin/pip install -q -e ".[dev]"
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(MAKE) selftest
+
+control: venv  ## train the control again from its pictures, and keep it only if every answer is right
+	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control/model
+
+venv:
+	@scripts/prepare_venv.sh
+
+clean:
+	rm -rf .venv reports/runs reports/*.xml

@@ -1,0 +1,81 @@
+"""The session's fixtures: profile, server, offline engine, and for each test a deployment, an asker and a judge."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+
+from vlm_acceptance.asker import Asker
+from vlm_acceptance.client.pictures_server import serve_pictures
+from vlm_acceptance.deployment.offline import OfflineRun
+from vlm_acceptance.deployment.server import Deployment
+from vlm_acceptance.judge import Judge
+from vlm_acceptance.keys import FINDINGS, PROPERTIES, SUITE
+from vlm_acceptance.profile import Profile
+from vlm_acceptance.suite import IMAGES, Once, Suite
+
+pytest_plugins = ["vlm_acceptance.pytest_plugin"]
+
+
+@pytest.fixture(scope="session")
+def suite(pytestconfig: pytest.Config) -> Suite:
+    """The state of this run."""
+    return pytestconfig.stash[SUITE]
+
+
+@pytest.fixture(scope="session")
+def profile(suite: Suite) -> Profile:
+    """What is deployed and what it must reach."""
+    return suite.profile
+
+
+@pytest.fixture(scope="session")
+def vllm_server(suite: Suite) -> Iterator[Once[Deployment]]:
+    """`vllm serve`, started when the first test asks for it (or the attached endpoint), released at the end."""
+    yield suite.launch
+    suite.release()
+
+
+@pytest.fixture(scope="session")
+def offline_llm(suite: Suite) -> Once[OfflineRun]:
+    """The offline `LLM`: one batch, run before the server starts, gone when it is done."""
+    return suite.offline
+
+
+@pytest.fixture
+def deployment(suite: Suite, vllm_server: Once[Deployment]) -> Deployment:
+    """The deployment, every rung of its readiness proven, still alive."""
+    return suite.ready_deployment()
+
+
+@pytest.fixture
+def offline(offline_llm: Once[OfflineRun]) -> OfflineRun:
+    """The offline engine's answers."""
+    return offline_llm.get()
+
+
+@pytest.fixture(scope="session")
+def picture_server() -> Iterator[str]:
+    """Base URL under which a launched engine finds the pictures."""
+    with serve_pictures(IMAGES) as url:
+        yield url
+
+
+@pytest.fixture
+def ask(suite: Suite, deployment: Deployment, request: pytest.FixtureRequest) -> Asker:
+    """Asks the deployment; every exchange is recorded under this test's id."""
+    record = functools.partial(suite.store.exchange, request.node.nodeid)
+    return Asker(deployment.client, deployment.model_id, suite.profile.deadlines, record, suite.warm)
+
+
+@pytest.fixture
+def judge(suite: Suite, request: pytest.FixtureRequest) -> Judge:
+    """Collects findings; the test fails at its end with all of them."""
+    settings = suite.settings
+    base_url = suite.launch.value.base_url if suite.launch.value else ""
+    made = Judge(request.node.nodeid, suite.store, base_url, settings.api_key_env, settings.evidence)
+    request.node.stash[PROPERTIES] = made.properties
+    request.node.stash[FINDINGS] = made.rows
+    return made

@@ -1,0 +1,114 @@
+"""Capability cases: prompts with pictures and what their answers must contain. Data, read from `fixtures/cases/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vlm_acceptance.errors import UsageProblem
+
+CATEGORY_ORDER = ("ocr", "description", "understanding", "reasoning", "chinese")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _PictureFile(_Strict):
+    file: str
+    parts: list[list[str]] = Field(min_length=1)
+    visible: list[str]
+
+
+class _QuestionFile(_Strict):
+    id: str
+    prompt: str
+    language: str = Field("en", pattern="^(en|zh)$")
+    tokens: tuple[int, int] = (1, 200)
+    max_tokens: int = 256
+    blind_max: int = 1
+    pictures: list[_PictureFile] = Field(min_length=8, max_length=8)
+
+
+class _CategoryFile(_Strict):
+    id: str
+    title: str
+    dataset: str
+    must: str
+    questions: list[_QuestionFile] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A committed PNG and its planted answer: every part must be answered, by any of its alternatives.
+
+    `visible` holds every planted word this picture shows, right answer or not.
+    """
+
+    path: Path
+    parts: tuple[tuple[str, ...], ...]
+    visible: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt over eight pictures with eight different planted answers; `tokens` bounds the answer's length."""
+
+    id: str
+    prompt: str
+    language: str
+    tokens: tuple[int, int]
+    max_tokens: int
+    blind_max: int
+    pictures: tuple[Picture, ...]
+
+    def foreign_to(self, picture: Picture) -> frozenset[str]:
+        """Planted words of the other pictures that this picture does not show; seeing one is never right."""
+        others = {word for other in self.pictures for part in other.parts for word in part}
+        return frozenset(others - picture.visible - {w for part in picture.parts for w in part})
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One of the five capabilities, with the MUST sentence its test stands for."""
+
+    id: str
+    title: str
+    dataset: str
+    must: str
+    questions: tuple[Question, ...]
+
+
+def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
+    """Every `*.yaml` of `folder`, in the order of CATEGORY_ORDER; UsageProblem names a bad file, key or picture."""
+    found = {category.id: category for category in (_load(path, images) for path in sorted(folder.glob("*.yaml")))}
+    if not found:
+        raise UsageProblem(f"no capability cases: {folder} holds no *.yaml")
+    ranked = sorted(found, key=lambda c: (CATEGORY_ORDER.index(c) if c in CATEGORY_ORDER else len(CATEGORY_ORDER), c))
+    return tuple(found[c] for c in ranked)
+
+
+def _load(path: Path, images: Path) -> Category:
+    try:
+        raw = _CategoryFile.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except ValidationError as broken:
+        first = broken.errors()[0]
+        raise UsageProblem(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (OSError, yaml.YAMLError) as broken:
+        raise UsageProblem(f"{path}: {' '.join(str(broken).split())}") from None
+    return Category(raw.id, raw.title, raw.dataset, raw.must, tuple(_question(q, path, images) for q in raw.questions))
+
+
+def _question(raw: _QuestionFile, path: Path, images: Path) -> Question:
+    pictures = []
+    for picture in raw.pictures:
+        file = images / picture.file
+        if not file.is_file():
+            raise UsageProblem(
+                f"{path}: question {raw.id!r} names the picture {picture.file!r}, which {images} does not hold"
+            )
+        pictures.append(Picture(file, tuple(map(tuple, picture.parts)), frozenset(picture.visible)))
+    return Question(raw.id, raw.prompt, raw.language, raw.tokens, raw.max_tokens, raw.blind_max, tuple(pictures))

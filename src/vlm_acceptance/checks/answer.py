@@ -1,0 +1,227 @@
+"""Answers about pictures: what was planted in the picture must be said, what was planted in another must not."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from vlm_acceptance.case import Picture, Question
+from vlm_acceptance.checks.degeneracy import CJK, degenerate
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.reply import Reply
+
+LEAST_SIMILARITY = 0.8
+
+_CJK = re.compile(f"[{CJK}]")
+_WORD = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
+_SPACE_BY_CJK = re.compile(rf"(?<=[{CJK}])\s+|\s+(?=[{CJK}])")
+_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!,?\d)")
+_EMPTY_CENTS = re.compile(r"(?<=\d)\.00?(?![.,:]?\d)")
+# 37.5 and 12:37 are one word each, or 37 would be found in both.
+_INSIDE_NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)")
+_LIST_NUMBER = re.compile(r"^[ \t]*\d{1,2}[.)、][ \t]+(?=\S)", re.MULTILINE)
+
+
+def fold(text: str) -> str:
+    """Text as it is compared: width, case, punctuation, spacing and the writing of numbers no longer differ."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")
+    plain = _SPACE_BY_CJK.sub("", plain)
+    plain = _THOUSANDS.sub(lambda number: number[1].replace(",", ""), plain)
+    plain = _EMPTY_CENTS.sub("", plain)
+    kept = {match.start() for match in _INSIDE_NUMBER.finditer(plain)}
+    spaced = (char if index in kept or _is_word_character(char) else " " for index, char in enumerate(plain))
+    return " ".join("".join(spaced).split())
+
+
+def holds(answer: str, alternatives: Iterable[str], foreign: Collection[str] = ()) -> bool:
+    """Whether the answer holds one of the alternatives as whole words, digits exactly, letters nearly.
+
+    Nearly is a likeness of LEAST_SIMILARITY, and closer than to any word of `foreign`.
+    """
+    folded = fold(answer)
+    wanted = [word for word in map(fold, alternatives) if word]
+    if any(_bounded(word).search(folded) for word in wanted):
+        return True
+    others = [word for word in map(fold, foreign) if word]
+    return any(_nearly(folded, word, others) for word in wanted if not any(char.isdigit() for char in word))
+
+
+def judge_picture(
+    question: Question, picture: Picture, reply: Reply, special_tokens: Sequence[str] = ()
+) -> list[Finding]:
+    """All that is wrong with one answer; fatal are another picture's planted word and degenerate text."""
+    if not reply.text or not reply.text.strip():
+        return [Finding("answer.empty", "an answer", trimmed(reply.text))]
+    foreign = question.foreign_to(picture)
+    own = {word for part in picture.parts for word in part} | picture.visible
+    found = _wrong(picture, reply.text, foreign)
+    found += _foreign(reply.text, own, foreign)
+    found += _ending(question, reply)
+    found += _language(question.language, reply.text, own)
+    return found + degenerate(reply.text, special_tokens)
+
+
+def judge_question(
+    question: Question,
+    replies: Sequence[Reply | NoReply],
+    min_correct: int,
+    special_tokens: Sequence[str] = (),
+) -> list[Finding]:
+    """Nothing when `min_correct` pictures have no finding and no finding is fatal; else a summary, then all findings.
+
+    `replies` stand in the order of the question's pictures; a NoReply is a wrong answer, and fatal.
+    """
+    judged = [
+        [Finding("answer.missing", "an answer", str(reply), fatal=True)]
+        if isinstance(reply, NoReply)
+        else judge_picture(question, picture, reply, special_tokens)
+        for picture, reply in zip(question.pictures, replies, strict=True)
+    ]
+    right = sum(not found for found in judged)
+    fatal = any(finding.fatal for found in judged for finding in found)
+    if right >= min_correct and not fatal:
+        return []
+    names = [f"{question.id}/{picture.path.name}" for picture in question.pictures]
+    wrong = ", ".join(picture.path.stem for picture, found in zip(question.pictures, judged, strict=True) if found)
+    observed = f"{right} of {len(judged)} right, at least {min_correct} required; wrong: {wrong or 'none'}"
+    sight = _sight(replies, judged)
+    summary = Finding(
+        "answer.count",
+        f"at least {min_correct} of {len(judged)} pictures right and nothing fatal",
+        f"{observed}; {sight}" if sight else observed,
+        question.id,
+        fatal=fatal,
+    )
+    return [summary, *(finding.at(name) for name, found in zip(names, judged, strict=True) for finding in found)]
+
+
+def judge_blind(question: Question, replies: Sequence[Reply | NoReply]) -> list[Finding]:
+    """Each answer given without a picture holds at most `question.blind_max` of the planted answers; fatal if more."""
+    found = []
+    for number, reply in enumerate(replies, 1):
+        where = f"{question.id}: answer {number} without the picture"
+        if isinstance(reply, NoReply):
+            found.append(Finding("answer.missing", "an answer", str(reply), where, fatal=True))
+            continue
+        hit = [p.path.stem for p in question.pictures if all(holds(reply.text, part) for part in p.parts)]
+        if len(hit) > question.blind_max:
+            expected = f"at most {question.blind_max} planted answers"
+            observed = f"{len(hit)} ({', '.join(hit)}) in {trimmed(reply.text)}"
+            found.append(Finding("answer.blind", expected, observed, where, fatal=True))
+    return found
+
+
+def _is_word_character(char: str) -> bool:
+    return char.isalnum() or unicodedata.category(char).startswith("M")
+
+
+def _bounded(word: str) -> re.Pattern[str]:
+    """A folded word, not inside a longer one; Chinese and Japanese characters are words of their own."""
+    inside = rf"[^\s{CJK}]"
+    before = "" if _CJK.match(word[0]) else f"(?<!{inside})"
+    after = "" if _CJK.match(word[-1]) else f"(?!{inside})"
+    return re.compile(before + re.escape(word) + after)
+
+
+def _nearly(folded: str, word: str, others: Iterable[str]) -> bool:
+    rivals = list(others)
+    for window in _windows(folded, len(_WORD.findall(word))):
+        likeness = _similarity(window, word)
+        if likeness >= LEAST_SIMILARITY and all(_similarity(window, rival) < likeness for rival in rivals):
+            return True
+    return False
+
+
+def _windows(folded: str, size: int) -> Iterator[str]:
+    """Every stretch of `size` words."""
+    spans = [match.span() for match in _WORD.finditer(folded)]
+    for first, last in zip(spans, spans[size - 1 :], strict=False):
+        yield folded[first[0] : last[1]]
+
+
+def _similarity(left: str, right: str) -> float:
+    """1 for equal texts, 0 for texts that share nothing: the edit distance over the longer length, from 1."""
+    longest = max(len(left), len(right))
+    if abs(len(left) - len(right)) > (1 - LEAST_SIMILARITY) * longest:
+        return 0.0  # too different in length to matter here
+    row = list(range(len(right) + 1))
+    for place, char in enumerate(left, 1):
+        corner, row[0] = row[0], place
+        for column, other in enumerate(right, 1):
+            corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (char != other))
+    return 1 - row[-1] / longest
+
+
+def _wrong(picture: Picture, text: str, foreign: Collection[str]) -> list[Finding]:
+    missing = [part for part in picture.parts if not holds(text, part, foreign)]
+    if not missing:
+        return []
+    expected = "; and ".join(" or ".join(map(repr, part)) for part in missing)
+    return [Finding("answer.wrong", expected, trimmed(text))]
+
+
+def _foreign(text: str, own: Collection[str], foreign: Collection[str]) -> list[Finding]:
+    folded = fold(_LIST_NUMBER.sub("", text))
+    shown = _spans(folded, own)
+    # "Hotel" inside this picture's own "Grand Hotel" was not taken from another one.
+    taken = sorted(
+        word
+        for word in foreign
+        if any(not any(a <= start and end <= b for a, b in shown) for start, end in _spans(folded, [word]))
+    )
+    if not taken:
+        return []
+    observed = f"{', '.join(map(repr, taken))} in {trimmed(text)}"
+    return [Finding("answer.foreign", "nothing that only another picture shows", observed, fatal=True)]
+
+
+def _spans(folded: str, words: Iterable[str]) -> list[tuple[int, int]]:
+    """Where any of the words stands in a folded text, whole."""
+    patterns = [_bounded(word) for word in map(fold, words) if word]
+    return [match.span() for pattern in patterns for match in pattern.finditer(folded)]
+
+
+def _ending(question: Question, reply: Reply) -> list[Finding]:
+    found = []
+    if reply.finish_reason != "stop":
+        found.append(Finding("answer.finish", "finish_reason 'stop'", f"finish_reason {reply.finish_reason!r}"))
+    least, most = question.tokens
+    if reply.usage is None:
+        found.append(Finding("answer.length", f"{least} to {most} tokens", "no token count"))
+    elif not least <= reply.usage.completion <= most:
+        found.append(Finding("answer.length", f"{least} to {most} tokens", f"{reply.usage.completion} tokens"))
+    return found
+
+
+def _language(language: str, text: str, own: Collection[str]) -> list[Finding]:
+    folded = fold(text)
+    # Words read off the picture are in its language, not in that of the answer.
+    read = {place for start, end in _spans(folded, own) for place in range(start, end)}
+    letters = [char for place, char in enumerate(folded) if char.isalpha() and place not in read]
+    chinese = sum(bool(_CJK.match(char)) for char in letters)
+    if language == "zh" and letters and 2 * chinese <= len(letters):
+        return [Finding("answer.language", "an answer in Chinese", trimmed(text))]
+    if language == "en" and 2 * chinese > len(letters):
+        return [Finding("answer.language", "an answer in English", trimmed(text))]
+    return []
+
+
+def _sight(replies: Sequence[Reply | NoReply], judged: Sequence[list[Finding]]) -> str:
+    """What the wrong answers of one question say together about seeing; '' when they say nothing."""
+    kinds = [{finding.check for finding in found} for found in judged]
+    pairs = [(reply, kind) for reply, kind in zip(replies, kinds, strict=True) if isinstance(reply, Reply)]
+    wrong = [fold(reply.text) for reply, kind in pairs if kind & {"answer.wrong", "answer.foreign"}]
+    if not wrong:
+        return ""
+    # One answer for all pictures is right about one of them by chance: count that one, too.
+    most = [fold(reply.text) for reply, _ in pairs].count(Counter(wrong).most_common(1)[0][0])
+    if most > 1:
+        return f"the same answer for {most} different pictures: the picture was not seen"
+    taken = sum("answer.foreign" in kind for kind in kinds)
+    if taken:
+        return f"{taken} with the answer of another picture: the pictures were mixed up"
+    return "the picture was not rightly seen"

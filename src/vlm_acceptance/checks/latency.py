@@ -1,0 +1,98 @@
+"""Times of answers against budgets: to the first token, per token after it, and end to end, each by its median."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from vlm_acceptance.outcome import Finding
+from vlm_acceptance.reply import Reply
+
+FEWEST_FOR_TPOT = 8
+FEWEST_FOR_STREAM = 16
+# Faster than any decoder: text that came at this pace came at once, and has no pace.
+BURST_TPOT_S = 0.0001
+FIGURES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "end to end"}
+
+
+class Budget(Protocol):
+    """Most seconds allowed; None is no bound."""
+
+    @property
+    def ttft_s(self) -> float | None: ...
+    @property
+    def tpot_s(self) -> float | None: ...
+    @property
+    def e2e_s(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Times of one answer in seconds, and its length; None is not known."""
+
+    ttft_s: float | None
+    tpot_s: float | None
+    e2e_s: float
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A median over the `n` samples that have the value; None without any."""
+
+    median_s: float | None
+    n: int
+
+    def __str__(self) -> str:
+        return "no data (n=0)" if self.median_s is None else f"{self.median_s:.4g} s (n={self.n})"
+
+
+def from_reply(reply: Reply) -> Sample:
+    """The times of an answer; per token only from FEWEST_FOR_TPOT tokens on, and when they did not come at once."""
+    tokens = reply.usage.completion if reply.usage else None
+    pace = reply.tpot_s if tokens is not None and tokens >= FEWEST_FOR_TPOT else None
+    return Sample(reply.ttft_s, pace if pace and pace >= BURST_TPOT_S else None, reply.elapsed_s, tokens)
+
+
+def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:
+    """One Figure for each of FIGURES, over the samples that have the value."""
+    figures = {}
+    for name in FIGURES:
+        values = [value for sample in samples if (value := getattr(sample, name)) is not None]
+        figures[name] = Figure(median(values) if values else None, len(values))
+    return figures
+
+
+def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding]:
+    """Medians above their budget, and budgets nothing can be said about because nothing was streamed or sampled."""
+    bounds = {name: bound for name in FIGURES if (bound := getattr(budget, name)) is not None}
+    if not bounds:
+        return []
+    if not samples:
+        return [Finding("latency.no_data", f"times of {what}", "no data (n=0)", what)]
+    figures = median_of(samples)
+    found = _not_streamed(bounds, samples, figures, what)
+    for name, bound in bounds.items():
+        figure = figures[name]
+        if figure.median_s is not None and figure.median_s > bound:
+            expected = f"{FIGURES[name]} within {bound:g} s (median)"
+            found.append(Finding(f"latency.{name.removesuffix('_s')}", expected, str(figure), what))
+    return found
+
+
+def _not_streamed(
+    bounds: dict[str, float], samples: Sequence[Sample], figures: dict[str, Figure], what: str
+) -> list[Finding]:
+    if not {"ttft_s", "tpot_s"} & bounds.keys():
+        return []
+    long = [sample for sample in samples if sample.tokens is not None and sample.tokens >= FEWEST_FOR_STREAM]
+    # All of them: on a busy machine a single answer of a fast model may be read at once though it was streamed.
+    if long and all(sample.tpot_s is None for sample in long):
+        observed = f"all text at once in each of {len(long)} answers of {FEWEST_FOR_STREAM} tokens or more"
+    elif figures["ttft_s"].n == 0:
+        observed = f"no streamed text in {len(samples)} answers: {FIGURES['ttft_s']} is not known"
+    else:
+        return []
+    return [Finding("latency.no_stream", "text streamed as it is made", observed, what)]

@@ -1,0 +1,45 @@
+"""Is it alive: health, one answer, counters that count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.reply import Reply
+
+
+def healthy(exchange: Exchange) -> list[Finding]:
+    """200 from /health within the request's deadline."""
+    if exchange.error is not None:
+        return [Finding("health.status", "HTTP 200", f"{exchange.error.kind}: {exchange.error.message}", "/health")]
+    return (
+        [] if exchange.status == 200 else [Finding("health.status", "HTTP 200", f"HTTP {exchange.status}", "/health")]
+    )
+
+
+def answered(reply: Reply | NoReply) -> list[Finding]:
+    """An answer with text and at least one token."""
+    if isinstance(reply, NoReply):
+        return [Finding("liveness.answer", "an answer", str(reply), fatal=True)]
+    if not reply.text.strip():
+        return [Finding("liveness.answer", "an answer with text", trimmed(reply.text), fatal=True)]
+    return []
+
+
+def metrics_moved(before: Exchange, after: Exchange, names: Iterable[str]) -> list[Finding]:
+    """Counters that grew between two readings of /metrics; counters that are absent are another check's business."""
+    try:
+        first, second = (metrics(exchange.body.decode("utf-8", "replace")) for exchange in (before, after))
+    except ValueError as broken:
+        return [Finding("metrics.text", "Prometheus text", str(broken), "/metrics")]
+    found = []
+    for name in names:
+        was, now = figure_of(first, name), figure_of(second, name)
+        if was is not None and now is not None and now <= was:
+            found.append(
+                Finding("metrics.moved", f"{name} to grow with a request", f"{was:g}, then {now:g}", "/metrics")
+            )
+    return found

@@ -1,0 +1,169 @@
+"""One request in, one Exchange out. The only module that speaks HTTP for the suite; it never judges."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from vlm_acceptance.client.sse import EventSplitter
+from vlm_acceptance.exchange import NS, ErrorDetail, Exchange, Frame, Request
+
+CONNECT_TIMEOUT_S = 10.0
+MAX_BODY_BYTES = 64 << 20
+
+
+class BearerAuth(requests.auth.AuthBase):
+    """Sets the key itself, so that no ~/.netrc entry can replace it and no stored request holds it."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._key:
+            prepared.headers["Authorization"] = f"Bearer {self._key}"
+        return prepared
+
+
+class Client:
+    """Talks to one endpoint. Connections are not reused: a server closing an idle one must not look like a fault."""
+
+    def __init__(self, base_url: str, api_key: str | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._auth = BearerAuth(api_key)
+        self._ids = itertools.count(1)
+        self._session = requests.Session()
+        self._session.trust_env = not is_loopback(self.base_url)
+        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=64, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def send(self, request: Request) -> Exchange:
+        """Send once, no retry; every transport problem comes back as the exchange's `error`."""
+        ident = f"r{next(self._ids):05d}"
+        started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        headers = {"Accept-Encoding": "identity", "Connection": "close", "X-Request-Id": ident, **request.headers}
+        data = _encoded(request.body, headers)
+        seen = _Observed(request.deadline_s)
+        try:
+            with self._session.request(
+                request.method,
+                self.base_url + request.path,
+                data=data,
+                headers=headers,
+                auth=self._auth,
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
+            ) as response:
+                seen.read(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
+            seen.error = _detail(broken, request.deadline_s)
+        return seen.exchange(ident, request, started_utc)
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session.close()
+
+
+class _Observed:
+    """What is noted while one response is read."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.started_ns = time.monotonic_ns()
+        self.deadline_ns = self.started_ns + int(deadline_s * NS)
+        self.deadline_s = deadline_s
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.headers_ns: int | None = None
+        self.pieces: list[bytes] = []
+        self.frames: list[Frame] = []
+        self.error: ErrorDetail | None = None
+
+    def read(self, response: requests.Response) -> None:
+        self.headers_ns = time.monotonic_ns()
+        self.status = response.status_code
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        splitter = EventSplitter() if "event-stream" in self.headers.get("content-type", "") else None
+        size = 0
+        for piece in _pieces(response):
+            now = time.monotonic_ns()
+            self.pieces.append(piece)
+            if splitter is not None:
+                self.frames.extend(splitter.feed(piece, now))
+            size += len(piece)
+            if now > self.deadline_ns:
+                self.error = ErrorDetail("timeout", f"not complete after {self.deadline_s:g} s")
+                return
+            if size > MAX_BODY_BYTES:
+                self.error = ErrorDetail("protocol", f"the body exceeds {MAX_BODY_BYTES} bytes")
+                return
+        self._whole(size)
+
+    def _whole(self, size: int) -> None:
+        promised = self.headers.get("content-length", "")
+        if promised.isdigit() and int(promised) != size:
+            self.error = ErrorDetail("protocol", f"the body has {size} of the promised {promised} bytes")
+
+    def exchange(self, ident: str, request: Request, started_utc: str) -> Exchange:
+        return Exchange(
+            id=ident,
+            request=request,
+            started_utc=started_utc,
+            started_ns=self.started_ns,
+            finished_ns=time.monotonic_ns(),
+            status=self.status,
+            headers=self.headers,
+            headers_ns=self.headers_ns,
+            body=b"".join(self.pieces),
+            frames=tuple(self.frames),
+            error=self.error,
+        )
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body as it arrives. Without chunks or length only read1 returns what is there instead of waiting."""
+    raw = response.raw
+    if "chunked" in response.headers.get("transfer-encoding", "").lower() or "content-length" in response.headers:
+        yield from raw.stream(1 << 16, decode_content=False)
+        return
+    read1 = getattr(raw, "read1", None)
+    while piece := (read1(1 << 16) if read1 else raw.read(1)):
+        yield piece
+
+
+def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    headers.setdefault("Content-Type", "application/json")
+    return json.dumps(body, ensure_ascii=True).encode("ascii")
+
+
+def _detail(broken: Exception, deadline_s: float) -> ErrorDetail:
+    text = f"{type(broken).__name__}: {broken}"[:400]
+    timed_out = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    if isinstance(broken, timed_out) or "Read timed out" in text:
+        return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
+    if "reset by peer" in text or "Broken pipe" in text or "Connection aborted" in text or "RemoteDisconnected" in text:
+        return ErrorDetail("reset", text)
+    if isinstance(broken, (requests.ConnectionError, ConnectionError)):
+        return ErrorDetail("connect", text)
+    return ErrorDetail("protocol", text)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine by a loopback address or as localhost."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

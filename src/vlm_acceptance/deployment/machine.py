@@ -1,0 +1,123 @@
+"""Small facts about the host or container that decide whether an engine can run; problems come with remedies."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+GIB = 1 << 30
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written to
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def shared_memory_problems(folder: Path = _SHARED_MEMORY, needed_bytes: int = GIB) -> list[str]:
+    """Whether engine processes can exchange tensors: `folder` must have `needed_bytes` in all."""
+    try:
+        total = shutil.disk_usage(folder).total
+    except OSError as broken:
+        return [f"{folder} cannot be read ({broken}): engine processes exchange data there"]
+    if total >= needed_bytes:
+        return []
+    sizes = f"{total / GIB:.2g} GiB, {needed_bytes / GIB:.2g} are needed"
+    return [f"{folder} has {sizes}: start the container with --shm-size=1g"]
+
+
+def open_file_problems(needed: int, limit: int | None = None) -> list[str]:
+    """Whether `needed` files and sockets may be open at once; `limit` defaults to this process's soft limit."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return []
+    return [f"only {soft} files may be open, {needed} are needed: `ulimit -n {max(needed, 65536)}`"]
+
+
+def proxy_problems(env: Mapping[str, str]) -> list[str]:
+    """Whether a proxy would catch requests to this machine itself."""
+    proxies = [name for name in env if name.lower() in _PROXIES and env[name]]
+    excepted = {word.strip() for name in env if name.lower() == "no_proxy" for word in env[name].split(",")}
+    if not proxies or "*" in excepted or {"localhost", "127.0.0.1"} <= excepted:
+        return []
+    named = ", ".join(sorted(proxies))
+    return [f"{named} is set and NO_PROXY does not except this machine: export NO_PROXY={','.join(_LOOPBACK)}"]
+
+
+def with_loopback_no_proxy(env: Mapping[str, str]) -> dict[str, str]:
+    """A copy of `env` in which no proxy is asked for loopback addresses; other exceptions are kept."""
+    words = [word.strip() for name in ("NO_PROXY", "no_proxy") for word in env.get(name, "").split(",")]
+    merged = ",".join(dict.fromkeys(word for word in (*words, *_LOOPBACK) if word))
+    return {**env, "NO_PROXY": merged, "no_proxy": merged}
+
+
+def disk_problems(folder: Path, needed_bytes: int) -> list[str]:
+    """Whether `needed_bytes` are free where `folder` is or will be."""
+    there = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    free = shutil.disk_usage(there).free
+    if free >= needed_bytes:
+        return []
+    return [
+        f"{there} has {free / 1e9:.1f} GB free, {needed_bytes / 1e9:.1f} GB are needed: free some or choose another"
+    ]
+
+
+def cann_version(root: Path = Path("/")) -> str | None:
+    """CANN's own version text; None where none is installed."""
+    places = ("ascend-toolkit/latest", "cann", "cann-*", "ascend-toolkit/*")
+    for place in places:
+        for info in sorted((root / "usr/local/Ascend").glob(f"{place}/*-linux/ascend_toolkit_install.info")):
+            version = _entry(info, "version")
+            if version:
+                return version
+    return None
+
+
+def driver_version(root: Path = Path("/")) -> str | None:
+    """The NPU driver's version; None where its file is not mounted."""
+    return _entry(root / "usr/local/Ascend/driver/version.info", "version")
+
+
+def image_problems(env: Mapping[str, str], chip_name: str) -> list[str]:
+    """Whether the container image (SOC_VERSION of its environment) is built for the chip npu-smi names."""
+    built_for = _generation_of_soc(env.get("SOC_VERSION", ""))
+    found = _generation_of_chip(chip_name)
+    if not built_for or not found or built_for == found:
+        return []
+    suffix = {"A2": "no suffix", "A3": "the suffix -a3", "310P": "the suffix -310p"}[found]
+    built = f"the image is built for {built_for} (SOC_VERSION={env['SOC_VERSION']})"
+    return [f"{built} and the chip is {chip_name}, which is {found}: take the image tag with {suffix}"]
+
+
+def allocator_problems(env: Mapping[str, str]) -> list[str]:
+    """Whether PYTORCH_NPU_ALLOC_CONF switches off the setting that keeps memory from creeping up."""
+    conf = env.get("PYTORCH_NPU_ALLOC_CONF", "")
+    if "max_split_size_mb" not in conf:
+        return []
+    # torch-npu does not take both, so vllm-ascend leaves its own setting out when it finds this one.
+    lost = "displaces vllm-ascend's expandable_segments:True, which ended a memory creep with pictures"
+    return [f"PYTORCH_NPU_ALLOC_CONF={conf} {lost}: unset it unless the deployment means it"]
+
+
+def _entry(path: Path, key: str) -> str | None:
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    pairs = (line.partition("=") for line in lines)
+    return next((value.strip() for name, _, value in pairs if name.strip().lower() == key), None)
+
+
+def _generation_of_soc(soc: str) -> str | None:
+    soc = soc.lower()
+    known = {"ascend910b": "A2", "910b": "A2", "ascend910_93": "A3", "910c": "A3", "ascend310p": "310P", "310p": "310P"}
+    return next((name for start, name in known.items() if soc.startswith(start)), None)
+
+
+def _generation_of_chip(name: str) -> str | None:
+    if re.fullmatch(r"(Ascend ?)?910B\d.*", name, re.IGNORECASE):
+        return "A2"
+    # An A3 die calls itself by the bare family name.
+    if re.fullmatch(r"Ascend ?910|(Ascend ?)?910(C|_93\d\d)", name, re.IGNORECASE):
+        return "A3"
+    return "310P" if re.fullmatch(r"(Ascend ?)?310P\d?.*", name, re.IGNORECASE) else None

@@ -1,0 +1,90 @@
+"""The readiness ladder: every rung is proven, in order, and the one that breaks is named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.reply import reply_of
+
+LAUNCHED = ("process", "port", "health", "model", "text", "picture")
+ATTACHED = ("health", "model", "text", "picture")
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One proven or broken stage; `detail` says what was seen, `seconds` how long it took."""
+
+    name: str
+    ok: bool
+    seconds: float
+    detail: str
+    exchange: Exchange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one try of a step saw. `reached` None means not yet; False that no waiting will mend it."""
+
+    reached: bool | None
+    detail: str
+    exchange: Exchange | None = None
+
+
+def climb(
+    name: str,
+    step: Callable[[], Look],
+    timeout_s: float,
+    *,
+    alive: Callable[[], str | None],
+    tick: Callable[[str, str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Rung:
+    """Try one step until it is reached or lost, the deadline passes, or `alive` says why it never will be."""
+    began = clock()
+    while True:
+        dead = alive()
+        if dead:
+            return Rung(name, False, clock() - began, dead)
+        look = step()
+        if look.reached is not None:
+            return Rung(name, look.reached, clock() - began, look.detail, look.exchange)
+        if clock() - began >= timeout_s:
+            # a process that ends while it is asked explains more than the refused connection
+            detail = alive() or f"not reached within {timeout_s:g} s; last seen: {look.detail}"
+            return Rung(name, False, clock() - began, detail, look.exchange)
+        tick(name, look.detail)
+        sleep(0.25)
+
+
+def health_look(exchange: Exchange) -> Look:
+    """Reached by a 200 from /health."""
+    if exchange.error is not None:
+        return Look(None, f"{exchange.error.kind}: {exchange.error.message}", exchange)
+    return Look(True if exchange.status == 200 else None, f"HTTP {exchange.status}", exchange)
+
+
+def listed_models(exchange: Exchange) -> list[str] | None:
+    """The ids in an answer of /v1/models; None when it is no such answer."""
+    if exchange.error is not None or exchange.status != 200:
+        return None
+    try:
+        return [str(entry["id"]) for entry in exchange.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def token_look(exchange: Exchange) -> Look:
+    """Reached by an answer of at least one token; a probe is asked once, so anything else is lost."""
+    try:
+        reply = reply_of(exchange)
+    except NoReply as why:
+        return Look(False, str(why), exchange)
+    tokens = reply.usage.completion if reply.usage else 0
+    if tokens < 1:
+        return Look(False, "answered without a token", exchange)
+    return Look(True, f"{tokens} token(s) in {exchange.elapsed_s:.2f} s: {reply.text!r:.60}", exchange)

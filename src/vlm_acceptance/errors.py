@@ -1,0 +1,64 @@
+"""The exception tree.
+
+VlmAcceptanceError
+├── UsageProblem           the person at the keyboard: one line, exit code 4
+├── EnvironmentProblem     device, weights, port, tools: nothing could be judged, exit code 10
+│   ├── DeviceProblem
+│   ├── WeightsProblem
+│   └── PortTaken
+├── DeploymentFailure      the deployment under test is wrong: a failure, exit code 1
+│   └── EngineFailure      its engine died, or never became ready
+├── HarnessProblem         our own machinery broke: an error, exit code 11
+└── NoReply                an exchange carries no answer; its reason is a finding, never an answer
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VlmAcceptanceError(Exception):
+    """Base of everything this suite raises on purpose."""
+
+
+class UsageProblem(VlmAcceptanceError):
+    """A wrong option, profile or file; the message is one line for the person at the keyboard."""
+
+
+class EnvironmentProblem(VlmAcceptanceError):
+    """A cause outside the deployment: it is reported as an error, never as a failure."""
+
+
+class DeviceProblem(EnvironmentProblem):
+    """No usable accelerator, or somebody else holds it."""
+
+
+class WeightsProblem(EnvironmentProblem):
+    """The model folder is absent, incomplete or damaged."""
+
+
+class PortTaken(EnvironmentProblem):
+    """Something that is not ours already listens where the engine should."""
+
+
+class DeploymentFailure(VlmAcceptanceError, AssertionError):
+    """The deployment does not do what its profile requires."""
+
+
+class EngineFailure(DeploymentFailure):
+    """The engine died, or did not get ready with sound weights and a free device."""
+
+
+class HarnessProblem(VlmAcceptanceError):
+    """Our own machinery failed; nothing is said about the deployment."""
+
+
+class NoReply(VlmAcceptanceError):
+    """An exchange holds no readable answer; `str()` says why."""
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """' Did you mean X?' for the closest allowed word, or '' when none is close."""
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

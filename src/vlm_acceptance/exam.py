@@ -1,0 +1,143 @@
+"""The capability examination: which requests a category and a route mean, online and offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vlm_acceptance.case import Category, Picture, Question
+from vlm_acceptance.checks.answer import judge_picture, judge_question
+from vlm_acceptance.checks.latency import Sample, median_of
+from vlm_acceptance.checks.prompt_tokens import size_name
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.messages import chat_body, get, jpeg_url, plain_url, png_url, user_message
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.outcome import Finding
+from vlm_acceptance.profile import Profile
+from vlm_acceptance.reply import Reply, reply_of
+
+PICTURE_PX = 448
+LOOK_S = 5.0
+
+
+def picture_url(picture: Picture, route: str, images: Path, served_at: str | None) -> str:
+    """The picture as the route sends it: PNG or JPEG as data, or the URL under which the file is served."""
+    if route == "png":
+        return png_url(picture.path)
+    if route == "jpeg":
+        return jpeg_url(picture.path)
+    if served_at is None:
+        raise ValueError("the url route needs a picture server")
+    return f"{served_at}/{picture.path.relative_to(images).as_posix()}"
+
+
+def bodies(model: str, question: Question, urls: Sequence[str]) -> list[dict[str, Any]]:
+    """One greedy request a picture, all with the question's prompt."""
+    return [chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens) for url in urls]
+
+
+def blind_bodies(model: str, question: Question) -> list[dict[str, Any]]:
+    """The same question about a grey picture of the same size, and about none."""
+    grey = plain_url(PICTURE_PX, PICTURE_PX)
+    return [chat_body(model, question.prompt, pictures, max_tokens=question.max_tokens) for pictures in ((grey,), ())]
+
+
+def answer_of(exchange: Exchange) -> Reply | NoReply:
+    """The reply, or why there is none; never a text in its place."""
+    try:
+        return reply_of(exchange)
+    except NoReply as why:
+        return why
+
+
+def picture_name(question: Question, index: int) -> str:
+    """How findings name a picture: question and number, from 1."""
+    return f"{question.id}-{index + 1}"
+
+
+def offline_requests(categories: Sequence[Category]) -> list[Mapping[str, Any]]:
+    """Every question and picture as the offline worker takes them."""
+    return [
+        {
+            "id": f"{category.id}/{picture_name(question, index)}",
+            "messages": [user_message(question.prompt, (png_url(picture.path),))],
+            "max_tokens": question.max_tokens,
+        }
+        for category in categories
+        for question in category.questions
+        for index, picture in enumerate(question.pictures)
+    ]
+
+
+def offline_ids(category: Category, question: Question) -> list[str]:
+    """The ids under which the offline engine answers a question, in the order of its pictures."""
+    return [f"{category.id}/{picture_name(question, index)}" for index in range(len(question.pictures))]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a question came to: findings, empty when it stands, and the figures to report."""
+
+    findings: list[Finding]
+    figures: dict[str, str]
+
+
+def judged(profile: Profile, category: Category, question: Question, replies: Sequence[Reply | NoReply]) -> Judged:
+    """Judge one question by the profile's bar; a category that calibration demoted is counted but not refused."""
+    tokens = profile.model.special_tokens
+    found = judge_question(question, replies, profile.capability.min_correct, tokens)
+    right = sum(
+        not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, tokens)
+        for picture, reply in zip(question.pictures, replies, strict=True)
+    )
+    completion = [reply.usage.completion for reply in replies if isinstance(reply, Reply) and reply.usage]
+    figures = {
+        f"{question.id}_right": f"{right} of {len(replies)}",
+        f"{question.id}_tokens": str(sum(completion)) if completion else "no data",
+    }
+    return Judged([] if category.id in profile.capability.demoted else found, figures)
+
+
+def by_picture(question: Question, exchanges: Sequence[Exchange]) -> dict[str, Exchange]:
+    """Exchanges by the names that findings give the pictures."""
+    return {f"{question.id}/{p.path.name}": exchange for p, exchange in zip(question.pictures, exchanges, strict=True)}
+
+
+def by_size(sizes: Sequence[tuple[int, int]], exchanges: Sequence[Exchange]) -> dict[str, Exchange]:
+    """Exchanges by picture size."""
+    return {size_name(size): exchange for size, exchange in zip(sizes, exchanges, strict=True)}
+
+
+def with_blind_limit(profile: Profile, question: Question) -> Question:
+    """The question with the profile's limit of planted answers a blind answer may hold."""
+    limit = profile.capability.blind_max
+    return question if limit is None else replace(question, blind_max=limit)
+
+
+def picture_unreachable(url: str) -> str:
+    """Why this machine cannot fetch a public picture, or ''."""
+    parts = urlsplit(url)
+    client = Client(f"{parts.scheme}://{parts.netloc}")
+    exchange = client.send(get(parts.path or "/", LOOK_S))
+    client.close()
+    if exchange.error is not None:
+        return exchange.error.kind
+    return "" if exchange.status == 200 else f"HTTP {exchange.status}"
+
+
+def latency_row(cold: Sample, warm: Sequence[Sample]) -> dict[str, Any]:
+    """What is reported of a category's times: warm medians with n, the cold one, tokens of the last answer."""
+    figures = median_of(warm)
+    return {
+        "n": len(warm),
+        "ttft_s": figures["ttft_s"].median_s,
+        "tpot_s": figures["tpot_s"].median_s,
+        "e2e_s": figures["e2e_s"].median_s,
+        "cold_ttft_s": cold.ttft_s,
+        "cold_e2e_s": cold.e2e_s,
+        "tokens": warm[-1].tokens,
+    }

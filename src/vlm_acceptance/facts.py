@@ -1,0 +1,184 @@
+"""Everything a run has to say about itself, as one JSON value: the content of summary.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from vlm_acceptance import __version__
+from vlm_acceptance.deployment import engine_log, machine, weights
+from vlm_acceptance.errors import VlmAcceptanceError
+from vlm_acceptance.outcome import Outcome
+from vlm_acceptance.settings import ROOT
+from vlm_acceptance.suite import Suite
+from vlm_acceptance.verdict import Ruling
+
+SCHEMA = "vlm-acceptance/summary/1"
+
+
+def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
+    """The summary of a finished run."""
+    profile = suite.profile
+    return {
+        "schema": SCHEMA,
+        "verdict": ruling.verdict.value,
+        "exit_code": ruling.code,
+        "reason": ruling.reason,
+        "statement": statement(suite),
+        "control": profile.model.control,
+        "scope": {
+            "model": profile.model.id,
+            "profile": profile.name,
+            "mode": profile.engine.mode if suite.settings.launched else "as attached",
+            "deployment": "launched" if suite.settings.launched else "endpoint only",
+            "url": suite.settings.base_url or (suite.launch.value.base_url if suite.launch.value else None),
+        },
+        "narrowed": suite.narrowed,
+        "command": ["pytest", *sys.argv[1:]],
+        "suite": suite_version(),
+        "profile": profile_facts(suite),
+        "versions": versions(suite),
+        "model_files": fingerprint(suite),
+        "device": device(suite),
+        "engine": engine(suite),
+        "areas": areas(suite),
+        "required": len(suite.required),
+        "not_applicable": suite.not_applicable,
+        "notes": notes(suite),
+        "latency": suite.notes.get("latency", {}),
+        "guide": [row.model_dump() for row in profile.guide],
+        "references": {name: row.model_dump() for name, row in profile.references.items()},
+        "tests": [
+            {
+                "id": result.id,
+                "area": result.area,
+                "outcome": result.outcome.value,
+                "seconds": round(result.seconds, 3),
+                "message": result.message.partition("\n")[0],
+                "properties": dict(result.properties),
+            }
+            for result in suite.results
+        ],
+        "files": str(suite.store.folder),
+    }
+
+
+def statement(suite: Suite) -> str:
+    """What the verdict speaks about, in one sentence."""
+    profile = suite.profile
+    where = "launched" if suite.settings.launched else f"endpoint only, {suite.settings.base_url}"
+    if profile.model.control:
+        return f"the control ({profile.model.id}, {where}); nothing is said about InternVL2-2B or any other model"
+    return f"{profile.model.id} as profile {profile.name} deploys it ({where}, {profile.engine.mode} mode)"
+
+
+def suite_version() -> dict[str, Any]:
+    """Version and commit of the suite; commit is None outside a git checkout."""
+    commit = _git("rev-parse", "HEAD")
+    return {"version": __version__, "commit": commit, "dirty": bool(_git("status", "--porcelain")) if commit else None}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def profile_facts(suite: Suite) -> dict[str, Any]:
+    """The effective profile's file, hash and overrides, and why it was chosen."""
+    loaded = suite.settings.loaded
+    text = yaml.safe_dump(loaded.profile.model_dump(mode="json"), sort_keys=True)
+    given = {key: source for key, source in loaded.sources.items() if not source.endswith((".yaml", ".yml"))}
+    return {
+        "file": loaded.path.name,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "chosen": suite.settings.profile_reason,
+        "overrides": given,
+    }
+
+
+def versions(suite: Suite) -> Mapping[str, str]:
+    """Distributions in the engine's interpreter; empty when attached or unknown."""
+    if not suite.settings.launched:
+        return {}
+    try:
+        return dict(suite.preflight.engine.versions)
+    except VlmAcceptanceError:
+        return {}
+
+
+def fingerprint(suite: Suite) -> dict[str, Any] | None:
+    """Hashes of the served folder; None when it was not reached."""
+    if suite.launch.value is None or not suite.settings.launched:
+        return None
+    return dataclasses.asdict(weights.fingerprint(suite.preflight.folder))
+
+
+def device(suite: Suite) -> dict[str, Any] | None:
+    """The device before the launch."""
+    if not suite.settings.launched:
+        return None
+    try:
+        return dataclasses.asdict(suite.preflight.device)
+    except VlmAcceptanceError as broken:
+        return {"problem": str(broken)}
+
+
+def engine(suite: Suite) -> dict[str, Any]:
+    """How the engine started, what its log says, how it ended."""
+    deployment = suite.launch.value
+    if deployment is None:
+        return {}
+    log = engine_log.facts(deployment.log_text().splitlines()) if deployment.launched else None
+    return {
+        "command": deployment.process.argv if deployment.process else None,
+        "rungs": [
+            {"name": r.name, "ok": r.ok, "seconds": round(r.seconds, 3), "detail": r.detail} for r in deployment.rungs
+        ],
+        "log": dataclasses.asdict(log) if log else None,
+        "ending": dataclasses.asdict(deployment.ending) if deployment.ending else None,
+    }
+
+
+def areas(suite: Suite) -> dict[str, dict[str, int]]:
+    """Counts by area and outcome; tests of the plan that never finished count as not run."""
+    counts: dict[str, Counter[str]] = {}
+    for result in suite.results:
+        counts.setdefault(result.area, Counter())[result.outcome.value] += 1
+    seen = {result.id for result in suite.results}
+    for ident in suite.required:
+        if ident not in seen:
+            area = ident.partition("::")[0].rpartition("test_")[2].removesuffix(".py")
+            counts.setdefault(area, Counter())[Outcome.NOT_RUN.value] += 1
+    return {area: dict(found) for area, found in counts.items()}
+
+
+def notes(suite: Suite) -> list[str]:
+    """What a reader of the verdict must know: displaced settings, defaults, uncalibrated cases, gaps."""
+    profile = suite.profile
+    found = []
+    if suite.settings.launched:
+        found.extend(machine.allocator_problems(profile.engine.env))
+    if not profile.capability.calibrated:
+        found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
+    if profile.capability.demoted:
+        found.append(f"demoted by calibration, reported but not judged: {', '.join(profile.capability.demoted)}")
+    sources = suite.settings.loaded.sources
+    if not any(key.startswith("latency.") and source.endswith("baseline") for key, source in sources.items()):
+        found.append(
+            "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"
+        )
+    if not suite.settings.launched:
+        found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
+    if suite.strays:
+        found.append(f"{len(suite.strays)} process(es) that an earlier, killed run had left were ended before this one")
+    return found

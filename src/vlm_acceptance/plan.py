@@ -1,0 +1,61 @@
+"""Which tests a run requires: by marker, profile and mode. What a mode cannot run is not applicable, and listed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+from vlm_acceptance.profile import Profile
+
+AREAS = ("environment", "health", "schema", "capability", "latency", "offline", "release")
+PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
+
+
+def area_of(path: Path) -> str:
+    """The area of an acceptance module: its name without `test_`."""
+    return path.stem.removeprefix("test_")
+
+
+def rank(area: str) -> int:
+    """Areas run in the order of AREAS; others before the release, which is last."""
+    return AREAS.index(area) if area in AREAS else len(AREAS) - 2
+
+
+def missing_features(profile: Profile, *, launched: bool) -> Mapping[str, str]:
+    """Feature -> why this run does not have it. A test that needs one of these is not applicable."""
+    missing: dict[str, str] = {}
+    if not launched:
+        missing["launched"] = "the endpoint is attached: its engine is not ours to start, read or stop"
+        missing["offline"] = "the endpoint is attached: no offline engine"
+        missing["npu"] = "the endpoint is attached: its device is not seen from here"
+    elif profile.device.kind != "npu":
+        missing["npu"] = f"the profile's device is {profile.device.kind}"
+    absent = {
+        "offline": (not profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
+        "oracle": (profile.model.pictures.oracle == "none", "the profile has no tile oracle (model.pictures.oracle)"),
+        "known_answers": (not profile.capability.known_answers, "the profile has no known answers"),
+        "url_picture": (not profile.capability.url_picture, "the profile names no public picture"),
+        "max_model_len": (profile.model.max_model_len is None, "the profile tells no context length"),
+        "versions": (not profile.versions, "the profile expects no versions"),
+        "openai": (importlib.util.find_spec("openai") is None, "the openai package is not installed"),
+    }
+    for feature, (is_absent, reason) in absent.items():
+        if is_absent:
+            missing.setdefault(feature, reason)
+    return missing
+
+
+def narrowing(markexpr: str, keyword: str, args_are_whole: bool, lost: int, options: Mapping[str, bool]) -> str:
+    """How a run was narrowed below its plan, in words; '' when it was not. `lost` counts required tests left out."""
+    ways = []
+    if markexpr not in PLAIN_MARKS:
+        ways.append(f"-m {markexpr!r}")
+    if keyword and lost:
+        ways.append(f"-k {keyword!r}")
+    if not args_are_whole:
+        ways.append("only some tests were named")
+    ways.extend(name for name, used in options.items() if used)
+    if lost and not ways:
+        ways.append(f"{lost} required tests were deselected")
+    return ", ".join(ways)

@@ -1,0 +1,178 @@
+"""What a profile file may say. Every key has a default but `name` and `model.id`; unknown keys are errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _as_text(value: object) -> object:
+    # YAML reads `True` and `8` where a shell reads text
+    return str(value) if isinstance(value, (bool, int, float)) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pictures(Section):
+    """How many prompt tokens a picture costs; `oracle: none` switches the check off for other model families."""
+
+    oracle: Literal["internvl", "none"] = "none"
+    tile_px: int = Field(default=448, gt=0)
+    tokens_per_tile: int = Field(default=256, gt=0)
+    min_tiles: int = Field(default=1, gt=0)
+    max_tiles: int = Field(default=12, gt=0)
+    thumbnail: bool = True
+    wrapper_tokens: int = 2
+
+
+class Model(Section):
+    """What is served: its name on the wire, where its folder comes from, and what the folder must hold."""
+
+    id: str
+    source: Literal["modelscope", "folder"] = "folder"
+    path: str | None = None
+    revision: str = "master"
+    aliases: list[str] = []
+    control: bool = False
+    weights_bytes: float | None = None
+    stop_token_ids: list[int] = []
+    special_tokens: list[str] = []
+    video: bool = False
+    thinking: bool = False
+    max_model_len: int | None = None
+    pictures: Pictures = Pictures()
+
+
+class Engine(Section):
+    """How `vllm serve` is started. `port: 0` takes a free one; `python` or `executable` name an engine elsewhere."""
+
+    executable: str | None = None
+    python: str | None = None
+    source: list[str] = []
+    source_required: bool = False
+    env: dict[str, Text] = {}
+    args: list[Text] = []
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    mode: Literal["eager", "graph"] = "eager"
+    graph_sizes: int | None = None
+    start_timeout_s: Seconds = 900
+    stop_timeout_s: Seconds = 30
+    harmless_log: list[str] = []
+
+
+class Offline(Section):
+    """The offline `LLM`: its arguments, its sampling, and how long the whole batch may take."""
+
+    enabled: bool = True
+    llm: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
+    timeout_s: Seconds = 1800
+    same_text: bool = False
+
+
+class Device(Section):
+    """The accelerator: `name` is a regular expression, `memory_mb` the whole card; `count` is in logical cards."""
+
+    kind: Literal["npu", "cpu", "none"] = "none"
+    name: str = ".*"
+    count: int = Field(default=1, ge=1)
+    memory_mb: int | None = None
+    idle_floor_mb: int = 4096
+    release_tolerance_mb: int = 512
+    release_timeout_s: Seconds = 60
+
+
+class Budget(Section):
+    """Latency limits in seconds on medians of warm requests; an absent limit is not judged."""
+
+    ttft_s: Seconds | None = None
+    tpot_s: Seconds | None = None
+    e2e_s: Seconds | None = None
+
+
+class Latency(Section):
+    """`default` holds for every category that `categories` does not name; `repeats` warm requests are judged."""
+
+    default: Budget = Budget()
+    categories: dict[str, Budget] = {}
+    repeats: int = Field(default=3, ge=1)
+
+    def budget(self, category: str) -> Budget:
+        """The limits of one category."""
+        return self.categories.get(category, self.default)
+
+
+class Deadlines(Section):
+    """Upper bounds in seconds; `cold_s` is for the first request of a kind, which may compile."""
+
+    health_s: Seconds = 5
+    request_s: Seconds = 60
+    cold_s: Seconds = 600
+
+
+class Capability(Section):
+    """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly."""
+
+    min_correct: int = Field(default=6, ge=1, le=8)
+    calibrated: bool = False
+    demoted: list[str] = []
+    routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
+    concurrency: int = Field(default=4, ge=1, le=64)
+    blind_max: int | None = None
+    known_answers: str | None = None
+    url_picture: str | None = None
+
+
+class Guide(Section):
+    """One row of the deployment guide's own latency table."""
+
+    category: str
+    tokens: int
+    seconds: float
+    note: str = ""
+
+
+class Reference(Section):
+    """A published score, in percent unless `total` says otherwise."""
+
+    score: float
+    correct: int | None = None
+    total: int | None = None
+    source: str = ""
+
+
+class Measure(Section):
+    """A figure read from the engine's log: judged when `tolerance` is given (a share of 1), else only reported."""
+
+    value: float
+    tolerance: float | None = None
+
+
+class Profile(Section):
+    """One deployment: what it is, how it starts, what it must reach."""
+
+    name: str
+    description: str = ""
+    model: Model
+    engine: Engine = Engine()
+    offline: Offline = Offline()
+    device: Device = Device()
+    versions: dict[str, Text] = {}
+    latency: Latency = Latency()
+    deadlines: Deadlines = Deadlines()
+    capability: Capability = Capability()
+    metrics: list[str] = []
+    model_memory_gib: Measure | None = None
+    weight_load_s: Measure | None = None
+    references: dict[str, Reference] = {}
+    guide: list[Guide] = []

@@ -1,0 +1,262 @@
+"""Hooks: options, which tests a run requires, what each came to, the verdict and its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vlm_acceptance import choose, plan, run_files
+from vlm_acceptance.errors import UsageProblem, VlmAcceptanceError
+from vlm_acceptance.judge import Judge
+from vlm_acceptance.keys import FINDINGS, LINES, PROPERTIES, RESULT, SUITE
+from vlm_acceptance.outcome import Outcome
+from vlm_acceptance.profile_load import shown
+from vlm_acceptance.report.progress import Progress
+from vlm_acceptance.settings import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
+from vlm_acceptance.suite import NotRun, Suite
+from vlm_acceptance.verdict import TestResult, rule
+
+ACCEPTANCE = ROOT / "tests" / "acceptance"
+NOT_RUN = "not run: "
+MARKERS = (
+    "smoke: after every installation; minutes",
+    "slow: nightly; load, soak, accuracy",
+    "needs(feature, ...): what the profile or the mode must have; a test without it is not applicable",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Every option of the table; a mistyped one is answered with the nearest."""
+    wrong = unknown_option(sys.argv[1:])
+    if wrong:
+        raise pytest.UsageError(wrong)
+    group = parser.getgroup("vlm-acceptance", "acceptance of a vision-language deployment")
+    for option in OPTIONS:
+        if option.flag:
+            group.addoption(f"--{option.name}", action="store_true", default=False, help=option.help)
+        elif option.many:
+            group.addoption(f"--{option.name}", action="append", default=[], metavar=option.metavar, help=option.help)
+        else:
+            group.addoption(f"--{option.name}", default=None, metavar=option.metavar, help=option.help)
+
+
+def settings_of(config: pytest.Config) -> tuple[Settings, str]:
+    """Settings, and why an attached endpoint could not be reached; UsageError in one line for what is wrong."""
+    values = {option.dest: config.getoption(option.dest) for option in OPTIONS}
+    try:
+        chosen = choose.profile(values, os.environ)
+        settings = load(values, os.environ, chosen.name, chosen.reason)
+    except UsageProblem as wrong:
+        raise pytest.UsageError(str(wrong)) from None
+    return settings, chosen.unreachable
+
+
+def is_acceptance(config: pytest.Config) -> bool:
+    """Whether this run may hold acceptance tests: they, or a folder above them, were asked for."""
+    for arg in config.args:
+        path = Path(config.invocation_params.dir, arg.partition("::")[0]).resolve()
+        if path == ACCEPTANCE or ACCEPTANCE in path.parents or path in ACCEPTANCE.parents:
+            return True
+    return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """`--vlm-show-profile` prints and stops."""
+    if not config.getoption("vlm_show_profile"):
+        return None
+    settings, _ = settings_of(config)
+    sys.stdout.write(f"# chosen: {settings.profile_reason}\n{shown(settings.loaded)}\n")
+    return 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers always; settings, JUnit file and signal handling for acceptance runs only."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    if not is_acceptance(config) or config.getoption("help"):
+        return
+    settings, unreachable = settings_of(config)
+    if settings.launched and config.getoption("numprocesses", None):
+        raise pytest.UsageError("-n: one card holds one engine; workers are allowed only with --vlm-base-url")
+    progress = Progress(sys.__stderr__ or sys.stderr)
+    suite = Suite(settings, progress, progress.say, unreachable=unreachable)
+    config.stash[SUITE] = suite
+    if config.getoption("collectonly"):
+        return
+    try:
+        writable_folder(settings.reports, "--vlm-reports")
+    except UsageProblem as wrong:
+        raise pytest.UsageError(str(wrong)) from None
+    if config.getoption("xmlpath", None) is None:
+        config.option.xmlpath = str(settings.reports / "junit.xml")
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    # like Ctrl-C: fixtures are torn down and reports are written
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What is tested, at most six lines."""
+    suite = config.stash.get(SUITE, None)
+    return run_files.header(suite) if suite else []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Order by area, set aside what is not applicable, and see what other options leave out of the plan."""
+    suite = config.stash.get(SUITE, None)
+    if suite is None:
+        return (yield)
+    missing = plan.missing_features(suite.profile, launched=suite.settings.launched)
+    kept: list[pytest.Item] = []
+    aside: list[pytest.Item] = []
+    for item in items:
+        needs = [feature for marker in item.iter_markers("needs") for feature in marker.args]
+        reason = next((missing[feature] for feature in needs if feature in missing), None)
+        (kept if reason is None or ACCEPTANCE not in item.path.parents else aside).append(item)
+        if reason is not None:
+            suite.not_applicable[item.nodeid] = reason
+    kept.sort(key=lambda item: plan.rank(plan.area_of(item.path)))
+    items[:] = kept
+    config.hook.pytest_deselected(items=aside)
+    required = [item for item in kept if ACCEPTANCE in item.path.parents and _marked(item, config)]
+    collected = {item.path for item in [*kept, *aside]}
+    result = yield
+    suite.required = [item.nodeid for item in required]
+    if config.getoption("markexpr") in plan.PLAIN_MARKS:
+        suite.not_applicable = {
+            item.nodeid: suite.not_applicable[item.nodeid] for item in aside if _marked(item, config)
+        }
+    lost = len({item.nodeid for item in required} - {item.nodeid for item in items})
+    whole = collected >= set(ACCEPTANCE.glob("test_*.py")) and not any("::" in arg for arg in config.args)
+    options = {
+        f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
+        for name in ("lf", "stepwise", "deselect", "ignore")
+    }
+    suite.narrowed = plan.narrowing(config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options)
+    suite.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
+    return result
+
+
+def _marked(item: pytest.Item, config: pytest.Config) -> bool:
+    wanted = [mark for mark in ("smoke", "slow") if mark in config.getoption("markexpr")] or ["smoke", "slow"]
+    return any(item.get_closest_marker(mark) for mark in wanted)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A broken deployment is a failure and anything else that goes wrong an error, in whatever phase it shows."""
+    report = yield
+    if item.config.stash.get(SUITE, None) is None or ACCEPTANCE not in item.path.parents:
+        return report
+    problem = call.excinfo.value if call.excinfo else None
+    if isinstance(problem, NotRun):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"{NOT_RUN}{problem}")
+    elif isinstance(problem, VlmAcceptanceError):
+        report.longrepr = str(problem)
+    elif problem is not None and report.failed:
+        # the first line is all that CI lists show, and an error of ours must not begin with our source
+        report.longrepr = f"{type(problem).__name__}: {problem}\n{report.longreprtext}"
+    if report.failed and report.when != "teardown":
+        # pytest calls a failing call phase a failure and a failing setup an error; we know better
+        report.when = "call" if isinstance(problem, AssertionError) else "setup"
+    if report.when == "call" or report.failed or report.skipped:
+        _remember(item, report)
+    return report
+
+
+def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
+    outcome = {"passed": Outcome.PASSED, "skipped": Outcome.SKIPPED, "failed": Outcome.FAILED}[report.outcome]
+    if outcome is Outcome.SKIPPED and NOT_RUN in reason:
+        outcome = Outcome.NOT_RUN
+    if outcome is Outcome.FAILED and report.when != "call":
+        outcome = Outcome.ERROR
+    must = (getattr(item, "obj", None).__doc__ or "").strip().partition("\n")[0]
+    properties = item.stash.get(PROPERTIES, {})
+    item.user_properties[:] = list(properties.items())
+    report.user_properties = list(properties.items())
+    item.stash[RESULT] = TestResult(
+        id=item.nodeid,
+        area=plan.area_of(item.path),
+        outcome=outcome,
+        seconds=report.duration,
+        message="" if outcome is Outcome.PASSED else reason,
+        must=must,
+        properties=properties,
+        findings=tuple(item.stash.get(FINDINGS, [])),
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that collected findings fails with all of them; no test can forget to say so."""
+    yield
+    judge = getattr(item, "funcargs", {}).get("judge")
+    if isinstance(judge, Judge):
+        judge.settle()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A finished test is on disk before the next one starts."""
+    result = yield
+    suite = item.config.stash.get(SUITE, None)
+    if suite is not None and RESULT in item.stash:
+        suite.results.append(item.stash[RESULT])
+        suite.store.result(item.stash[RESULT])
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Release what still runs, rule, write the summary, set the exit code."""
+    suite = session.config.stash.get(SUITE, None)
+    if suite is None or session.config.getoption("collectonly"):
+        return
+    suite.release()
+    if not suite.results:
+        return
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    stopped = "-x or --maxfail stopped it" if session.shouldfail else ""
+    ruling = rule(
+        suite.results,
+        suite.required,
+        narrowed=suite.narrowed or stopped,
+        blocked=suite.blocked,
+        interrupted=interrupted,
+    )
+    session.config.stash[LINES] = run_files.write_run(suite, ruling)
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        session.exitstatus = ruling.code
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The verdict, below everything else."""
+    if LINES in config.stash:
+        terminalreporter.section("vlm-acceptance", bold=True)
+        for line in config.stash[LINES]:
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The JUnit file is written by now: mask it, and put a copy beside the run's other files."""
+    suite = config.stash.get(SUITE, None)
+    xml = config.getoption("xmlpath", None)
+    if suite is not None and xml and suite.results:
+        run_files.finish_junit(suite, Path(xml))

@@ -1,0 +1,137 @@
+"""The files of one run, written through one masking writer, line by line, and flushed at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.report.transcript import entry
+from vlm_acceptance.verdict import TestResult
+
+MASK = "[masked]"
+
+
+def masker(secret: str | None) -> Callable[[str], str]:
+    """Replaces the API key, plain or JSON-escaped, wherever it occurs; the identity without a key."""
+    if not secret:
+        return lambda text: text
+    escaped = json.dumps(secret)[1:-1]
+    return lambda text: text.replace(secret, MASK).replace(escaped, MASK)
+
+
+class RunStore:
+    """`reports/runs/<UTC>-<profile>/`: results.jsonl, exchanges.jsonl, verification_log.txt, evidence/, summary.json."""
+
+    def __init__(self, reports: Path, profile: str, secret: str | None = None) -> None:
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        runs = reports / "runs"
+        runs.mkdir(parents=True, exist_ok=True)
+        self.folder = _new_folder(runs, f"{stamp}-{profile}")
+        self.reports = reports
+        self.mask = masker(secret)
+        self._results = (self.folder / "results.jsonl").open("a", encoding="utf-8")
+        self._exchanges = (self.folder / "exchanges.jsonl").open("a", encoding="utf-8")
+        self._log = (self.folder / "verification_log.txt").open("a", encoding="utf-8")
+
+    def result(self, result: TestResult) -> None:
+        """One finished test."""
+        row = {
+            "id": result.id,
+            "area": result.area,
+            "outcome": result.outcome.value,
+            "seconds": round(result.seconds, 3),
+            "must": result.must,
+            "message": result.message,
+            "properties": dict(result.properties),
+            "findings": list(result.findings),
+        }
+        self._line(self._results, row)
+        self.note(f"== {result.outcome.value.upper()} {result.id} ({result.seconds:.2f} s)")
+        for line in result.message.splitlines():
+            self.note(f"   {line}")
+
+    def exchange(self, test: str, exchange: Exchange) -> None:
+        """One exchange as it happened; pictures are replaced by their hashes."""
+        self._line(self._exchanges, {"test": test, **stored(exchange)})
+        self.note(entry(test, exchange))
+
+    def note(self, text: str) -> None:
+        """A passage of the readable transcript."""
+        self._log.write(self.mask(text) + "\n")
+        self._log.flush()
+
+    def write(self, name: str, text: str) -> Path:
+        """A text file of the run, replaced whole; returns its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(self.mask(text), "utf-8", errors="replace")
+        partial.replace(path)
+        return path
+
+    def write_bytes(self, name: str, data: bytes) -> Path:
+        """A binary file of the run, for pictures and raw bodies."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def close(self) -> None:
+        """Close the line files."""
+        for file in (self._results, self._exchanges, self._log):
+            file.close()
+
+    def _line(self, file: Any, row: Mapping[str, Any]) -> None:
+        file.write(self.mask(json.dumps(row, ensure_ascii=True, default=str)) + "\n")
+        file.flush()
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    """A folder nobody has: two runs may start in the same second."""
+    for number in range(1, 1000):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"{runs / name}: too many runs of one second")
+
+
+def stored(exchange: Exchange) -> dict[str, Any]:
+    """An exchange as JSON: times in seconds from its start, pictures by hash, the body as text."""
+    start = exchange.started_ns
+    return {
+        "id": exchange.id,
+        "started_utc": exchange.started_utc,
+        "method": exchange.request.method,
+        "path": exchange.request.path,
+        "request": without_pictures(exchange.request.body),
+        "stream": exchange.request.stream,
+        "deadline_s": exchange.request.deadline_s,
+        "status": exchange.status,
+        "headers": dict(exchange.headers),
+        "elapsed_s": round(exchange.elapsed_s, 6),
+        "body": exchange.body.decode("utf-8", "replace") if not exchange.frames else None,
+        "frames": [[round((frame.at_ns - start) / 1e9, 6), frame.event, frame.data] for frame in exchange.frames],
+        "error": {"kind": exchange.error.kind, "message": exchange.error.message} if exchange.error else None,
+    }
+
+
+def without_pictures(value: Any) -> Any:
+    """The same JSON with every data URL replaced by its type, SHA-256 and size."""
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}>"
+    if isinstance(value, Mapping):
+        return {key: without_pictures(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_pictures(inner) for inner in value]
+    if isinstance(value, str) and value.startswith("data:") and len(value) > 200:
+        kind = value[5:].partition(";")[0]
+        return f"<{kind}, sha256 {hashlib.sha256(value.encode()).hexdigest()[:16]}, {len(value)} characters>"
+    return value

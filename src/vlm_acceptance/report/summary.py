@@ -1,0 +1,80 @@
+"""The verdict as lines of text, from the content of summary.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NEXT = {
+    "accepted": "",
+    "rejected": "read the first failure above; its evidence and repeat line are with it",
+    "none": "run without -k, node ids, -x or --lf for a verdict",
+}
+
+
+def lines(summary: Mapping[str, Any]) -> list[str]:
+    """Verdict with scope, one line an area, figures, notes, what to do next."""
+    shown = [f"{_headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
+    shown += [_area(name, counts) for name, counts in summary["areas"].items()]
+    shown += _engine(summary)
+    shown += _latency(summary)
+    left_out = sorted(set(summary["not_applicable"].values()))
+    if left_out:
+        shown.append(f"  not applicable: {len(summary['not_applicable'])} ({'; '.join(left_out)})")
+    shown += [f"  note: {note}" for note in summary["notes"]]
+    todo = NEXT.get(summary["verdict"], "mend what is named above and run again")
+    if todo:
+        shown.append(f"  next: {todo}")
+    shown.append(f"  files: {summary['files']}")
+    return shown
+
+
+def _headline(summary: Mapping[str, Any]) -> str:
+    word = "NO VERDICT" if summary["verdict"] == "none" else str(summary["verdict"]).upper()
+    if summary["exit_code"] == 10:
+        return "INCONCLUSIVE (environment)"
+    if summary["control"] and word == "ACCEPTED":
+        return "ACCEPTED (control)"
+    return word
+
+
+def _area(name: str, counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    rest = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != "passed")
+    return f"  {name:<12} {counts.get('passed', 0)}/{total}{'  ' + rest if rest else ''}"
+
+
+def _engine(summary: Mapping[str, Any]) -> list[str]:
+    log = summary["engine"].get("log") if summary["engine"] else None
+    if not log:
+        return []
+    figures = (
+        ("weights loaded in", log.get("weights_load_s"), "s"),
+        ("model memory", log.get("model_memory_gib"), "GiB"),
+        ("KV cache", log.get("kv_cache_tokens"), "tokens"),
+    )
+    text = ", ".join(
+        f"{what} {value:,g} {unit}" if value is not None else f"{what} not reported" for what, value, unit in figures
+    )
+    return [f"  engine: {text}"]
+
+
+def _latency(summary: Mapping[str, Any]) -> list[str]:
+    guide = {row["category"]: row for row in summary["guide"]}
+    shown = []
+    for category, row in summary["latency"].items():
+        figures = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("E2E", "e2e_s"))
+        warm = ", ".join(f"{name} {_seconds(row.get(key))}" for name, key in figures)
+        rest = f"warm medians, n={row['n']}; cold {_seconds(row.get('cold_e2e_s'))}, {row['tokens']} tokens"
+        text = f"  latency {category}: {warm} ({rest})"
+        if category in guide:
+            theirs = guide[category]
+            text += f"; guide: {theirs['tokens']} tokens {theirs['seconds']} s {theirs['note']}".rstrip()
+        shown.append(text)
+    return shown
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "no data"
+    return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value:.2f} s"

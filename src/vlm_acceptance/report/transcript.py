@@ -1,0 +1,63 @@
+"""The readable transcript: what was asked, what came back, how long it took. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.reply import reply_of
+
+SHOWN = 2000
+
+
+def entry(test: str, exchange: Exchange) -> str:
+    """One exchange as a passage of text; bodies are cut at 2,000 characters, control characters are escaped."""
+    head = f"-- {exchange.id} {exchange.request.method} {exchange.request.path} [{test}] {exchange.started_utc}"
+    lines = [head, *(f"   > {line}" for line in _asked(exchange.request.body))]
+    lines += [f"   < {line}" for line in _answered(exchange)]
+    return "\n".join(lines)
+
+
+def _asked(body: Any) -> list[str]:
+    if not isinstance(body, dict):
+        return [_safe(body)] if body is not None else []
+    lines: list[str] = []
+    for message in body.get("messages") or []:
+        content = message.get("content") if isinstance(message, dict) else message
+        role = message.get("role", "?") if isinstance(message, dict) else "?"
+        lines.extend(f"{role}: {_part(part)}" for part in (content if isinstance(content, list) else [content]))
+    rest = {key: value for key, value in body.items() if key not in ("messages", "model")}
+    return [*lines, _safe(rest)] if rest else lines
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, dict) and part.get("type") == "text":
+        return _safe(part.get("text"))
+    if isinstance(part, dict) and isinstance(part.get("image_url"), dict):
+        url = str(part["image_url"].get("url"))
+        if url.startswith("data:"):
+            return f"<picture {url[5:].partition(';')[0]} sha256 {hashlib.sha256(url.encode()).hexdigest()[:16]}>"
+        return f"<picture {url}>"
+    return _safe(part)
+
+
+def _answered(exchange: Exchange) -> list[str]:
+    took = f"{exchange.elapsed_s:.3f} s"
+    if exchange.error is not None:
+        return [f"{exchange.error.kind}: {_safe(exchange.error.message)} ({took})"]
+    try:
+        reply = reply_of(exchange)
+    except NoReply:
+        return [f"HTTP {exchange.status} ({took}): {_safe(exchange.body.decode('utf-8', 'replace'))}"]
+    usage = f"{reply.usage.prompt}+{reply.usage.completion} tokens" if reply.usage else "no usage"
+    ttft = f", first text after {reply.ttft_s:.3f} s" if reply.ttft_s is not None else ""
+    return [_safe(reply.text), f"({reply.finish_reason}, {usage}, {took}{ttft})"]
+
+
+def _safe(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = text[:SHOWN] + (f"… ({len(text)} characters)" if len(text) > SHOWN else "")
+    # a terminal that shows this file must not be steered by an answer
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text.replace("\n", "⏎"))

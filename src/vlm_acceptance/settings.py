@@ -1,0 +1,206 @@
+"""The suite's options: one table, read from the command line, then the environment, then the profile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vlm_acceptance.errors import UsageProblem, nearest
+from vlm_acceptance.profile_load import Loaded, load_profile
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ROOT / "fixtures" / "profiles"
+EVIDENCE = ("failed", "all", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One `--vlm-…` option; `key` is the profile key it overrides, if any."""
+
+    name: str
+    help: str
+    key: str = ""
+    metavar: str = "X"
+    many: bool = False
+    flag: bool = False
+
+    @property
+    def dest(self) -> str:
+        """The attribute pytest keeps it under."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return self.dest.upper()
+
+
+OPTIONS = (
+    Option("vlm-profile", "the deployment's profile, by name or file", metavar="NAME"),
+    Option("vlm-base-url", "test what runs at this URL instead of launching an engine", metavar="URL"),
+    Option("vlm-set", "override a profile key, e.g. engine.port=8001 (repeatable)", metavar="KEY=VALUE", many=True),
+    Option("vlm-show-profile", "print the effective profile with the source of each value, and stop", flag=True),
+    Option("vlm-engine-python", "interpreter that holds vLLM", key="engine.python", metavar="PATH"),
+    Option("vlm-engine", "the vllm executable", key="engine.executable", metavar="PATH"),
+    Option("vlm-model", "the model's folder", key="model.path", metavar="PATH"),
+    Option("vlm-port", "port of the launched engine, 0 for a free one", key="engine.port", metavar="N"),
+    Option("vlm-api-key-env", "name of the variable that holds the endpoint's API key", metavar="NAME"),
+    Option("vlm-reports", "folder for reports (default: reports/)", metavar="DIR"),
+    Option("vlm-evidence", "keep requests, pictures and answers of: failed, all, none", metavar="WHICH"),
+    Option(
+        "vlm-calibrate", "record this run's case counts as a profile file that extends the present one", metavar="FILE"
+    ),
+    Option("vlm-record-baseline", "record this run's latencies as budgets in a profile file", metavar="FILE"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the person at the keyboard decided."""
+
+    loaded: Loaded
+    base_url: str | None
+    api_key_env: str | None
+    api_key: str | None
+    reports: Path
+    evidence: str
+    calibrate: Path | None
+    baseline: Path | None
+    profile_reason: str
+
+    @property
+    def launched(self) -> bool:
+        """Whether the engine is ours to start."""
+        return self.base_url is None
+
+
+def given(option: Option, value: object, env: Mapping[str, str]) -> tuple[str | None, str]:
+    """The value of an option and where it came from; (None, '') when nobody gave it."""
+    if value not in (None, False, []):
+        return str(value), f"--{option.name}"
+    if env.get(option.variable):
+        return env[option.variable], option.variable
+    return None, ""
+
+
+def unknown_option(args: Sequence[str]) -> str | None:
+    """One line about the first `--vlm-…` argument that is no option of ours, or None."""
+    names = [f"--{option.name}" for option in OPTIONS]
+    for arg in args:
+        word = arg.partition("=")[0]
+        if word.startswith("--vlm") and word not in names:
+            return f"unknown option {word!r}; there are: {', '.join(names)}.{nearest(word, names)}"
+    return None
+
+
+def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(profile key, YAML text, source) of every override, environment first so that the command line wins."""
+    found: list[tuple[str, str, str]] = []
+    pairs = [(text, "VLM_SET") for text in env.get("VLM_SET", "").split(";") if text.strip()]
+    listed = values.get("vlm_set") or []
+    assert isinstance(listed, list)
+    pairs += [(text, "--vlm-set") for text in listed]
+    for text, source in pairs:
+        key, equals, value = str(text).strip().partition("=")
+        if not equals:
+            raise UsageProblem(f"{source}: {text!r} is not KEY=VALUE, for example engine.port=8001")
+        found.append((key.strip(), value, source))
+    for option in OPTIONS:
+        if option.key:
+            value_given, source = given(option, values.get(option.dest), env)
+            if value_given is not None:
+                found.append((option.key, value_given, source))
+    return found
+
+
+def checked_url(url: str, source: str) -> str:
+    """A base URL without trailing slash or /v1; UsageProblem when it is none."""
+    parts = urlsplit(url)
+    try:
+        host, _ = parts.hostname, parts.port
+    except ValueError as broken:
+        raise UsageProblem(f"{source}: {url!r} is not a URL: {str(broken).lower()}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageProblem(f"{source}: {url!r} is not an http(s) URL, for example http://127.0.0.1:8000")
+    if parts.username or parts.password:
+        raise UsageProblem(f"{source}: the URL carries credentials; give the key with --vlm-api-key-env NAME")
+    if parts.query or parts.fragment:
+        raise UsageProblem(f"{source}: {url!r} has a query or fragment; give the address only")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def one_of(value: str, allowed: Sequence[str], source: str) -> str:
+    """The value, or a UsageProblem that names what is allowed and the nearest."""
+    if value not in allowed:
+        raise UsageProblem(
+            f"{source}: {value!r} is not allowed; it is one of: {', '.join(allowed)}.{nearest(value, allowed)}"
+        )
+    return value
+
+
+def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None:
+    """The key in the named variable; UsageProblem when the variable is not set."""
+    if name is None:
+        return None
+    if not env.get(name):
+        raise UsageProblem(f"{source}: the environment variable {name!r} is not set or empty")
+    return env[name]
+
+
+def writable_folder(path: Path, source: str) -> Path:
+    """The folder, made if needed; UsageProblem when it cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".write-{os.getpid()}"
+        probe.write_text("", "utf-8")
+        probe.unlink()
+    except OSError as broken:
+        raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {broken.strerror}") from None
+    return path
+
+
+def output_file(value: str | None, source: str) -> Path | None:
+    """A file to write, in a folder that exists and without overwriting; UsageProblem else."""
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.parent.is_dir():
+        raise UsageProblem(f"{source}: the folder of {value!r} does not exist")
+    if path.exists():
+        raise UsageProblem(f"{source}: {value!r} exists already; it is not overwritten")
+    return path
+
+
+def resolve_existing(path: str, key: str) -> Path:
+    """A path of a profile: absolute, or relative to here or to the suite; UsageProblem when it does not exist."""
+    given_path = Path(path).expanduser()
+    for candidate in (given_path, ROOT / given_path):
+        if candidate.exists():
+            return candidate.resolve()
+    raise UsageProblem(f"{key}: {path!r} does not exist")
+
+
+def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
+    """Settings from option values (by dest), the environment and the chosen profile."""
+    picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
+    loaded = load_profile(profile, PROFILES, overrides(values, env))
+    if loaded.profile.capability.known_answers:
+        resolve_existing(loaded.profile.capability.known_answers, "capability.known_answers")
+    url, url_source = picked["vlm_base_url"]
+    key_name, key_source = picked["vlm_api_key_env"]
+    reports, _ = picked["vlm_reports"]
+    evidence, evidence_source = picked["vlm_evidence"]
+    return Settings(
+        loaded=loaded,
+        base_url=checked_url(url, url_source) if url else None,
+        api_key_env=key_name,
+        api_key=api_key(key_name, key_source, env),
+        reports=Path(reports).expanduser() if reports else ROOT / "reports",
+        evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
+        calibrate=output_file(*picked["vlm_calibrate"]),
+        baseline=output_file(*picked["vlm_record_baseline"]),
+        profile_reason=reason,
+    )

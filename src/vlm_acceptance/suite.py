@@ -1,0 +1,255 @@
+"""The state of one acceptance run: what was started, what came of it, what must still be released."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from vlm_acceptance import exam
+from vlm_acceptance.case import Category, load_categories
+from vlm_acceptance.deployment import device as devices
+from vlm_acceptance.deployment.offline import OfflineRun, run_offline
+from vlm_acceptance.deployment.preflight import Preflight
+from vlm_acceptance.deployment.process import reap_strays, run_mark
+from vlm_acceptance.deployment.readiness import ATTACHED, LAUNCHED
+from vlm_acceptance.deployment.server import Deployment, attach, launch
+from vlm_acceptance.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.profile import Profile
+from vlm_acceptance.report.store import RunStore
+from vlm_acceptance.settings import ROOT, Settings
+from vlm_acceptance.verdict import TestResult
+
+T = TypeVar("T")
+IMAGES = ROOT / "fixtures" / "images"
+CASES = ROOT / "fixtures" / "cases"
+
+
+class NotRun(VlmAcceptanceError):
+    """A test whose ground is missing; the reason was reported once, by the test that met it first."""
+
+
+class Once(Generic[T]):
+    """A costly thing made at most once. Its failure is raised to the first who asks, later ones get NotRun."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self.value: T | None = None
+        self.error: VlmAcceptanceError | None = None
+        self.asked = False
+
+    def get(self) -> T:
+        """The thing; NotRun when it failed before."""
+        if self.error is not None:
+            raise NotRun(str(self.error).splitlines()[0])
+        if self.value is None:
+            self.asked = True
+            try:
+                self.value = self._make()
+            except VlmAcceptanceError as broken:
+                self.error = broken
+                raise
+        return self.value
+
+
+@dataclass
+class Suite:
+    """One run. Nothing is started before a test asks for it."""
+
+    settings: Settings
+    progress: Callable[[str], None]
+    say: Callable[[str], None]
+    results: list[TestResult] = field(default_factory=list)
+    required: list[str] = field(default_factory=list)
+    not_applicable: dict[str, str] = field(default_factory=dict)
+    wants_offline: bool = False
+    narrowed: str = ""
+    unreachable: str = ""
+    ladder_reported: bool = False
+    strays: Sequence[str] = ()
+    warm: set[str] = field(default_factory=set)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.mark = run_mark()
+        self.offline: Once[OfflineRun] = Once(self._run_offline)
+        self.launch: Once[Deployment] = Once(self._start)
+        self._lock = contextlib.ExitStack()
+
+    @property
+    def profile(self) -> Profile:
+        """The effective profile."""
+        return self.settings.loaded.profile
+
+    @cached_property
+    def store(self) -> RunStore:
+        """The run's files; the folder is made when the first test needs it."""
+        return RunStore(self.settings.reports, self.profile.name, self.settings.api_key)
+
+    @cached_property
+    def categories(self) -> tuple[Category, ...]:
+        """The five capability categories."""
+        return load_categories(CASES, IMAGES)
+
+    @cached_property
+    def preflight(self) -> Preflight:
+        """What a launch needs, asked once."""
+        return Preflight(self.profile, ROOT, os.environ, self.progress)
+
+    def _ready_to_start(self) -> Preflight:
+        self.preflight.check_all()
+        if not self.notes.get("locked"):
+            self._lock.enter_context(self.preflight.card_lock())
+            self.notes["locked"] = True
+            self.strays = reap_strays()
+        return self.preflight
+
+    def _run_offline(self) -> OfflineRun:
+        ready = self._ready_to_start()
+        engine = ready.engine
+        if engine.python is None:
+            raise EnvironmentProblem(
+                f"the interpreter behind {engine.command[0]} is not known, so the offline LLM cannot run: "
+                "give it with --vlm-engine-python PATH"
+            )
+        self.say("offline engine: starting")
+        requests = exam.offline_requests(self.categories)
+        run = run_offline(
+            self.profile,
+            engine.python,
+            engine.kind,
+            ready.folder,
+            requests,
+            ready.env,
+            self.store.folder,
+            self.mark,
+            self.progress,
+        )
+        self.say(
+            f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"
+        )
+        self.notes["offline_release"] = self.device_returned()
+        return run
+
+    def _start(self) -> Deployment:
+        settings = self.settings
+        if self.unreachable:
+            raise EnvironmentProblem(self.unreachable)
+        if settings.base_url:
+            return attach(self.profile, settings.base_url, api_key=settings.api_key, progress=self.progress)
+        ready = self._ready_to_start()
+        if self.wants_offline:
+            # never two engines on one card: the offline engine is gone before the server starts
+            with contextlib.suppress(NotRun, EngineFailure):
+                self.offline_quietly()
+        self.say(f"engine: starting {' '.join(ready.engine.command)} serve {ready.folder}")
+        deployment = launch(
+            self.profile,
+            ready.engine.command,
+            ready.folder,
+            ready.env,
+            self.store.folder / "server.log",
+            self.mark,
+            api_key=settings.api_key,
+            progress=self.progress,
+        )
+        broken = deployment.broken
+        if broken:
+            self.say(f"engine: {broken.name} broke: {broken.detail.splitlines()[0]}")
+        else:
+            self.say(f"engine: ready after {sum(rung.seconds for rung in deployment.rungs):.1f} s")
+        return deployment
+
+    def offline_quietly(self) -> None:
+        """Run the offline batch without consuming its failure: the offline tests report that."""
+        if self.offline.asked:
+            return
+        try:
+            self.offline.get()
+        except VlmAcceptanceError as broken:
+            self.offline = _failed_once(broken)
+
+    def device_returned(self) -> tuple[bool | None, str]:
+        """Whether device memory is back to what it was before the first launch; None when it is not observed."""
+        before = self.preflight.device
+        if before.used_mb is None:
+            return None, "device memory unobserved"
+        limits = self.profile.device
+        release = devices.wait_for_release(
+            lambda: self.preflight.device_state().used_mb,
+            before.used_mb,
+            limits.release_tolerance_mb,
+            limits.release_timeout_s,
+        )
+        seen = f"{release.last_mb} MB in use {release.seconds:.1f} s after the engine ended, {before.used_mb} MB before"
+        return release.released, seen
+
+    def ready_deployment(self) -> Deployment:
+        """The deployment with every rung proven; the broken rung is a failure once, then NotRun."""
+        deployment = self.launch.get()
+        broken = deployment.broken
+        if broken is not None:
+            if self.ladder_reported:
+                raise NotRun(f"the deployment did not get ready: {broken.name}")
+            raise self.broken_rung(deployment, broken.name)
+        if deployment.process is not None and deployment.process.has_exited and deployment.ending is None:
+            raise EngineFailure(
+                f"the engine ended (exit code {deployment.process.exit_code}) while it was tested; see server.log"
+            )
+        return deployment
+
+    def broken_rung(self, deployment: Deployment, name: str) -> EngineFailure:
+        """The failure that speaks of one broken rung; later tests are then not run."""
+        self.ladder_reported = True
+        rung = next(r for r in deployment.rungs if r.name == name)
+        log = f"\n  log: {deployment.process.log}" if deployment.process else ""
+        return EngineFailure(f"not ready: {name}: {rung.detail}{log}")
+
+    def require_rung(self, name: str) -> str:
+        """What was seen on one rung of the ladder; EngineFailure when it broke, NotRun when it was never tried."""
+        deployment = self.launch.get()
+        rung = next((r for r in deployment.rungs if r.name == name), None)
+        if rung is None:
+            raise NotRun(f"the deployment did not get that far: {deployment.rungs[-1].name} broke")
+        if not rung.ok:
+            raise self.broken_rung(deployment, name)
+        return f"{rung.detail} (after {rung.seconds:.1f} s)"
+
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """The rungs this mode has."""
+        return LAUNCHED if self.settings.launched else ATTACHED
+
+    @property
+    def blocked(self) -> str:
+        """Why nothing could be judged, when the cause is outside the deployment; else ''."""
+        for thing in (self.launch, self.offline):
+            if isinstance(thing.error, EnvironmentProblem) and self.launch.value is None:
+                return str(thing.error).splitlines()[0]
+        return ""
+
+    def release(self) -> None:
+        """End whatever still runs; called last, whatever happened."""
+        if self.launch.value is not None:
+            self.launch.value.stop()
+            self.launch.value.client.close()
+        self._lock.close()
+
+
+def _failed_once(broken: VlmAcceptanceError) -> Once[OfflineRun]:
+    def fail() -> OfflineRun:
+        raise broken
+
+    return Once(fail)
+
+
+def existing(path: str) -> Path:
+    """A file of the suite or of the user; HarnessProblem when it vanished since the options were read."""
+    for candidate in (Path(path), ROOT / path):
+        if candidate.exists():
+            return candidate
+    raise HarnessProblem(f"{path} does not exist any more")

@@ -1,0 +1,76 @@
+"""From test outcomes to one verdict and one exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlm_acceptance.outcome import Outcome, Verdict
+
+EXIT = {"accepted": 0, "rejected": 1, "environment": 10, "inconclusive": 11}
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What one acceptance test came to; `judges` is false for tests of the environment and the harness alone."""
+
+    __test__ = False
+
+    id: str
+    area: str
+    outcome: Outcome
+    seconds: float
+    message: str = ""
+    must: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    findings: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The verdict, its exit code and the sentence that explains it."""
+
+    verdict: Verdict
+    code: int
+    reason: str
+
+
+def rule(
+    results: Sequence[TestResult],
+    required: Sequence[str],
+    *,
+    narrowed: str = "",
+    blocked: str = "",
+    interrupted: bool = False,
+) -> Ruling:
+    """Precedence: environment (10) > rejected (1) > inconclusive (11) > accepted (0).
+
+    `required` are the ids of the plan, `narrowed` says how the run was narrowed, `blocked` why nothing could be judged.
+    """
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    if blocked:
+        return Ruling(Verdict.INCONCLUSIVE, EXIT["environment"], f"nothing could be judged: {blocked}")
+    if failed:
+        first = failed[0].message.splitlines()[0] if failed[0].message else failed[0].id
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return Ruling(Verdict.REJECTED, EXIT["rejected"], f"{first}{more}")
+    if narrowed:
+        return Ruling(Verdict.NONE, EXIT["inconclusive"], f"the run was narrowed ({narrowed}): it accepts nothing")
+    done = {result.id for result in results if result.outcome in (Outcome.PASSED, Outcome.SKIPPED)}
+    missing = [ident for ident in required if ident not in done]
+    if interrupted:
+        return Ruling(
+            Verdict.INCONCLUSIVE, EXIT["inconclusive"], f"interrupted; {len(missing)} required tests did not finish"
+        )
+    if missing:
+        errors = [result for result in results if result.outcome is Outcome.ERROR]
+        cause = errors[0].message.splitlines()[0] if errors and errors[0].message else missing[0]
+        return Ruling(
+            Verdict.INCONCLUSIVE,
+            EXIT["inconclusive"],
+            f"{len(missing)} of {len(required)} required tests were not judged: {cause}",
+        )
+    if not any(result.outcome is Outcome.PASSED for result in results):
+        return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], "nothing was tested")
+    return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"all {len(required)} required tests passed")

@@ -1,0 +1,26 @@
+"""Parameters that come from the profile: categories, routes, rungs."""
+
+from __future__ import annotations
+
+import pytest
+
+from vlm_acceptance.case import Category
+from vlm_acceptance.keys import SUITE
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Fill `category`, `route` and `rung`."""
+    suite = metafunc.config.stash[SUITE]
+    if "category" in metafunc.fixturenames:
+        metafunc.parametrize("category", suite.categories, ids=[c.id for c in suite.categories])
+    if "route" in metafunc.fixturenames:
+        routes = suite.profile.capability.routes
+        marks = {"url": [pytest.mark.needs("launched")]}
+        metafunc.parametrize("route", [pytest.param(route, marks=marks.get(route, []), id=route) for route in routes])
+    if "rung" in metafunc.fixturenames:
+        metafunc.parametrize("rung", suite.rungs)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A category by its id."""
+    return val.id if isinstance(val, Category) else None

@@ -1,0 +1,77 @@
+"""Does it see, read, reason, and read Chinese? Five categories, each one prompt over eight pictures."""
+
+import json
+
+import pytest
+
+from vlm_acceptance import exam
+from vlm_acceptance.checks import answer, known, liveness, prompt_tokens, tiles
+from vlm_acceptance.client.messages import chat_body, plain_url, png_url
+from vlm_acceptance.exchange import Request
+from vlm_acceptance.outcome import Finding
+from vlm_acceptance.suite import IMAGES, existing
+
+pytestmark = pytest.mark.smoke
+
+LADDER = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
+
+
+def test_category(ask, judge, profile, category, route, request):
+    """The deployment MUST answer each category's question about enough of its eight pictures, and nothing fatal."""
+    served_at = request.getfixturevalue("picture_server") if route == "url" else None
+    judge.note(category=category.id, route=route)
+    for question in category.questions:
+        urls = [exam.picture_url(picture, route, IMAGES, served_at) for picture in question.pictures]
+        exchanges = ask.all(exam.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+        verdict = exam.judged(profile, category, question, [exam.answer_of(exchange) for exchange in exchanges])
+        judge.add_each(verdict.findings, exam.by_picture(question, exchanges))
+        judge.note(**verdict.figures)
+
+
+def test_blind_twins_do_not_score(ask, judge, profile, category):
+    """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
+    for question in category.questions:
+        exchanges = ask.all(exam.blind_bodies(ask.model_id, question), profile.capability.concurrency)
+        found = answer.judge_blind(exam.with_blind_limit(profile, question), [exam.answer_of(e) for e in exchanges])
+        judge.add(found, exchanges[0])
+
+
+@pytest.mark.needs("oracle")
+def test_picture_costs_its_tiles(ask, judge, profile):
+    """Prompt tokens of two pictures under one text MUST differ by the tile formula, and `/tokenize` MUST agree."""
+    rule = tiles.TileRule(**profile.model.pictures.model_dump(exclude={"oracle"}))
+    bodies = [chat_body(ask.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
+    exchanges = ask.all(bodies, 1)
+    judge.add_each(
+        prompt_tokens.steps_match(LADDER, [exam.answer_of(e) for e in exchanges], rule), exam.by_size(LADDER, exchanges)
+    )
+    counted = ask.send(Request("POST", "/tokenize", {"model": ask.model_id, "messages": bodies[1]["messages"]}))
+    judge.add(prompt_tokens.tokenize_agrees(counted, exam.answer_of(exchanges[1])), counted)
+
+
+@pytest.mark.needs("known_answers")
+def test_known_answers(ask, judge, profile):
+    """A deployment whose answers are known MUST give every one of them, to the letter and the prompt token."""
+    lines = existing(profile.capability.known_answers).read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.strip()]
+    bodies = [
+        chat_body(ask.model_id, row["prompt"], [png_url(IMAGES / name) for name in row["pictures"]], max_tokens=256)
+        for row in rows
+    ]
+    exchanges = ask.all(bodies, profile.capability.concurrency)
+    replies = [exam.answer_of(exchange) for exchange in exchanges]
+    judge.add_each(known.known_answers(rows, replies), dict(zip([row["id"] for row in rows], exchanges, strict=True)))
+    judge.note(answers=len(rows))
+
+
+@pytest.mark.needs("url_picture")
+def test_guide_request(ask, judge, profile):
+    """The deployment guide's own request, a logo by URL, MUST be answered with the words it shows."""
+    unreachable = exam.picture_unreachable(profile.capability.url_picture)
+    if unreachable:
+        pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
+    exchange = ask.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
+    reply = exam.answer_of(exchange)
+    judge.add(liveness.answered(reply), exchange)
+    if not isinstance(reply, Exception) and not answer.holds(reply.text, ("Qwen",)):
+        judge.add([Finding("answer.wrong", "'Qwen'", reply.text[:200], "guide")], exchange)

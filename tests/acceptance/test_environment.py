@@ -1,0 +1,73 @@
+"""The machine, the installation and the weights, before any engine is started. What is wrong here is an error."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.deployment import interpreter, machine, weights
+from vlm_acceptance.errors import EnvironmentProblem
+from vlm_acceptance.outcome import Finding
+
+OPEN_FILES = 256
+DISK_BYTES = 200_000_000
+
+pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched")]
+
+
+def require(problems):
+    """Raise what keeps this machine from being judged on."""
+    if problems:
+        raise EnvironmentProblem("; ".join(problems))
+
+
+def test_engine_is_installed(suite, judge):
+    """The engine's interpreter MUST be found and hold vLLM."""
+    engine = suite.preflight.engine
+    judge.note(engine=" ".join(engine.command), kind=engine.kind, **engine.versions)
+
+
+@pytest.mark.needs("versions")
+def test_versions_are_the_expected_ones(suite, profile, judge):
+    """The engine MUST consist of the versions the profile names, compared by their public part."""
+    problems = interpreter.version_problems(profile.versions, suite.preflight.engine.versions)
+    judge.add([Finding("environment.versions", "the profile's versions", problem) for problem in problems])
+
+
+@pytest.mark.needs("npu")
+def test_torch_npu_imports(suite):
+    """`import torch_npu` MUST work in the engine's interpreter and environment."""
+    _ = suite.preflight.torch_npu
+
+
+@pytest.mark.needs("npu")
+def test_device_is_present_and_free(suite, judge):
+    """The card MUST be the profile's, healthy, and used by nobody else."""
+    device = suite.preflight.device
+    judge.note(device=device.name, used_mb=device.used_mb, total_mb=device.total_mb, detail=device.detail)
+
+
+@pytest.mark.needs("npu")
+def test_image_fits_the_chip(suite, judge):
+    """Driver, CANN and the image's target chip MUST fit the card."""
+    judge.note(cann=machine.cann_version(), driver=machine.driver_version())
+    require(machine.image_problems(suite.preflight.env, suite.preflight.device.name))
+
+
+def test_limits_are_sufficient(suite, judge):
+    """Open files and disk space MUST suffice; shared memory is reported."""
+    require(machine.open_file_problems(OPEN_FILES))
+    require(machine.disk_problems(suite.store.folder, DISK_BYTES))
+    judge.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
+
+
+def test_proxies_spare_loopback(judge):
+    """A proxy MUST NOT catch requests to this machine: the suite spares loopback, and says what others would meet."""
+    judge.note(proxies="; ".join(machine.proxy_problems(os.environ)) or "spare loopback")
+    require(machine.proxy_problems(machine.with_loopback_no_proxy(os.environ)))
+
+
+def test_weights_are_whole(suite, judge):
+    """The model's folder MUST hold every file, whole, before an engine is started on it."""
+    folder: Path = suite.preflight.folder
+    judge.note(folder=folder, weights_bytes=weights.fingerprint(folder).weights_bytes)

@@ -1,0 +1,70 @@
+"""Is it up, is it ours, and does it answer? `/health` alone is not liveness."""
+
+import pytest
+
+from vlm_acceptance import exam
+from vlm_acceptance.checks import liveness, logfacts, models
+from vlm_acceptance.client.messages import plain_url
+from vlm_acceptance.deployment import engine_log
+from vlm_acceptance.outcome import Finding
+
+pytestmark = pytest.mark.smoke
+
+
+def test_readiness(suite, vllm_server, judge, rung):
+    """The deployment MUST reach every rung of the readiness ladder, in order."""
+    judge.note(seen=suite.require_rung(rung))
+
+
+def test_health_answers(ask, judge):
+    """`/health` MUST answer 200 within its deadline."""
+    exchange = ask.get("/health")
+    judge.add(liveness.healthy(exchange), exchange)
+
+
+def test_models_lists_the_served_model(ask, judge, profile):
+    """`/v1/models` MUST list the profile's model with its context length."""
+    exchange = ask.get("/v1/models")
+    judge.add(models.lists_model(exchange, ask.model_id, profile.model.max_model_len), exchange)
+
+
+def test_version_is_told(ask, judge):
+    """`/version` MUST name the engine's version."""
+    exchange = ask.get("/version")
+    judge.add(models.version_is_told(exchange), exchange)
+    judge.note(version=exchange.body.decode("utf-8", "replace")[:80])
+
+
+def test_metrics_count(ask, judge, profile):
+    """`/metrics` MUST offer vLLM's counters, and they MUST count a request."""
+    before = ask.get("/metrics")
+    ask.chat("Reply with OK.", max_tokens=1)
+    after = ask.get("/metrics")
+    judge.add(models.metrics_present(after.body.decode("utf-8", "replace"), profile.metrics), after)
+    judge.add(liveness.metrics_moved(before, after, ("vllm:prompt_tokens", "vllm:generation_tokens")), after)
+
+
+def test_text_probe(ask, judge):
+    """A warm text request MUST be answered within its deadline."""
+    exchange = ask.chat("Reply with OK.", max_tokens=8)
+    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
+
+
+def test_picture_probe(ask, judge):
+    """A warm request about a picture MUST be answered within its deadline."""
+    picture = plain_url(64, 64, (255, 0, 0))
+    exchange = ask.chat("What colour is this picture? Answer with one word.", (picture,), max_tokens=8)
+    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
+
+
+@pytest.mark.needs("launched")
+def test_engine_log_figures(deployment, judge, profile):
+    """Model memory MUST be what the profile expects, where the log tells it; load time and KV cache are reported."""
+    facts = engine_log.facts(deployment.log_text().splitlines())
+    judge.note(**logfacts.shown(facts))
+    if profile.model_memory_gib is not None:
+        judge.add(logfacts.close_to(facts.model_memory_gib, profile.model_memory_gib, "model memory in GiB"))
+    if profile.engine.graph_sizes is not None and facts.graph_sizes is not None:
+        seen = len(facts.graph_sizes)
+        wanted = profile.engine.graph_sizes
+        judge.add([Finding("health.graphs", f"{wanted} captured sizes", f"{seen}")] if seen != wanted else [])

@@ -1,0 +1,33 @@
+"""How fast is it? Medians of warm streamed requests, by category; the cold first one is shown, not judged."""
+
+import pytest
+
+from vlm_acceptance import exam
+from vlm_acceptance.checks import latency
+from vlm_acceptance.client.messages import chat_body, png_url
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.outcome import Finding
+
+pytestmark = pytest.mark.smoke
+
+
+def test_category_is_within_budget(suite, ask, judge, profile, category):
+    """TTFT, TPOT and end to end MUST stay within the category's budgets, each as the median of warm requests."""
+    question = category.questions[0]
+    samples = []
+    for number in range(profile.latency.repeats + 1):
+        # a picture of its own each time: the same one again would be answered from the caches
+        picture = png_url(question.pictures[number % len(question.pictures)].path)
+        extra = {"stream": True, "stream_options": {"include_usage": True}}
+        body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
+        exchange = ask.body(body)
+        reply = exam.answer_of(exchange)
+        if isinstance(reply, NoReply):
+            judge.add([Finding("latency.no_answer", "a streamed answer", str(reply), category.id)], exchange)
+            return
+        samples.append(latency.from_reply(reply))
+    cold, warm = samples[0], samples[1:]
+    judge.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
+    row = exam.latency_row(cold, warm)
+    judge.note(**row)
+    suite.notes.setdefault("latency", {})[category.id] = row

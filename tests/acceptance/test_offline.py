@@ -1,0 +1,42 @@
+"""The same five categories through the offline `LLM`, by the same checks."""
+
+import pytest
+
+from vlm_acceptance import exam
+from vlm_acceptance.checks import offline as checks
+from vlm_acceptance.client.messages import chat_body, png_url
+
+pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched", "offline")]
+
+
+def test_category(offline, judge, profile, category):
+    """The offline engine MUST answer each category's question about enough of its eight pictures."""
+    judge.note(category=category.id, route="offline")
+    for question in category.questions:
+        replies = [checks.reply_to(offline.replies, name) for name in exam.offline_ids(category, question)]
+        verdict = exam.judged(profile, category, question, replies)
+        judge.add(verdict.findings)
+        judge.note(**verdict.figures)
+
+
+def test_answers_like_the_server(offline, ask, judge, profile, category):
+    """Offline and served answers MUST be equal where the profile says so; elsewhere their agreement is reported."""
+    for question in category.questions:
+        bodies = [
+            chat_body(ask.model_id, question.prompt, (png_url(p.path),), max_tokens=question.max_tokens)
+            for p in question.pictures
+        ]
+        exchanges = ask.all(bodies, profile.capability.concurrency)
+        served = [exam.answer_of(exchange) for exchange in exchanges]
+        replies = [checks.reply_to(offline.replies, name) for name in exam.offline_ids(category, question)]
+        equal, found = checks.same_texts(question.id, served, replies)
+        judge.note(**{f"{question.id}_equal": f"{equal} of {len(served)}"})
+        judge.add(found if profile.offline.same_text else [])
+
+
+def test_offline_engine_is_gone(offline, suite, judge):
+    """The offline engine MUST end by itself, leave no process, and give the device's memory back."""
+    judge.add(checks.ended_cleanly(offline.ending, "the offline engine"))
+    back, seen = suite.notes["offline_release"]
+    judge.note(device_memory=seen, ready_s=f"{offline.ready_s:.1f}", batch_s=f"{offline.batch_s:.1f}")
+    judge.add(checks.memory_returned(back, seen))

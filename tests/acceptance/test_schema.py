@@ -1,0 +1,168 @@
+"""Does it speak the protocol? Bodies, streams, parameters and refusals, as a client would meet them."""
+
+import json
+
+import pytest
+
+from vlm_acceptance import exam
+from vlm_acceptance.checks import errors, liveness, protocol, schema, stream, usage
+from vlm_acceptance.client.messages import CHAT, chat_body, plain_url
+from vlm_acceptance.exchange import Request
+
+pytestmark = pytest.mark.smoke
+
+PROMPT = "Describe this receipt in two sentences, including customer and total."
+SHORT = "What colour is this picture? Answer with one word."
+STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+@pytest.fixture
+def picture(suite):
+    """The first receipt: a picture with a long answer."""
+    question = next(c for c in suite.categories if c.id == "description").questions[0]
+    return exam.picture_url(question.pictures[0], "png", None, None)
+
+
+def test_completion_body(ask, judge, picture):
+    """A completion MUST have the shape clients parse, and its usage MUST add up."""
+    exchange = ask.chat(PROMPT, (picture,), max_tokens=256)
+    judge.add(protocol.body_conforms("completion", exchange), exchange)
+    judge.add(protocol.usage_of_exchange(exchange, max_tokens=256), exchange)
+
+
+def test_models_body(ask, judge):
+    """The model list MUST have the shape clients parse."""
+    exchange = ask.get("/v1/models")
+    judge.add(protocol.body_conforms("models", exchange), exchange)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["usage-asked", "usage-not-asked"])
+def test_stream(ask, judge, picture, asked):
+    """A stream MUST be sound: one role, one finish_reason, usage when asked, `[DONE]` last, no error inside."""
+    options = STREAM if asked else {"stream": True}
+    exchange = ask.chat(PROMPT, (picture,), max_tokens=256, **options)
+    judge.add(stream.stream_is_sound(exchange, expect_usage=asked), exchange)
+
+
+def test_stream_says_the_same(ask, judge, picture):
+    """The deltas of a greedy stream MUST join to the text of the same request not streamed, with the same usage."""
+    plain = ask.chat(PROMPT, (picture,), max_tokens=256)
+    streamed = ask.chat(PROMPT, (picture,), max_tokens=256, **STREAM)
+    judge.add(stream.same_text(streamed, plain), streamed)
+    judge.add(protocol.same_usage(streamed, plain), streamed)
+
+
+def test_max_tokens_cuts(ask, judge, picture):
+    """`max_tokens` MUST cut the answer there and say finish_reason `length`."""
+    exchange = ask.chat(PROMPT, (picture,), max_tokens=5)
+    judge.add(protocol.cut_at(exchange, 5), exchange)
+
+
+def test_stop_string_stops(ask, judge, picture):
+    """`stop` MUST end the answer before the string, with finish_reason `stop`."""
+    whole = ask.chat(PROMPT, (picture,), max_tokens=256)
+    word = protocol.stop_word(exam.answer_of(whole))
+    exchange = ask.chat(PROMPT, (picture,), max_tokens=256, stop=[word])
+    judge.add(protocol.stopped_before(exchange, whole, word), exchange)
+
+
+def test_n_gives_n_choices(ask, judge, picture):
+    """`n=2` MUST give two choices with their own indexes, streamed or not."""
+    extra = {"n": 2, "temperature": 0.7, "seed": 7}
+    exchange = ask.chat(PROMPT, (picture,), max_tokens=16, **extra)
+    judge.add(protocol.choices_are(exchange, 2), exchange)
+    streamed = ask.chat(PROMPT, (picture,), max_tokens=16, **extra, **STREAM)
+    judge.add(stream.stream_is_sound(streamed, expect_usage=True, n=2), streamed)
+
+
+def test_logprobs(ask, judge, picture):
+    """`logprobs` MUST give one entry a token, none above zero, with as many alternatives as asked for."""
+    exchange = ask.chat(PROMPT, (picture,), max_tokens=16, logprobs=True, top_logprobs=5)
+    judge.add(protocol.logprobs_are(exchange, top=5), exchange)
+
+
+def test_ids_are_unique(ask, judge):
+    """Every answer MUST have an id of its own."""
+    bodies = [chat_body(ask.model_id, "Reply with OK.", max_tokens=2) for _ in range(6)]
+    exchanges = ask.all(bodies, 3)
+    judge.add(protocol.unique_ids(exchanges), exchanges[0])
+
+
+REFUSALS = {
+    "wrong-model": ({"model": "no/such-model"}, {404}, "no/such-model"),
+    "messages-missing": ({"messages": None}, {400, 422}, None),
+    "messages-wrong-type": ({"messages": "hello"}, {400, 422}, None),
+    "max-tokens-wrong-type": ({"max_tokens": "many"}, {400, 422}, None),
+    "temperature-wrong-type": ({"temperature": "hot"}, {400, 422}, None),
+    "temperature-negative": ({"temperature": -1.0}, {400, 422}, "temperature"),
+    "top-p-out-of-range": ({"top_p": 2.0}, {400, 422}, "top_p"),
+    "picture-not-base64": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}}]}
+            ]
+        },
+        {400, 422},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", REFUSALS)
+def test_wrong_request_is_refused(ask, judge, profile, wrong):
+    """A wrong request MUST be refused with a readable 4xx in bounded time, and the server MUST live on."""
+    changes, statuses, says = REFUSALS[wrong]
+    body = {
+        key: value
+        for key, value in {**chat_body(ask.model_id, "Reply with OK."), **changes}.items()
+        if value is not None
+    }
+    exchange = ask.body(body)
+    judge.add(errors.refused(exchange, statuses=statuses, says=says, deadline_s=profile.deadlines.request_s), exchange)
+    alive = ask.chat("Reply with OK.", max_tokens=2)
+    judge.add(liveness.answered(exam.answer_of(alive)), alive, "afterwards")
+
+
+def test_malformed_json_is_refused(ask, judge, profile):
+    """A body that is no JSON MUST be refused with a readable 4xx, and the server MUST live on."""
+    headers = {"Content-Type": "application/json"}
+    exchange = ask.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
+    judge.add(errors.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
+    alive = ask.chat("Reply with OK.", max_tokens=2)
+    judge.add(liveness.answered(exam.answer_of(alive)), alive, "afterwards")
+
+
+def test_unknown_route_is_refused(ask, judge, profile):
+    """An unknown route MUST be a 404."""
+    exchange = ask.send(Request("POST", "/v1/no-such-route", {}, {}, profile.deadlines.request_s))
+    judge.add(
+        errors.refused(exchange, statuses={404}, schema="detail", deadline_s=profile.deadlines.request_s), exchange
+    )
+
+
+@pytest.mark.needs("max_model_len")
+def test_too_long_prompt_is_refused(ask, judge, profile):
+    """A prompt beyond the context length MUST be refused naming it, with a picture too, and the server MUST live on."""
+    words = "word " * (profile.model.max_model_len + 64)
+    for pictures in ((), (plain_url(64, 64),)):
+        exchange = ask.chat(words, pictures, max_tokens=8)
+        says = str(profile.model.max_model_len)
+        judge.add(errors.refused(exchange, statuses={400}, says=says, deadline_s=profile.deadlines.request_s), exchange)
+    again = ask.chat(SHORT, (plain_url(64, 64),), max_tokens=8)
+    judge.add(liveness.answered(exam.answer_of(again)), again, "the same picture afterwards")
+
+
+@pytest.mark.needs("openai")
+def test_openai_client_round_trip(deployment, suite, judge, picture):
+    """The official openai client MUST get the same greedy text streamed and not streamed."""
+    openai = pytest.importorskip("openai")
+    key = suite.settings.api_key or "EMPTY"
+    deadline = suite.profile.deadlines.cold_s
+    with openai.OpenAI(base_url=f"{deployment.base_url}/v1", api_key=key, max_retries=0, timeout=deadline) as client:
+        body = chat_body(deployment.model_id, PROMPT, (picture,), max_tokens=64)
+        plain = client.chat.completions.create(**body)
+        chunks = list(client.chat.completions.create(**body, stream=True))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    judge.add(protocol.client_texts(plain.choices[0].message.content, text))
+    judge.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
+    judge.add(usage.usage_is_sound(protocol.reply_of_client(plain), max_tokens=64))

@@ -1,0 +1,119 @@
+"""The faults a proxy can put between a client and a right engine, one row each.
+
+`magnitude` is the default; its unit is in the sentence. A fault acts on chat requests only, unless the sentence names
+another route; faults of pictures act on `/tokenize` too. Faults of the text leave usage, log probabilities and finish
+reason as they were. Swapped texts come with the last chunk of their streams.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import faults_request as request
+import faults_response as response
+import faults_server as server
+import faults_stream as stream
+from fault_stages import Dose, Stages
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way of being wrong: `apply` makes the stages of a proxy for a dose."""
+
+    name: str
+    family: str
+    what: str
+    magnitude: float
+    apply: Callable[[Dose], Stages]
+
+
+_RESPONSE = (
+    ("status-500", "the share of chat requests that is answered with status 500", 1.0, response.status_500),
+    ("status-500-some", "the share of chat requests that is answered with status 500", 0.02, response.status_500),
+    ("missing-id", "the answer has no id", 1, response.missing("id")),
+    ("missing-usage", "the answer has no usage", 1, response.missing("usage")),
+    ("missing-model", "the answer has no model", 1, response.missing("model")),
+    ("wrong-type-created", "created is a string", 1, response.wrong_type_created),
+    ("float-usage", "the counts in usage are floats", 1, response.float_usage),
+    ("usage-off-by-one", "so many prompt tokens too many, in the total too", 1, response.prompt_tokens_off),
+    ("usage-sum-wrong", "the total of usage is so many too high", 1, response.total_tokens_off),
+    ("finish-reason-wrong", "finish_reason is 'done'", 1, response.finish_reason_wrong),
+    ("finish-reason-null", "finish_reason is null", 1, response.finish_reason_null),
+    ("ids-repeated", "every answer has the id of the first", 1, response.ids_repeated),
+    ("content-null", "content is null", 1, response.content_null),
+    ("content-type-wrong", "the answer is called text/plain", 1, response.content_type_wrong),
+    ("truncated-body", "this share of the body, or of a stream's first text, is all", 0.5, response.truncated_body),
+    ("connection-reset", "the connection is reset after so many bytes of the body", 40, response.connection_reset),
+    ("other-model-name", "another model's name in answers and in /v1/models", 1, response.other_model_name),
+    ("text-cut", "only so many characters of the text arrive", 8, response.text_cut),
+    ("text-looped", "the text is said so many times more", 8, response.text_looped),
+    ("text-exclaimed", "every character is an exclamation mark", 1, response.text_exclaimed),
+    ("text-empty", "the text is empty", 1, response.text_empty),
+    ("mojibake", "UTF-8 read as Latin-1: ASCII text stays right", 1, response.mojibake),
+    ("replacement-characters", "this share of the characters is U+FFFD", 0.1, response.replacement_characters),
+    ("special-token-leaked", "the text ends with <|im_end|>", 1, response.special_token_leaked),
+    ("language-switched", "Chinese is answered in English, all else in Chinese", 1, response.language_switched),
+    ("answer-of-previous", "the text is that of the answer before; the first is right", 1, response.answer_of_previous),
+    ("answers-swapped", "two that end within so many seconds swap texts", 0.5, response.answers_swapped),
+    ("error-as-200", "every answer is an error object with status 200", 1, response.error_as_200),
+    ("logprobs-missing", "logprobs is null", 1, response.logprobs_missing),
+    ("logprobs-positive", "each log probability is its absolute value and this more", 0.1, response.logprobs_positive),
+)
+
+_STREAM = (
+    ("role-missing", "no chunk has a role", 1, stream.role_missing),
+    ("role-twice", "the first chunk with text has a role too", 1, stream.role_twice),
+    ("finish-twice", "the chunk with the finish reason is followed by another one", 1, stream.finish_twice),
+    ("finish-missing", "no chunk has a finish reason", 1, stream.finish_missing),
+    ("chunk-lost", "the text chunk of this number does not arrive", 1, stream.chunk_lost),
+    ("chunk-duplicated", "the text chunk of this number arrives twice", 1, stream.chunk_duplicated),
+    ("done-missing", "there is no [DONE]", 1, stream.done_missing),
+    ("usage-chunk-missing", "there is no chunk with usage alone", 1, stream.usage_chunk_missing),
+    ("error-event-in-200", "after so many text chunks an error event and [DONE] end the stream", 1, stream.error_event),
+    ("not-streamed", "all events arrive together at the end", 1, stream.not_streamed),
+    ("ttft-added", "the answer, streamed or not, starts so many seconds later", 1.0, stream.ttft_added),
+    ("tpot-added", "each token after the first, streamed or not, takes so many seconds more", 0.1, stream.tpot_added),
+)
+
+_REQUEST = (
+    ("picture-dropped", "the engine gets no picture", 1, request.picture_dropped),
+    ("picture-replaced", "the engine gets grey pictures of the same size", 1, request.picture_replaced),
+    ("picture-downscaled", "pictures are shrunk to so many pixels and enlarged again", 28, request.picture_downscaled),
+    ("image-bgr", "the engine gets pictures with red and blue swapped", 1, request.image_bgr),
+    ("max-tokens-ignored", "the engine does not see max_tokens", 1, request.max_tokens_ignored),
+    ("stop-ignored", "the engine does not see stop", 1, request.stop_ignored),
+    ("n-ignored", "the engine does not see n", 1, request.n_ignored),
+    ("temperature-forced", "the engine gets this temperature", 2.0, request.temperature_forced),
+    ("wrong-model-accepted", "the model served answers to any name", 1, request.wrong_model_accepted),
+)
+
+_SERVER = (
+    ("health-only", "/health is 200, anything else hangs for so many seconds and is cut", 3600, server.health_only),
+    ("health-503", "/health is 503", 1, server.health_503),
+    ("metrics-gone", "/metrics is 404", 1, server.gone("/metrics")),
+    ("version-gone", "/version is 404", 1, server.gone("/version")),
+    ("errors-as-html", "any 4xx has an HTML body", 1, server.errors_as_html),
+    ("errors-as-500", "any 4xx becomes status 500", 1, server.errors_as_500),
+    ("malformed-accepted", "what the engine refuses with 400 or 422 is answered 200", 1, server.malformed_accepted),
+    ("tokenize-wrong", "/tokenize counts so many tokens too many", 1, server.tokenize_wrong),
+    ("models-empty", "/v1/models lists nothing", 1, server.models_empty),
+    ("max-model-len-wrong", "/v1/models says so many times the max_model_len", 2, server.max_model_len_wrong),
+)
+
+_FAMILIES = {"response": _RESPONSE, "stream": _STREAM, "request": _REQUEST, "server": _SERVER}
+FAULTS: dict[str, Fault] = {
+    name: Fault(name, family, what, magnitude, apply)
+    for family, rows in _FAMILIES.items()
+    for name, what, magnitude, apply in rows
+}
+
+
+def fault_named(name: str) -> Fault:
+    """The row of FAULTS; ValueError with one line that names the nearest and all known ones."""
+    if name in FAULTS:
+        return FAULTS[name]
+    close = difflib.get_close_matches(name, FAULTS, n=1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"unknown fault {name!r}.{meant} Known: {', '.join(FAULTS)}")

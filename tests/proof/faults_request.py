@@ -1,0 +1,123 @@
+"""Faults between the client and the engine: the engine gets something else than was sent."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from fault_stages import CHAT, Call, Dose, Stages
+from PIL import Image, UnidentifiedImageError
+
+GREY = (128, 128, 128)
+
+
+def _edits_request(edit: Callable[[dict[str, Any]], None], *routes: str) -> Stages:
+    def request(call: Call) -> Call:
+        body = call.json() if call.route in routes else None
+        if body is None:
+            return call
+        edit(body)
+        return call.with_json(body)
+
+    return Stages(request=request)
+
+
+def _edits_parts(edit: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Stages:
+    """Each content part becomes what `edit` returns, or goes when that is None; `/tokenize` gets the same prompt."""
+
+    def each(body: dict[str, Any]) -> None:
+        for message in body.get("messages") or []:
+            if isinstance(message, dict) and isinstance(message.get("content"), list):
+                edited = (edit(part) if isinstance(part, dict) else part for part in message["content"])
+                message["content"] = [part for part in edited if part is not None]
+
+    return _edits_request(each, CHAT, "/tokenize")
+
+
+def _edits_pictures(edit: Callable[[Image.Image], Image.Image]) -> Stages:
+    def each(part: dict[str, Any]) -> dict[str, Any]:
+        source: Any = part.get("image_url")
+        picture = _opened(source["url"]) if isinstance(source, dict) and "url" in source else None
+        return part if picture is None else {**part, "image_url": {**source, "url": _data_url(edit(picture))}}
+
+    return _edits_parts(each)
+
+
+def _opened(url: str) -> Image.Image | None:
+    """The picture of a data URL; None for any other URL and for bytes that are no picture."""
+    if not url.startswith("data:"):
+        return None
+    try:
+        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2], validate=True))).convert("RGB")
+    except (UnidentifiedImageError, OSError, binascii.Error):
+        return None
+
+
+def _data_url(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def picture_dropped(dose: Dose) -> Stages:
+    return _edits_parts(lambda part: None if part.get("type") == "image_url" else part)
+
+
+def picture_replaced(dose: Dose) -> Stages:
+    return _edits_pictures(lambda picture: Image.new("RGB", picture.size, GREY))
+
+
+def picture_downscaled(dose: Dose) -> Stages:
+    def edit(picture: Image.Image) -> Image.Image:
+        small = picture.copy()
+        small.thumbnail((int(dose.magnitude), int(dose.magnitude)))
+        return small.resize(picture.size)
+
+    return _edits_pictures(edit)
+
+
+def image_bgr(dose: Dose) -> Stages:
+    return _edits_pictures(lambda picture: Image.merge("RGB", picture.split()[::-1]))
+
+
+def _ignores(*keys: str) -> Stages:
+    def edit(body: dict[str, Any]) -> None:
+        for key in keys:
+            body.pop(key, None)
+
+    return _edits_request(edit, CHAT)
+
+
+def max_tokens_ignored(dose: Dose) -> Stages:
+    return _ignores("max_tokens", "max_completion_tokens")
+
+
+def stop_ignored(dose: Dose) -> Stages:
+    return _ignores("stop")
+
+
+def n_ignored(dose: Dose) -> Stages:
+    return _ignores("n")
+
+
+def temperature_forced(dose: Dose) -> Stages:
+    return _edits_request(lambda body: body.update(temperature=dose.magnitude), CHAT)
+
+
+def wrong_model_accepted(dose: Dose) -> Stages:
+    served: list[str] = []
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment
+
+    def edit(body: dict[str, Any]) -> None:
+        if not served:
+            with direct.open(f"{dose.upstream}/v1/models") as models:
+                served.extend(card["id"] for card in json.load(models)["data"])
+        if "model" in body and body["model"] not in served:
+            body["model"] = served[0]
+
+    return _edits_request(edit, CHAT)

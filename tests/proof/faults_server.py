@@ -1,0 +1,85 @@
+"""Faults of everything round the answers: probes, lists, counts and error replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fault_stages import Call, Cut, Dose, Response, Stages, edits_body, error_response, json_response, object_of
+
+
+def health_only(dose: Dose) -> Stages:
+    def instead(call: Call) -> Response | None:
+        if call.route == "/health":
+            return Response(200, {}, b"")
+        dose.pause(dose.magnitude)
+        raise Cut
+
+    return Stages(instead=instead)
+
+
+def health_503(dose: Dose) -> Stages:
+    dead = Response(503, {"content-type": "text/plain"}, b"")
+    return Stages(instead=lambda call: dead if call.route == "/health" else None)
+
+
+def gone(route: str) -> Callable[[Dose], Stages]:
+    """The fault that the server does not know a route."""
+    not_found = json_response(404, {"detail": "Not Found"})
+    return lambda _dose: Stages(instead=lambda call: not_found if call.route == route else None)
+
+
+def errors_as_html(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        if not 400 <= response.status < 500:
+            return response
+        page = f"<html><body><h1>{response.status} Error</h1></body></html>\n"
+        return replace(response, headers={"content-type": "text/html"}, body=page.encode())
+
+    return Stages(response=response)
+
+
+def errors_as_500(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        return error_response(500, "Internal server error") if 400 <= response.status < 500 else response
+
+    return Stages(response=response)
+
+
+def malformed_accepted(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        if not call.is_chat or response.status not in (400, 422):
+            return response
+        return json_response(200, _small_answer(call.number, (object_of(call.body) or {}).get("model")))
+
+    return Stages(response=response)
+
+
+def _small_answer(number: int, model: object) -> dict[str, Any]:
+    nulls = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
+    message: dict[str, Any] = {"role": "assistant", "content": "OK.", **nulls, "tool_calls": [], "reasoning": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop", "stop_reason": None}
+    head = {"id": f"chatcmpl-{number:032x}", "object": "chat.completion", "created": 1_700_000_000, "model": model}
+    usage = {"prompt_tokens": 1, "total_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": None}
+    return {**head, "choices": [choice], "service_tier": None, "system_fingerprint": None, "usage": usage}
+
+
+def tokenize_wrong(dose: Dose) -> Stages:
+    def edit(body: dict[str, Any]) -> None:
+        body["count"] += int(dose.magnitude)
+        body["tokens"] += body["tokens"][-1:] * int(dose.magnitude)
+
+    return edits_body("/tokenize", edit)
+
+
+def models_empty(dose: Dose) -> Stages:
+    return edits_body("/v1/models", lambda body: body.update(data=[]))
+
+
+def max_model_len_wrong(dose: Dose) -> Stages:
+    def edit(body: dict[str, Any]) -> None:
+        for card in body["data"]:
+            card["max_model_len"] = int(card["max_model_len"] * dose.magnitude)
+
+    return edits_body("/v1/models", edit)

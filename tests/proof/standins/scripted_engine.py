@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""A `vllm` that starts at once and behaves as VLM_STANDIN says: what a launcher must cope with, without an engine.
+
+`scripted_engine.py serve MODEL --port N ...`, or linked into a folder of PATH under the name `vllm`; options it does
+not know are accepted. Its answers are those of `quick_server` and prove nothing about a deployment. Standard library
+only. VLM_STANDIN_DELAY is the time before `dies-loading` dies, in seconds (2); VLM_STANDIN_AFTER the number of chat
+requests answered before `dies-in-request` and `hangs-in-request` do as they are called (2, as many as readiness asks).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from quick_server import Behaviour, QuickServer
+
+VERSION = "0.18.0"
+CHILD_LIFE_S = 300
+# The marker words stay in the command line, so that a test can find what was left behind.
+CHILD = [sys.executable, "-c", f"import time; time.sleep({CHILD_LIFE_S})", "standin-child"]
+SPAWN = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The part of vLLM's command line that matters here."""
+
+    model: str
+    host: str
+    port: int
+    served: str
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return Behaviour(model=self.served)
+
+
+class Log:
+    """Lines as vLLM writes them: its own on standard output, tracebacks on standard error."""
+
+    @staticmethod
+    def info(process: str, place: str, text: str) -> None:
+        now = datetime.now().astimezone().strftime("%m-%d %H:%M:%S")
+        print(f"({process} pid={os.getpid()}) INFO {now} [{place}] {text}", flush=True)
+
+    @staticmethod
+    def traceback(process: str, file: str, call: str, error: str) -> None:
+        lines = ("Traceback (most recent call last):", f'  File "{file}", line 1, in {call}', f"    {call}()", error)
+        for line in lines:
+            print(f"({process} pid={os.getpid()}) {line}", file=sys.stderr, flush=True)
+
+
+def loading(options: Options) -> None:
+    """What the log says until the weights are read."""
+    Log.info("APIServer", "utils.py:299", f"vLLM API server version {VERSION}")
+    Log.info("APIServer", "model.py:533", "Resolved architecture: InternVLChatModel")
+    Log.info("APIServer", "model.py:1582", "Using max model len 4096")
+    config = f"model='{options.model}', dtype=torch.bfloat16, max_seq_len=4096, enforce_eager=True"
+    Log.info("EngineCore", "core.py:103", f"Initializing a V1 LLM engine (v{VERSION}) with config: {config}")
+    print(
+        f"(EngineCore pid={os.getpid()}) Loading safetensors checkpoint shards: 100% | 1/1", file=sys.stderr, flush=True
+    )
+
+
+def loaded() -> None:
+    """What the log says after that."""
+    Log.info("EngineCore", "default_loader.py:291", "Loading weights took 2.03 seconds")
+    Log.info("EngineCore", "model_runner_v1.py:2589", "Loading model weights took 4.1153 GB")
+    Log.info("EngineCore", "worker.py:358", "Available KV cache memory: 21.37 GiB")
+    Log.info("EngineCore", "kv_cache_utils.py:1307", "GPU KV cache size: 233,344 tokens")
+    Log.info("EngineCore", "core.py:272", "init engine (profile, create kv cache, warmup model) took 12.96 seconds")
+
+
+def until_signalled(ignored: bool = False) -> None:
+    """Wait for SIGTERM or SIGINT, or for ever when they are ignored."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN if ignored else lambda *_: told.set())
+    told.wait()
+    Log.info("APIServer", "launcher.py:110", "Shutting down FastAPI HTTP server.")
+
+
+def serving(options: Options, server: QuickServer, ignores_signals: bool = False) -> int:
+    """Load, bind, say so and serve; 1 when the port is taken."""
+    loading(options)
+    loaded()
+    try:
+        with server:
+            Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on {server.url}")
+            print(f"INFO:     Started server process [{os.getpid()}]", flush=True)
+            print("INFO:     Application startup complete.", flush=True)
+            until_signalled(ignores_signals)
+    except OSError as taken:
+        Log.traceback("APIServer", "vllm/entrypoints/openai/api_server.py", "create_server_socket", f"OSError: {taken}")
+        return 1
+    return 0
+
+
+def site(options: Options, behaviour: Behaviour | None = None) -> QuickServer:
+    return QuickServer(behaviour or options.behaviour, host=options.host, port=options.port)
+
+
+def ready(options: Options) -> int:
+    return serving(options, site(options))
+
+
+def two_processes(options: Options) -> int:
+    """A child in the same session, ended in an orderly stop but left by a SIGKILL, as vLLM's EngineCore is."""
+    with subprocess.Popen([*CHILD, str(options.port)]) as child:
+        code = ready(options)
+        child.terminate()
+    return code
+
+
+def leaves_children(options: Options) -> int:
+    """A grandchild in a session of its own that outlives everybody; its parent is gone from the start."""
+    subprocess.run([sys.executable, "-c", SPAWN, *CHILD, str(options.port)], check=True)
+    return ready(options)
+
+
+def dies_loading(options: Options) -> int:
+    loading(options)
+    time.sleep(float(os.environ.get("VLM_STANDIN_DELAY", "2")))
+    where = "vllm/model_executor/models/internvl.py"
+    Log.traceback(
+        "EngineCore", where, "load_weights", "KeyError: 'language_model.model.layers.24.attention.wqkv.weight'"
+    )
+    return core_failed()
+
+
+def oom_at_start(options: Options) -> int:
+    loading(options)
+    least = "(3.21/29.50 GiB) on startup is less than desired GPU memory utilization (0.9, 26.55 GiB)"
+    advice = "Decrease GPU memory utilization or reduce GPU memory used by other processes."
+    error = f"ValueError: Free memory on device {least}. {advice}"
+    Log.traceback("EngineCore", "vllm_ascend/worker/worker.py", "init_device", error)
+    return core_failed()
+
+
+def core_failed() -> int:
+    """The end of the API server after the engine's."""
+    error = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+    Log.traceback("APIServer", "vllm/v1/engine/utils.py", "wait_for_engine_startup", error)
+    return 1
+
+
+def exits_zero(options: Options) -> int:
+    loading(options)
+    return 0
+
+
+def hangs_loading(options: Options) -> int:
+    loading(options)
+    until_signalled()
+    return 0
+
+
+def listens_nothing(options: Options) -> int:
+    """Says that it is ready, and listens nowhere."""
+    loading(options)
+    loaded()
+    Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on http://{options.host}:{options.port}")
+    until_signalled()
+    return 0
+
+
+def health_too_early(options: Options) -> int:
+    return serving(options, site(options, replace(options.behaviour, chat_status=503)))
+
+
+def ignores_sigterm(options: Options) -> int:
+    return serving(options, site(options), ignores_signals=True)
+
+
+def wrong_model_id(options: Options) -> int:
+    return serving(options, site(options, Behaviour(model="somebody-elses-model")))
+
+
+def floods_log(options: Options) -> int:
+    """8 MB at once, and 4 MB a second for as long as it serves."""
+
+    line = (
+        f"(EngineCore pid={os.getpid()}) WARNING 01-01 00:00:00 [utils.py:1] Please DO NOT tune args ['num_warps']!\n"
+    )
+    print(line * (8_000_000 // len(line)), end="", flush=True)
+
+    def flood() -> None:
+        while True:
+            os.write(1, line.encode() * 2000)  # not print: a lock held at exit would abort the interpreter
+            time.sleep(0.05)
+
+    threading.Thread(target=flood, daemon=True).start()
+    return ready(options)
+
+
+def dies_in_request(options: Options) -> int:
+    def on_chat(number: int) -> None:
+        if number < answered_first():
+            return
+        error = "RuntimeError: ACL stream synchronize failed, error code:507015"
+        Log.traceback("EngineCore", "vllm_ascend/worker/model_runner_v1.py", "execute_model", error)
+        dead = "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue."
+        Log.traceback("APIServer", "vllm/v1/engine/async_llm.py", "output_handler", dead)
+        os._exit(1)
+
+    return serving(options, site(options, replace(options.behaviour, on_chat=on_chat)))
+
+
+def hangs_in_request(options: Options) -> int:
+    """From then on no chat request is answered, while `/health` stays 200."""
+
+    def on_chat(number: int) -> None:
+        if number >= answered_first():
+            server.behaviour = replace(options.behaviour, chat_status=0)
+
+    server = site(options, replace(options.behaviour, on_chat=on_chat))
+    return serving(options, server)
+
+
+def answered_first() -> int:
+    return int(os.environ.get("VLM_STANDIN_AFTER", "2"))
+
+
+BEHAVIOURS: dict[str, Callable[[Options], int]] = {
+    "ready": ready,
+    "two-processes": two_processes,
+    "leaves-children": leaves_children,
+    "dies-loading": dies_loading,
+    "oom-at-start": oom_at_start,
+    "exits-zero": exits_zero,
+    "hangs-loading": hangs_loading,
+    "listens-nothing": listens_nothing,
+    "health-too-early": health_too_early,
+    "ignores-sigterm": ignores_sigterm,
+    "wrong-model-id": wrong_model_id,
+    "floods-log": floods_log,
+    "dies-in-request": dies_in_request,
+    "hangs-in-request": hangs_in_request,
+}
+
+
+def main() -> int:
+    """The exit code of the behaviour named by VLM_STANDIN, which is `ready` when it is not set."""
+    parser = argparse.ArgumentParser(prog="vllm")
+    parser.add_argument("--version", "-v", action="version", version=VERSION)
+    commands = parser.add_subparsers(required=True)
+    serve = commands.add_parser("serve")
+    serve.add_argument("model")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--served-model-name")
+    given, _ = parser.parse_known_args()
+    name = os.environ.get("VLM_STANDIN", "ready")
+    if name not in BEHAVIOURS:
+        sys.exit(f"vllm: VLM_STANDIN is {name!r}; known: {', '.join(BEHAVIOURS)}")
+    return BEHAVIOURS[name](Options(given.model, given.host, given.port, given.served_model_name or given.model))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
