@@ -83,8 +83,7 @@ def measure_all(count: int) -> list[Measured]:
                 request = Request("POST", "/v1/chat/completions", body(is_picture, is_stream), stream=is_stream)
                 case = f"{'picture' if is_picture else 'text'}, {'streamed' if is_stream else 'one piece'}"
                 results.append(measure(client, case, request, count))
-        client.close()
-    return results
+        return results
 
 
 def main() -> int:

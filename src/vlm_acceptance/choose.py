@@ -45,9 +45,7 @@ def profile(values: Mapping[str, object], env: Mapping[str, str]) -> Chosen:
 
 def by_endpoint(url: str, key: str | None) -> Chosen:
     """The only profile whose model id or alias the endpoint serves; UsageProblem when there is none or more."""
-    client = Client(url, key)
-    exchange = client.send(get("/v1/models", LOOK_S))
-    client.close()
+    exchange = Client(url, key).send(get("/v1/models", LOOK_S))
     if exchange.error is not None and exchange.error.kind == "connect":
         return Chosen(CONTROL, "no endpoint to ask", f"nothing answers at {url}: {exchange.error.message[:200]}")
     models = listed_models(exchange)

@@ -121,9 +121,7 @@ def with_blind_limit(profile: Profile, question: Question) -> Question:
 def picture_unreachable(url: str) -> str:
     """Why this machine cannot fetch a public picture, or ''."""
     parts = urlsplit(url)
-    client = Client(f"{parts.scheme}://{parts.netloc}")
-    exchange = client.send(get(parts.path or "/", LOOK_S))
-    client.close()
+    exchange = Client(f"{parts.scheme}://{parts.netloc}").send(get(parts.path or "/", LOOK_S))
     if exchange.error is not None:
         return exchange.error.kind
     return "" if exchange.status == 200 else f"HTTP {exchange.status}"

@@ -53,9 +53,8 @@ class Judge:
         ordered = sorted(self.findings, key=lambda found: not found.fatal)
         self.rows[:] = [asdict(found) for found in ordered]
         first = ordered[0]
-        head = f"{first.where + ': ' if first.where else ''}expected {first.expected}; observed {first.observed}"
-        more = f" (and {len(ordered) - 1} more)" if len(ordered) > 1 else ""
-        raise DeploymentFailure("\n".join([head.splitlines()[0][:400] + more, *(found.render() for found in ordered)]))
+        head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
+        raise DeploymentFailure("\n".join([" ".join(head.split())[:400], *(found.render() for found in ordered)]))
 
     def _keep(self, exchange: Exchange) -> tuple[str, str]:
         if self._policy == "none":

@@ -189,6 +189,7 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
     properties = item.stash.get(PROPERTIES, {})
     item.user_properties[:] = list(properties.items())
     report.user_properties = list(properties.items())
+    rows: list[dict[str, Any]] = item.stash.get(FINDINGS, [])
     item.stash[RESULT] = TestResult(
         id=item.nodeid,
         area=plan.area_of(item.path),
@@ -197,7 +198,7 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
         message="" if outcome is Outcome.PASSED else reason,
         must=must,
         properties=properties,
-        findings=tuple(item.stash.get(FINDINGS, [])),
+        findings=tuple(rows),
     )
 
 

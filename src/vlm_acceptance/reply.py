@@ -66,7 +66,7 @@ def _from_body(exchange: Exchange) -> Reply:
     if not isinstance(text, str):
         raise NoReply(f"message.content is {trimmed(text)}, not a string")
     return Reply(
-        text, choice["finish_reason"], usage_of(body), str(body["model"]), exchange.elapsed_s, exchange.started_ns
+        text, choice["finish_reason"], usage_of(body), str(body.get("model")), exchange.elapsed_s, exchange.started_ns
     )
 
 

@@ -236,7 +236,6 @@ class Suite:
         """End whatever still runs; called last, whatever happened."""
         if self.launch.value is not None:
             self.launch.value.stop()
-            self.launch.value.client.close()
         self._lock.close()
 
 

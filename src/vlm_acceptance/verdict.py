@@ -52,9 +52,9 @@ def rule(
     if blocked:
         return Ruling(Verdict.INCONCLUSIVE, EXIT["environment"], f"nothing could be judged: {blocked}")
     if failed:
-        first = failed[0].message.splitlines()[0] if failed[0].message else failed[0].id
-        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        return Ruling(Verdict.REJECTED, EXIT["rejected"], f"{first}{more}")
+        first = f"{failed[0].id.rpartition('::')[2]}: {_first_line(failed[0])}"
+        count = f"{len(failed)} tests failed, first " if len(failed) > 1 else ""
+        return Ruling(Verdict.REJECTED, EXIT["rejected"], f"{count}{first}")
     if narrowed:
         return Ruling(Verdict.NONE, EXIT["inconclusive"], f"the run was narrowed ({narrowed}): it accepts nothing")
     done = {result.id for result in results if result.outcome in (Outcome.PASSED, Outcome.SKIPPED)}
@@ -65,7 +65,7 @@ def rule(
         )
     if missing:
         errors = [result for result in results if result.outcome is Outcome.ERROR]
-        cause = errors[0].message.splitlines()[0] if errors and errors[0].message else missing[0]
+        cause = _first_line(errors[0]) if errors else missing[0]
         return Ruling(
             Verdict.INCONCLUSIVE,
             EXIT["inconclusive"],
@@ -74,3 +74,7 @@ def rule(
     if not any(result.outcome is Outcome.PASSED for result in results):
         return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], "nothing was tested")
     return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"all {len(required)} required tests passed")
+
+
+def _first_line(result: TestResult) -> str:
+    return result.message.partition("\n")[0] or result.id

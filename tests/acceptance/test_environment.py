@@ -30,7 +30,10 @@ def test_engine_is_installed(suite, judge):
 @pytest.mark.needs("versions")
 def test_versions_are_the_expected_ones(suite, profile, judge):
     """The engine MUST consist of the versions the profile names, compared by their public part."""
-    problems = interpreter.version_problems(profile.versions, suite.preflight.engine.versions)
+    engine = suite.preflight.engine
+    if engine.python is None:
+        require([f"the interpreter behind {engine.command[0]} is not known: name it with --vlm-engine-python=PATH"])
+    problems = interpreter.version_problems(profile.versions, engine.versions)
     judge.add([Finding("environment.versions", "the profile's versions", problem) for problem in problems])
 
 

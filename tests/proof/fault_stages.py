@@ -132,6 +132,14 @@ def json_response(status: int, value: Any) -> Response:
     return Response(status, {"content-type": "application/json"}, dumped(value))
 
 
+def typed(headers: Mapping[str, str], content_type: str) -> dict[str, str]:
+    """The same headers with another content type."""
+    return {
+        **{key: value for key, value in headers.items() if key.lower() != "content-type"},
+        "content-type": content_type,
+    }
+
+
 def error_response(status: int, message: str, *, code: int | None = None) -> Response:
     """An error shaped as vLLM's; `code` is the one inside the body when it differs from the status."""
     error = {"message": message, "type": "InternalServerError", "param": None, "code": code or status}
@@ -172,7 +180,7 @@ def edits_answers(edit: Callable[[Call, dict[str, Any]], None]) -> Stages:
 
     def response(call: Call, response: Response) -> Response:
         body = object_of(response.body) if call.is_chat and response.status == 200 else None
-        if body is None:
+        if body is None or "choices" not in body:
             return response
         edit(call, body)
         return response.with_json(body)

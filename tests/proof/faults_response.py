@@ -23,6 +23,7 @@ from fault_stages import (
     rewrites_text,
     said,
     text_of,
+    typed,
 )
 
 _CJK = re.compile(r"[\u4e00-\u9fff]")
@@ -108,9 +109,7 @@ def content_null(dose: Dose) -> Stages:
 
 def content_type_wrong(dose: Dose) -> Stages:
     def headers(call: Call, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if not call.is_chat:
-            return headers
-        return {key: "text/plain" if key.lower() == "content-type" else value for key, value in headers.items()}
+        return typed(headers, "text/plain") if call.is_chat else headers
 
     return Stages(headers=headers)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fault_stages import Call, Cut, Dose, Response, Stages, edits_body, error_response, json_response, object_of
+from fault_stages import Call, Cut, Dose, Response, Stages, edits_body, error_response, json_response, object_of, typed
 
 
 def health_only(dose: Dose) -> Stages:
@@ -20,8 +20,10 @@ def health_only(dose: Dose) -> Stages:
 
 
 def health_503(dose: Dose) -> Stages:
-    dead = Response(503, {"content-type": "text/plain"}, b"")
-    return Stages(instead=lambda call: dead if call.route == "/health" else None)
+    def response(call: Call, response: Response) -> Response:
+        return replace(response, status=503) if call.route == "/health" else response
+
+    return Stages(response=response)
 
 
 def gone(route: str) -> Callable[[Dose], Stages]:
@@ -35,14 +37,18 @@ def errors_as_html(dose: Dose) -> Stages:
         if not 400 <= response.status < 500:
             return response
         page = f"<html><body><h1>{response.status} Error</h1></body></html>\n"
-        return replace(response, headers={"content-type": "text/html"}, body=page.encode())
+        return replace(response, headers=typed(response.headers, "text/html"), body=page.encode())
 
     return Stages(response=response)
 
 
 def errors_as_500(dose: Dose) -> Stages:
     def response(call: Call, response: Response) -> Response:
-        return error_response(500, "Internal server error") if 400 <= response.status < 500 else response
+        if not 400 <= response.status < 500:
+            return response
+        return replace(
+            error_response(500, "Internal server error"), headers=typed(response.headers, "application/json")
+        )
 
     return Stages(response=response)
 
@@ -51,7 +57,8 @@ def malformed_accepted(dose: Dose) -> Stages:
     def response(call: Call, response: Response) -> Response:
         if not call.is_chat or response.status not in (400, 422):
             return response
-        return json_response(200, _small_answer(call.number, (object_of(call.body) or {}).get("model")))
+        answer = _small_answer(call.number, (object_of(call.body) or {}).get("model"))
+        return replace(response, status=200).with_json(answer)
 
     return Stages(response=response)
 

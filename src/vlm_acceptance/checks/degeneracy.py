@@ -23,7 +23,11 @@ _WORD = re.compile(rf"[{CJK}]|\d+|[^\W\d_{CJK}]+")
 _LOOP_REPEATS = ((20, 3), (10, 4), (3, 6), (2, 10), (1, 12))
 # Columns of equal figures and of N/A are common.
 _LOOP_REPEATS_OF_FIGURES = 24
+# With nothing but a space or a full stop between, it is no list and no column; a sentence is said once.
+_LOOP_REPEATS_UNSEPARATED, _LOOP_REPEATS_OF_SENTENCES = 6, 4
 _LONGEST_PHRASE = 100
+_IS_PLAIN = re.compile(r"\w+")
+_SENTENCE_ENDS = tuple(".!?。！？")
 _UNIT = re.compile(r"([^\W\d_]{2,12}?)\1{7,}")
 
 # Table rules, leader dots, masked card numbers and zeros come in long runs; nothing else does.
@@ -51,7 +55,7 @@ def degenerate(text: str, special_tokens: Iterable[str] = ()) -> list[Finding]:
         ("control", "no control characters", _control(text)),
         ("printable", f"at least {_LEAST_PRINTABLE:.0%} printable characters", _unprintable(text)),
         ("run", "no character over and over", _run(text)),
-        ("loop", "no phrase over and over", _loop(words) or _unit_loop(text)),
+        ("loop", "no phrase over and over", _loop(words) or _unseparated_loop(text) or _unit_loop(text)),
         ("variety", f"at least {_FEWEST_DISTINCT:.0%} different words in {_WINDOW}", _monotony(words)),
         ("salad", f"at most {_MOST_SCRIPTS} scripts", _salad(text)),
     )
@@ -97,13 +101,31 @@ def _unit_loop(text: str) -> str:
 
 
 def _loop(words: list[str]) -> str:
+    for phrase, repeats in _repeated(words):
+        if repeats >= _repeats_of_a_loop(phrase):
+            return f"{' '.join(phrase)!r} {repeats} times in a row"
+    return ""
+
+
+def _unseparated_loop(text: str) -> str:
+    chunks = text.casefold().strip().split(" ")
+    for phrase, repeats in _repeated(chunks):
+        ends = phrase[-1].endswith(_SENTENCE_ENDS)
+        least = _LOOP_REPEATS_OF_SENTENCES if ends and len(phrase) > 2 else _LOOP_REPEATS_UNSEPARATED
+        if repeats < least or not all(phrase) or not (ends or _IS_PLAIN.fullmatch(phrase[-1])):
+            continue
+        # A row of figures may stand in a table, but is no whole answer; single digits may be a matrix.
+        figures = not any(re.search(r"[^\W\d_]{2}", chunk) for chunk in phrase)
+        if not figures or (repeats * len(phrase) == len(chunks) and max(map(len, phrase)) > 1):
+            return f"{' '.join(phrase)!r} {repeats} times in a row"
+    return ""
+
+
+def _repeated(words: list[str]) -> Iterator[tuple[list[str], int]]:
+    """Phrases that stand in a row, up to _LONGEST_PHRASE words long, with how often."""
     for size in range(1, min(_LONGEST_PHRASE, len(words) // 3) + 1):
         for start, length in _stretches(words, size):
-            repeats = length // size
-            phrase = words[start : start + size]
-            if repeats >= _repeats_of_a_loop(phrase):
-                return f"{' '.join(phrase)!r} {repeats} times in a row"
-    return ""
+            yield words[start : start + size], length // size
 
 
 def _repeats_of_a_loop(phrase: list[str]) -> int:

@@ -35,17 +35,13 @@ class BearerAuth(requests.auth.AuthBase):
 
 
 class Client:
-    """Talks to one endpoint. Connections are not reused: a server closing an idle one must not look like a fault."""
+    """Talks to one endpoint, with a connection for each request: a server that closes an idle one is not at fault."""
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self._auth = BearerAuth(api_key)
         self._ids = itertools.count(1)
-        self._session = requests.Session()
-        self._session.trust_env = not is_loopback(self.base_url)
-        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=64, max_retries=0)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._trust_env = not is_loopback(self.base_url)
 
     def send(self, request: Request) -> Exchange:
         """Send once, no retry; every transport problem comes back as the exchange's `error`."""
@@ -55,24 +51,24 @@ class Client:
         data = _encoded(request.body, headers)
         seen = _Observed(request.deadline_s)
         try:
-            with self._session.request(
-                request.method,
-                self.base_url + request.path,
-                data=data,
-                headers=headers,
-                auth=self._auth,
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
-            ) as response:
-                seen.read(response)
+            # urllib3 pools a connection whatever the request's Connection header says; a session of its own does not
+            with requests.Session() as session:
+                session.trust_env = self._trust_env
+                response = session.request(
+                    request.method,
+                    self.base_url + request.path,
+                    data=data,
+                    headers=headers,
+                    auth=self._auth,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
+                )
+                with response:
+                    seen.read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
             seen.error = _detail(broken, request.deadline_s)
         return seen.exchange(ident, request, started_utc)
-
-    def close(self) -> None:
-        """Drop the session."""
-        self._session.close()
 
 
 class _Observed:

@@ -125,7 +125,7 @@ def apply_source_scripts(
     scripts: Sequence[str | Path], env: Mapping[str, str], required: bool = True
 ) -> dict[str, str]:
     """`env` after bash has sourced `scripts` in order; absent ones are left out unless `required`."""
-    present = [Path(script).expanduser() for script in scripts]
+    present = [Path(script).expanduser().absolute() for script in scripts]
     missing = [script for script in present if not script.is_file()]
     if required and missing:
         raise EnvironmentProblem(f"the script {missing[0]}, which the profile sources, does not exist")

@@ -89,10 +89,21 @@ def launch(
     process.start()
     try:
         _Ladder(deployment, progress).climb(LAUNCHED)
+        _blame_environment(deployment)
     except BaseException:  # Ctrl-C included: whoever started the engine ends it
         deployment.stop()
         raise
     return deployment
+
+
+def _blame_environment(deployment: Deployment) -> None:
+    """EnvironmentProblem when the engine died of what its log lays at the machine's door, not at its own."""
+    broken = deployment.broken
+    if broken is None or deployment.process is None or not deployment.process.has_exited:
+        return
+    telling = engine_log.telling_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
+    if engine_log.is_environment(telling):
+        raise EnvironmentProblem(f"{broken.detail}\n  log: {deployment.process.log}")
 
 
 def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Progress) -> Deployment:

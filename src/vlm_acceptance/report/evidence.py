@@ -34,16 +34,13 @@ def keep(store: RunStore, test: str, exchange: Exchange, base_url: str, key_env:
 
 def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | None) -> str:
     """A Python line that needs nothing but the standard library (the vllm-ascend image has no curl)."""
-    url = base_url + exchange.request.path
-    if exchange.request.method == "GET":
-        call = f"print(u.urlopen(u.Request({url!r}, headers=h), timeout=60).read().decode())"
-    else:
-        call = (
-            f"print(u.urlopen(u.Request({url!r}, open({str(request)!r}, 'rb').read(), h), timeout=60).read().decode())"
-        )
-    headers = "h = {'Content-Type': 'application/json'}"
+    # double quotes alone inside, so that a shell's single quotes can hold the line as it is
+    url = json.dumps(base_url + exchange.request.path)
+    headers = 'h = {"Content-Type": "application/json"}'
     if key_env:
-        headers += f"; import os; h['Authorization'] = 'Bearer ' + os.environ[{key_env!r}]"
+        headers += f'; import os; h["Authorization"] = "Bearer " + os.environ[{json.dumps(key_env)}]'
+    data = "" if exchange.request.method == "GET" else f', open({json.dumps(str(request))}, "rb").read()'
+    call = f"print(u.urlopen(u.Request({url}{data}, headers=h), timeout=60).read().decode())"
     return f"python3 -c {shlex.quote(f'import urllib.request as u; {headers}; {call}')}"
 
 

@@ -25,7 +25,7 @@ def masker(secret: str | None) -> Callable[[str], str]:
 
 
 class RunStore:
-    """`reports/runs/<UTC>-<profile>/`: results.jsonl, exchanges.jsonl, verification_log.txt, evidence/, summary.json."""
+    """`reports/runs/<UTC>-<profile>/`: results, exchanges, transcript, evidence and summary."""
 
     def __init__(self, reports: Path, profile: str, secret: str | None = None) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")

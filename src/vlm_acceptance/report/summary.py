@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,9 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     todo = NEXT.get(summary["verdict"], "mend what is named above and run again")
     if todo:
         shown.append(f"  next: {todo}")
+    command = summary["engine"].get("command")
+    if command and summary["verdict"] == "rejected":
+        shown.append(f"  engine: {shlex.join(command)}  (start it again to repeat a request)")
     shown.append(f"  files: {summary['files']}")
     return shown
 

@@ -151,7 +151,13 @@ class _Handler(BaseHTTPRequestHandler):
             selector.register(upstream, selectors.EVENT_READ)
             selector.register(self.connection, selectors.EVENT_READ)
             ready = [key.fileobj for key, _ in selector.select()]
-        return upstream in ready or bool(self.connection.recv(1, socket.MSG_PEEK))
+        return upstream in ready or not self._client_is_gone()
+
+    def _client_is_gone(self) -> bool:
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
 
     def _send(self, call: Call, response: Response) -> None:
         body = response.body if response.reset_after is None else response.body[: response.reset_after]
@@ -163,10 +169,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, call: Call, reply: HTTPResponse, headers: Mapping[str, str]) -> None:
         self._head(call, reply.status, headers, "Transfer-Encoding", "chunked")
-        for frame in self.server.stages.frames(call, _frames_of(reply)):
+        for frame in self.server.stages.frames(call, self._frames_of(reply)):
             if frame:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(frame), frame))
         self.wfile.write(b"0\r\n\r\n")
+
+    def _frames_of(self, reply: HTTPResponse) -> Iterator[bytes]:
+        held = b""
+        while piece := reply.read1(65536):
+            if self._client_is_gone():  # a fault that holds events back would not notice by writing
+                raise Cut
+            held += piece
+            while (end := held.find(b"\n\n")) >= 0:
+                yield held[: end + 2]
+                held = held[end + 2 :]
+        if held:
+            yield held
 
     def _head(self, call: Call, status: int, headers: Mapping[str, str], framing: str, value: str) -> None:
         self.send_response_only(status)
@@ -188,17 +206,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() not in _NOT_PASSED}
-
-
-def _frames_of(reply: HTTPResponse) -> Iterator[bytes]:
-    held = b""
-    while piece := reply.read1(65536):
-        held += piece
-        while (end := held.find(b"\n\n")) >= 0:
-            yield held[: end + 2]
-            held = held[end + 2 :]
-    if held:
-        yield held
 
 
 def main() -> None:

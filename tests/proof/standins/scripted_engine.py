@@ -79,17 +79,23 @@ def loaded() -> None:
     Log.info("EngineCore", "core.py:272", "init engine (profile, create kv cache, warmup model) took 12.96 seconds")
 
 
-def until_signalled(ignored: bool = False) -> None:
-    """Wait for SIGTERM or SIGINT, or for ever when they are ignored."""
+def listen_to_signals(ignored: bool = False) -> threading.Event:
+    """An event that SIGTERM and SIGINT set, or nothing does when they are ignored."""
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN if ignored else lambda *_: told.set())
+    return told
+
+
+def until(told: threading.Event) -> None:
+    """Wait for the event, and say so."""
     told.wait()
     Log.info("APIServer", "launcher.py:110", "Shutting down FastAPI HTTP server.")
 
 
 def serving(options: Options, server: QuickServer, ignores_signals: bool = False) -> int:
     """Load, bind, say so and serve; 1 when the port is taken."""
+    told = listen_to_signals(ignores_signals)  # before anybody can see that the port is open
     loading(options)
     loaded()
     try:
@@ -97,7 +103,7 @@ def serving(options: Options, server: QuickServer, ignores_signals: bool = False
             Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on {server.url}")
             print(f"INFO:     Started server process [{os.getpid()}]", flush=True)
             print("INFO:     Application startup complete.", flush=True)
-            until_signalled(ignores_signals)
+            until(told)
     except OSError as taken:
         Log.traceback("APIServer", "vllm/entrypoints/openai/api_server.py", "create_server_socket", f"OSError: {taken}")
         return 1
@@ -158,17 +164,19 @@ def exits_zero(options: Options) -> int:
 
 
 def hangs_loading(options: Options) -> int:
+    told = listen_to_signals()
     loading(options)
-    until_signalled()
+    until(told)
     return 0
 
 
 def listens_nothing(options: Options) -> int:
     """Says that it is ready, and listens nowhere."""
+    told = listen_to_signals()
     loading(options)
     loaded()
     Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on http://{options.host}:{options.port}")
-    until_signalled()
+    until(told)
     return 0
 
 
