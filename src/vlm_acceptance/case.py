@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vlm_acceptance.errors import UsageProblem
 
@@ -19,7 +20,7 @@ class _Strict(BaseModel):
 
 class _PictureFile(_Strict):
     file: str
-    parts: list[list[str]] = Field(min_length=1)
+    parts: list[Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
     visible: list[str]
 
 
@@ -32,6 +33,12 @@ class _QuestionFile(_Strict):
     blind_max: int = 1
     pictures: list[_PictureFile] = Field(min_length=8, max_length=8)
 
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> _QuestionFile:
+        if not 0 < self.tokens[0] <= self.tokens[1]:
+            raise ValueError(f"tokens: {list(self.tokens)} are not bounds from low to high")
+        return self
+
 
 class _CategoryFile(_Strict):
     id: str
@@ -39,6 +46,13 @@ class _CategoryFile(_Strict):
     dataset: str
     must: str
     questions: list[_QuestionFile] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> _CategoryFile:
+        ids = [question.id for question in self.questions]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"two questions have one id among {ids}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,12 @@ class Category:
 
 def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
     """Every `*.yaml` of `folder`, in the order of CATEGORY_ORDER; UsageProblem names a bad file, key or picture."""
-    found = {category.id: category for category in (_load(path, images) for path in sorted(folder.glob("*.yaml")))}
+    found: dict[str, Category] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        category = _load(path, images)
+        if category.id in found:
+            raise UsageProblem(f"{path}: id: {category.id!r} is the id of another file of {folder} too")
+        found[category.id] = category
     if not found:
         raise UsageProblem(f"no capability cases: {folder} holds no *.yaml")
     ranked = sorted(found, key=lambda c: (CATEGORY_ORDER.index(c) if c in CATEGORY_ORDER else len(CATEGORY_ORDER), c))
@@ -97,7 +116,7 @@ def _load(path: Path, images: Path) -> Category:
     except ValidationError as broken:
         first = broken.errors()[0]
         raise UsageProblem(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, yaml.YAMLError) as broken:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as broken:
         raise UsageProblem(f"{path}: {' '.join(str(broken).split())}") from None
     return Category(raw.id, raw.title, raw.dataset, raw.must, tuple(_question(q, path, images) for q in raw.questions))
 

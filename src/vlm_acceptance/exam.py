@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from vlm_acceptance.asker import Asker
 from vlm_acceptance.case import Category, Picture, Question
 from vlm_acceptance.checks.answer import judge_picture, judge_question
-from vlm_acceptance.checks.latency import Sample, median_of
+from vlm_acceptance.checks.latency import Sample, flows, median_of
 from vlm_acceptance.checks.prompt_tokens import size_name
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.messages import chat_body, get, jpeg_url, plain_url, png_url, user_message
@@ -139,3 +140,31 @@ def latency_row(cold: Sample, warm: Sequence[Sample]) -> dict[str, Any]:
         "cold_e2e_s": cold.e2e_s,
         "tokens": warm[-1].tokens,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Whether streamed text flows: the last exchange looked at, what is wrong, and the figures to report."""
+
+    exchange: Exchange
+    findings: list[Finding]
+    figures: dict[str, str]
+
+
+def until_one_flows(ask: Asker, body: dict[str, Any], tries: int) -> Flow:
+    """Ask until the text of one answer flows, at most `tries` times.
+
+    A busy machine may starve a process for a second or two, so that one answer arrives in a burst; a server that
+    does not stream holds back every one.
+    """
+    for number in range(1, tries + 1):
+        exchange = ask.body(body)
+        reply = answer_of(exchange)
+        if isinstance(reply, NoReply):
+            return Flow(exchange, [Finding("latency.no_answer", "a streamed answer", str(reply), fatal=True)], {})
+        found = flows(reply)
+        first = "no data" if reply.ttft_s is None else f"{reply.ttft_s:.3f}"
+        figures = {"first_text_s": first, "whole_s": f"{reply.elapsed_s:.3f}", "tries": str(number)}
+        if not found:
+            break
+    return Flow(exchange, found, figures)

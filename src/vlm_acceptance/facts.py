@@ -33,13 +33,7 @@ def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
         "reason": ruling.reason,
         "statement": statement(suite),
         "control": profile.model.control,
-        "scope": {
-            "model": profile.model.id,
-            "profile": profile.name,
-            "mode": profile.engine.mode if suite.settings.launched else "as attached",
-            "deployment": "launched" if suite.settings.launched else "endpoint only",
-            "url": suite.settings.base_url or (suite.launch.value.base_url if suite.launch.value else None),
-        },
+        "scope": scope(suite),
         "narrowed": suite.narrowed,
         "command": ["pytest", *sys.argv[1:]],
         "suite": suite_version(),
@@ -68,6 +62,44 @@ def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
         ],
         "files": str(suite.store.folder),
     }
+
+
+def scope(suite: Suite) -> dict[str, Any]:
+    """What the verdict covers, key by key."""
+    profile, launched = suite.profile, suite.settings.launched
+    return {
+        "model": profile.model.id,
+        "profile": profile.name,
+        "mode": profile.engine.mode if launched else "as attached",
+        "deployment": "launched" if launched else "endpoint only",
+        "url": suite.settings.base_url or (suite.launch.value.base_url if suite.launch.value else None),
+    }
+
+
+def known_before(suite: Suite) -> dict[str, str]:
+    """Properties of the JUnit suite that are known before anything runs: who judges what."""
+    ours = suite_version()
+    return {
+        "suite": f"{ours['version']} {ours['commit'] or 'without a commit'}{' (changed)' if ours['dirty'] else ''}",
+        "statement": statement(suite),
+        "control": "yes" if suite.profile.model.control else "no",
+        **{name: str(value) for name, value in scope(suite).items() if value is not None},
+        "profile_sha256": profile_facts(suite)["sha256"],
+        "narrowed": suite.narrowed or "no",
+    }
+
+
+def known_after(suite: Suite) -> dict[str, str]:
+    """Properties of the JUnit suite that the run has seen: versions, device, hashes of the model's files."""
+    found = {f"version.{name}": value for name, value in versions(suite).items()}
+    seen = device(suite)
+    if seen is None:
+        found["device"] = "not seen: the endpoint is attached"
+    else:
+        found["device"] = seen.get("problem") or f"{seen['kind']} {seen['name']}"
+    for name, value in (fingerprint(suite) or {}).items():
+        found[f"model_files.{name}"] = str(value)
+    return found
 
 
 def statement(suite: Suite) -> str:
@@ -172,8 +204,7 @@ def notes(suite: Suite) -> list[str]:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
     if profile.capability.demoted:
         found.append(f"demoted by calibration, reported but not judged: {', '.join(profile.capability.demoted)}")
-    sources = suite.settings.loaded.sources
-    if not any(key.startswith("latency.") and source.endswith("baseline") for key, source in sources.items()):
+    if not profile.latency.recorded:
         found.append(
             "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"
         )

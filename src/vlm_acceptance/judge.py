@@ -52,6 +52,9 @@ class Judge:
             return
         ordered = sorted(self.findings, key=lambda found: not found.fatal)
         self.rows[:] = [asdict(found) for found in ordered]
+        kept = next((found.evidence for found in ordered if found.evidence), "")
+        if kept:
+            self.properties["evidence"] = kept
         first = ordered[0]
         head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
         raise DeploymentFailure("\n".join([" ".join(head.split())[:400], *(found.render() for found in ordered)]))

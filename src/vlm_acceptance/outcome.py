@@ -62,6 +62,14 @@ def trimmed(text: object, limit: int = 300) -> str:
     return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(shown)} characters)"
 
 
+def printable(text: str) -> str:
+    """The text with control characters and lone surrogates escaped, so that it cannot steer a terminal.
+
+    Line feeds and tabs stay.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The outcome of a group: failed > error > not run > passed > skipped; an empty group is not run."""
     seen = set(outcomes)

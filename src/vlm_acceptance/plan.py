@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vlm_acceptance.profile import Profile
 
-AREAS = ("environment", "health", "schema", "capability", "latency", "offline", "release")
+AREAS = ("environment", "health", "schema", "capability", "latency", "offline", "steady", "release")
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 

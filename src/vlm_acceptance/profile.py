@@ -101,11 +101,17 @@ class Budget(Section):
 
 
 class Latency(Section):
-    """`default` holds for every category that `categories` does not name; `repeats` warm requests are judged."""
+    """`default` holds for every category that `categories` does not name; `repeats` warm requests are judged.
+
+    `recorded` says that the budgets come from a run of a known-good deployment. `stream_tokens` is the length of the
+    answer whose flow is judged: long enough to take a second or two.
+    """
 
     default: Budget = Budget()
+    recorded: bool = False
     categories: dict[str, Budget] = {}
     repeats: int = Field(default=3, ge=1)
+    stream_tokens: int = Field(default=128, ge=16)
 
     def budget(self, category: str) -> Budget:
         """The limits of one category."""
@@ -161,7 +167,8 @@ class Measure(Section):
 class Profile(Section):
     """One deployment: what it is, how it starts, what it must reach."""
 
-    name: str
+    # it names folders
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
     description: str = ""
     model: Model
     engine: Engine = Engine()

@@ -62,7 +62,10 @@ def find_profile(name: str, folder: Path) -> Path:
 
 
 def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, str]] = ()) -> Loaded:
-    """Read a profile with what it extends; `overrides` are (dotted key, YAML value, source), the last one wins."""
+    """Read a profile with what it extends; `overrides` are (dotted key, YAML value, source), the last one wins.
+
+    A key that is set to null has its default again, and a name in a free mapping, such as engine.env, is gone.
+    """
     path = find_profile(name, folder)
     sources: dict[str, str] = {}
     data = _read_chain(path, folder, sources, ())
@@ -103,7 +106,10 @@ def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
@@ -128,7 +134,10 @@ def _override(data: dict[str, Any], key: str, text: str, source: str) -> None:
         below = place.get(section)
         place[section] = dict(below) if isinstance(below, dict) else {}
         place = place[section]
-    place[last] = value
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
 
 
 def _check_key(key: str, source: str) -> None:
@@ -160,7 +169,9 @@ def _one_line(broken: ValidationError, path: Path, sources: Mapping[str, str]) -
     first = broken.errors()[0]
     loc = [str(part) for part in first["loc"]]
     key = ".".join(loc)
-    source = sources.get(key, path.name)
+    # an override may have put something below a key that holds one value
+    below = [sources[name] for name in sources if name.startswith(f"{key}.")]
+    source = below[-1] if below else sources.get(key, path.name)
     if first["type"] == "extra_forbidden":
         fields = _fields_at(loc[:-1])
         allowed = f"allowed: {', '.join(fields)}.{nearest(loc[-1], fields)}"

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from vlm_acceptance import choose, plan, run_files
 from vlm_acceptance.errors import UsageProblem, VlmAcceptanceError
 from vlm_acceptance.judge import Judge
 from vlm_acceptance.keys import FINDINGS, LINES, PROPERTIES, RESULT, SUITE
-from vlm_acceptance.outcome import Outcome
+from vlm_acceptance.outcome import Finding, Outcome, printable
 from vlm_acceptance.profile_load import shown
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.settings import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
@@ -84,8 +85,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_acceptance(config) or config.getoption("help"):
         return
     settings, unreachable = settings_of(config)
-    if settings.launched and config.getoption("numprocesses", None):
-        raise pytest.UsageError("-n: one card holds one engine; workers are allowed only with --vlm-base-url")
+    if config.getoption("numprocesses", None):
+        raise pytest.UsageError("-n: one card holds one engine, and one process rules on a run; leave it out")
     progress = Progress(sys.__stderr__ or sys.stderr)
     suite = Suite(settings, progress, progress.say, unreachable=unreachable)
     config.stash[SUITE] = suite
@@ -141,7 +142,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     whole = collected >= set(ACCEPTANCE.glob("test_*.py")) and not any("::" in arg for arg in config.args)
     options = {
         f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
-        for name in ("lf", "stepwise", "deselect", "ignore")
+        for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
     }
     suite.narrowed = plan.narrowing(config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options)
     suite.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
@@ -164,16 +165,22 @@ def pytest_runtest_makereport(
     problem = call.excinfo.value if call.excinfo else None
     if isinstance(problem, NotRun):
         report.outcome = "skipped"
-        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"{NOT_RUN}{problem}")
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(f"{NOT_RUN}{problem}"))
     elif isinstance(problem, VlmAcceptanceError):
-        report.longrepr = str(problem)
+        report.longrepr = printable(str(problem))
     elif problem is not None and report.failed:
         # the first line is all that CI lists show, and an error of ours must not begin with our source
-        report.longrepr = f"{type(problem).__name__}: {problem}\n{report.longreprtext}"
+        report.longrepr = printable(f"{type(problem).__name__}: {problem}\n{report.longreprtext}")
     if report.failed and report.when != "teardown":
         # pytest calls a failing call phase a failure and a failing setup an error; we know better
         report.when = "call" if isinstance(problem, AssertionError) else "setup"
-    if report.when == "call" or report.failed or report.skipped:
+    earlier = item.stash.get(RESULT, None)
+    if report.failed and report.when == "teardown" and earlier is not None and earlier.outcome is Outcome.FAILED:
+        # what broke while tidying up takes nothing back; a second report would be a second test of the same name
+        item.stash[RESULT] = replace(earlier, message=f"{earlier.message}\nafterwards: {report.longreprtext}")
+        report.sections.append(("afterwards", report.longreprtext))
+        report.outcome, report.longrepr = "passed", None
+    elif report.when == "call" or report.failed or report.skipped:
         _remember(item, report)
     return report
 
@@ -204,9 +211,15 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """A test that collected findings fails with all of them; no test can forget to say so."""
-    yield
+    """A test that collected findings fails with all of them; no test can forget to say so, or break before it does."""
     judge = getattr(item, "funcargs", {}).get("judge")
+    try:
+        yield
+    except Exception as broken:
+        if isinstance(judge, Judge) and judge.findings:
+            judge.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
+            judge.settle()
+        raise
     if isinstance(judge, Judge):
         judge.settle()
 
@@ -229,7 +242,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if suite is None or session.config.getoption("collectonly"):
         return
     suite.release()
-    if not suite.results:
+    if not suite.results and not suite.launch.asked:
         return
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     stopped = "-x or --maxfail stopped it" if session.shouldfail else ""
@@ -259,5 +272,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The JUnit file is written by now: mask it, and put a copy beside the run's other files."""
     suite = config.stash.get(SUITE, None)
     xml = config.getoption("xmlpath", None)
-    if suite is not None and xml and suite.results:
+    if suite is not None and xml and LINES in config.stash:
         run_files.finish_junit(suite, Path(xml))

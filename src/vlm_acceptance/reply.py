@@ -53,7 +53,7 @@ def reply_of(exchange: Exchange) -> Reply:
         raise NoReply(f"HTTP {exchange.status}: {trimmed(exchange.body.decode('utf-8', 'replace'))}")
     try:
         return _from_stream(exchange) if exchange.request.stream else _from_body(exchange)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as broken:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
         raise NoReply(f"unreadable answer ({type(broken).__name__}: {broken})") from broken
 
 

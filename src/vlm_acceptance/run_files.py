@@ -1,4 +1,4 @@
-"""The files a finished run leaves: summary.json, the verdict's text, the masked JUnit file, recorded profiles."""
+"""The files a finished run leaves: summary.json, verdict, page, the masked JUnit file, recorded profiles."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 import yaml
 
 from vlm_acceptance import __version__, facts
-from vlm_acceptance.outcome import Outcome
-from vlm_acceptance.report import summary
+from vlm_acceptance.errors import HarnessProblem
+from vlm_acceptance.outcome import Outcome, printable
+from vlm_acceptance.report import html, summary
+from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.suite import Suite
 from vlm_acceptance.verdict import Ruling
 
@@ -33,16 +35,28 @@ def header(suite: Suite) -> list[str]:
 
 
 def write_run(suite: Suite, ruling: Ruling) -> list[str]:
-    """Write summary.json and verdict.txt; returns the verdict's lines for the terminal."""
+    """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
     collected = facts.collect(suite, ruling)
-    lines = summary.lines(collected)
+    lines = [printable(line) for line in summary.lines(collected)]
     store = suite.store
     store.write("summary.json", json.dumps(collected, indent=1, ensure_ascii=False, default=str) + "\n")
+    lines += write_page(store)
     store.write("verdict.txt", "\n".join(lines) + "\n")
     _point_latest(store.reports, store.folder)
     lines += record(suite)
+    for log in store.folder.glob("*.log"):
+        store.mask_file(log)
     store.close()
     return [store.mask(line) for line in lines]
+
+
+def write_page(store: RunStore) -> list[str]:
+    """Write report.html; a page that cannot be made costs the run a note, never its verdict."""
+    try:
+        store.write("report.html", html.render(store.folder))
+    except (HarnessProblem, OSError) as broken:
+        return [f"  note: {printable(str(broken))}"]
+    return []
 
 
 def _point_latest(reports: Path, folder: Path) -> None:
@@ -59,10 +73,7 @@ def finish_junit(suite: Suite, xml: Path) -> None:
     """Mask the JUnit file that pytest has written and copy it beside the run's other files."""
     if not xml.is_file():
         return
-    text = xml.read_text("utf-8")
-    masked = suite.store.mask(text)
-    if masked != text:
-        xml.write_text(masked, "utf-8")
+    suite.store.mask_file(xml)
     shutil.copyfile(xml, suite.store.folder / "junit.xml")
 
 
@@ -94,7 +105,7 @@ def _baseline(suite: Suite, path: Path) -> str:
         name: {key: round(row[key] * HEADROOM, 4) for key in keys if row.get(key) is not None}
         for name, row in measured.items()
     }
-    _write_overlay(suite, path, {"latency": {"categories": categories}})
+    _write_overlay(suite, path, {"latency": {"recorded": True, "categories": categories}})
     return f"  baseline: {path} (budgets are {HEADROOM} x the medians of this run)"
 
 

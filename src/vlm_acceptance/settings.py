@@ -78,7 +78,9 @@ class Settings:
 
 
 def given(option: Option, value: object, env: Mapping[str, str]) -> tuple[str | None, str]:
-    """The value of an option and where it came from; (None, '') when nobody gave it."""
+    """The value of an option and where it came from; (None, '') when nobody gave it, UsageProblem for an empty one."""
+    if value == "":
+        raise UsageProblem(f"--{option.name}: the value is empty")
     if value not in (None, False, []):
         return str(value), f"--{option.name}"
     if env.get(option.variable):
@@ -118,15 +120,16 @@ def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tupl
 
 def checked_url(url: str, source: str) -> str:
     """A base URL without trailing slash or /v1; UsageProblem when it is none."""
-    parts = urlsplit(url)
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        # before anything that repeats the URL
+        raise UsageProblem(f"{source}: the URL carries credentials; give the key with --vlm-api-key-env NAME")
     try:
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as broken:
         raise UsageProblem(f"{source}: {url!r} is not a URL: {str(broken).lower()}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise UsageProblem(f"{source}: {url!r} is not an http(s) URL, for example http://127.0.0.1:8000")
-    if parts.username or parts.password:
-        raise UsageProblem(f"{source}: the URL carries credentials; give the key with --vlm-api-key-env NAME")
     if parts.query or parts.fragment:
         raise UsageProblem(f"{source}: {url!r} has a query or fragment; give the address only")
     return url.rstrip("/").removesuffix("/v1")
@@ -198,7 +201,8 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         base_url=checked_url(url, url_source) if url else None,
         api_key_env=key_name,
         api_key=api_key(key_name, key_source, env),
-        reports=Path(reports).expanduser() if reports else ROOT / "reports",
+        # absolute: the lines that repeat a request must work from anywhere
+        reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
         evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
         calibrate=output_file(*picked["vlm_calibrate"]),
         baseline=output_file(*picked["vlm_record_baseline"]),

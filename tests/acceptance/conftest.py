@@ -21,6 +21,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("rung", suite.rungs)
 
 
+@pytest.fixture
+def category_of(suite) -> dict[str, Category]:
+    """Categories by id."""
+    return {category.id: category for category in suite.categories}
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """A category by its id."""
     return val.id if isinstance(val, Category) else None

@@ -6,7 +6,6 @@ from vlm_acceptance import exam
 from vlm_acceptance.checks import liveness, logfacts, models
 from vlm_acceptance.client.messages import plain_url
 from vlm_acceptance.deployment import engine_log
-from vlm_acceptance.outcome import Finding
 
 pytestmark = pytest.mark.smoke
 
@@ -59,12 +58,10 @@ def test_picture_probe(ask, judge):
 
 @pytest.mark.needs("launched")
 def test_engine_log_figures(deployment, judge, profile):
-    """Model memory MUST be what the profile expects, where the log tells it; load time and KV cache are reported."""
+    """Mode and model memory MUST be the profile's where the log tells them; load time and KV cache are reported."""
     facts = engine_log.facts(deployment.log_text().splitlines())
     judge.note(**logfacts.shown(facts))
     if profile.model_memory_gib is not None:
         judge.add(logfacts.close_to(facts.model_memory_gib, profile.model_memory_gib, "model memory in GiB"))
-    if profile.engine.graph_sizes is not None and facts.graph_sizes is not None:
-        seen = len(facts.graph_sizes)
-        wanted = profile.engine.graph_sizes
-        judge.add([Finding("health.graphs", f"{wanted} captured sizes", f"{seen}")] if seen != wanted else [])
+    judge.add(logfacts.mode_is(facts, profile.engine.mode))
+    judge.add(logfacts.graphs_are(facts, profile.engine.graph_sizes))

@@ -4,7 +4,7 @@ import pytest
 
 from vlm_acceptance import exam
 from vlm_acceptance.checks import latency
-from vlm_acceptance.client.messages import chat_body, png_url
+from vlm_acceptance.client.messages import chat_body, fresh_png_url, png_url
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.outcome import Finding
 
@@ -16,8 +16,8 @@ def test_category_is_within_budget(suite, ask, judge, profile, category):
     question = category.questions[0]
     samples = []
     for number in range(profile.latency.repeats + 1):
-        # a picture of its own each time: the same one again would be answered from the caches
-        picture = png_url(question.pictures[number % len(question.pictures)].path)
+        # a picture that no cache knows: earlier tests have asked about these very files
+        picture = fresh_png_url(question.pictures[number % len(question.pictures)].path)
         extra = {"stream": True, "stream_options": {"include_usage": True}}
         body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
         exchange = ask.body(body)
@@ -31,3 +31,14 @@ def test_category_is_within_budget(suite, ask, judge, profile, category):
     row = exam.latency_row(cold, warm)
     judge.note(**row)
     suite.notes.setdefault("latency", {})[category.id] = row
+
+
+def test_text_flows(ask, judge, profile, category_of):
+    """Streamed text MUST come as it is made, not at the end: in one of three long answers at least."""
+    question = category_of["description"].questions[0]
+    extra = {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
+    picture = png_url(question.pictures[0].path)
+    body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=profile.latency.stream_tokens, **extra)
+    seen = exam.until_one_flows(ask, body, tries=3)
+    judge.add(seen.findings, seen.exchange)
+    judge.note(**seen.figures)

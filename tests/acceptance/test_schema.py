@@ -17,9 +17,9 @@ STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 @pytest.fixture
-def picture(suite):
+def picture(category_of):
     """The first receipt: a picture with a long answer."""
-    question = next(c for c in suite.categories if c.id == "description").questions[0]
+    question = category_of["description"].questions[0]
     return exam.picture_url(question.pictures[0], "png", None, None)
 
 
@@ -27,6 +27,7 @@ def test_completion_body(ask, judge, picture):
     """A completion MUST have the shape clients parse, and its usage MUST add up."""
     exchange = ask.chat(PROMPT, (picture,), max_tokens=256)
     judge.add(protocol.body_conforms("completion", exchange), exchange)
+    judge.add(protocol.names_model(exchange, ask.model_id), exchange)
     judge.add(protocol.usage_of_exchange(exchange, max_tokens=256), exchange)
 
 

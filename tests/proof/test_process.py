@@ -72,7 +72,9 @@ def test_foreign_server_on_the_port_is_an_environment_error(accept, stand_in_eng
 
 
 def test_model_server_on_the_port_is_answered_with_the_attach_command(accept, stand_in_engine, control):
-    run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-port={control.port}", env={"VLM_STANDIN": "ready"})
+    run = accept(
+        *CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-port={control.port}", env={"VLM_STANDIN": "ready"}
+    )
     assert run.code == 10, run.out
     assert f"--vlm-base-url http://127.0.0.1:{control.port}" in run.out
 

@@ -141,3 +141,18 @@ def test_red_and_blue_and_cheap_and_dear_are_balanced() -> None:
         answers = [picture.parts[0][0] for picture in question.pictures]
         others = [word for p in question.pictures for word in p.visible - {p.parts[0][0]}]
         assert sorted(answers) == sorted(others)
+
+
+def test_two_files_with_one_id_are_refused(tmp_path: Path) -> None:
+    folder, images = write_case(tmp_path)
+    (path,) = folder.glob("*.yaml")
+    path.with_name("again.yaml").write_bytes(path.read_bytes())
+    with pytest.raises(UsageProblem, match="is the id of another file"):
+        load_categories(folder, images)
+
+
+def test_a_file_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
+    folder, images = write_case(tmp_path)
+    (folder / "other.yaml").write_bytes(b"id: \xff\xfe")
+    with pytest.raises(UsageProblem, match=r"other\.yaml"):
+        load_categories(folder, images)

@@ -349,3 +349,13 @@ def test_a_blind_answer_that_is_missing_is_fatal() -> None:
 
     assert (finding.check, finding.fatal) == ("answer.missing", True)
     assert finding.where == "sign: answer 1 without the picture"
+
+
+def test_where_one_word_is_asked_for_it_must_come_before_the_others_the_picture_shows() -> None:
+    prices = picture("cheaper-1", "TEA", visible=("COFFEE",))
+    asked = question(prices)
+
+    assert judge_picture(asked, prices, reply("Tea.")) == []
+    assert judge_picture(asked, prices, reply("Tea is cheaper than coffee.")) == []
+    assert checks(judge_picture(asked, prices, reply("Coffee is cheaper than tea."))) == ["answer.wrong"]
+    assert checks(judge_picture(asked, prices, reply("coffee, tea"))) == ["answer.wrong"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from vlm_acceptance.checks.latency import Figure, Sample, from_reply, median_of, within
+from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, within
 from vlm_acceptance.reply import Reply, Usage
 
 MS = 1_000_000
@@ -102,22 +102,19 @@ def test_time_per_token_is_not_judged_on_short_answers() -> None:
     assert checks(Limits(tpot_s=0.001), from_reply(streamed(7, 100, 900))) == []
 
 
-def test_text_held_back_and_sent_in_one_chunk_is_not_streamed() -> None:
-    assert checks(Limits(ttft_s=2.0), from_reply(streamed(16, 900))) == ["latency.no_stream"]
-    assert checks(Limits(ttft_s=2.0), from_reply(streamed(15, 900))) == []
+def test_text_held_back_to_the_end_of_a_long_answer_is_not_streamed() -> None:
+    assert [finding.check for finding in flows(streamed(300, 1900, 1901, elapsed_s=2.0))] == ["latency.no_stream"]
+    assert [finding.check for finding in flows(streamed(300, elapsed_s=2.0))] == ["latency.no_stream"]
 
 
-def test_text_held_back_and_sent_in_one_burst_is_not_streamed() -> None:
-    burst = from_reply(streamed(50, 900, 900, 901))
+def test_text_that_starts_early_flows_whatever_its_bursts() -> None:
+    assert flows(streamed(300, 100, 101, 1900, elapsed_s=2.0)) == []
+    assert flows(streamed(300, 1500, elapsed_s=2.0)) == []
 
-    assert checks(Limits(tpot_s=0.1), burst) == ["latency.no_stream"]
 
-
-def test_bursts_among_streamed_answers_are_no_finding() -> None:
-    burst = from_reply(streamed(50, 900))
-
-    assert checks(Limits(tpot_s=0.1), burst, burst, sample()) == []
-    assert checks(Limits(tpot_s=0.1), burst, burst, burst) == ["latency.no_stream"]
+def test_a_quick_answer_read_at_once_is_not_judged() -> None:
+    assert flows(streamed(35, 95, 95, 96, elapsed_s=0.1)) == []
+    assert checks(Limits(ttft_s=2.0), from_reply(streamed(50, 900))) == []
 
 
 def test_a_budget_for_the_first_token_cannot_be_met_without_streaming() -> None:

@@ -90,6 +90,21 @@ def test_another_failure_of_torchvision_is_not_hidden(tmp_path: Path) -> None:
         prepared(packages, "0")
 
 
+def test_modules_beside_the_launcher_do_not_hide_the_engine_s_packages(tmp_path: Path) -> None:
+    packages = installed(tmp_path, "vllm")
+    command = [sys.executable, str(LAUNCHER)]
+    main = packages / "vllm" / "entrypoints" / "cli" / "main.py"
+    main.parent.mkdir(parents=True)
+    main.write_text("import sys\ndef main(): print(sys.path)\n", "utf-8")
+    for package in ("entrypoints", "entrypoints/cli"):
+        (packages / "vllm" / package / "__init__.py").write_text("", "utf-8")
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(packages)}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert str(packages) in done.stdout
+    assert str(LAUNCHER.parent) not in done.stdout
+
+
 def test_the_launcher_imports_nothing_of_ours() -> None:
     tree = ast.parse(LAUNCHER.read_text("utf-8"))
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

@@ -158,10 +158,21 @@ def _similarity(left: str, right: str) -> float:
 
 def _wrong(picture: Picture, text: str, foreign: Collection[str]) -> list[Finding]:
     missing = [part for part in picture.parts if not holds(text, part, foreign)]
+    if not missing and len(picture.parts) == 1:
+        missing = _not_said_first(picture, text)
     if not missing:
         return []
     expected = "; and ".join(" or ".join(map(repr, part)) for part in missing)
     return [Finding("answer.wrong", expected, trimmed(text))]
+
+
+def _not_said_first(picture: Picture, text: str) -> list[tuple[str, ...]]:
+    """The one part asked for, when another word of the picture is said before it: a list of all is no answer."""
+    folded = fold(text)
+    (part,) = picture.parts
+    right = [start for start, _ in _spans(folded, part)]
+    others = [start for start, _ in _spans(folded, picture.visible - set(part))]
+    return [part] if right and others and min(others) < min(right) else []
 
 
 def _foreign(text: str, own: Collection[str], foreign: Collection[str]) -> list[Finding]:

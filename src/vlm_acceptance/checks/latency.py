@@ -11,7 +11,8 @@ from vlm_acceptance.outcome import Finding
 from vlm_acceptance.reply import Reply
 
 FEWEST_FOR_TPOT = 8
-FEWEST_FOR_STREAM = 16
+STREAM_S = 0.5
+LATEST_SHARE = 0.8
 # Faster than any decoder: text that came at this pace came at once, and has no pace.
 BURST_TPOT_S = 0.0001
 FIGURES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "end to end"}
@@ -73,7 +74,10 @@ def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding
     if not samples:
         return [Finding("latency.no_data", f"times of {what}", "no data (n=0)", what)]
     figures = median_of(samples)
-    found = _not_streamed(bounds, samples, figures, what)
+    found = []
+    if {"ttft_s", "tpot_s"} & bounds.keys() and figures["ttft_s"].n == 0:
+        seen = f"no streamed text in {len(samples)} answers: {FIGURES['ttft_s']} is not known"
+        found.append(Finding("latency.no_stream", "text streamed as it is made", seen, what))
     for name, bound in bounds.items():
         figure = figures[name]
         if figure.median_s is not None and figure.median_s > bound:
@@ -82,17 +86,16 @@ def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding
     return found
 
 
-def _not_streamed(
-    bounds: dict[str, float], samples: Sequence[Sample], figures: dict[str, Figure], what: str
-) -> list[Finding]:
-    if not {"ttft_s", "tpot_s"} & bounds.keys():
+def flows(reply: Reply) -> list[Finding]:
+    """A long answer's text comes as it is made: its first part not in the last fifth of the time.
+
+    Judged from STREAM_S seconds on: on a busy machine, all of a shorter answer may be read at once.
+    """
+    if reply.elapsed_s < STREAM_S:
         return []
-    long = [sample for sample in samples if sample.tokens is not None and sample.tokens >= FEWEST_FOR_STREAM]
-    # All of them: on a busy machine a single answer of a fast model may be read at once though it was streamed.
-    if long and all(sample.tpot_s is None for sample in long):
-        observed = f"all text at once in each of {len(long)} answers of {FEWEST_FOR_STREAM} tokens or more"
-    elif figures["ttft_s"].n == 0:
-        observed = f"no streamed text in {len(samples)} answers: {FIGURES['ttft_s']} is not known"
-    else:
+    if reply.ttft_s is None:
+        return [Finding("latency.no_stream", "text streamed as it is made", "no text")]
+    if reply.ttft_s <= LATEST_SHARE * reply.elapsed_s:
         return []
-    return [Finding("latency.no_stream", "text streamed as it is made", observed, what)]
+    seen = f"the first text after {reply.ttft_s:.2f} s of {reply.elapsed_s:.2f} s"
+    return [Finding("latency.no_stream", "text streamed as it is made", seen)]

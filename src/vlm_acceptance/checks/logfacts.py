@@ -17,6 +17,20 @@ def shown(facts: Any) -> dict[str, str]:
     return {name: NOT_REPORTED if value is None else str(value) for name, value in values.items()}
 
 
+def mode_is(facts: Any, mode: str) -> list[Finding]:
+    """The engine runs eager or with graphs as the profile says, where its log tells."""
+    if facts.eager is None or facts.eager == (mode == "eager"):
+        return []
+    return [Finding("log.mode", f"{mode} mode", "eager mode" if facts.eager else "graph mode", "server.log")]
+
+
+def graphs_are(facts: Any, count: int | None) -> list[Finding]:
+    """As many captured sizes as the profile expects, where it and the log tell."""
+    if count is None or facts.graph_sizes is None or len(facts.graph_sizes) == count:
+        return []
+    return [Finding("log.graphs", f"{count} captured sizes", str(len(facts.graph_sizes)), "server.log")]
+
+
 def close_to(value: float | None, measure: Measure, what: str) -> list[Finding]:
     """The figure lies within the measure's tolerance; a figure that is not reported, or has none, is not judged."""
     if value is None or measure.tolerance is None:

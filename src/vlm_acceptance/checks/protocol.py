@@ -35,6 +35,15 @@ def usage_of_exchange(exchange: Exchange, max_tokens: int) -> list[Finding]:
         return [Finding("usage.answer", "an answer", str(why))]
 
 
+def names_model(exchange: Exchange, model: str) -> list[Finding]:
+    """The body names the model that was asked."""
+    try:
+        named = exchange.json().get("model")
+    except (ValueError, AttributeError):
+        return []  # said by body_conforms
+    return [] if named == model else [Finding("schema.model", repr(model), repr(named), "$.model")]
+
+
 def same_usage(streamed: Exchange, plain: Exchange) -> list[Finding]:
     """Both report the same usage; what keeps either from being read is said by other checks."""
     try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import itertools
 import json
+import re
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -67,7 +70,7 @@ class Client:
                 with response:
                     seen.read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
-            seen.error = _detail(broken, request.deadline_s)
+            seen.error = _detail(broken, request.deadline_s, seen.is_late)
         return seen.exchange(ident, request, started_utc)
 
 
@@ -85,10 +88,24 @@ class _Observed:
         self.frames: list[Frame] = []
         self.error: ErrorDetail | None = None
 
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic_ns() >= self.deadline_ns
+
     def read(self, response: requests.Response) -> None:
         self.headers_ns = time.monotonic_ns()
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
+        # the socket's timeout begins anew with every byte; this one does not
+        cut = threading.Timer(max(0.0, (self.deadline_ns - self.headers_ns) / NS), _shut, [response.raw])
+        cut.daemon = True
+        cut.start()
+        try:
+            self._read_body(response)
+        finally:
+            cut.cancel()
+
+    def _read_body(self, response: requests.Response) -> None:
         splitter = EventSplitter() if "event-stream" in self.headers.get("content-type", "") else None
         size = 0
         for piece in _pieces(response):
@@ -103,6 +120,9 @@ class _Observed:
             if size > MAX_BODY_BYTES:
                 self.error = ErrorDetail("protocol", f"the body exceeds {MAX_BODY_BYTES} bytes")
                 return
+        if self.is_late:
+            self.error = ErrorDetail("timeout", f"not complete after {self.deadline_s:g} s")
+            return
         self._whole(size)
 
     def _whole(self, size: int) -> None:
@@ -127,14 +147,21 @@ class _Observed:
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body as it arrives. Without chunks or length only read1 returns what is there instead of waiting."""
+    """The body as it arrives: read1 returns what is there, where read and stream wait for a chunk or for all."""
     raw = response.raw
-    if "chunked" in response.headers.get("transfer-encoding", "").lower() or "content-length" in response.headers:
-        yield from raw.stream(1 << 16, decode_content=False)
-        return
     read1 = getattr(raw, "read1", None)
-    while piece := (read1(1 << 16) if read1 else raw.read(1)):
+    if read1 is None:  # urllib3 1.26
+        is_framed = "transfer-encoding" in response.headers or "content-length" in response.headers
+        yield from raw.stream(1 << 16 if is_framed else 1, decode_content=False)
+        return
+    while piece := read1(1 << 16):
         yield piece
+
+
+def _shut(raw: Any) -> None:
+    """End a read that waits; urllib3 before 2.3 cannot, and the socket's own timeout ends it later."""
+    with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
+        raw.shutdown()
 
 
 def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
@@ -144,15 +171,18 @@ def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
     return json.dumps(body, ensure_ascii=True).encode("ascii")
 
 
-def _detail(broken: Exception, deadline_s: float) -> ErrorDetail:
+def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
     text = f"{type(broken).__name__}: {broken}"[:400]
+    if is_late:
+        return ErrorDetail("timeout", f"not complete after {deadline_s:g} s")
     timed_out = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     if isinstance(broken, timed_out) or "Read timed out" in text:
         return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
     if "reset by peer" in text or "Broken pipe" in text or "Connection aborted" in text or "RemoteDisconnected" in text:
         return ErrorDetail("reset", text)
     if isinstance(broken, (requests.ConnectionError, ConnectionError)):
-        return ErrorDetail("connect", text)
+        reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
+        return ErrorDetail("connect", reason[1].lower() if reason else text)
     return ErrorDetail("protocol", text)
 
 

@@ -10,23 +10,25 @@ class EventSplitter:
 
     def __init__(self) -> None:
         self._pending = b""
+        self._after_cr = False
         self._data: list[str] = []
         self._event = ""
 
     def feed(self, piece: bytes, at_ns: int) -> list[Frame]:
         """Events completed by `piece`, read at `at_ns`; line ends are LF, CRLF or CR."""
-        self._pending += piece
-        # a CR that ends the piece may be half of a CRLF: wait for what follows
-        held = b"\r" if self._pending.endswith(b"\r") else b""
-        text = self._pending[: len(self._pending) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = text.split(b"\n")
-        self._pending = rest + held
-        frames = []
-        for line in lines:
-            frame = self._line(line.decode("utf-8", "replace"), at_ns)
-            if frame is not None:
-                frames.append(frame)
-        return frames
+        if not piece:
+            return []
+        # a CR ends its line at once; the LF of a CRLF that was cut in two is then no line of its own
+        fresh = piece[1:] if self._after_cr and piece.startswith(b"\n") else piece
+        self._after_cr = piece.endswith(b"\r")
+        *lines, rest = fresh.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        if lines:
+            lines[0] = self._pending + lines[0]
+            self._pending = rest
+        else:
+            self._pending += rest
+        frames = (self._line(line.decode("utf-8", "replace"), at_ns) for line in lines)
+        return [frame for frame in frames if frame is not None]
 
     def _line(self, line: str, at_ns: int) -> Frame | None:
         if not line:

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from pathlib import Path
+
+# Python puts a script's folder first, and modules of ours there have names that packages of the engine have too.
+sys.path[:] = [place for place in sys.path if place != str(Path(__file__).absolute().parent)]
 
 
 def prepare() -> None:
@@ -45,11 +49,11 @@ def _let_torchvision_import() -> bool:
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         # The operators vanish with the object that declared them; torch stays as long as the process.
-        torch.torchvision_operators = library  # type: ignore[attr-defined]
+        torch.torchvision_operators = library
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]  # what the failed import left half made
         # CUDA builds too, whose import fails in ways vLLM does not expect; None makes it a plain ImportError.
-        sys.modules.update(torchaudio=None, torchcodec=None)  # type: ignore[arg-type]
+        sys.modules.update(torchaudio=None, torchcodec=None)
         return True
     return False
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# vLLM puts the process, and for its own records level, time and place, before every line of a message.
+# vLLM puts the process, and for its own records level, time and place, before every line of a message; torch the rank
+# before every line of an exception that ends a process of a group.
 _PREFIX = re.compile(
-    r"^(?:\([\w .=-]*pid=\d+\)\s?)*"
+    r"^(?:\([\w .=-]*pid=\d+\)\s?)*(?:\[rank\d+\]: ?)?"
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d \d\d:\d\d:\d\d\s+(?:\[[^\]]+\]|\S+\.py:\d+\])\s?)?"
 )
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Failure)\b(?::|$)")

@@ -15,8 +15,10 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+OWNER_FILE = ".run"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ORPHANED_GRACE_S = 3.0
@@ -81,84 +83,132 @@ class Keeper:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
+        self.parent = os.getppid()
         self.root = 0
         self.code: int | None = None
-        self.asked_to_die = False
+        self.scratch = ""
+        self.grace_s: float | None = None
+        self.suite_gone = False
+        self.pending = b""
 
-    def start(self) -> None:
-        """Fork the engine into a session of its own, its output in the log file."""
+    def start(self) -> bool:
+        """Make the scratch folder and start the engine in a session of its own; False when it cannot be executed.
+
+        OSError when the log, the folder or the process cannot be made.
+        """
         log = os.open(self.job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        # made here and not by the suite, so that no death of the suite can leave it behind;
+        # short: vLLM puts unix sockets in it, and their paths are limited to 107 characters
+        scratch = Path(self.job["tmp"], f"vlma-{os.urandom(4).hex()}")
+        scratch.mkdir(0o700)
+        self.scratch = str(scratch)
+        (scratch / OWNER_FILE).write_text(self.job["mark"], "utf-8")
+        failed, failing = os.pipe()
         keeper = os.getpid()
         self.root = os.fork()
         if self.root == 0:
-            try:
-                os.setsid()
-                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-                if os.getppid() != keeper:  # it died before prctl took hold
-                    os._exit(125)
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    signal.signal(number, signal.SIG_DFL)
-                null = os.open(os.devnull, os.O_RDONLY)
-                os.dup2(null, 0)
-                os.dup2(log, 1)
-                os.dup2(log, 2)
-                os.chdir(self.job["cwd"])
-                os.execvp(self.job["argv"][0], self.job["argv"])  # noqa: S606  (an argument list, no shell)
-            except OSError as broken:
-                os.write(2, f"cannot start {self.job['argv'][0]}: {broken}\n".encode())
-            finally:
-                os._exit(127)
+            self.become_engine(keeper, log, failing)
         os.close(log)
-        self.tell(event="started", pid=self.root)
+        os.close(failing)
+        with open(failed, "rb") as pipe:  # closed, without a word, by a successful exec
+            why = pipe.read().decode("utf-8", "replace")
+        if why:
+            self.tell(event="failed", engine=True, why=why)
+        else:
+            self.tell(event="started", pid=self.root, scratch=self.scratch)
+        return not why
+
+    def become_engine(self, keeper: int, log: int, failing: int) -> None:
+        """In the forked child: never returns."""
+        try:
+            os.setsid()
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != keeper:  # it died before prctl took hold
+                os._exit(125)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.chdir(self.job["cwd"])
+            argv = self.job["argv"]
+            os.execvpe(argv[0], argv, {**self.job["env"], "TMPDIR": self.scratch})  # noqa: S606  (no shell)
+        except (OSError, ValueError) as broken:
+            os.write(failing, str(broken).encode("utf-8", "replace"))
+        finally:
+            os._exit(127)
 
     def tell(self, **event: Any) -> None:
         """One event to the suite, which may be gone."""
         with contextlib.suppress(OSError):
             os.write(1, (json.dumps(event) + "\n").encode())
 
-    def reap(self) -> None:
-        """Collect whatever has ended; note the engine's own exit code (negative: the signal that ended it)."""
+    def hear(self, seconds: float) -> None:
+        """Wait at most `seconds` for a word of the suite; note what it asks, and whether it is still there."""
+        if self.suite_gone:
+            time.sleep(seconds)
+            return
+        if select.select([0], [], [], seconds)[0]:
+            piece = os.read(0, 4096)
+            self.suite_gone = not piece
+            *lines, self.pending = (self.pending + piece).split(b"\n")
+            for line in lines:
+                word, _, grace = line.decode().partition(" ")
+                if word == "stop":
+                    self.grace_s = float(grace)
+        # the pipe alone is not enough: whatever the suite forked without an exec holds its other end too
+        if os.getppid() != self.parent:
+            self.suite_gone = True
+
+    def reap(self) -> bool:
+        """Collect whatever has ended, the engine's exit code too (negative: a signal); whether a child remains."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self.root:
                 self.code = os.waitstatus_to_exitcode(status)
 
-    def wait_gone(self, seconds: float) -> list[int]:
-        """Wait until nothing is left below us, at most `seconds`; returns what still lives."""
-        until = time.monotonic() + seconds
-        while True:
-            self.reap()
-            left = descendants(os.getpid())
-            if not left or time.monotonic() >= until:
-                return left
-            time.sleep(0.05)
+    def left(self) -> list[int]:
+        """What still lives below us; empty only when the kernel says so too."""
+        living = descendants(os.getpid())
+        if self.reap() and not living:
+            # orphans become our children, so one of them was missed, or is a dead leader of living threads
+            living = [pid for pid, (parent, _) in parents().items() if parent == os.getpid()]
+        return living
 
-    def end(self, grace_s: float) -> None:
+    def wait_gone(self) -> list[int]:
+        """Wait for an end in peace: the grace asked for, less when the suite or the engine itself is gone already."""
+        now = time.monotonic()
+        until = {"asked": now + (ORPHANED_GRACE_S if self.grace_s is None else self.grace_s)}
+        while True:
+            left, now = self.left(), time.monotonic()
+            if self.suite_gone:
+                until.setdefault("suite gone", now + ORPHANED_GRACE_S)
+            if self.code is not None:  # its children get a little time of their own after it
+                until.setdefault("engine gone", now + LEFTOVER_GRACE_S)
+            if not left or now >= min(until.values()):
+                return left
+            self.hear(0.05)
+
+    def end(self) -> None:
         """SIGTERM to the engine, SIGKILL to all that is left; tells what was killed and what would not go."""
         began = time.monotonic()
-        root_alive = self.code is None
-        if root_alive:
+        if self.code is None:
             send(self.root, signal.SIGTERM)
-        until = began + (grace_s if root_alive else LEFTOVER_GRACE_S)
-        ended_by_itself = not root_alive
-        while True:
-            left = self.wait_gone(min(0.2, max(0.0, until - time.monotonic())))
-            if self.code is not None and not ended_by_itself:
-                ended_by_itself = True  # children get a little time of their own after the engine
-                until = min(until, time.monotonic() + LEFTOVER_GRACE_S)
-            if not left or time.monotonic() >= until:
-                break
+        left = self.wait_gone()
+        ended_by_itself = self.code is not None
         stubborn = [described(pid) for pid in left]
         patience = time.monotonic() + KILL_PATIENCE_S
         while left and time.monotonic() < patience:
             for pid in left:
                 send(pid, signal.SIGKILL)
-            left = self.wait_gone(0.3)
+            time.sleep(0.05)
+            left = self.left()
         self.tell(
             event="ended",
             code=self.code,
@@ -167,53 +217,59 @@ class Keeper:
             killed=stubborn,
             left=[described(pid) for pid in left],
         )
-        for folder in self.job.get("scratch", []):
-            shutil.rmtree(folder, ignore_errors=True)
 
     def run(self) -> None:
-        """Until the engine ends, a stop is asked for, or the suite is gone."""
-        pending = b""
+        """Until a stop is asked for or the suite is gone; then the engine is ended."""
         exit_told = False
-        while True:
-            readable, _, _ = select.select([0], [], [], 0.2)
+        while self.grace_s is None and not self.suite_gone:
+            self.hear(0.2)
             self.reap()
             if self.code is not None and not exit_told:
                 exit_told = True
                 self.tell(event="exited", code=self.code)
-            if self.asked_to_die:
-                return self.end(ORPHANED_GRACE_S)
-            if not readable:
-                continue
-            piece = os.read(0, 4096)
-            if not piece:
-                return self.end(ORPHANED_GRACE_S)
-            pending += piece
-            while b"\n" in pending:
-                line, pending = pending.split(b"\n", 1)
-                word, _, seconds = line.decode().partition(" ")
-                if word == "stop":
-                    return self.end(float(seconds))
+        self.end()
+
+    def tidy(self) -> None:
+        """Remove the scratch folder and the files that go with the engine."""
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        for file in self.job["files"]:
+            with contextlib.suppress(OSError):
+                Path(file).unlink()
+
+
+def read_job() -> dict[str, Any] | None:
+    """The job line; None when the suite was gone before it was whole."""
+    first = b""
+    while not first.endswith(b"\n"):
+        byte = os.read(0, 1)  # one by one: what follows the line is for the keeper
+        if not byte:
+            return None
+        first += byte
+    job: dict[str, Any] = json.loads(first)
+    return job
 
 
 def main() -> None:
     """Read the job, keep the engine."""
-    first = b""
-    while not first.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            return
-        first += byte
-    keeper = Keeper(json.loads(first))
+    job = read_job()
+    if job is None:
+        return
+    keeper = Keeper(job)
 
     def die(_number: int, _frame: object) -> None:
-        keeper.asked_to_die = True
+        keeper.suite_gone = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, die)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    keeper.start()
-    keeper.run()
+    try:
+        if keeper.start():
+            keeper.run()
+    except OSError as broken:
+        keeper.tell(event="failed", engine=False, why=str(broken))
+    finally:
+        keeper.tidy()
 
 
 if __name__ == "__main__":

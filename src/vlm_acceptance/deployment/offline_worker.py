@@ -8,6 +8,10 @@ import importlib.util
 import json
 import sys
 import time
+from pathlib import Path
+
+# Python puts a script's folder first, and modules of ours there have names that packages of the engine have too.
+sys.path[:] = [place for place in sys.path if place != str(Path(__file__).absolute().parent)]
 
 
 def main() -> None:

@@ -46,19 +46,46 @@ def holds(processes: Iterable[psutil.Process], port: int) -> bool | None:
         except psutil.AccessDenied:
             return None
         told = True
-        if any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections):
+        if any(_listens(connection, port) for connection in connections):
             return True
     return False if told else None
 
 
-def holder(port: int) -> str:
+def holders(port: int, host: str = "") -> list[psutil.Process]:
+    """Everybody who is seen to listen on `port`, at an address that a client of `host` may reach ('': at any)."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        return []
+    pids = {c.pid for c in connections if c.pid and _listens(c, port) and (not host or _answers(c, host))}
+    found = []
+    for pid in sorted(pids):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
+
+
+def named(processes: Iterable[psutil.Process]) -> str:
+    """`pid N (name)` of each, or `another process` where none is seen."""
+    words = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            words.append(f"pid {process.pid} ({process.name()})")
+    return ", ".join(words) or "another process"
+
+
+def holder(port: int, host: str = "") -> str:
     """`pid N (name)` of whoever listens on `port`, or `another process`."""
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            here = connection.laddr and connection.laddr.port == port
-            if connection.status == psutil.CONN_LISTEN and here and connection.pid:
-                return f"pid {connection.pid} ({psutil.Process(connection.pid).name()})"
-    return "another process"
+    return named(holders(port, host))
+
+
+def _listens(connection: Any, port: int) -> bool:
+    return bool(connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port)
+
+
+def _answers(connection: Any, host: str) -> bool:
+    wanted = reachable(host)
+    return connection.laddr.ip in (wanted, "::" if ":" in wanted else "0.0.0.0") or wanted == "localhost"  # noqa: S104
 
 
 def _connections(process: psutil.Process) -> list[Any]:

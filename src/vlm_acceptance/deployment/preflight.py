@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from vlm_acceptance.deployment import device as devices
 from vlm_acceptance.deployment import interpreter, modelscope_hub, weights
@@ -18,6 +17,33 @@ from vlm_acceptance.errors import DeviceProblem, EnvironmentProblem, WeightsProb
 from vlm_acceptance.profile import Profile
 
 Progress = Callable[[str], None]
+Answer = TypeVar("Answer")
+# not TMPDIR, which CI sets for each job: runs that share a card must look in one place
+LOCKS = Path("/tmp")  # noqa: S108
+
+
+class asked_once(Generic[Answer]):  # noqa: N801 (used as `cached_property` is)
+    """A `cached_property` that keeps an EnvironmentProblem too and raises it to everybody who asks again."""
+
+    def __init__(self, ask: Callable[[Any], Answer]) -> None:
+        self._ask = ask
+        self.__doc__ = ask.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Answer:
+        if instance is None:
+            return self  # type: ignore[return-value]  # as every descriptor does on its class
+        kept: dict[str, Any] = instance.__dict__  # an answer under the property's name is found before we are
+        problem = f"{self._name} problem"
+        if problem not in kept:
+            try:
+                kept[self._name] = self._ask(instance)
+                return kept[self._name]  # type: ignore[no-any-return]
+            except EnvironmentProblem as met:
+                kept[problem] = met
+        raise kept[problem]
 
 
 class Preflight:
@@ -29,20 +55,20 @@ class Preflight:
         self._given_env = env
         self._progress = progress
 
-    @cached_property
+    @asked_once
     def env(self) -> dict[str, str]:
         """The engine's environment: ours, after the profile's scripts."""
         engine = self.profile.engine
         return interpreter.apply_source_scripts(engine.source, dict(self._given_env), required=engine.source_required)
 
-    @cached_property
+    @asked_once
     def engine(self) -> EngineInstall:
         """The vLLM that will be started."""
         engine = self.profile.engine
         python = Path(engine.python).expanduser() if engine.python else None
         return interpreter.find_engine(python, engine.executable, self.env)
 
-    @cached_property
+    @asked_once
     def torch_npu(self) -> None:
         """`import torch_npu` in the engine's interpreter, where the device is an NPU."""
         if self.profile.device.kind != "npu" or self.engine.python is None:
@@ -54,9 +80,11 @@ class Preflight:
     def device_state(self) -> DeviceState:
         """The device as it is now."""
         wanted = self.profile.device
-        return devices.probe(wanted.kind, self.env.get("ASCEND_RT_VISIBLE_DEVICES"), wanted.count)
+        if wanted.kind == "npu":  # npu-smi may need the libraries that the profile's scripts bring
+            return devices.probe_npu(self.env.get("ASCEND_RT_VISIBLE_DEVICES"), wanted.count, env=self.env)
+        return devices.probe(wanted.kind)
 
-    @cached_property
+    @asked_once
     def device(self) -> DeviceState:
         """The device before the first launch, fit for the profile."""
         state = self.device_state()
@@ -67,7 +95,7 @@ class Preflight:
                 raise DeviceProblem("; ".join(problems))
         return state
 
-    @cached_property
+    @asked_once
     def folder(self) -> Path:
         """The model's folder, found or downloaded, and whole."""
         model = self.profile.model
@@ -89,6 +117,7 @@ class Preflight:
         raise WeightsProblem(f"model.path: the folder {path!r} does not exist")
 
     def _download(self) -> Path:
+        _ = self.device  # gigabytes are not fetched for a card that cannot be used
         model = self.profile.model
         python = self.engine.python
         if python is None:
@@ -105,22 +134,34 @@ class Preflight:
     @contextlib.contextmanager
     def card_lock(self) -> Iterator[None]:
         """One run a card: a second run is refused in one sentence. The lock dies with its process."""
+        with contextlib.ExitStack() as locks:
+            for card in self._cards():
+                locks.enter_context(_locked(card))
+            yield
+
+    def _cards(self) -> list[str]:
         if self.profile.device.kind != "npu":
-            yield
-            return
-        visible = self.env.get("ASCEND_RT_VISIBLE_DEVICES", "0")
-        name = "".join(c if c.isalnum() else "_" for c in f"npu{visible}")
-        path = Path(tempfile.gettempdir()) / f"vlm-acceptance-{os.getuid()}-{name}.lock"
-        with path.open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.seek(0)
-                raise DeviceProblem(
-                    f"another run of this suite (pid {lock.read().strip() or '?'}) uses card {visible}"
-                ) from None
-            lock.seek(0)
-            lock.truncate()
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+            return []
+        visible = self.env.get("ASCEND_RT_VISIBLE_DEVICES", "").replace(" ", "")
+        named = [word for word in visible.split(",") if word.isalnum()]
+        return sorted(set(named)) or [str(number) for number in range(self.profile.device.count)]
+
+
+@contextlib.contextmanager
+def _locked(card: str) -> Iterator[None]:
+    path = LOCKS / f"vlm-acceptance-{os.getuid()}-npu{card}.lock"
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as broken:
+        raise DeviceProblem(f"card {card} cannot be reserved: {broken}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "?"
+            raise DeviceProblem(f"another run of this suite (pid {holder}) uses card {card}") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

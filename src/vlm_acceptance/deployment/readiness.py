@@ -10,6 +10,7 @@ from vlm_acceptance.errors import NoReply
 from vlm_acceptance.exchange import Exchange
 from vlm_acceptance.reply import reply_of
 
+LAST_WORDS_S = 1.0
 LAUNCHED = ("process", "port", "health", "model", "text", "picture")
 ATTACHED = ("health", "model", "text", "picture")
 
@@ -51,14 +52,24 @@ def climb(
         if dead:
             return Rung(name, False, clock() - began, dead)
         look = step()
-        if look.reached is not None:
-            return Rung(name, look.reached, clock() - began, look.detail, look.exchange)
-        if clock() - began >= timeout_s:
-            # a process that ends while it is asked explains more than the refused connection
-            detail = alive() or f"not reached within {timeout_s:.0f} s; last seen: {look.detail}"
-            return Rung(name, False, clock() - began, detail, look.exchange)
+        if look.reached:
+            return Rung(name, True, clock() - began, look.detail, look.exchange)
+        lost = look.reached is False
+        if lost or clock() - began >= timeout_s:
+            detail = look.detail if lost else f"not reached within {timeout_s:.0f} s; last seen: {look.detail}"
+            return Rung(name, False, clock() - began, last_words(look, alive, clock, sleep) or detail, look.exchange)
         tick(name, look.detail)
         sleep(0.25)
+
+
+def last_words(
+    look: Look, alive: Callable[[], str | None], clock: Callable[[], float], sleep: Callable[[float], None]
+) -> str | None:
+    """What `alive` says about a broken step: an end explains more than the connection that broke a moment before."""
+    until = clock() + (LAST_WORDS_S if look.exchange is not None and look.exchange.error is not None else 0.0)
+    while (dead := alive()) is None and clock() < until:
+        sleep(0.1)
+    return dead
 
 
 def health_look(exchange: Exchange) -> Look:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.messages import chat, chat_body, get, plain_url
@@ -58,7 +60,7 @@ class Deployment:
 
     def log_text(self) -> str:
         """The engine's log so far; empty when attached."""
-        return self.process.log.read_text("utf-8", "replace") if self.process and self.process.log.exists() else ""
+        return self.process.log_text() if self.process else ""
 
     def stop(self) -> Ending | None:
         """Release the engine; None when it is not ours. Safe to call twice."""
@@ -79,7 +81,7 @@ def launch(
     progress: Progress,
 ) -> Deployment:
     """Start `vllm serve` and climb the ladder; a broken rung is in the result, a held port raises PortTaken."""
-    number = profile.engine.port or port.free_port(port.reachable(profile.engine.host))
+    number = profile.engine.port or port.free_port(profile.engine.host)
     url = port.url_of(profile.engine.host, number)
     client = Client(url, api_key)
     refuse_held_port(profile, number, client)
@@ -101,9 +103,25 @@ def _blame_environment(deployment: Deployment) -> None:
     broken = deployment.broken
     if broken is None or deployment.process is None or not deployment.process.has_exited:
         return
+    others = _strangers(deployment)
+    ours = port.holds(deployment.process.tree(), deployment.port)
+    if broken.name == "port" and not ours and port.is_open(deployment.port, deployment.profile.engine.host):
+        raise PortTaken(_taken(deployment, others))
     telling = engine_log.telling_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
     if engine_log.is_environment(telling):
         raise EnvironmentProblem(f"{broken.detail}\n  log: {deployment.process.log}")
+
+
+def _strangers(deployment: Deployment) -> list[psutil.Process]:
+    """Who listens on the engine's port and is no process of it, as far as can be seen."""
+    assert deployment.process is not None
+    holders = port.holders(deployment.port, deployment.profile.engine.host)
+    tree = deployment.process.tree()  # after them: a process that the engine starts meanwhile is its own
+    return [process for process in holders if process not in tree]
+
+
+def _taken(deployment: Deployment, by: Iterable[psutil.Process]) -> str:
+    return f"port {deployment.port} was taken by {port.named(by)} while our engine started"
 
 
 def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Progress) -> Deployment:
@@ -121,14 +139,15 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
     """PortTaken, with the attach command when what holds the port serves a model."""
     if not port.is_open(number, profile.engine.host):
         return
+    holder = port.holder(number, profile.engine.host)
     models = listed_models(client.send(get("/v1/models", profile.deadlines.health_s)))
     if models is None:
         raise PortTaken(
-            f"port {number} is held by {port.holder(number)}, which is no server of ours and serves no model; "
+            f"port {number} is held by {holder}, which is no server of ours and serves no model; "
             f"stop it, or take another port with --vlm-set engine.port=N"
         )
     raise PortTaken(
-        f"port {number} is held by {port.holder(number)}, a server of {', '.join(models) or 'no model'}; "
+        f"port {number} is held by {holder}, a server of {', '.join(models) or 'no model'}; "
         f"to test that one: pytest -m smoke --vlm-base-url {client.base_url}"
     )
 
@@ -165,23 +184,22 @@ class _Ladder:
         if name in ("port", "health") and self.d.launched:
             return max(1.0, self.profile.engine.start_timeout_s - (time.monotonic() - self.began))
         # the probes carry their own deadline and are sent once
-        return {"process": 5.0, "health": deadlines.health_s, "model": SETTLE_S}.get(name, 0.0)
+        if name in ("health", "model"):
+            return SETTLE_S if self.d.launched else deadlines.health_s
+        return 5.0 if name == "process" else 0.0
 
     def death(self) -> str | None:
         process = self.d.process
         if process is None or not process.has_exited:
             return None
-        code = process.exit_code
-        how = "its exit was not seen" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
-        text = self.d.log_text()
-        telling = engine_log.telling_lines(text, self.profile.engine.harmless_log)
+        telling = engine_log.telling_lines(self.d.log_text(), self.profile.engine.harmless_log)
         remedy = engine_log.explain(telling)
         lines = "".join(f"\n    {line}" for line in telling)
         after = f"after {time.monotonic() - self.began:.0f} s"
-        return f"the engine ended ({how}) {after}{'; ' + remedy if remedy else ''}{lines}"
+        return f"the engine ended ({process.how_it_ended}) {after}{'; ' + remedy if remedy else ''}{lines}"
 
     def tick(self, name: str, seen: str) -> None:
-        last = self.d.log_text().rstrip().rpartition("\n")[2][-100:] if self.d.launched else seen
+        last = self.d.process.last_line() if self.d.process else seen
         self.progress(f"waiting for {name}, {time.monotonic() - self.began:.0f} s: {last}")
 
     def process_step(self) -> Look:
@@ -192,9 +210,11 @@ class _Ladder:
         assert self.d.process is not None
         if not port.is_open(self.d.port, self.profile.engine.host):
             return Look(None, "nothing listens")
+        others = _strangers(self.d)
         ours = port.holds(self.d.process.tree(), self.d.port)
-        if ours is False:
-            self.foreign = f"port {self.d.port} was taken by {port.holder(self.d.port)} while our engine started"
+        # two servers with SO_REUSEPORT share a port, and each gets a part of the requests
+        if ours is False or (ours and others):
+            self.foreign = _taken(self.d, others)
             return Look(False, self.foreign)
         return Look(True, f"port {self.d.port} is {'ours' if ours else 'open; whose it is cannot be seen here'}")
 

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from vlm_acceptance.exchange import Exchange
 from vlm_acceptance.report.store import RunStore, stored
@@ -33,20 +34,37 @@ def keep(store: RunStore, test: str, exchange: Exchange, base_url: str, key_env:
 
 
 def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | None) -> str:
-    """A Python line that needs nothing but the standard library (the vllm-ascend image has no curl)."""
-    # double quotes alone inside, so that a shell's single quotes can hold the line as it is
-    url = json.dumps(base_url + exchange.request.path)
-    headers = 'h = {"Content-Type": "application/json"}'
+    """A Python line that prints status and body, whatever they are.
+
+    It needs nothing but the standard library (the vllm-ascend image has no curl).
+    """
+    asked = exchange.request
+    steps = ["import os, urllib.request as u"]
+    steps.append(f"h = {_quoted({'Content-Type': 'application/json', **asked.headers})}")
     if key_env:
-        headers += f'; import os; h["Authorization"] = "Bearer " + os.environ[{json.dumps(key_env)}]'
-    data = "" if exchange.request.method == "GET" else f', open({json.dumps(str(request))}, "rb").read()'
-    call = f"print(u.urlopen(u.Request({url}{data}, headers=h), timeout=60).read().decode())"
-    return f"python3 -c {shlex.quote(f'import urllib.request as u; {headers}; {call}')}"
+        steps.append(f'h["Authorization"] = "Bearer " + os.environ[{_quoted(key_env)}]')
+    data = "None" if asked.method == "GET" else f'open({_quoted(str(request))}, "rb").read()'
+    steps.append(f"q = u.Request({_quoted(base_url + asked.path)}, {data}, h, method={_quoted(asked.method)})")
+    # an opener without error and redirect handlers shows a refusal as it came; loopback needs no proxy
+    handlers = ["u.HTTPSHandler()" if base_url.startswith("https:") else "u.HTTPHandler()"]
+    if urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        handlers.append("u.ProxyHandler()")
+    steps.append("o = u.OpenerDirector()")
+    steps.extend(f"o.add_handler({handler})" for handler in handlers)
+    steps.append(f"r = o.open(q, timeout={asked.deadline_s:g})")
+    steps.append('print(r.status, r.read().decode("utf-8", "replace"))')
+    return f"python3 -c {shlex.quote('; '.join(steps))}"
+
+
+def _quoted(value: object) -> str:
+    # double quotes alone, so that a shell's single quotes can hold the line as it is
+    return json.dumps(value, ensure_ascii=False)
 
 
 def slug(test: str) -> str:
     """A test id as one folder name."""
-    name = test.rpartition("/")[2].replace("::", "-")
+    module, _, rest = test.partition("::")
+    name = f"{module.rpartition('/')[2]}-{rest}".replace("::", "-")
     return re.sub(r"[^\w.=-]+", "_", name).strip("_")[:120]
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from vlm_acceptance.outcome import printable
+
 
 class Progress:
     """One rewritten line on a terminal; elsewhere one line when the stage changes or every `every_s` seconds."""
@@ -20,7 +22,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         """Show a state; most of them are dropped where there is no terminal."""
-        clean = "".join(c if c.isprintable() else " " for c in text)
+        clean = printable(text).replace("\n", " ").replace("\t", " ")
         if self._tty:
             self._out.write(f"\r\x1b[K{clean[:118]}")
             self._open = True
@@ -36,7 +38,7 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays."""
         lead = "\r\x1b[K" if self._tty else "\n"
-        self._out.write(f"{lead}{text}\n")
+        self._out.write(f"{lead}{printable(text)}\n")
         self._out.flush()
         self._open = False
         self._last_at = None

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from xml.sax import saxutils
 
 from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.outcome import printable
 from vlm_acceptance.report.transcript import entry
 from vlm_acceptance.verdict import TestResult
 
 MASK = "[masked]"
+_ESCAPES: tuple[Callable[[str], str], ...] = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: repr(text)[1:-1],
+    lambda text: repr(text + "'\"")[1:-4],  # as in a text that holds both quotes
+    saxutils.escape,
+    lambda text: saxutils.escape(text, {'"': "&quot;", "\t": "&#09;"}),
+)
 
 
 def masker(secret: str | None) -> Callable[[str], str]:
-    """Replaces the API key, plain or JSON-escaped, wherever it occurs; the identity without a key."""
+    """Replaces the API key wherever it occurs, plain or as reports escape it; the identity without a key."""
     if not secret:
         return lambda text: text
-    escaped = json.dumps(secret)[1:-1]
-    return lambda text: text.replace(secret, MASK).replace(escaped, MASK)
+    # a body is JSON, a finding shows its repr, a row of results is JSON again, and all of it may end up in XML
+    forms = {secret}
+    for _ in range(3):
+        forms |= {escape(form) for form in forms for escape in _ESCAPES}
+    pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+    return lambda text: pattern.sub(MASK, text)
 
 
 class RunStore:
@@ -36,7 +51,7 @@ class RunStore:
         self.mask = masker(secret)
         self._results = (self.folder / "results.jsonl").open("a", encoding="utf-8")
         self._exchanges = (self.folder / "exchanges.jsonl").open("a", encoding="utf-8")
-        self._log = (self.folder / "verification_log.txt").open("a", encoding="utf-8")
+        self._log = (self.folder / "verification_log.txt").open("a", encoding="utf-8", errors="backslashreplace")
 
     def result(self, result: TestResult) -> None:
         """One finished test."""
@@ -53,7 +68,7 @@ class RunStore:
         self._line(self._results, row)
         self.note(f"== {result.outcome.value.upper()} {result.id} ({result.seconds:.2f} s)")
         for line in result.message.splitlines():
-            self.note(f"   {line}")
+            self.note(f"   {printable(line)}")
 
     def exchange(self, test: str, exchange: Exchange) -> None:
         """One exchange as it happened; pictures are replaced by their hashes."""
@@ -80,6 +95,13 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return path
+
+    def mask_file(self, path: Path) -> None:
+        """Mask a file that somebody else has written: an engine's log, the JUnit file."""
+        data = path.read_bytes()
+        masked = self.mask(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        if masked != data:
+            path.write_bytes(masked)
 
     def close(self) -> None:
         """Close the line files."""

@@ -17,6 +17,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     """Verdict with scope, one line an area, figures, notes, what to do next."""
     shown = [f"{_headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
     shown += [_area(name, counts) for name, counts in summary["areas"].items()]
+    shown += _ground(summary)
     shown += _engine(summary)
     shown += _latency(summary)
     left_out = sorted(set(summary["not_applicable"].values()))
@@ -46,6 +47,18 @@ def _area(name: str, counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
     rest = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != "passed")
     return f"  {name:<12} {counts.get('passed', 0)}/{total}{'  ' + rest if rest else ''}"
+
+
+def _ground(summary: Mapping[str, Any]) -> list[str]:
+    """What it ran on: versions with their local parts, and the device."""
+    shown = []
+    if summary["versions"]:
+        shown.append("  versions: " + ", ".join(f"{name} {version}" for name, version in summary["versions"].items()))
+    device = summary["device"] or {}
+    if device.get("kind") == "npu":
+        used = f", {device['used_mb']} of {device['total_mb']} MB in use before" if device.get("total_mb") else ""
+        shown.append(f"  device: {device['name']}{used} ({device['detail']})")
+    return shown
 
 
 def _engine(summary: Mapping[str, Any]) -> list[str]:

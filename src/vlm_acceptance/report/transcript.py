@@ -7,6 +7,7 @@ from typing import Any
 
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.outcome import printable
 from vlm_acceptance.reply import reply_of
 
 SHOWN = 2000
@@ -24,7 +25,8 @@ def _asked(body: Any) -> list[str]:
     if not isinstance(body, dict):
         return [_safe(body)] if body is not None else []
     lines: list[str] = []
-    for message in body.get("messages") or []:
+    messages = body.get("messages") or []
+    for message in messages if isinstance(messages, list) else [messages]:
         content = message.get("content") if isinstance(message, dict) else message
         role = message.get("role", "?") if isinstance(message, dict) else "?"
         lines.extend(f"{role}: {_part(part)}" for part in (content if isinstance(content, list) else [content]))
@@ -60,4 +62,4 @@ def _safe(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = text[:SHOWN] + (f"… ({len(text)} characters)" if len(text) > SHOWN else "")
     # a terminal that shows this file must not be steered by an answer
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text.replace("\n", "⏎"))
+    return printable(text.replace("\n", "⏎"))

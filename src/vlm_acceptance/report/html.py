@@ -1,0 +1,203 @@
+"""The run as one HTML page that needs no network, no script and no server, from the files of its folder alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from vlm_acceptance.errors import HarnessProblem
+from vlm_acceptance.outcome import Outcome, Verdict, printable
+from vlm_acceptance.report.readback import files_of, tests_of
+
+TEMPLATES = Path(__file__).with_name("templates")
+PAGE_BYTES = 2_000_000
+# characters of one text; a shorter cut is taken only when the page outgrows PAGE_BYTES
+CUTS = (2000, 400, 80)
+# a text that is only this much longer stays whole: it ends in a note of its own
+SLACK = 40
+TONES = {Verdict.ACCEPTED.value: "good", Verdict.REJECTED.value: "bad"}
+TIMES = ("ttft_s", "tpot_s", "e2e_s", "cold_ttft_s", "cold_e2e_s")
+ABSENT: Mapping[str, Any] = {
+    "verdict": Verdict.NONE.value,
+    "exit_code": None,
+    "reason": "",
+    "statement": "",
+    "control": False,
+    "scope": {},
+    "narrowed": "",
+    "command": [],
+    "suite": {},
+    "profile": {},
+    "versions": {},
+    "model_files": {},
+    "device": {},
+    "engine": {},
+    "areas": {},
+    "not_applicable": {},
+    "notes": [],
+    "latency": {},
+    "guide": [],
+    "references": {},
+    "tests": [],
+    "files": "",
+}
+
+
+def render(folder: Path) -> str:
+    """The page of a run's folder; texts are cut at 2,000 characters, with a note.
+
+    HarnessProblem when summary.json cannot be read or the page not be made; the other files may be absent.
+    """
+    page = ""
+    try:
+        view = _view(folder.resolve())
+        for cut in CUTS:
+            page = _environment(cut).get_template("report.html.j2").render(view)
+            if len(page.encode()) <= PAGE_BYTES:
+                break
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, TemplateError) as broken:
+        raise HarnessProblem(f"report.html was not made: {type(broken).__name__}: {broken}") from broken
+    return page
+
+
+@lru_cache
+def _environment(cut: int) -> Environment:
+    def shown(value: object) -> object:
+        # every value on the page comes through here: cut, and without a character that could steer anything
+        if hasattr(value, "__html__"):  # the output of a macro: it has been here
+            return value
+        text = str(value)
+        if len(text) <= cut + SLACK:
+            return printable(text)
+        return f"{printable(text[:cut])}… (cut, {len(text):,} characters)"
+
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(time=_time, plain=_plain, figure=_figure)
+    made.tests["web"] = lambda text: re.match(r"https?://", str(text)) is not None
+    return made
+
+
+def _view(folder: Path) -> dict[str, Any]:
+    """What the template is given."""
+    summary = json.loads((folder / "summary.json").read_text("utf-8", errors="replace"))
+    summary = {key: summary[key] if summary.get(key) is not None else absent for key, absent in ABSENT.items()}
+    gaps: list[str] = []
+    tests = tests_of(folder, summary, gaps)
+    started = re.match(r"\d{8}T\d{6}Z", folder.name)
+    began = datetime.strptime(started[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc) if started else None
+    return {
+        "run": summary,
+        "name": folder.name,
+        "began": began,
+        "seconds": sum(test.seconds for test in tests),
+        "headline": _headline(summary),
+        "tone": TONES.get(summary["verdict"], "open"),
+        "scope": [(key, value) for key, value in summary["scope"].items() if value is not None],
+        "areas": _areas(summary["areas"]),
+        "broken": [test for test in tests if test.broken],
+        "tests": _by(tests, lambda test: test.area),
+        "times": TIMES,
+        "latency": _latency(summary),
+        "ground": _ground(summary),
+        "command": shlex.join(map(str, summary["engine"].get("command") or ())),
+        "rungs": summary["engine"].get("rungs") or [],
+        "asked": shlex.join(map(str, summary["command"])),
+        "left_out": _by(summary["not_applicable"], lambda test: str(summary["not_applicable"][test])),
+        "gaps": gaps,
+        "files": files_of(folder, folder),
+    }
+
+
+def _headline(summary: Mapping[str, Any]) -> str:
+    word = "NO VERDICT" if summary["verdict"] == Verdict.NONE.value else str(summary["verdict"]).upper()
+    if summary["exit_code"] == 10:
+        return "INCONCLUSIVE (environment)"
+    return f"{word} (control)" if summary["control"] and word == "ACCEPTED" else word
+
+
+def _by(items: Iterable[Any], key: Callable[[Any], str]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def _areas(areas: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, int, list[tuple[str, int]]]]:
+    """Area, passed, all, and counts by outcome, the passed first."""
+    return [
+        (
+            name,
+            counts.get(Outcome.PASSED.value, 0),
+            sum(counts.values()),
+            sorted(counts.items(), key=lambda item: (item[0] != Outcome.PASSED.value, item[0])),
+        )
+        for name, counts in areas.items()
+    ]
+
+
+def _latency(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Category, what this run measured of it, what the guide reports; either may be empty."""
+    guide = {row["category"]: row for row in summary["guide"]}
+    ours = summary["latency"]
+    return [(category, ours.get(category, {}), guide.get(category, {})) for category in {**ours, **guide}]
+
+
+def _ground(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What the run stood on, as titled lists of names and values."""
+    engine = summary["engine"]
+    parts = (
+        ("Versions", summary["versions"]),
+        ("Device before the launch", summary["device"]),
+        ("Model files", summary["model_files"]),
+        ("Engine, from its log", engine.get("log")),
+        ("Engine, how it ended", engine.get("ending")),
+        ("Profile", summary["profile"]),
+        ("Suite", summary["suite"]),
+    )
+    return [(title, [(name, _plain(value)) for name, value in part.items()]) for title, part in parts if part]
+
+
+def _plain(value: object) -> str:
+    """Any JSON value as a reader expects it."""
+    if value is None or value in ("", [], {}):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "no data"
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
+
+
+def _figure(text: str, name: str) -> str:
+    """A property as it is, but seconds as times."""
+    try:
+        return _time(float(text)) if name.endswith("_s") else text
+    except ValueError:
+        return text

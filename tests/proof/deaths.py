@@ -1,0 +1,223 @@
+"""Kills acceptance runs at random moments and looks for what they leave; exit code 1 when there is anything.
+
+`python tests/proof/deaths.py --times 10 --engine real --signal KILL`: the real engine is the control on this machine's
+CPU, the stand-in a scripted one that starts at once. The moments are the same for the same --seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+from vlm_acceptance.deployment.port import free_port, holder, is_open
+from vlm_acceptance.deployment.process import RUN_MARK, marked_processes
+
+PROOF = Path(__file__).resolve().parent
+ROOT = PROOF.parents[1]
+ENDS_WITHIN_S = 10.0
+TEARDOWN_S = 60.0
+# from before the first import to after the last test
+WINDOW_S = {"stand-in": 6.0, "real": 75.0}
+SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """What is sent, how often, and how many seconds after the start."""
+
+    name: str
+    twice: bool
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """One run that was killed: where it was, its exit code, when the last of it was gone, and what never went."""
+
+    kill: Kill
+    stage: str
+    code: int | None
+    gone_s: float
+    results: int
+    left: tuple[str, ...]
+
+
+def kills(times: int, names: Sequence[str], window_s: float, seed: int) -> Iterator[Kill]:
+    """`times` kills: the signals in turn, all but SIGKILL every other time twice, moments spread over the window."""
+    draw = random.Random(seed)
+    for number in range(times):
+        name = names[number % len(names)]
+        twice = name != "KILL" and (number // len(names)) % 2 == 1
+        yield Kill(name, twice, round(window_s * (number + draw.random()) / times, 2))
+
+
+def die(kill: Kill, engine: str, folder: Path) -> Death:
+    """Start a run, kill it, wait for the end of all it started."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    with (folder / "out.txt").open("wb") as out:
+        run = subprocess.Popen(
+            argv(engine, folder, port), cwd=ROOT, env=environment(), stdout=out, stderr=out, start_new_session=True
+        )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        run.wait(kill.after_s)
+    stage = last_line(folder / "out.txt")
+    tree = started_by(run.pid)
+    send(run, kill)
+    try:
+        run.wait(TEARDOWN_S)
+    except subprocess.TimeoutExpired:
+        stage += " (it did not end)"
+    began = time.monotonic()
+    while (left := leftovers(run.pid, tree, port)) and time.monotonic() < began + ENDS_WITHIN_S:
+        time.sleep(0.1)
+    gone_s = time.monotonic() - began
+    if run.poll() is None:
+        run.kill()
+        run.wait()
+    lines, broken = results(folder)
+    jobs = [path.name for path in folder.glob("reports/runs/*/offline-job.json")]
+    return Death(kill, stage, run.returncode, gone_s, lines, (*left, *broken, *jobs))
+
+
+def send(run: subprocess.Popen[bytes], kill: Kill) -> None:
+    """SIGINT goes to the process group, as a terminal sends it."""
+    for _ in range(2 if kill.twice else 1):
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if kill.name == "INT" else os.kill)(run.pid, SIGNALS[kill.name])
+        time.sleep(0.3 if kill.twice else 0)
+
+
+def argv(engine: str, folder: Path, port: int) -> list[str]:
+    """The command line of a run as a user types it."""
+    base = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "smoke", "--vlm-profile=control-cpu"]
+    base += [f"--vlm-port={port}", f"--vlm-reports={folder / 'reports'}"]
+    return base if engine == "real" else [*base, f"--vlm-engine={stand_in(folder)}", "--vlm-set=offline.enabled=false"]
+
+
+def environment() -> dict[str, str]:
+    """Ours without what a surrounding run has set; the stand-in has a child that outlives its SIGKILL."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
+    return {**clean, "VLM_STANDIN": "two-processes"}
+
+
+def stand_in(folder: Path) -> Path:
+    """An executable `vllm` that runs the scripted engine."""
+    path = folder / "vllm"
+    path.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{PROOF}/standins/scripted_engine.py' \"$@\"\n", "utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def started_by(pid: int) -> list[psutil.Process]:
+    """Everything below a run at this moment, marked or not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def leftovers(pid: int, tree: Sequence[psutil.Process], port: int) -> list[str]:
+    """Processes, temporary folders and the open port of a run."""
+    living = {process.pid: process for process in (*tree, *marked_by(pid)) if lives(process)}
+    left = [f"process {number}" for number in sorted(living)]
+    for note in Path(tempfile.gettempdir()).glob("vlma-*/.run"):
+        with contextlib.suppress(OSError):
+            if note.read_text("utf-8").startswith(f"{pid}-"):
+                left.append(str(note.parent))
+    return left + ([f"port {port} held by {holder(port)}"] if is_open(port) else [])
+
+
+def marked_by(pid: int) -> list[psutil.Process]:
+    """Processes with the mark of the run that had this pid."""
+    found = []
+    for process in marked_processes():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(RUN_MARK, "").startswith(f"{pid}-"):
+                found.append(process)
+    return found
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it is still that process, and no zombie."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def results(folder: Path) -> tuple[int, list[str]]:
+    """How many lines the run's files hold, and which of them cannot be read."""
+    count, broken = 0, []
+    for name in ("results.jsonl", "exchanges.jsonl"):
+        for path in folder.glob(f"reports/runs/*/{name}"):
+            for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+                count += name == "results.jsonl"
+                try:
+                    json.loads(line)
+                except ValueError:
+                    broken.append(f"{path.name}:{number} is not JSON")
+    return count, broken
+
+
+def next_run_starts(folder: Path) -> bool:
+    """Whether a run after all that gets its engine ready."""
+    folder.mkdir(parents=True)
+    done = subprocess.run(
+        [*argv("stand-in", folder, free_port()), "tests/acceptance/test_health.py", "-k", "readiness"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    (folder / "out.txt").write_text(done.stdout + done.stderr, "utf-8")
+    return done.returncode == 11 and "failed" not in done.stdout  # narrowed: no failure, no acceptance
+
+
+def last_line(path: Path) -> str:
+    """Where a run was, in its own words."""
+    lines = [line.strip() for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "before the first word"
+
+
+def row(number: int, death: Death) -> str:
+    """One line of the table."""
+    kill = f"{death.kill.name}{' x2' if death.kill.twice else ''}"
+    left = "; ".join(death.left) or "nothing"
+    cells = (f"{number:>3}", f"{kill:<7}", f"{death.kill.after_s:>6.2f}", f"{death.code!s:>5}", f"{death.gone_s:>6.1f}")
+    return "  ".join((*cells, f"{death.results:>7}", f"{left:<10}", death.stage[:60]))
+
+
+def main() -> int:
+    """Print the table; 1 when anything was left or the next run does not start."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--engine", choices=sorted(WINDOW_S), default="stand-in")
+    parser.add_argument("--signal", choices=[*SIGNALS, "all"], default="all")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    names = list(SIGNALS) if given.signal == "all" else [given.signal]
+    bad = 0
+    print("  #  signal    after   code  gone_s  results  left        stage")
+    with tempfile.TemporaryDirectory(prefix="deaths-") as place:
+        for number, kill in enumerate(kills(given.times, names, WINDOW_S[given.engine], given.seed), start=1):
+            death = die(kill, given.engine, Path(place) / str(number))
+            bad += bool(death.left)
+            print(row(number, death), flush=True)
+        starts = next_run_starts(Path(place) / "next")
+    print(f"{given.times - bad} of {given.times} left nothing; the next run {'starts' if starts else 'DOES NOT START'}")
+    return 1 if bad or not starts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""A stand-in for the package `vllm`, started as `python -m vllm.entrypoints.cli.main` or used offline.
+
+Its answers prove nothing about a deployment: it is there for what happens around an engine.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch_npu
+
+
+class SamplingParams:
+    """Takes what the real one takes."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+
+
+class LLM:
+    """Answers every conversation with the same word."""
+
+    def __init__(self, model: str, **given: Any) -> None:
+        self.model = model
+        torch_npu.autoload()
+
+    def chat(self, messages: list[Any], params: list[SamplingParams], use_tqdm: bool = True) -> list[Any]:
+        """One answer a conversation, in the shape of vLLM's outputs."""
+        said = SimpleNamespace(text="word", finish_reason="stop", token_ids=[1, 2])
+        return [SimpleNamespace(outputs=[said], prompt_token_ids=[1]) for _ in messages]

@@ -1,0 +1,35 @@
+"""A stand-in for `torch_npu`: it imports, says who loaded it, and keeps its card held while the process lives.
+
+torch loads it through its entry point, as it loads the real one. In the file TORCH_NPU_NOTES names, every process
+leaves a line: the CANN folder of its environment and its command line. The file NPU_SMI_STATE names is touched as long
+as an engine lives, however it ends; the stand-in for npu-smi reads it.
+"""
+
+import os
+import sys
+import threading
+import time
+
+
+def autoload() -> None:
+    """What `import torch` calls."""
+    notes, state = os.environ.get("TORCH_NPU_NOTES"), os.environ.get("NPU_SMI_STATE")
+    if notes:
+        with open(notes, "a", encoding="utf-8") as file:
+            file.write(f"{os.environ.get('ASCEND_TOOLKIT_HOME', '')}\t{' '.join(sys.argv)}\n")
+    if state and sys.argv[0] != "-c":  # a mere `python -c "import torch_npu"` takes no memory
+        touch(state)
+        threading.Thread(target=hold, args=(state,), daemon=True).start()
+
+
+def hold(state: str) -> None:
+    """Touch the file for ever."""
+    while True:
+        time.sleep(0.2)
+        touch(state)
+
+
+def touch(state: str) -> None:
+    """Its time is what is read."""
+    with open(state, "a", encoding="utf-8"):
+        os.utime(state)

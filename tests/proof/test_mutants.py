@@ -1,0 +1,70 @@
+"""The control broken on purpose, on the real engine: what it shows is refused by the tests that look at pictures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from conftest import PROOF
+
+NOT_SEEN = "the picture was not seen"
+NOT_RIGHTLY = "rightly seen"
+CAPABILITY = "tests/acceptance/test_capability.py"
+ONLY = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", CAPABILITY)
+
+
+def mutant(name: str, folder) -> str:
+    """A broken copy of the control."""
+    subprocess.run([sys.executable, str(PROOF / "mutants.py"), name, str(folder)], check=True, capture_output=True)
+    return f"--vlm-model={folder}"
+
+
+def categories(run) -> set[str]:
+    """Categories refused over the PNG route."""
+    return {
+        ident.partition("[")[2].removesuffix("-png]")
+        for ident in run.refused_by
+        if "test_category" in ident and ident.endswith("-png]")
+    }
+
+
+def test_blind_control_is_rejected_in_every_category(accept, tmp_path):
+    run = accept(*ONLY, mutant("blind", tmp_path / "blind"))
+    assert run.code == 1, run.out
+    assert categories(run) == {"ocr", "description", "understanding", "reasoning", "chinese"}
+    assert NOT_SEEN in run.messages
+
+
+@pytest.mark.parametrize(("name", "extra"), [("bgr", ()), ("layer-dropped", ("--vlm-set=model.weights_bytes=null",))])
+def test_control_with_wrong_pixels_or_a_layer_less_is_rejected(accept, tmp_path, name, extra):
+    run = accept(*ONLY, *extra, mutant(name, tmp_path / name))
+    assert run.code == 1, run.out
+    assert len(categories(run)) >= 2
+    assert NOT_RIGHTLY in run.messages
+    assert "test_capability.py::test_known_answers" in run.refused_by
+
+
+def test_control_with_reversed_tiles_is_rejected(accept, tmp_path):
+    engine = tmp_path / "vllm"
+    engine.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{PROOF}/mutant_engine.py' \"$@\"\n", "utf-8")
+    engine.chmod(0o755)
+    run = accept(*ONLY, f"--vlm-engine={engine}", env={"CONTROL_MUTANT": "tiles-reversed"})
+    assert run.code == 1, run.out
+    assert len(categories(run)) >= 2
+    assert NOT_RIGHTLY in run.messages
+
+
+def test_control_with_another_template_is_rejected_by_its_known_answers(accept, tmp_path):
+    run = accept(*ONLY, mutant("no-newline", tmp_path / "template"))
+    assert run.code == 1, run.out
+    assert "test_capability.py::test_known_answers" in run.refused_by
+
+
+def test_right_control_under_a_wrong_name_is_rejected(accept, control):
+    wrong = "--vlm-set=model.id=OpenGVLab/InternVL2-2B"
+    run = accept("--vlm-profile=control-cpu", wrong, f"--vlm-base-url={control.base_url}")
+    assert run.code == 1, run.out
+    assert run.refused_by == {"test_health.py::test_readiness[model]"}
+    assert "not 'OpenGVLab/InternVL2-2B'" in run.messages

@@ -1,0 +1,121 @@
+"""Faults on the wire: a proxy in front of the real control engine changes one thing, and its owner refuses it."""
+
+from __future__ import annotations
+
+import pytest
+
+from faults import FAULTS
+from standins.fault_proxy import FaultProxy
+
+TEXT, MODEL, HEALTH = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health"))
+BODY = "schema::test_completion_body"
+STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
+SAME = "schema::test_stream_says_the_same"
+KNOWN = "capability::test_known_answers"
+TILES = "capability::test_picture_costs_its_tiles"
+OCR, CHART, CARD, CHINESE = (
+    f"capability::test_category[{name}-png]" for name in ("ocr", "understanding", "reasoning", "chinese")
+)
+REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
+REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
+NOT_JSON = "schema::test_malformed_json_is_refused"
+
+# fault -> the tests meant for it; each of them must refuse it
+OWNERS: dict[str, tuple[str, ...]] = {
+    "status-500": (TEXT,),
+    "status-500-some": (KNOWN,),
+    "missing-id": (BODY, "schema::test_ids_are_unique"),
+    "missing-usage": (BODY,),
+    "missing-model": (BODY,),
+    "wrong-type-created": (BODY, *STREAMS),
+    "float-usage": (BODY,),
+    "usage-off-by-one": (TILES, KNOWN),
+    "usage-sum-wrong": (BODY,),
+    "finish-reason-wrong": (BODY, *STREAMS),
+    "finish-reason-null": (BODY, *STREAMS),
+    "ids-repeated": ("schema::test_ids_are_unique",),
+    "content-null": (TEXT,),
+    "content-type-wrong": (BODY, *STREAMS),
+    "truncated-body": (TEXT,),
+    "connection-reset": (TEXT,),
+    "other-model-name": (MODEL,),
+    "text-cut": (OCR, KNOWN),
+    "text-looped": (OCR, KNOWN),
+    "text-exclaimed": (OCR, KNOWN),
+    "text-empty": ("health::test_text_probe", "health::test_picture_probe", OCR),
+    "mojibake": (CHINESE, KNOWN),
+    "replacement-characters": (OCR, KNOWN),
+    "special-token-leaked": (OCR, KNOWN),
+    "language-switched": (OCR, CHINESE),
+    "answer-of-previous": (OCR, KNOWN),
+    "answers-swapped": (OCR,),
+    "error-as-200": (TEXT,),
+    "logprobs-missing": ("schema::test_logprobs",),
+    "logprobs-positive": ("schema::test_logprobs",),
+    "role-missing": STREAMS,
+    "role-twice": STREAMS,
+    "finish-twice": STREAMS,
+    "finish-missing": STREAMS,
+    "chunk-lost": (SAME,),
+    "chunk-duplicated": (SAME,),
+    "done-missing": STREAMS,
+    "usage-chunk-missing": (STREAMS[0],),
+    "error-event-in-200": STREAMS,
+    "not-streamed": ("latency::test_text_flows",),
+    "ttft-added": ("latency::test_category_is_within_budget[ocr]",),
+    "tpot-added": ("latency::test_category_is_within_budget[ocr]",),
+    "picture-dropped": (TILES, OCR, CARD),
+    "picture-replaced": (OCR, CHART, CARD),
+    "picture-downscaled": (KNOWN,),
+    "image-bgr": (CARD, KNOWN),
+    "max-tokens-ignored": ("schema::test_max_tokens_cuts",),
+    "stop-ignored": ("schema::test_stop_string_stops",),
+    "n-ignored": ("schema::test_n_gives_n_choices",),
+    "temperature-forced": (KNOWN,),
+    "wrong-model-accepted": (REFUSED_MODEL,),
+    "health-only": (MODEL,),
+    "health-503": (HEALTH,),
+    "metrics-gone": ("health::test_metrics_count",),
+    "version-gone": ("health::test_version_is_told",),
+    "errors-as-html": (REFUSED_MODEL, NOT_JSON),
+    "errors-as-500": (REFUSED_TYPE, NOT_JSON),
+    "malformed-accepted": (REFUSED_TYPE, NOT_JSON),
+    "tokenize-wrong": (TILES,),
+    "models-empty": (MODEL,),
+    "max-model-len-wrong": ("health::test_models_lists_the_served_model",),
+}
+# seconds, above the control's budget
+MAGNITUDES = {"ttft-added": 1.5}
+ATTACHED = ("--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3")
+
+
+def node(owner: str) -> str:
+    """An owner as pytest's node id."""
+    area, _, test = owner.partition("::")
+    return f"tests/acceptance/test_{area}.py::{test}"
+
+
+def short(ident: str) -> str:
+    """A node id as an owner is written."""
+    return ident.removeprefix("test_").replace(".py::", "::")
+
+
+def test_every_fault_has_an_owner():
+    assert set(OWNERS) == set(FAULTS)
+
+
+def test_owners_accept_the_control_through_the_proxy(accept, control):
+    owners = sorted({owner for owners in OWNERS.values() for owner in owners})
+    with FaultProxy(control.base_url) as proxy:
+        run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", *map(node, owners))
+    assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
+    assert run.refused_by == set()
+    assert len(run.ids("passed")) == len(owners)
+
+
+@pytest.mark.parametrize("fault", OWNERS)
+def test_fault_is_refused_by_its_owners(accept, control, fault):
+    with FaultProxy(control.base_url, fault, magnitude=MAGNITUDES.get(fault)) as proxy:
+        run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", *map(node, OWNERS[fault]))
+    assert run.code == 1, run.out
+    assert {short(ident) for ident in run.refused_by} == set(OWNERS[fault])

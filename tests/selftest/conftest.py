@@ -1,0 +1,67 @@
+"""What the selftests share: wire servers, pytest in a process of its own, and small projects to run it in."""
+
+from __future__ import annotations
+
+import compileall
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "proof"))  # scripts, not packages
+sys.path.insert(0, str(Path(__file__).parent))
+
+from runs import ROOT
+from wire import Answer, WireServer
+
+QUICK_PROFILE = """name: quick
+model: {id: quick-standin}
+deadlines: {health_s: 5, request_s: 20, cold_s: 20}
+"""
+
+
+@pytest.fixture
+def wire() -> Iterator[Callable[[Answer], WireServer]]:
+    """Start wire servers; they are closed when the test ends."""
+    started: list[WireServer] = []
+
+    def start(answer: Answer) -> WireServer:
+        started.append(WireServer(answer))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def compiled_src(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled copy of `src`, so that each small checkout starts at once."""
+    copy = tmp_path_factory.mktemp("compiled") / "src"
+    shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    compileall.compile_dir(copy, quiet=2)
+    return copy
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, compiled_src: Path) -> Callable[..., Path]:
+    """Make a project that is ours but for its acceptance tests (module name -> source) and its only profile, quick."""
+
+    def make(**modules: str) -> Path:
+        root = tmp_path / "checkout"
+        shutil.copytree(compiled_src, root / "src")
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, root / name)
+        (root / "fixtures" / "profiles").mkdir(parents=True)
+        (root / "fixtures" / "profiles" / "quick.yaml").write_text(QUICK_PROFILE, "utf-8")
+        for name in ("cases", "images", "schemas"):
+            (root / "fixtures" / name).symlink_to(ROOT / "fixtures" / name)
+        folder = root / "tests" / "acceptance"
+        folder.mkdir(parents=True)
+        for name, source in modules.items():
+            (folder / f"{name}.py").write_text(source, "utf-8")
+        return root
+
+    return make

@@ -1,0 +1,140 @@
+"""What a run says about itself, and the profiles it records for the next one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance import facts, run_files
+from vlm_acceptance.outcome import Outcome, Verdict
+from vlm_acceptance.profile_load import load_profile
+from vlm_acceptance.settings import PROFILES, load
+from vlm_acceptance.suite import Suite
+from vlm_acceptance.verdict import Ruling, TestResult
+
+ACCEPTED = Ruling(Verdict.ACCEPTED, 0, "all 1 required tests passed")
+ROW = {"n": 3, "ttft_s": 0.1, "tpot_s": None, "e2e_s": 2.0, "cold_e2e_s": 9.0, "tokens": 12}
+
+
+def suite_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> Suite:
+    given = {"vlm_reports": str(tmp_path), **values}
+    return Suite(load(given, {}, profile, "a test"), lambda _: None, lambda _: None)
+
+
+def attached(tmp_path: Path, profile: str = "control-cpu", **values: object) -> Suite:
+    return suite_of(tmp_path, profile, vlm_base_url="http://127.0.0.1:9", **values)
+
+
+def result(area: str, outcome: Outcome, **properties: str) -> TestResult:
+    name = f"tests/acceptance/test_{area}.py::test_x[{len(properties)}{outcome.value}]"
+    return TestResult(name, area, outcome, 0.5, f"{outcome.value}\nmore", "It MUST.", properties)
+
+
+def test_an_attached_run_says_what_it_could_not_see(tmp_path: Path) -> None:
+    summary = facts.collect(attached(tmp_path), ACCEPTED)
+    assert summary["scope"]["deployment"] == "endpoint only"
+    assert summary["scope"]["mode"] == "as attached"
+    assert (summary["versions"], summary["device"], summary["model_files"], summary["engine"]) == ({}, None, None, {})
+    assert any("were not examined" in note for note in summary["notes"])
+    assert json.loads(json.dumps(summary, default=str))["verdict"] == "accepted"
+
+
+def test_an_accepted_control_says_nothing_about_another_model(tmp_path: Path) -> None:
+    assert "nothing is said about InternVL2-2B" in facts.statement(attached(tmp_path))
+    real = attached(tmp_path, "internvl2-2b-ascend")
+    assert facts.statement(real).startswith("OpenGVLab/InternVL2-2B as profile internvl2-2b-ascend deploys it")
+
+
+def test_what_displaces_a_setting_or_was_never_calibrated_is_noted(tmp_path: Path) -> None:
+    notes = "\n".join(facts.notes(suite_of(tmp_path, "internvl2-2b-ascend")))
+    assert "uncalibrated" in notes
+    assert "first estimates" in notes
+    assert "PYTORCH_NPU_ALLOC_CONF" in notes
+    demoted = facts.notes(attached(tmp_path, vlm_set=["capability.demoted=[ocr, chinese]"]))
+    assert any("ocr, chinese" in note for note in demoted)
+
+
+def test_tests_of_the_plan_that_never_finished_count_as_not_run(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    suite.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
+    suite.required = [suite.results[0].id, "tests/acceptance/test_health.py::y", "tests/acceptance/test_offline.py::z"]
+    assert facts.areas(suite) == {"health": {"passed": 1, "failed": 1, "not run": 1}, "offline": {"not run": 1}}
+
+
+def test_the_profile_is_told_by_hash_and_by_what_overrides_it(tmp_path: Path) -> None:
+    plain = facts.profile_facts(attached(tmp_path))
+    changed = facts.profile_facts(attached(tmp_path, vlm_set=["deadlines.cold_s=7"]))
+    assert plain["overrides"] == {}
+    assert changed["overrides"] == {"deadlines.cold_s": "--vlm-set"}
+    assert plain["sha256"] != changed["sha256"]
+    assert plain["sha256"] == facts.profile_facts(attached(tmp_path))["sha256"]
+
+
+def test_junit_properties_are_strings(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    told = {**facts.known_before(suite), **facts.known_after(suite)}
+    assert all(isinstance(value, str) and value for value in told.values())
+    assert told["control"] == "yes"
+
+
+def test_the_summary_is_on_disk_and_latest_points_to_it(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    suite.results = [result("health", Outcome.PASSED)]
+    lines = run_files.write_run(suite, ACCEPTED)
+    assert lines[0].startswith("ACCEPTED (control)  ")
+    assert json.loads((tmp_path / "latest" / "summary.json").read_text("utf-8"))["exit_code"] == 0
+    assert (tmp_path / "latest").resolve() == suite.store.folder
+
+
+def test_the_header_is_short_and_names_what_was_overridden(tmp_path: Path) -> None:
+    header = run_files.header(attached(tmp_path, vlm_set=["deadlines.cold_s=7"]))
+    assert len(header) <= 6
+    assert "overrides: deadlines.cold_s (--vlm-set)" in header
+
+
+def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    suite.notes["latency"] = {"ocr": ROW}
+    assert run_files.record(suite)[0].startswith("  baseline: ")
+    profile = load_profile(str(file), PROFILES).profile
+    budget = profile.latency.budget("ocr")
+    assert (profile.name, profile.model.id) == ("mine", "vlm-acceptance/control")
+    assert budget.ttft_s == pytest.approx(0.15)
+    assert (budget.tpot_s, budget.e2e_s) == (None, pytest.approx(3.0))
+    assert profile.latency.recorded
+    assert not any("first estimates" in note for note in facts.notes(attached(tmp_path, str(file))))
+
+
+def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert "not recorded" in run_files.record(attached(tmp_path, vlm_record_baseline=str(file)))[0]
+    assert "not recorded" in run_files.record(attached(tmp_path, vlm_calibrate=str(file)))[0]
+    assert not file.exists()
+
+
+def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="ocr"),
+        result("capability", Outcome.FAILED, category="chinese"),
+        result("capability", Outcome.FAILED),
+        result("health", Outcome.FAILED, category="reasoning"),
+    ]
+    run_files.record(suite)
+    capability = load_profile(str(file), PROFILES).profile.capability
+    assert (capability.calibrated, capability.demoted) == (True, ["chinese"])
+
+
+def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="ocr"),
+        result("capability", Outcome.ERROR, category="x"),
+    ]
+    assert "not recorded" in run_files.record(suite)[0]
+    assert not file.exists()

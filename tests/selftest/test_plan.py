@@ -1,0 +1,96 @@
+"""Which tests a run requires, and what counts as narrowing it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.plan import AREAS, area_of, missing_features, narrowing, rank
+from vlm_acceptance.profile import Profile
+
+ACCEPTANCE = Path(__file__).resolve().parents[1] / "acceptance"
+FULL = {
+    "name": "full",
+    "model": {"id": "m", "max_model_len": 4096, "pictures": {"oracle": "internvl"}},
+    "device": {"kind": "npu"},
+    "versions": {"vllm": "0.18.0"},
+    "capability": {"known_answers": "x.jsonl", "url_picture": "http://h/p.png"},
+}
+
+
+def missing(launched: bool = True, **changes: object) -> set[str]:
+    return set(missing_features(Profile.model_validate({**FULL, **changes}), launched=launched)) - {"openai"}
+
+
+def test_a_full_profile_launched_misses_nothing() -> None:
+    assert missing() == set()
+
+
+def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
+    assert missing(launched=False) == {"launched", "offline", "npu"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "feature"),
+    [
+        ({"device": {"kind": "cpu"}}, "npu"),
+        ({"offline": {"enabled": False}}, "offline"),
+        ({"versions": {}}, "versions"),
+        ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
+        ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
+        ({"capability": {"known_answers": "x.jsonl"}}, "url_picture"),
+    ],
+)
+def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, object], feature: str) -> None:
+    assert missing(**changes) == {feature}
+
+
+def test_the_reason_of_the_mode_comes_before_that_of_the_profile() -> None:
+    profile = Profile.model_validate({**FULL, "offline": {"enabled": False}})
+    assert "attached" in missing_features(profile, launched=False)["offline"]
+
+
+def test_every_need_an_acceptance_test_names_is_known() -> None:
+    texts = [path.read_text("utf-8") for path in ACCEPTANCE.glob("*.py")]
+    named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
+    bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, "offline": {"enabled": False}})
+    known = set(missing_features(bare, launched=False)) | {"openai"}
+    assert {word.strip(" \"'") for word in named} <= known
+
+
+def test_areas_run_in_order_and_the_release_is_last() -> None:
+    ranks = [rank(area) for area in AREAS]
+    assert ranks == sorted(ranks)
+    assert rank("load") < rank("release")
+    assert area_of(Path("tests/acceptance/test_release.py")) == AREAS[-1]
+
+
+def test_every_acceptance_module_is_an_area_or_runs_before_the_release() -> None:
+    for path in ACCEPTANCE.glob("test_*.py"):
+        assert area_of(path) == "release" or rank(area_of(path)) < rank("release")
+
+
+@pytest.mark.parametrize("marks", ["", "smoke", "slow", "smoke or slow"])
+def test_a_plain_run_is_not_narrowed(marks: str) -> None:
+    assert narrowing(marks, "", True, 0, {"--lf": False}) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("smoke and not slow", "", True, 3, {}), "-m 'smoke and not slow'"),
+        (("smoke", "health", True, 3, {}), "-k 'health'"),
+        (("smoke", "", False, 0, {}), "only some tests were named"),
+        (("smoke", "", True, 0, {"--lf": True}), "--lf"),
+        (("smoke", "", True, 2, {}), "2 required tests were deselected"),
+    ],
+)
+def test_each_way_to_narrow_a_run_is_named(given: tuple[str, str, bool, int, dict[str, bool]], said: str) -> None:
+    assert narrowing(*given) == said
+
+
+def test_a_keyword_that_leaves_nothing_out_does_not_narrow() -> None:
+    assert narrowing("smoke", "test", True, 0, {}) == ""

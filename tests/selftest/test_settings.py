@@ -1,0 +1,104 @@
+"""Options: command line over environment over profile; what is given is checked, and said where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.errors import UsageProblem
+from vlm_acceptance.settings import OPTIONS, ROOT, Settings, checked_url, given, load, unknown_option, writable_folder
+
+
+def loaded(env: dict[str, str] | None = None, **values: object) -> Settings:
+    return load(values, env or {}, "control-cpu", "a test")
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_profile() -> None:
+    assert loaded().loaded.profile.engine.port == 0
+    env = {"VLM_PORT": "8001"}
+    assert loaded(env).loaded.profile.engine.port == 8001
+    both = loaded(env, vlm_port="8002").loaded
+    assert (both.profile.engine.port, both.sources["engine.port"]) == (8002, "--vlm-port")
+    listed = loaded({"VLM_SET": "engine.port=1;engine.host=h"}, vlm_set=["engine.port=2", "engine.port=3"]).loaded
+    assert (listed.profile.engine.port, listed.profile.engine.host) == (3, "h")
+    assert (listed.sources["engine.port"], listed.sources["engine.host"]) == ("--vlm-set", "VLM_SET")
+
+
+def test_nothing_given_is_the_default() -> None:
+    settings = loaded()
+    assert (settings.base_url, settings.api_key, settings.evidence) == (None, None, "failed")
+    assert settings.reports == ROOT / "reports"
+    assert settings.launched
+
+
+def test_an_empty_variable_is_not_given_but_an_empty_option_is_wrong() -> None:
+    option = next(option for option in OPTIONS if option.name == "vlm-base-url")
+    assert given(option, None, {"VLM_BASE_URL": ""}) == (None, "")
+    with pytest.raises(UsageProblem, match="--vlm-base-url: the value is empty"):
+        given(option, "", {})
+
+
+def test_reports_go_to_an_absolute_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert loaded(vlm_reports="out").reports == tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://h:1/", "http://h:1"),
+        ("https://h/api/v1/", "https://h/api"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000"),
+    ],
+)
+def test_a_url_is_the_address_before_v1(url: str, expected: str) -> None:
+    assert checked_url(url, "x") == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["h:1", "//h", "http://", "http:///x", "http://u@h", "http://h:0x1", "http://h#x", "http://[::1"]
+)
+def test_what_is_no_address_is_refused_with_its_source(url: str) -> None:
+    with pytest.raises(UsageProblem, match="^--vlm-base-url: "):
+        checked_url(url, "--vlm-base-url")
+
+
+@pytest.mark.parametrize("url", ["http://u:secret@h", "ftp://u:secret@h", "http://secret@h:99999", "x://secret@"])
+def test_credentials_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageProblem, match="--vlm-api-key-env") as raised:
+        checked_url(url, "--vlm-base-url")
+    assert "secret" not in str(raised.value)
+
+
+def test_every_option_has_a_variable_of_the_same_name_and_a_help() -> None:
+    for option in OPTIONS:
+        assert option.variable == option.name.upper().replace("-", "_")
+        assert option.help
+        assert option.name.startswith("vlm-")
+
+
+@pytest.mark.parametrize(
+    ("arg", "nearest"), [("--vlm-basurl=x", "--vlm-base-url"), ("--vlm-evidense", "--vlm-evidence")]
+)
+def test_a_mistyped_option_is_answered_with_the_nearest(arg: str, nearest: str) -> None:
+    assert f"Did you mean '{nearest}'?" in (unknown_option(["-q", arg]) or "")
+
+
+def test_options_of_others_and_our_own_are_let_pass() -> None:
+    assert unknown_option(["-q", "--vlm-set=a=b", "--vlm-show-profile", "--verbose", "vlm"]) is None
+
+
+def test_a_key_comes_from_the_variable_that_is_named() -> None:
+    settings = loaded({"MY_KEY": "sk-1", "VLM_API_KEY_ENV": "MY_KEY"})
+    assert (settings.api_key_env, settings.api_key) == ("MY_KEY", "sk-1")
+
+
+def test_a_reports_folder_is_made_and_left_clean(tmp_path: Path) -> None:
+    folder = writable_folder(tmp_path / "a" / "b", "x")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(UsageProblem, match="^x: reports cannot be written to"):
+        writable_folder(tmp_path / "file", "x")
