@@ -46,6 +46,13 @@ def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
         "required": len(suite.required),
         "not_applicable": suite.not_applicable,
         "notes": notes(suite),
+        "expected": {
+            name: measure.model_dump() if measure else None
+            for name, measure in (
+                ("weights_load_s", profile.weight_load_s),
+                ("model_memory_gib", profile.model_memory_gib),
+            )
+        },
         "latency": suite.notes.get("latency", {}),
         "guide": [row.model_dump() for row in profile.guide],
         "references": {name: row.model_dump() for name, row in profile.references.items()},

@@ -97,15 +97,22 @@ class Suite:
 
     @cached_property
     def preflight(self) -> Preflight:
-        """What a launch needs, asked once."""
-        return Preflight(self.profile, ROOT, os.environ, self.progress)
+        """What a launch needs, asked once; what earlier, killed runs left on the card is ended first."""
+        asked = Preflight(self.profile, ROOT, os.environ, self.progress)
+        self.strays = reap_strays()
+        if self.strays:
+            limits = self.profile.device
+            with contextlib.suppress(EnvironmentProblem):  # the device check says it better
+                devices.wait_for_release(
+                    lambda: asked.device_state().used_mb, limits.idle_floor_mb, 0, limits.release_timeout_s
+                )
+        return asked
 
     def _ready_to_start(self) -> Preflight:
-        self.preflight.check_all()
         if not self.notes.get("locked"):
             self._lock.enter_context(self.preflight.card_lock())
             self.notes["locked"] = True
-            self.strays = reap_strays()
+        self.preflight.check_all()
         return self.preflight
 
     def _run_offline(self) -> OfflineRun:

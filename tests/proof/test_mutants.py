@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import PROOF
 
 NOT_SEEN = "the picture was not seen"

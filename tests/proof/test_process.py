@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from proof_engines import NPU, fake_npu, held_port
 
 CONTROL = ["--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-set=engine.start_timeout_s=6"]
@@ -19,7 +18,6 @@ REFUSED = {
     "dies-loading": (f"{FIRST}[port]", "the engine ended (exit code 1)"),
     "exits-zero": (f"{FIRST}[port]", "the engine ended (exit code 0)"),
     "hangs-loading": (f"{FIRST}[port]", "not reached within 6 s"),
-    "oom-at-start": (f"{FIRST}[port]", "the engine ended (exit code"),
     "health-too-early": (f"{FIRST}[text]", "HTTP 503"),
     "wrong-model-id": (f"{FIRST}[model]", "not 'vlm-acceptance/control'"),
 }
@@ -34,6 +32,13 @@ def test_engine_that_does_not_get_ready_is_rejected(accept, stand_in_engine, beh
     assert says in run.messages
     assert run.ids("error") == set()
     assert "REJECTED" in run.out
+
+
+def test_engine_that_finds_the_card_full_of_others_is_an_environment_error(accept, stand_in_engine):
+    run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": "oom-at-start"})
+    assert run.code == 10, run.out
+    assert "the engine ended (exit code" in run.messages
+    assert run.refused_by == set()
 
 
 def test_dead_engine_is_reported_with_its_telling_lines(accept, stand_in_engine):

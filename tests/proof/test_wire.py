@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from faults import FAULTS
 from standins.fault_proxy import FaultProxy
 

@@ -84,9 +84,6 @@ class Launcher:
         )
         return self.made[-1]
 
-    def last_words(self) -> str:
-        return self.log.read_text().splitlines()[-2][-40:]  # the last are about its end
-
     def left(self) -> list[psutil.Process]:
         return marked_processes(self.mark)
 
@@ -169,7 +166,8 @@ def test_rung_that_breaks_is_named(launched, behaviour, rung, says):
     assert says in deployment.broken.detail
     assert [step.ok for step in deployment.rungs] == [True] * LAUNCHED.index(rung) + [False]
     if waits:
-        assert any(line.startswith("waiting for port, ") and launched.last_words() in line for line in launched.said)
+        last = deployment.process.last_line()
+        assert any(line.startswith("waiting for port, ") and last in line for line in launched.said if last)
 
 
 def test_picture_rung_is_named_when_text_alone_is_answered(launched):

@@ -102,7 +102,7 @@ def choices_are(exchange: Exchange, n: int) -> list[Finding]:
 
 
 def logprobs_are(exchange: Exchange, top: int) -> list[Finding]:
-    """One entry for each completion token, each conforming, at most zero, with `top` sorted alternatives."""
+    """One entry for each completion token, each conforming, at most zero, with `top` alternatives."""
     found = body_conforms("completion", exchange)
     if found:
         return found

@@ -66,14 +66,20 @@ def _engine(summary: Mapping[str, Any]) -> list[str]:
     if not log:
         return []
     figures = (
-        ("weights loaded in", log.get("weights_load_s"), "s"),
-        ("model memory", log.get("model_memory_gib"), "GiB"),
-        ("KV cache", log.get("kv_cache_tokens"), "tokens"),
+        ("weights loaded in", "weights_load_s", "s"),
+        ("model memory", "model_memory_gib", "GiB"),
+        ("KV cache", "kv_cache_tokens", "tokens"),
     )
-    text = ", ".join(
-        f"{what} {value:,g} {unit}" if value is not None else f"{what} not reported" for what, value, unit in figures
-    )
-    return [f"  engine: {text}"]
+    told = []
+    for what, key, unit in figures:
+        seen = f"{_count(log[key])} {unit}" if log.get(key) is not None else "not reported"
+        expected = summary.get("expected", {}).get(key)
+        told.append(f"{what} {seen}{' (expected ' + _count(expected['value']) + ')' if expected else ''}")
+    return [f"  engine: {', '.join(told)}"]
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 def _latency(summary: Mapping[str, Any]) -> list[str]:
