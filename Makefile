@@ -25,7 +25,7 @@ check: venv  ## format, lint, types, selftests
 	$(MAKE) selftest
 
 control: venv  ## train the control again from its pictures, and keep it only if every answer is right
-	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control/model
+	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control
 
 venv:
 	@scripts/prepare_venv.sh

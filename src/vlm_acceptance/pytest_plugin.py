@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -87,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings, unreachable = settings_of(config)
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("-n: one card holds one engine, and one process rules on a run; leave it out")
-    progress = Progress(sys.__stderr__ or sys.stderr)
+    progress = Progress(Uncaptured(config))
     suite = Suite(settings, progress, progress.say, unreachable=unreachable)
     config.stash[SUITE] = suite
     if config.getoption("collectonly"):
@@ -99,6 +100,27 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("xmlpath", None) is None:
         config.option.xmlpath = str(settings.reports / "junit.xml")
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+class Uncaptured:
+    """Standard error as it was before pytest began to capture it: progress that only shows with -s shows to nobody."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+
+    def _released(self) -> contextlib.AbstractContextManager[None]:
+        return self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext()
+
+    def isatty(self) -> bool:
+        """Whether a terminal shows it."""
+        with self._released():
+            return sys.stderr.isatty()
+
+    def write(self, text: str) -> None:
+        """Past the capture, at once."""
+        with self._released():
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 def _interrupt(_number: int, _frame: object) -> None:

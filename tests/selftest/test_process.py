@@ -100,7 +100,7 @@ def marked() -> Iterator[Callable[[str], psutil.Process]]:
         process.wait()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
     ends = time.monotonic() + seconds
     while not holds() and time.monotonic() < ends:
         time.sleep(0.02)

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Protocol
 
 from vlm_acceptance.outcome import printable
+
+
+class Screen(Protocol):
+    """Where progress is shown; what is written shows at once."""
+
+    def isatty(self) -> bool: ...
+    def write(self, text: str) -> object: ...
 
 
 class Progress:
     """One rewritten line on a terminal; elsewhere one line when the stage changes or every `every_s` seconds."""
 
-    def __init__(self, out: TextIO, *, every_s: float = 20.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: Screen, *, every_s: float = 20.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._tty = out.isatty()
         self._every_s = every_s
         self._clock = clock
         self._last_at: float | None = None
-        self._open = False
 
     def __call__(self, text: str) -> None:
         """Show a state; most of them are dropped where there is no terminal."""
         clean = printable(text).replace("\n", " ").replace("\t", " ")
         if self._tty:
             self._out.write(f"\r\x1b[K{clean[:118]}")
-            self._open = True
         else:
             now = self._clock()
             if self._last_at is not None and now - self._last_at < self._every_s:
                 return
             self._last_at = now
             self._out.write(f"\n{clean}")
-            self._open = True
-        self._out.flush()
 
     def say(self, text: str) -> None:
         """A line that stays."""
         lead = "\r\x1b[K" if self._tty else "\n"
         self._out.write(f"{lead}{printable(text)}\n")
-        self._out.flush()
-        self._open = False
         self._last_at = None
