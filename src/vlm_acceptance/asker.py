@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from vlm_acceptance.client.http import Client
@@ -15,14 +16,26 @@ Recorder = Callable[[Exchange], None]
 
 
 class Asker:
-    """Sends requests for one model id. The first request of each kind may compile: `warm` holds the kinds seen."""
+    """Sends requests for one model id. The first request of each kind may compile: `warm` holds the kinds seen.
 
-    def __init__(self, client: Client, model_id: str, deadlines: Deadlines, record: Recorder, warm: set[str]) -> None:
+    `defaults` are body fields that every chat request carries unless it has its own.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        model_id: str,
+        deadlines: Deadlines,
+        record: Recorder,
+        warm: set[str],
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.client = client
         self.model_id = model_id
         self.deadlines = deadlines
         self._record = record
         self._warm = warm
+        self._defaults = defaults
 
     def deadline(self, kind: str) -> float:
         """Seconds for a request of this kind: long the first time."""
@@ -38,7 +51,8 @@ class Asker:
 
     def request(self, body: dict[str, Any]) -> Request:
         """The chat request of a body, not sent."""
-        return Request("POST", CHAT, body, deadline_s=self.deadline(kind_of(body)), stream=bool(body.get("stream")))
+        whole = {**self._defaults, **body}
+        return Request("POST", CHAT, whole, deadline_s=self.deadline(kind_of(body)), stream=bool(body.get("stream")))
 
     def get(self, path: str) -> Exchange:
         """A GET with the health deadline."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,11 @@ def answer_of(exchange: Exchange) -> Reply | NoReply:
         return why
 
 
+def chat_defaults(profile: Profile) -> dict[str, Any]:
+    """Body fields for every chat request: a model that can think before it answers is asked not to."""
+    return {"chat_template_kwargs": {"enable_thinking": False}} if profile.model.thinking else {}
+
+
 def picture_name(question: Question, index: int) -> str:
     """How findings name a picture: question and number, from 1."""
     return f"{question.id}-{index + 1}"
@@ -88,7 +93,7 @@ class Judged:
 
 
 def judged(profile: Profile, category: Category, question: Question, replies: Sequence[Reply | NoReply]) -> Judged:
-    """Judge one question by the profile's bar; a category that calibration demoted is counted but not refused."""
+    """Judge one question by the profile's bar; of a demoted category only what is fatal is refused."""
     tokens = profile.model.special_tokens
     found = judge_question(question, replies, profile.capability.min_correct, tokens)
     right = sum(
@@ -100,7 +105,9 @@ def judged(profile: Profile, category: Category, question: Question, replies: Se
         f"{question.id}_right": f"{right} of {len(replies)}",
         f"{question.id}_tokens": str(sum(completion)) if completion else "no data",
     }
-    return Judged([] if category.id in profile.capability.demoted else found, figures)
+    if category.id in profile.capability.demoted:
+        found = [finding for finding in found if finding.fatal]
+    return Judged(found, figures)
 
 
 def by_picture(question: Question, exchanges: Sequence[Exchange]) -> dict[str, Exchange]:
@@ -149,6 +156,15 @@ class Flow:
     exchange: Exchange
     findings: list[Finding]
     figures: dict[str, str]
+
+
+def first_sound(attempt: Callable[[], tuple[list[Finding], Exchange]], tries: int) -> tuple[list[Finding], Exchange]:
+    """The first attempt without findings, else the last of `tries`."""
+    for _ in range(tries):
+        found, exchange = attempt()
+        if not found:
+            break
+    return found, exchange
 
 
 def until_one_flows(ask: Asker, body: dict[str, Any], tries: int) -> Flow:

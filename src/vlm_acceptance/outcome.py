@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 
@@ -68,10 +67,3 @@ def printable(text: str) -> str:
     Line feeds and tabs stay.
     """
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of a group: failed > error > not run > passed > skipped; an empty group is not run."""
-    seen = set(outcomes)
-    order = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN, Outcome.PASSED, Outcome.SKIPPED)
-    return next((o for o in order if o in seen), Outcome.NOT_RUN)

@@ -37,6 +37,7 @@ def missing_features(profile: Profile, *, launched: bool) -> Mapping[str, str]:
         "known_answers": (not profile.capability.known_answers, "the profile has no known answers"),
         "url_picture": (not profile.capability.url_picture, "the profile names no public picture"),
         "max_model_len": (profile.model.max_model_len is None, "the profile tells no context length"),
+        "no_video": (profile.model.video, "the model takes videos (model.video)"),
         "versions": (not profile.versions, "the profile expects no versions"),
         "openai": (importlib.util.find_spec("openai") is None, "the openai package is not installed"),
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from vlm_acceptance.case import CATEGORY_ORDER
+from vlm_acceptance.errors import nearest
 
 
 def _as_text(value: object) -> object:
@@ -100,8 +104,16 @@ class Budget(Section):
     e2e_s: Seconds | None = None
 
 
+def known_categories(named: Iterable[str]) -> None:
+    """ValueError for a name that is no capability category."""
+    for name in named:
+        if name not in CATEGORY_ORDER:
+            allowed = ", ".join(CATEGORY_ORDER)
+            raise ValueError(f"{name!r} is no category; there are: {allowed}.{nearest(name, CATEGORY_ORDER)}")
+
+
 class Latency(Section):
-    """`default` holds for every category that `categories` does not name; `repeats` warm requests are judged.
+    """`default` holds for every limit that `categories` does not set; `repeats` warm requests are judged.
 
     `recorded` says that the budgets come from a run of a known-good deployment. `stream_tokens` is the length of the
     answer whose flow is judged: long enough to take a second or two.
@@ -115,7 +127,14 @@ class Latency(Section):
 
     def budget(self, category: str) -> Budget:
         """The limits of one category."""
-        return self.categories.get(category, self.default)
+        own = self.categories.get(category)
+        return self.default.model_copy(update=own.model_dump(exclude_none=True)) if own else self.default
+
+    @field_validator("categories")
+    @classmethod
+    def _are_categories(cls, named: dict[str, Budget]) -> dict[str, Budget]:
+        known_categories(named)
+        return named
 
 
 class Deadlines(Section):
@@ -137,6 +156,12 @@ class Capability(Section):
     blind_max: int | None = None
     known_answers: str | None = None
     url_picture: str | None = None
+
+    @field_validator("demoted")
+    @classmethod
+    def _are_categories(cls, named: list[str]) -> list[str]:
+        known_categories(named)
+        return named
 
 
 class Guide(Section):

@@ -22,7 +22,7 @@ from vlm_acceptance.profile_load import shown
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.settings import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
 from vlm_acceptance.suite import NotRun, Suite
-from vlm_acceptance.verdict import TestResult, rule
+from vlm_acceptance.verdict import EXIT, TestResult, rule
 
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 NOT_RUN = "not run: "
@@ -155,6 +155,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     required = [item for item in kept if ACCEPTANCE in item.path.parents and _marked(item, config)]
     collected = {item.path for item in [*kept, *aside]}
     result = yield
+    # once more: an option or another plugin may have put the release before what it would end
+    items.sort(key=lambda item: plan.rank(plan.area_of(item.path)))
     suite.required = [item.nodeid for item in required]
     if config.getoption("markexpr") in plan.PLAIN_MARKS:
         suite.not_applicable = {
@@ -237,7 +239,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     judge = getattr(item, "funcargs", {}).get("judge")
     try:
         yield
-    except Exception as broken:
+    except (Exception, pytest.fail.Exception) as broken:
         if isinstance(judge, Judge) and judge.findings:
             judge.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
             judge.settle()
@@ -271,11 +273,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     ruling = rule(
         suite.results,
         suite.required,
+        mark=session.config.getoption("markexpr"),
         narrowed=suite.narrowed or stopped,
         blocked=suite.blocked,
         interrupted=interrupted,
     )
-    session.config.stash[LINES] = run_files.write_run(suite, ruling)
+    try:
+        session.config.stash[LINES] = run_files.write_run(suite, ruling)
+    except OSError as broken:  # a full disk: the verdict still shows, but nobody can read its evidence
+        ruling = replace(ruling, code=ruling.code or EXIT["inconclusive"])
+        session.config.stash[LINES] = [f"{ruling.verdict.value}: {ruling.reason}; reports cannot be written: {broken}"]
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         session.exitstatus = ruling.code
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,7 +16,7 @@ from vlm_acceptance.outcome import Outcome, printable
 from vlm_acceptance.report import html, summary
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.suite import Suite
-from vlm_acceptance.verdict import Ruling
+from vlm_acceptance.verdict import EXIT, Ruling
 
 LATEST = "latest"
 HEADROOM = 1.5
@@ -43,7 +44,7 @@ def write_run(suite: Suite, ruling: Ruling) -> list[str]:
     lines += write_page(store)
     store.write("verdict.txt", "\n".join(lines) + "\n")
     _point_latest(store.reports, store.folder)
-    lines += record(suite)
+    lines += record(suite, ruling)
     for log in store.folder.glob("*.log"):
         store.mask_file(log)
     store.close()
@@ -77,42 +78,58 @@ def finish_junit(suite: Suite, xml: Path) -> None:
     shutil.copyfile(xml, suite.store.folder / "junit.xml")
 
 
-def record(suite: Suite) -> list[str]:
-    """Profiles asked for with --vlm-calibrate and --vlm-record-baseline; they extend the present one."""
+def record(suite: Suite, ruling: Ruling) -> list[str]:
+    """Profiles asked for with --vlm-calibrate and --vlm-record-baseline; they extend the present one.
+
+    Given one file, both go into it; given two, the second extends the first, so that neither loses the other.
+    """
     said = []
-    if suite.settings.calibrate:
-        said.append(_calibration(suite, suite.settings.calibrate))
-    if suite.settings.baseline:
-        said.append(_baseline(suite, suite.settings.baseline))
+    base = suite.settings.loaded.path.resolve()
+    written: dict[Path, dict[str, Any]] = {}
+    for path, what, make in (
+        (suite.settings.calibrate, "calibration", _calibration),
+        (suite.settings.baseline, "baseline", _baseline),
+    ):
+        if path is None:
+            continue
+        content, word = make(suite, ruling)
+        said.append(f"  {what}: {path if content else 'not recorded'} ({word})")
+        if content:
+            extended = written.setdefault(path, {"extends": str(base), "name": path.stem})
+            extended.update(content)
+            base = path.resolve()
+    for path, content in written.items():
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        path.write_text(f"# recorded by {suite.store.folder.name}\n{text}", "utf-8")
     return said
 
 
-def _calibration(suite: Suite, path: Path) -> str:
-    capability = [result for result in suite.results if result.area == "capability" and "category" in result.properties]
-    if not capability or any(result.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for result in capability):
-        return f"  calibration: not recorded, the capability cases did not all run ({path})"
-    demoted = sorted({result.properties["category"] for result in capability if result.outcome is Outcome.FAILED})
-    _write_overlay(suite, path, {"capability": {"calibrated": True, "demoted": demoted}})
-    return f"  calibration: {path} ({'demotes ' + ', '.join(demoted) if demoted else 'every category keeps its bar'})"
+def _calibration(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:
+    """What a calibration holds, or nothing and why: only a right deployment can say what it cannot do."""
+    judged = [result for result in suite.results if "category" in result.properties]
+    refused = [result for result in suite.results if result.outcome is Outcome.FAILED]
+    if suite.narrowed or not judged or any(r.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for r in judged):
+        return {}, "the capability cases did not all run"
+    if ruling.code == EXIT["environment"] or any("category" not in result.properties for result in refused):
+        return {}, "something else than the capability cases failed"
+    if any(found.get("fatal") for result in refused for found in result.findings):
+        return {}, "a fatal finding is no matter of calibration"
+    demoted = sorted({result.properties["category"] for result in refused})
+    word = f"demotes {', '.join(demoted)}" if demoted else "every category keeps its bar"
+    return {"capability": {"calibrated": True, "demoted": demoted}}, word
 
 
-def _baseline(suite: Suite, path: Path) -> str:
+def _baseline(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:
+    """What a baseline holds, or nothing and why."""
     measured = suite.notes.get("latency")
-    if not isinstance(measured, dict) or not measured:
-        return f"  baseline: not recorded, no latency was measured ({path})"
+    if suite.narrowed or not isinstance(measured, dict) or not measured:
+        return {}, "the latencies were not all measured"
+    wrong = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN)
+    if ruling.code == EXIT["environment"] or any(r.outcome in wrong and r.area != "latency" for r in suite.results):
+        return {}, "the deployment was not found right"
     keys = ("ttft_s", "tpot_s", "e2e_s")
     categories = {
         name: {key: round(row[key] * HEADROOM, 4) for key in keys if row.get(key) is not None}
         for name, row in measured.items()
     }
-    _write_overlay(suite, path, {"latency": {"recorded": True, "categories": categories}})
-    return f"  baseline: {path} (budgets are {HEADROOM} x the medians of this run)"
-
-
-def _write_overlay(suite: Suite, path: Path, content: dict[str, object]) -> None:
-    loaded = suite.settings.loaded
-    overlay = {"extends": str(loaded.path.resolve()), "name": path.stem, **content}
-    path.write_text(
-        f"# recorded by {suite.store.folder.name}\n" + yaml.safe_dump(overlay, sort_keys=False, allow_unicode=True),
-        "utf-8",
-    )
+    return {"latency": {"recorded": True, "categories": categories}}, f"{HEADROOM} x the medians of this run"

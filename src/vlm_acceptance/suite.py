@@ -53,6 +53,12 @@ class Once(Generic[T]):
             except VlmAcceptanceError as broken:
                 self.error = broken
                 raise
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as broken:
+                # a bug of ours, or a test's time-out (no Exception), must not start the engine again for every test
+                self.error = HarnessProblem(f"{type(broken).__name__}: {broken}")
+                raise self.error from broken
         return self.value
 
 
@@ -151,8 +157,7 @@ class Suite:
         ready = self._ready_to_start()
         if self.wants_offline:
             # never two engines on one card: the offline engine is gone before the server starts
-            with contextlib.suppress(NotRun, EngineFailure):
-                self.offline_quietly()
+            self.offline_quietly()
         self.say(f"engine: starting {' '.join(ready.engine.command)} serve {ready.folder}")
         deployment = launch(
             self.profile,
@@ -198,12 +203,14 @@ class Suite:
     def ready_deployment(self) -> Deployment:
         """The deployment with every rung proven; the broken rung is a failure once, then NotRun."""
         deployment = self.launch.get()
+        if deployment.ending is not None:
+            raise NotRun("the engine was released already")
         broken = deployment.broken
         if broken is not None:
             if self.ladder_reported:
                 raise NotRun(f"the deployment did not get ready: {broken.name}")
             raise self.broken_rung(deployment, broken.name)
-        if deployment.process is not None and deployment.process.has_exited and deployment.ending is None:
+        if deployment.process is not None and deployment.process.has_exited:
             raise EngineFailure(
                 f"the engine ended (exit code {deployment.process.exit_code}) while it was tested; see server.log"
             )

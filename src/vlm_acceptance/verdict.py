@@ -13,7 +13,7 @@ EXIT = {"accepted": 0, "rejected": 1, "environment": 10, "inconclusive": 11}
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What one acceptance test came to; `judges` is false for tests of the environment and the harness alone."""
+    """What one acceptance test came to."""
 
     __test__ = False
 
@@ -40,13 +40,15 @@ def rule(
     results: Sequence[TestResult],
     required: Sequence[str],
     *,
+    mark: str = "",
     narrowed: str = "",
     blocked: str = "",
     interrupted: bool = False,
 ) -> Ruling:
     """Precedence: environment (10) > rejected (1) > inconclusive (11) > accepted (0).
 
-    `required` are the ids of the plan, `narrowed` says how the run was narrowed, `blocked` why nothing could be judged.
+    `required` are the ids of the plan, `mark` which of the plan's marks were asked for.
+    `narrowed` says how the run was narrowed, `blocked` why nothing could be judged.
     """
     failed = [result for result in results if result.outcome is Outcome.FAILED]
     if blocked:
@@ -73,7 +75,11 @@ def rule(
         )
     if not any(result.outcome is Outcome.PASSED for result in results):
         return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], "nothing was tested")
-    return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"all {len(required)} required tests passed")
+    skipped = [result for result in results if result.outcome is Outcome.SKIPPED]
+    said = f"all {len(required)}" if not skipped else f"{len(required) - len(skipped)} of {len(required)}"
+    rest = f", {len(skipped)} skipped: {_first_line(skipped[0])}" if skipped else ""
+    scope = f" of -m {mark}" if mark else ""
+    return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"{said} required tests{scope} passed{rest}")
 
 
 def _first_line(result: TestResult) -> str:

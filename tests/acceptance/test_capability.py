@@ -32,8 +32,9 @@ def test_blind_twins_do_not_score(ask, judge, profile, category):
     """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
     for question in category.questions:
         exchanges = ask.all(exam.blind_bodies(ask.model_id, question), profile.capability.concurrency)
-        found = answer.judge_blind(exam.with_blind_limit(profile, question), [exam.answer_of(e) for e in exchanges])
-        judge.add(found, exchanges[0])
+        limited = exam.with_blind_limit(profile, question)
+        for exchange in exchanges:
+            judge.add(answer.judge_blind(limited, [exam.answer_of(exchange)]), exchange)
 
 
 @pytest.mark.needs("oracle")
@@ -64,7 +65,7 @@ def test_known_answers(ask, judge, profile):
     judge.note(answers=len(rows))
 
 
-@pytest.mark.needs("url_picture")
+@pytest.mark.needs("url_picture", "launched")
 def test_guide_request(ask, judge, profile):
     """The deployment guide's own request, a logo by URL, MUST be answered with the words it shows."""
     unreachable = exam.picture_unreachable(profile.capability.url_picture)

@@ -70,6 +70,8 @@ def test_proxies_spare_loopback(judge):
     require(machine.proxy_problems(machine.with_loopback_no_proxy(os.environ)))
 
 
+# a download has a deadline of its own, longer than a test's
+@pytest.mark.timeout(0)
 def test_weights_are_whole(suite, judge):
     """The model's folder MUST hold every file, whole, before an engine is started on it."""
     folder: Path = suite.preflight.folder

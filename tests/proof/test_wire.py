@@ -18,6 +18,7 @@ OCR, CHART, CARD, CHINESE = (
 REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
 REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
 NOT_JSON = "schema::test_malformed_json_is_refused"
+VIDEO = "schema::test_video_is_refused"
 
 # fault -> the tests meant for it; each of them must refuse it
 OWNERS: dict[str, tuple[str, ...]] = {
@@ -77,8 +78,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "metrics-gone": ("health::test_metrics_count",),
     "version-gone": ("health::test_version_is_told",),
     "errors-as-html": (REFUSED_MODEL, NOT_JSON),
-    "errors-as-500": (REFUSED_TYPE, NOT_JSON),
-    "malformed-accepted": (REFUSED_TYPE, NOT_JSON),
+    "errors-as-500": (REFUSED_TYPE, NOT_JSON, VIDEO),
+    "malformed-accepted": (REFUSED_TYPE, NOT_JSON, VIDEO),
     "tokenize-wrong": (TILES,),
     "models-empty": (MODEL,),
     "max-model-len-wrong": ("health::test_models_lists_the_served_model",),

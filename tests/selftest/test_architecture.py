@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": set(),
     "case": {"errors"},
     "reply": {"errors", "exchange", "outcome"},
-    "profile": set(),
+    "profile": {"case", "errors"},
     "profile_load": {"errors", "profile"},
     "verdict": {"outcome"},
     "statistics": set(),

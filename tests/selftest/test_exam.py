@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from runs import ROOT
@@ -13,6 +14,7 @@ from vlm_acceptance.case import Category, Question, load_categories
 from vlm_acceptance.checks.latency import Sample
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.exchange import ErrorDetail, Exchange, Request
+from vlm_acceptance.outcome import Finding
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.reply import Reply, Usage
 
@@ -57,8 +59,21 @@ def test_too_few_right_answers_are_refused_unless_calibration_demoted_the_catego
     judged = exam.judged(profile(min_correct=6), OCR, question, replies)
     assert judged.findings
     assert judged.figures[f"{question.id}_right"] == "4 of 8"
-    demoted = exam.judged(profile(min_correct=6, demoted=["ocr"]), OCR, question, replies)
-    assert (demoted.findings, demoted.figures) == ([], judged.figures)
+    demoted = profile(min_correct=6, demoted=["ocr"])
+    assert all(finding.fatal for finding in exam.judged(demoted, OCR, question, replies).findings)
+    assert exam.judged(demoted, OCR, question, replies).findings
+    wrong = [replace(reply, text="nothing of it") for reply in right(question)]
+    assert exam.judged(profile(min_correct=6), OCR, question, wrong).findings
+    assert exam.judged(demoted, OCR, question, wrong).findings == []
+
+
+def test_a_pair_that_differs_once_is_asked_again_and_one_that_always_does_is_refused() -> None:
+    one = [Finding("x", "a", "b")]
+    attempts = iter([(one, "first"), ([], "second"), (one, "third")])
+    assert exam.first_sound(lambda: next(attempts), 3) == ([], "second")  # type: ignore[arg-type]
+    assert exam.first_sound(lambda: (one, "each"), 3) == (one, "each")  # type: ignore[arg-type]
+    once = iter([(one, "only"), ([], "never asked")])
+    assert exam.first_sound(lambda: next(once), 1) == (one, "only")  # type: ignore[arg-type]
 
 
 def test_answers_without_usage_have_no_token_count() -> None:

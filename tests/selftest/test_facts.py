@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,20 +99,20 @@ def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(t
     file = tmp_path / "mine.yaml"
     suite = attached(tmp_path, vlm_record_baseline=str(file))
     suite.notes["latency"] = {"ocr": ROW}
-    assert run_files.record(suite)[0].startswith("  baseline: ")
+    assert run_files.record(suite, ACCEPTED)[0].startswith("  baseline: ")
     profile = load_profile(str(file), PROFILES).profile
     budget = profile.latency.budget("ocr")
     assert (profile.name, profile.model.id) == ("mine", "vlm-acceptance/control")
     assert budget.ttft_s == pytest.approx(0.15)
-    assert (budget.tpot_s, budget.e2e_s) == (None, pytest.approx(3.0))
+    assert (budget.tpot_s, budget.e2e_s) == (0.03, pytest.approx(3.0))
     assert profile.latency.recorded
     assert not any("first estimates" in note for note in facts.notes(attached(tmp_path, str(file))))
 
 
 def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    assert "not recorded" in run_files.record(attached(tmp_path, vlm_record_baseline=str(file)))[0]
-    assert "not recorded" in run_files.record(attached(tmp_path, vlm_calibrate=str(file)))[0]
+    assert "not recorded" in run_files.record(attached(tmp_path, vlm_record_baseline=str(file)), ACCEPTED)[0]
+    assert "not recorded" in run_files.record(attached(tmp_path, vlm_calibrate=str(file)), ACCEPTED)[0]
     assert not file.exists()
 
 
@@ -121,10 +122,9 @@ def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     suite.results = [
         result("capability", Outcome.PASSED, category="ocr"),
         result("capability", Outcome.FAILED, category="chinese"),
-        result("capability", Outcome.FAILED),
-        result("health", Outcome.FAILED, category="reasoning"),
+        result("health", Outcome.PASSED),
     ]
-    run_files.record(suite)
+    run_files.record(suite, ACCEPTED)
     capability = load_profile(str(file), PROFILES).profile.capability
     assert (capability.calibrated, capability.demoted) == (True, ["chinese"])
 
@@ -136,5 +136,37 @@ def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) ->
         result("capability", Outcome.PASSED, category="ocr"),
         result("capability", Outcome.ERROR, category="x"),
     ]
-    assert "not recorded" in run_files.record(suite)[0]
+    assert "not recorded" in run_files.record(suite, ACCEPTED)[0]
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"narrowed": "-k 'ocr'"},
+        {"results": [result("capability", Outcome.FAILED, category="ocr"), result("schema", Outcome.FAILED)]},
+        {"results": [replace(result("capability", Outcome.FAILED, category="ocr"), findings=({"fatal": True},))]},
+    ],
+    ids=["narrowed", "something else failed", "fatal"],
+)
+def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, spoiled: dict[str, object]) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file), vlm_record_baseline=str(file))
+    suite.notes["latency"] = {"ocr": ROW}
+    suite.results = [result("capability", Outcome.PASSED, category="ocr")]
+    for name, value in spoiled.items():
+        setattr(suite, name, value)
+    assert all("not recorded" in line for line in run_files.record(suite, ACCEPTED))
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("second", ["mine.yaml", "budgets.yaml"])
+def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Path, second: str) -> None:
+    files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
+    suite = attached(tmp_path, **files)
+    suite.notes["latency"] = {"ocr": ROW}
+    suite.results = [result("capability", Outcome.PASSED, category="ocr")]
+    run_files.record(suite, ACCEPTED)
+    profile = load_profile(str(tmp_path / second), PROFILES).profile
+    assert profile.capability.calibrated
+    assert profile.latency.recorded

@@ -42,6 +42,7 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
         ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
         ({"capability": {"known_answers": "x.jsonl"}}, "url_picture"),
+        ({"model": {**FULL["model"], "video": True}}, "no_video"),  # type: ignore[dict-item]
     ],
 )
 def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, object], feature: str) -> None:
@@ -57,7 +58,7 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     texts = [path.read_text("utf-8") for path in ACCEPTANCE.glob("*.py")]
     named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, "offline": {"enabled": False}})
-    known = set(missing_features(bare, launched=False)) | {"openai"}
+    known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
     assert {word.strip(" \"'") for word in named} <= known
 
 

@@ -45,11 +45,12 @@ def test_yaml_values_become_the_text_that_a_command_line_takes(tmp_path: Path) -
 
 
 def test_mappings_are_merged_and_lists_replaced(tmp_path: Path) -> None:
-    top = "extends: base\nname: top\nengine: {port: 9000, env: {B: 9}, args: [--x]}\nlatency: {categories: {zh: {}}}\n"
+    engine = "engine: {port: 9000, env: {B: 9}, args: [--x]}"
+    top = f"extends: base\nname: top\n{engine}\nlatency: {{categories: {{chinese: {{}}}}}}\n"
     loaded = load(tmp_path, "top", top=top)
     engine = loaded.profile.engine
     assert (engine.port, engine.args, engine.env) == (9000, ["--x"], {"A": "True", "B": "9", "C": "x"})
-    assert set(loaded.profile.latency.categories) == {"ocr", "zh"}
+    assert set(loaded.profile.latency.categories) == {"ocr", "chinese"}
     assert loaded.sources["engine.port"] == "top.yaml"
     assert loaded.sources["engine.env.A"] == "base.yaml"
 
@@ -133,4 +134,10 @@ def test_what_is_shown_can_be_read_again_as_the_same_profile(tmp_path: Path) -> 
 def test_a_category_without_a_budget_of_its_own_has_the_default() -> None:
     latency = Latency(default=Budget(ttft_s=1), categories={"ocr": Budget(e2e_s=2)})
     assert latency.budget("chinese").ttft_s == 1
-    assert latency.budget("ocr") == Budget(e2e_s=2)
+    assert latency.budget("ocr") == Budget(ttft_s=1, e2e_s=2)
+
+
+@pytest.mark.parametrize("keys", ["latency: {categories: {orc: {}}}", "capability: {demoted: [orc]}"])
+def test_a_category_that_is_none_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
+    with pytest.raises(UsageProblem, match="Did you mean 'ocr'"):
+        load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")

@@ -44,6 +44,7 @@ def offline_job(profile: Profile, folder: Path, requests: Sequence[Mapping[str, 
         "llm": {"model": str(folder), **profile.offline.llm},
         "sampling": {"temperature": 0.0, **profile.offline.sampling},
         "requests": list(requests),
+        "chat": {"chat_template_kwargs": {"enable_thinking": False}} if profile.model.thinking else {},
         "prepare": str(Path(__file__).with_name("cpu_engine.py")) if kind == "vllm-cpu" else None,
     }
 

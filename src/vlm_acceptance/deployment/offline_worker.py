@@ -28,7 +28,7 @@ def main() -> None:
         limit = min(request["max_tokens"], job["sampling"].get("max_tokens", request["max_tokens"]))
         params.append(SamplingParams(**{**job["sampling"], "max_tokens": limit}))
     began = time.monotonic()
-    outputs = llm.chat([request["messages"] for request in job["requests"]], params, use_tqdm=False)
+    outputs = llm.chat([request["messages"] for request in job["requests"]], params, use_tqdm=False, **job["chat"])
     batch_s = time.monotonic() - began
     answers = [
         {
