@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vlm_acceptance import facts
-from vlm_acceptance import exam
+from vlm_acceptance import exam, facts
 from vlm_acceptance.asker import Asker
 from vlm_acceptance.client.pictures_server import serve_pictures
 from vlm_acceptance.deployment.offline import OfflineRun
