@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -99,3 +100,13 @@ def stand_in_engine(tmp_path: Path) -> Path:
     path.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{PROOF}/standins/scripted_engine.py' \"$@\"\n", "utf-8")
     path.chmod(0o755)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """A shell starts background jobs deaf to SIGINT, and what we start would inherit that."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

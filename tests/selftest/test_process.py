@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import random
@@ -253,13 +254,21 @@ def test_interrupt_while_the_engine_starts_leaves_nothing(tmp_path, temporary):
     assert list(temporary.iterdir()) == []
 
 
+def open_files(pid: int) -> list[str]:
+    """What a process holds open; a file it closes while we look is not held."""
+    found = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(fd))
+    return found
+
+
 def test_no_engine_holds_the_pipe_of_another(kept):
     first = kept(*SLEEP)
     lifeline = os.readlink(f"/proc/self/fd/{first._keeper.stdin.fileno()}")
     second = kept(*SLEEP)
     for pid in (first.pid, second._keeper.pid, second.pid):
-        fds = Path(f"/proc/{pid}/fd")
-        assert lifeline not in [os.readlink(fd) for fd in fds.iterdir()]
+        assert lifeline not in open_files(pid)
 
 
 def test_fifty_cycles_leave_nothing(tmp_path, temporary):
