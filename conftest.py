@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vlm_acceptance import exam, facts
+from vlm_acceptance import facts
 from vlm_acceptance.asker import Asker
+from vlm_acceptance.client.messages import chat_defaults
 from vlm_acceptance.client.pictures_server import serve_pictures
 from vlm_acceptance.deployment.offline import OfflineRun
 from vlm_acceptance.deployment.server import Deployment
@@ -79,7 +80,7 @@ def picture_server() -> Iterator[str]:
 def ask(suite: Suite, deployment: Deployment, request: pytest.FixtureRequest) -> Asker:
     """Asks the deployment; every exchange is recorded under this test's id."""
     record = functools.partial(suite.store.exchange, request.node.nodeid)
-    defaults = exam.chat_defaults(suite.profile)
+    defaults = chat_defaults(suite.profile.model.thinking)
     return Asker(deployment.client, deployment.model_id, suite.profile.deadlines, record, suite.warm, defaults)
 
 

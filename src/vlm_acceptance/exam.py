@@ -55,11 +55,6 @@ def answer_of(exchange: Exchange) -> Reply | NoReply:
         return why
 
 
-def chat_defaults(profile: Profile) -> dict[str, Any]:
-    """Body fields for every chat request: a model that can think before it answers is asked not to."""
-    return {"chat_template_kwargs": {"enable_thinking": False}} if profile.model.thinking else {}
-
-
 def picture_name(question: Question, index: int) -> str:
     """How findings name a picture: question and number, from 1."""
     return f"{question.id}-{index + 1}"

@@ -76,6 +76,7 @@ class Suite:
     narrowed: str = ""
     unreachable: str = ""
     ladder_reported: bool = False
+    death_reported: bool = False
     strays: Sequence[str] = ()
     warm: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
@@ -211,9 +212,11 @@ class Suite:
                 raise NotRun(f"the deployment did not get ready: {broken.name}")
             raise self.broken_rung(deployment, broken.name)
         if deployment.process is not None and deployment.process.has_exited:
-            raise EngineFailure(
-                f"the engine ended (exit code {deployment.process.exit_code}) while it was tested; see server.log"
-            )
+            if self.death_reported:
+                raise NotRun("the engine ended while it was tested")
+            self.death_reported = True
+            how = deployment.process.how_it_ended
+            raise EngineFailure(f"the engine ended ({how}) while it was tested\n  log: {deployment.process.log}")
         return deployment
 
     def broken_rung(self, deployment: Deployment, name: str) -> EngineFailure:

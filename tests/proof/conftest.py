@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -24,6 +23,8 @@ from vlm_acceptance.settings import PROFILES, ROOT
 PROOF = Path(__file__).resolve().parent
 CONTROL = ROOT / "fixtures" / "control" / "model"
 sys.path.insert(0, str(PROOF))  # the stand-ins are scripts, not a package
+
+from interrupts import interrupts_are_heard  # noqa: E402, F401  (a fixture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,3 @@ def stand_in_engine(tmp_path: Path) -> Path:
     path.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{PROOF}/standins/scripted_engine.py' \"$@\"\n", "utf-8")
     path.chmod(0o755)
     return path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interrupts_are_heard() -> Iterator[None]:
-    """A shell starts background jobs deaf to SIGINT, and what we start would inherit that."""
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import compileall
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "proof"))  # scripts, not packages
 sys.path.insert(0, str(Path(__file__).parent))
 
+from interrupts import interrupts_are_heard  # noqa: F401  (a fixture)
 from runs import ROOT
 from wire import Answer, WireServer
 
@@ -66,13 +66,3 @@ def checkout(tmp_path: Path, compiled_src: Path) -> Callable[..., Path]:
         return root
 
     return make
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interrupts_are_heard() -> Iterator[None]:
-    """A shell starts background jobs deaf to SIGINT, and what we start would inherit that."""
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

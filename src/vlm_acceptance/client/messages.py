@@ -73,6 +73,11 @@ def chat_body(model: str, prompt: str, pictures: Sequence[str] = (), **params: A
     }
 
 
+def chat_defaults(thinking: bool) -> dict[str, Any]:
+    """Fields for every chat request: a model that can think before it answers is asked not to."""
+    return {"chat_template_kwargs": {"enable_thinking": False}} if thinking else {}
+
+
 def chat(body: Mapping[str, Any], deadline_s: float) -> Request:
     """A request to the chat route, streamed when the body says so."""
     return Request("POST", CHAT, dict(body), deadline_s=deadline_s, stream=bool(body.get("stream")))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlm_acceptance.client.messages import chat_defaults
 from vlm_acceptance.deployment.machine import with_loopback_no_proxy
 from vlm_acceptance.profile import Profile
 
@@ -44,7 +45,7 @@ def offline_job(profile: Profile, folder: Path, requests: Sequence[Mapping[str, 
         "llm": {"model": str(folder), **profile.offline.llm},
         "sampling": {"temperature": 0.0, **profile.offline.sampling},
         "requests": list(requests),
-        "chat": {"chat_template_kwargs": {"enable_thinking": False}} if profile.model.thinking else {},
+        "chat": chat_defaults(profile.model.thinking),
         "prepare": str(Path(__file__).with_name("cpu_engine.py")) if kind == "vllm-cpu" else None,
     }
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from vlm_acceptance.errors import HarnessProblem
 from vlm_acceptance.outcome import Outcome, Verdict, printable
 from vlm_acceptance.report.readback import files_of, tests_of
+from vlm_acceptance.report.summary import headline, seconds
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE_BYTES = 2_000_000
@@ -87,7 +88,7 @@ def _environment(cut: int) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(time=_time, plain=_plain, figure=_figure)
+    made.filters.update(time=seconds, plain=_plain, figure=_figure)
     made.tests["web"] = lambda text: re.match(r"https?://", str(text)) is not None
     return made
 
@@ -105,7 +106,7 @@ def _view(folder: Path) -> dict[str, Any]:
         "name": folder.name,
         "began": began,
         "seconds": sum(test.seconds for test in tests),
-        "headline": _headline(summary),
+        "headline": headline(summary),
         "tone": TONES.get(summary["verdict"], "open"),
         "scope": [(key, value) for key, value in summary["scope"].items() if value is not None],
         "areas": _areas(summary["areas"]),
@@ -121,13 +122,6 @@ def _view(folder: Path) -> dict[str, Any]:
         "gaps": gaps,
         "files": files_of(folder, folder),
     }
-
-
-def _headline(summary: Mapping[str, Any]) -> str:
-    word = "NO VERDICT" if summary["verdict"] == Verdict.NONE.value else str(summary["verdict"]).upper()
-    if summary["exit_code"] == 10:
-        return "INCONCLUSIVE (environment)"
-    return f"{word} (control)" if summary["control"] and word == "ACCEPTED" else word
 
 
 def _by(items: Iterable[Any], key: Callable[[Any], str]) -> dict[str, list[Any]]:
@@ -189,15 +183,9 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "no data"
-    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
-
-
 def _figure(text: str, name: str) -> str:
     """A property as it is, but seconds as times."""
     try:
-        return _time(float(text)) if name.endswith("_s") else text
+        return seconds(float(text)) if name.endswith("_s") else text
     except ValueError:
         return text

@@ -15,7 +15,7 @@ NEXT = {
 
 def lines(summary: Mapping[str, Any]) -> list[str]:
     """Verdict with scope, one line an area, figures, notes, what to do next."""
-    shown = [f"{_headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
+    shown = [f"{headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
     shown += [_area(name, counts) for name, counts in summary["areas"].items()]
     shown += _ground(summary)
     shown += _engine(summary)
@@ -34,7 +34,8 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     return shown
 
 
-def _headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Mapping[str, Any]) -> str:
+    """The verdict in capitals; an accepted control says that it is one."""
     word = "NO VERDICT" if summary["verdict"] == "none" else str(summary["verdict"]).upper()
     if summary["exit_code"] == 10:
         return "INCONCLUSIVE (environment)"
@@ -87,8 +88,8 @@ def _latency(summary: Mapping[str, Any]) -> list[str]:
     shown = []
     for category, row in summary["latency"].items():
         figures = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("E2E", "e2e_s"))
-        warm = ", ".join(f"{name} {_seconds(row.get(key))}" for name, key in figures)
-        rest = f"warm medians, n={row['n']}; cold {_seconds(row.get('cold_e2e_s'))}, {row['tokens']} tokens"
+        warm = ", ".join(f"{name} {seconds(row.get(key))}" for name, key in figures)
+        rest = f"warm medians, n={row['n']}; cold {seconds(row.get('cold_e2e_s'))}, {row['tokens']} tokens"
         text = f"  latency {category}: {warm} ({rest})"
         if category in guide:
             theirs = guide[category]
@@ -97,7 +98,8 @@ def _latency(summary: Mapping[str, Any]) -> list[str]:
     return shown
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """A time as a reader expects it; `no data` without one."""
     if value is None:
         return "no data"
     return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value:.2f} s"
