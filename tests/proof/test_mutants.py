@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 
 import pytest
-from conftest import PROOF
+from conftest import CONTROL, PROOF
 
 NOT_SEEN = "the picture was not seen"
 NOT_RIGHTLY = "rightly seen"
@@ -59,6 +61,20 @@ def test_control_with_another_template_is_rejected_by_its_known_answers(accept, 
     run = accept(*ONLY, mutant("no-newline", tmp_path / "template"))
     assert run.code == 1, run.out
     assert "test_capability.py::test_known_answers" in run.refused_by
+
+
+def test_real_engine_that_dies_while_loading_is_rejected_with_its_reason(accept, tmp_path):
+    folder = tmp_path / "narrow"
+    shutil.copytree(CONTROL, folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config["llm_config"]["intermediate_size"] *= 2  # the weights do not fit it
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    health = "tests/acceptance/test_health.py"
+    run = accept("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", f"--vlm-model={folder}", health)
+    assert run.code == 1, run.out
+    assert run.refused_by == {"test_health.py::test_readiness[port]"}
+    assert "the engine ended (exit code 1)" in run.messages
+    assert "size" in run.out
 
 
 def test_right_control_under_a_wrong_name_is_rejected(accept, control):
