@@ -6,10 +6,10 @@ REPORTS ?= reports
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
 
-test: venv  ## the project's own tests: selftests, a part of the proof, smoke on the control
+test: venv  ## the project's own tests: selftests, the proof, smoke and slow on the control
 	$(PYTEST) tests/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
 	$(PYTEST) tests/proof -q --junitxml=$(REPORTS)/proof/junit.xml
-	$(PYTEST) -m smoke --vlm-profile control-cpu --vlm-reports $(REPORTS)/smoke
+	$(PYTEST) -m "smoke or slow" --vlm-profile control-cpu --vlm-reports $(REPORTS)/control
 
 selftest: venv  ## tests of src/ alone: no engine
 	$(PYTEST) tests/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml

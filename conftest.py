@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vlm_acceptance import facts
+from vlm_acceptance.accuracy import Accuracy
 from vlm_acceptance.asker import Asker
 from vlm_acceptance.client.messages import chat_defaults
 from vlm_acceptance.client.pictures_server import serve_pictures
@@ -93,3 +94,9 @@ def judge(suite: Suite, request: pytest.FixtureRequest) -> Judge:
     request.node.stash[PROPERTIES] = made.properties
     request.node.stash[FINDINGS] = made.rows
     return made
+
+
+@pytest.fixture
+def accuracy(suite: Suite, vllm_server: Once[Deployment]) -> Accuracy:
+    """The accuracy run, made once: by the server, or before it starts by the offline engine."""
+    return suite.accuracy.get()

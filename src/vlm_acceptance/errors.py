@@ -9,6 +9,7 @@ VlmAcceptanceError
 ├── DeploymentFailure      the deployment under test is wrong: a failure, exit code 1
 │   └── EngineFailure      its engine died, or never became ready
 ├── HarnessProblem         our own machinery broke: an error, exit code 11
+├── NotRun                 the ground of a test is missing; the test that met it first said why
 └── NoReply                an exchange carries no answer; its reason is a finding, never an answer
 """
 
@@ -52,6 +53,10 @@ class EngineFailure(DeploymentFailure):
 
 class HarnessProblem(VlmAcceptanceError):
     """Our own machinery failed; nothing is said about the deployment."""
+
+
+class NotRun(VlmAcceptanceError):
+    """A test whose ground is missing; the reason was reported once, by the test that met it first."""
 
 
 class NoReply(VlmAcceptanceError):

@@ -67,6 +67,7 @@ def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
             }
             for result in suite.results
         ],
+        "accuracy": suite.notes.get("accuracy", []),
         "files": str(suite.store.folder),
     }
 

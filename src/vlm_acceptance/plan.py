@@ -6,9 +6,9 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-from vlm_acceptance.profile import Profile
+from vlm_acceptance.profile import Mmmu, Profile
 
-AREAS = ("environment", "health", "schema", "capability", "latency", "offline", "steady", "release")
+AREAS = ("environment", "data", "health", "schema", "capability", "latency", "offline", "steady", "mmmu", "release")
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 
@@ -22,13 +22,15 @@ def rank(area: str) -> int:
     return AREAS.index(area) if area in AREAS else len(AREAS) - 2
 
 
-def missing_features(profile: Profile, *, launched: bool) -> Mapping[str, str]:
+def missing_features(profile: Profile, *, launched: bool, has_baseline: bool = False) -> Mapping[str, str]:
     """Feature -> why this run does not have it. A test that needs one of these is not applicable."""
     missing: dict[str, str] = {}
     if not launched:
         missing["launched"] = "the endpoint is attached: its engine is not ours to start, read or stop"
         missing["offline"] = "the endpoint is attached: no offline engine"
         missing["npu"] = "the endpoint is attached: its device is not seen from here"
+        if profile.mmmu is not None and profile.mmmu.engine == "offline":
+            missing["mmmu"] = "the endpoint is attached: no offline engine (mmmu.engine)"
     elif profile.device.kind != "npu":
         missing["npu"] = f"the profile's device is {profile.device.kind}"
     absent = {
@@ -41,10 +43,21 @@ def missing_features(profile: Profile, *, launched: bool) -> Mapping[str, str]:
         "versions": (not profile.versions, "the profile expects no versions"),
         "openai": (importlib.util.find_spec("openai") is None, "the openai package is not installed"),
     }
+    absent |= _mmmu(profile, has_baseline)
     for feature, (is_absent, reason) in absent.items():
         if is_absent:
             missing.setdefault(feature, reason)
     return missing
+
+
+def _mmmu(profile: Profile, has_baseline: bool) -> dict[str, tuple[bool, str]]:
+    wanted = profile.mmmu or Mmmu()
+    return {
+        "mmmu": (profile.mmmu is None, "the profile asks for no MMMU run (mmmu)"),
+        "mmmu_sighted": (wanted.sighted.sample == 0, "the profile asks for no sighted test (mmmu.sighted.sample)"),
+        "mmmu_baseline": (not has_baseline, "no stored run to compare with was given (--vlm-baseline)"),
+        "mmmu_known": (wanted.known_answers is None, "the profile has no known answers to MMMU"),
+    }
 
 
 def narrowing(markexpr: str, keyword: str, args_are_whole: bool, lost: int, options: Mapping[str, bool]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from vlm_acceptance.case import CATEGORY_ORDER
 from vlm_acceptance.errors import nearest
@@ -177,9 +177,17 @@ class Reference(Section):
     """A published score, in percent unless `total` says otherwise."""
 
     score: float
-    correct: int | None = None
-    total: int | None = None
+    correct: int | None = Field(default=None, ge=0)
+    total: int | None = Field(default=None, gt=0)
     source: str = ""
+
+    @field_validator("total")
+    @classmethod
+    def _holds_the_correct_ones(cls, total: int | None, seen: ValidationInfo) -> int | None:
+        correct = seen.data.get("correct")
+        if total is not None and correct is not None and total < correct:
+            raise ValueError(f"it must not be less than correct, {correct}")
+        return total
 
 
 class Measure(Section):
@@ -187,6 +195,84 @@ class Measure(Section):
 
     value: float
     tolerance: float | None = None
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Shape(Section):
+    """Limits on the shape of the answers, as shares: of all answers, of the choices (unresolved, top_letter), of the
+    open questions (open_a). A right model's letters spread; a server that repeats one scores 32.6 % of MMMU_val.
+    """
+
+    unresolved: Share = 0.1
+    empty: Share = 0.01
+    truncated: Share = 0.05
+    declined: Share = 0.05
+    top_letter: Share = 0.6
+    letters: int = Field(default=3, ge=1)
+    open_a: Share = 0.1
+
+
+class Sighted(Section):
+    """The sighted test: `sample` questions asked again with blank pictures must lose at least `margin` (a share)."""
+
+    sample: int = Field(default=0, ge=0)
+    margin: Share = 0.05
+
+
+class Paired(Section):
+    """Against a stored run: one-sided McNemar refuses below `alpha`; a loss of `margin` (a share) must be ruled out
+    where `require_margin` says so, and is reported elsewhere.
+    """
+
+    alpha: Share = 0.01
+    margin: Share = 0.02
+    require_margin: bool = False
+
+
+ScorerName = Literal["vlmevalkit_2024_07", "vlmevalkit_head", "official_strict", "official_seed42", "internvl"]
+
+
+class Mmmu(Section):
+    """The accuracy run; `llm` adds to the offline engine's arguments where that answers.
+
+    Without `min_correct` and `max_correct` the limits come from the profile's reference: the exact binomial bounds at
+    `alpha` below and `ceiling_alpha` above. More than the share `retried` of questions asked twice decides nothing.
+    """
+
+    dataset: str = "MMMU_val"
+    data: str | None = None
+    protocol: Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"] = "vlmevalkit"
+    scorer: ScorerName = "vlmevalkit_2024_07"
+    engine: Literal["server", "offline"] = "server"
+    llm: dict[str, Any] = {}
+    offline_timeout_s: Seconds = 14400
+    system_message: bool = True
+    max_tokens: int | None = Field(default=None, gt=0)
+    concurrency: int = Field(default=16, ge=1, le=64)
+    deadline_s: Seconds = 600
+    reference: str | None = "MMMU_val"
+    alpha: Share = 0.05
+    ceiling_alpha: Share = 0.001
+    min_correct: int | None = Field(default=None, ge=0)
+    max_correct: int | None = Field(default=None, ge=0)
+    retried: Share = 0.01
+    early_stop: bool = True
+    early_stop_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    shape: Shape = Shape()
+    sighted: Sighted = Sighted()
+    paired: Paired = Paired()
+    known_answers: str | None = None
+    known_scores: dict[ScorerName, int] = {}
+
+    @field_validator("max_correct")
+    @classmethod
+    def _is_no_less_than_the_lower_limit(cls, high: int | None, seen: ValidationInfo) -> int | None:
+        low = seen.data.get("min_correct")
+        if low is not None and high is not None and high < low:
+            raise ValueError(f"it must not be less than min_correct, {low}")
+        return high
 
 
 class Profile(Section):
@@ -208,3 +294,4 @@ class Profile(Section):
     weight_load_s: Measure | None = None
     references: dict[str, Reference] = {}
     guide: list[Guide] = []
+    mmmu: Mmmu | None = None

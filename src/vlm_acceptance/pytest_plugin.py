@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from vlm_acceptance import choose, plan, run_files
-from vlm_acceptance.errors import UsageProblem, VlmAcceptanceError
+from vlm_acceptance.errors import NotRun, UsageProblem, VlmAcceptanceError
 from vlm_acceptance.judge import Judge
 from vlm_acceptance.keys import FINDINGS, LINES, PROPERTIES, RESULT, SUITE
 from vlm_acceptance.outcome import Finding, Outcome, printable
 from vlm_acceptance.profile_load import shown
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.settings import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
-from vlm_acceptance.suite import NotRun, Suite
+from vlm_acceptance.suite import Suite
 from vlm_acceptance.verdict import EXIT, TestResult, rule
 
 ACCEPTANCE = ROOT / "tests" / "acceptance"
@@ -95,6 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         writable_folder(settings.reports, "--vlm-reports")
+        suite.check_stored_runs()
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
     if config.getoption("xmlpath", None) is None:
@@ -140,7 +141,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     suite = config.stash.get(SUITE, None)
     if suite is None:
         return (yield)
-    missing = plan.missing_features(suite.profile, launched=suite.settings.launched)
+    missing = plan.missing_features(
+        suite.profile, launched=suite.settings.launched, has_baseline=suite.settings.baseline is not None
+    )
     kept: list[pytest.Item] = []
     aside: list[pytest.Item] = []
     for item in items:
@@ -169,6 +172,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
     }
     suite.narrowed = plan.narrowing(config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options)
+    suite.wants_accuracy = any("accuracy" in getattr(item, "fixturenames", ()) for item in items)
     suite.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
     return result
 
@@ -241,7 +245,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
         yield
     except (Exception, pytest.fail.Exception) as broken:
         if isinstance(judge, Judge) and judge.findings:
-            judge.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
+            if not isinstance(broken, NotRun):
+                judge.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
             judge.settle()
         raise
     if isinstance(judge, Judge):

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from vlm_acceptance import __version__, facts
-from vlm_acceptance.errors import HarnessProblem
+from vlm_acceptance import __version__, accuracy_files, facts
+from vlm_acceptance.errors import HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.outcome import Outcome, printable
 from vlm_acceptance.report import html, summary
 from vlm_acceptance.report.store import RunStore
@@ -37,6 +37,7 @@ def header(suite: Suite) -> list[str]:
 
 def write_run(suite: Suite, ruling: Ruling) -> list[str]:
     """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
+    suite.notes["accuracy"] = write_accuracy(suite)
     collected = facts.collect(suite, ruling)
     lines = [printable(line) for line in summary.lines(collected)]
     store = suite.store
@@ -49,6 +50,20 @@ def write_run(suite: Suite, ruling: Ruling) -> list[str]:
         store.mask_file(log)
     store.close()
     return [store.mask(line) for line in lines]
+
+
+def write_accuracy(suite: Suite) -> list[str]:
+    """Write the accuracy run's report, if there was one; returns its lines for the verdict."""
+    made = suite.accuracy.value
+    if made is None:
+        return []
+    profile = suite.profile
+    told = accuracy_files.about(made.plan, profile.device.kind, facts.versions(suite), profile.model.id)
+    try:
+        found = accuracy_files.content(made, told, suite.settings.baseline)
+        return accuracy_files.write(suite.store, made.plan.benchmark.stem, found)
+    except (VlmAcceptanceError, OSError) as broken:  # costs the run its report, never its verdict
+        return [f"no accuracy report: {printable(str(broken))}"]
 
 
 def write_page(store: RunStore) -> list[str]:
@@ -88,7 +103,7 @@ def record(suite: Suite, ruling: Ruling) -> list[str]:
     written: dict[Path, dict[str, Any]] = {}
     for path, what, make in (
         (suite.settings.calibrate, "calibration", _calibration),
-        (suite.settings.baseline, "baseline", _baseline),
+        (suite.settings.record_baseline, "baseline", _baseline),
     ):
         if path is None:
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vlm_acceptance.errors import UsageProblem, nearest
+from vlm_acceptance.profile import Profile
 from vlm_acceptance.profile_load import Loaded, load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,11 @@ OPTIONS = (
     Option("vlm-api-key-env", "name of the variable that holds the endpoint's API key", metavar="NAME"),
     Option("vlm-reports", "folder for reports (default: reports/)", metavar="DIR"),
     Option("vlm-evidence", "keep requests, pictures and answers of: failed, all, none", metavar="WHICH"),
+    Option("vlm-mmmu-data", "the prepared MMMU data", key="mmmu.data", metavar="DIR"),
+    Option("vlm-mmmu-engine", "what answers MMMU: server or offline", key="mmmu.engine", metavar="WHICH"),
+    Option("vlm-mmmu-protocol", "the prompts of MMMU, e.g. vlmevalkit", key="mmmu.protocol", metavar="NAME"),
+    Option("vlm-resume", "go on with an unfinished accuracy run: its folder, or latest", metavar="RUN"),
+    Option("vlm-baseline", "compare question by question with this stored run", metavar="FILE"),
     Option(
         "vlm-calibrate", "record this run's case counts as a profile file that extends the present one", metavar="FILE"
     ),
@@ -68,6 +74,8 @@ class Settings:
     reports: Path
     evidence: str
     calibrate: Path | None
+    record_baseline: Path | None
+    resume: str | None
     baseline: Path | None
     profile_reason: str
 
@@ -177,6 +185,16 @@ def output_file(value: str | None, source: str) -> Path | None:
     return path
 
 
+def input_file(value: str | None, source: str) -> Path | None:
+    """A file to read; UsageProblem when there is none."""
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise UsageProblem(f"{source}: the file {value!r} does not exist")
+    return path.resolve()
+
+
 def resolve_existing(path: str, key: str) -> Path:
     """A path of a profile: absolute, or relative to here or to the suite; UsageProblem when it does not exist."""
     given_path = Path(path).expanduser()
@@ -186,12 +204,29 @@ def resolve_existing(path: str, key: str) -> Path:
     raise UsageProblem(f"{key}: {path!r} does not exist")
 
 
+def check_mmmu(profile: Profile) -> None:
+    """UsageProblem when the accuracy run's known answers do not exist, or nothing says its limits."""
+    wanted = profile.mmmu
+    if wanted is None:
+        return
+    if wanted.known_answers:
+        resolve_existing(wanted.known_answers, "mmmu.known_answers")
+    reference = profile.references.get(wanted.reference or "")
+    counted = reference is not None and reference.correct is not None and reference.total is not None
+    if not counted and (wanted.min_correct is None or wanted.max_correct is None):
+        raise UsageProblem(
+            f"mmmu.reference: {wanted.reference!r} names no reference with correct and total, and mmmu.min_correct and "
+            f"mmmu.max_correct are not both given.{nearest(wanted.reference or '', profile.references)}"
+        )
+
+
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
     """Settings from option values (by dest), the environment and the chosen profile."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
     loaded = load_profile(profile, PROFILES, overrides(values, env))
     if loaded.profile.capability.known_answers:
         resolve_existing(loaded.profile.capability.known_answers, "capability.known_answers")
+    check_mmmu(loaded.profile)
     url, url_source = picked["vlm_base_url"]
     key_name, key_source = picked["vlm_api_key_env"]
     reports, _ = picked["vlm_reports"]
@@ -205,6 +240,8 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
         evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
         calibrate=output_file(*picked["vlm_calibrate"]),
-        baseline=output_file(*picked["vlm_record_baseline"]),
+        record_baseline=output_file(*picked["vlm_record_baseline"]),
+        resume=picked["vlm_resume"][0],
+        baseline=input_file(*picked["vlm_baseline"]),
         profile_reason=reason,
     )

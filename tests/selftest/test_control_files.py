@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
+from vlm_acceptance.benchmark.prepared import Prepared
 from vlm_acceptance.case import Picture, load_categories
+from vlm_acceptance.checks.tiles import TileRule, tiles
+from vlm_acceptance.mmmu.prompts import protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
 IMAGES, CONTROL, MODEL = FIXTURES / "images", FIXTURES / "control", FIXTURES / "control" / "model"
 CATEGORIES = load_categories(FIXTURES / "cases", IMAGES)
 QUESTIONS = [(category.id, question) for category in CATEGORIES for question in category.questions]
+TILES = TileRule(tile_px=112, tokens_per_tile=16, min_tiles=1, max_tiles=6, thumbnail=True)
 PER_TILE, EXTRA = 16, 3  # tokens of a tile; <img>, </img> and the newline behind them
 
 
@@ -53,14 +57,24 @@ def _word(word: str, answer: str) -> bool:
     return re.search(rf"(?<![0-9a-z]){re.escape(word.casefold())}(?![0-9a-z])", answer.casefold()) is not None
 
 
-def mutants() -> ModuleType:
-    """tests/proof/mutants.py, loaded as the engine's interpreter would find it: by path."""
-    spec = importlib.util.spec_from_file_location("mutants", ROOT / "tests" / "proof" / "mutants.py")
+def loaded(path: Path) -> ModuleType:
+    """A module loaded by path, as scripts outside every package are."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def mutants() -> ModuleType:
+    """tests/proof/mutants.py, loaded as the engine's interpreter would find it."""
+    return loaded(ROOT / "tests" / "proof" / "mutants.py")
+
+
+def picture_token_counts(sizes: list[tuple[int, int]]) -> list[int]:
+    """Tokens of the tiles of pictures of these sizes."""
+    return [PER_TILE * tiles(*size, TILES) for size in sizes]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +104,31 @@ def test_weights_vocabulary_and_configuration_agree() -> None:
     assert weights["language_model.model.tok_embeddings.weight"]["shape"] == [len(known), language["hidden_size"]]
     assert language["vocab_size"] == len(known)
     assert {entry["dtype"] for name, entry in weights.items() if name != "__metadata__"} == {"BF16"}
+
+
+def test_the_tokenizer_served_counts_the_recorded_prompt_tokens_of_both_sets() -> None:
+    tokenizer = pytest.importorskip("tokenizers").Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+    asked = loaded(CONTROL / "recipe" / "vocabulary.py").asked
+    for line in EXPECTED.values():
+        counts = picture_token_counts([png_header(IMAGES / name)[:2] for name in line["pictures"]])
+        assert len(asked(tokenizer, line["prompt"], counts)) == line["prompt_tokens"]
+    mini = FIXTURES / "mmmu_mini"
+    recorded = [json.loads(line) for line in (mini / "expected.jsonl").read_text("utf-8").splitlines()]
+    questions = Prepared.open(mini / "prepared")
+    for line in recorded:
+        request = protocol("vlmevalkit").ask(questions[line["id"]])
+        counts = picture_token_counts([(picture.width, picture.height) for picture in request.pictures])
+        assert len(asked(tokenizer, line["prompt"], counts, request.system)) == line["prompt_tokens"]
+
+
+def test_pictures_without_a_mark_come_first_and_the_others_where_their_marks_are() -> None:
+    tokenizer = pytest.importorskip("tokenizers").Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+    asked = loaded(CONTROL / "recipe" / "vocabulary.py").asked
+    text = tokenizer.decode(asked(tokenizer, "one: <image>", [1, 2], "be kind"), skip_special_tokens=False)
+    assert text == (
+        "<s><|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\n<img><IMG_CONTEXT></img>\n"
+        "one: <img><IMG_CONTEXT><IMG_CONTEXT></img><|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_generation_stops_where_a_turn_ends() -> None:

@@ -252,7 +252,61 @@ def test_picture_fault_leaves_what_is_no_picture_as_it_is(engine: QuickServer) -
     assert engine.seen[-1].json() == body
 
 
+EXAM = ["answers-constant", "answers-mute", "answers-random", "answers-of-another", "answers-a-few-wrong"]
+EXAM += ["blank-remembered", "questions-dropped", "questions-refused"]
+
+
+def exam_question(colour: int | None) -> dict[str, Any]:
+    """A question as the accuracy run asks it, its picture of one colour or as the probes' is."""
+    body = copy.deepcopy(chat(picture=True))
+    parts = body["messages"][0]["content"]
+    parts[-1]["text"] = "Which?\nA. a\nB. b\nAnswer with the option's letter from the given choices directly."
+    if colour is not None:
+        buffer = io.BytesIO()
+        Image.new("RGB", (64, 32), (colour,) * 3).save(buffer, "PNG")
+        parts[0]["image_url"]["url"] = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return body
+
+
+def exam_texts(fault: str, engine: QuickServer, count: int, magnitude: float | None = None) -> list[str | int | None]:
+    """What `count` questions are answered: the text, the status of a refusal, None where there is no response."""
+    seen: list[str | int | None] = []
+    with FaultProxy(engine.url, fault, magnitude=magnitude) as proxy:
+        for _ in range(count):
+            try:
+                answer = send(proxy.url, "POST", CHAT, exam_question(None))
+            except OSError:
+                seen.append(None)
+                continue
+            seen.append(text_of(answer.json()) if answer.status_code == 200 else answer.status_code)
+    return seen
+
+
+def test_faults_of_an_exam_act_on_its_questions(engine: QuickServer) -> None:
+    with FaultProxy(engine.url) as proxy:
+        true = text_of(send(proxy.url, "POST", CHAT, exam_question(None)).json())
+    assert exam_texts("answers-constant", engine, 3) == ["A"] * 3
+    assert exam_texts("answers-mute", engine, 3) == [""] * 3
+    assert set(exam_texts("answers-random", engine, 40)) == set("ABCD")
+    assert true not in exam_texts("answers-of-another", engine, 5, 1.0)
+    few = exam_texts("answers-a-few-wrong", engine, 100, 0.1)
+    assert 1 <= sum(text != true for text in few) <= 25
+    dropped, refused = (
+        exam_texts("questions-dropped", engine, 60, 0.3),
+        exam_texts("questions-refused", engine, 60, 0.3),
+    )
+    assert 5 <= dropped.count(None) <= 35
+    assert 5 <= refused.count(500) <= 35
+
+
+def test_a_blank_question_is_answered_as_the_one_with_pictures_was(engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "blank-remembered") as proxy:
+        first = text_of(send(proxy.url, "POST", CHAT, exam_question(None)).json())
+        again = text_of(send(proxy.url, "POST", CHAT, exam_question(255)).json())
+    assert first == again
+
+
 def test_every_fault_is_seen_to_act() -> None:
     pixels = {"picture-replaced", "picture-downscaled", "image-bgr"}
     of_the_proxy = {"truncated-body", "connection-reset", "answers-swapped", "health-only"}  # in test_fault_proxy
-    assert CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy == FAULTS.keys()
+    assert CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) == FAULTS.keys()

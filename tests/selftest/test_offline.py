@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.deployment.offline import OfflineRun, run_offline
+from vlm_acceptance.deployment.offline import OfflineRows, OfflineRun, run_offline, run_offline_rows
 from vlm_acceptance.deployment.process import marked_processes, run_mark
 from vlm_acceptance.errors import EngineFailure, EnvironmentProblem, HarnessProblem
 from vlm_acceptance.profile import Profile
@@ -20,11 +20,26 @@ ANSWERS = {"answers": [ANSWER], "ready_s": 4.5, "batch_s": 1.5, "vllm": "0.18.0"
 REQUESTS = [{"id": "ocr-1", "messages": [{"role": "user", "content": "What does it say?"}], "max_tokens": 8}]
 
 Offline = Callable[..., OfflineRun]
+Rows = Callable[..., OfflineRows]
+
+
+def stand_in(place: Path, script: str, first_line: str = "#!/bin/sh") -> Path:
+    """A shell script in the place of the interpreter: `$2` is the job, `$3` the answers' file."""
+    python = place / "python"
+    python.write_text(f"{first_line}\n{script}\n")
+    python.chmod(0o755)
+    return python
+
+
+def profile_of(timeout_s: float, stop_s: float) -> Profile:
+    return Profile.model_validate(
+        {"name": "p", "model": {"id": "m"}, "engine": {"stop_timeout_s": stop_s}, "offline": {"timeout_s": timeout_s}}
+    )
 
 
 @pytest.fixture
 def offline(tmp_path: Path):
-    """Run a batch with a shell script in the place of the interpreter: `$2` is the job, `$3` the answers' file."""
+    """Run a batch with a stand-in for the interpreter."""
     mark = f"{run_mark()}-{tmp_path.name}"
 
     def run(
@@ -34,17 +49,7 @@ def offline(tmp_path: Path):
         progress: Callable[[str], None] = lambda _: None,
         first_line: str = "#!/bin/sh",
     ) -> OfflineRun:
-        python = tmp_path / "python"
-        python.write_text(f"{first_line}\n{script}\n")
-        python.chmod(0o755)
-        profile = Profile.model_validate(
-            {
-                "name": "p",
-                "model": {"id": "m"},
-                "engine": {"stop_timeout_s": stop_s},
-                "offline": {"timeout_s": timeout_s},
-            }
-        )
+        python, profile = stand_in(tmp_path, script, first_line), profile_of(timeout_s, stop_s)
         place = tmp_path / "run"
         return run_offline(profile, python, "vllm", Path("/m"), REQUESTS, os.environ, place, mark, progress)
 
@@ -152,3 +157,119 @@ def test_interrupt_while_the_batch_runs_leaves_nothing(offline):
 
     with pytest.raises(KeyboardInterrupt):
         offline("exec sleep 300", progress=interrupt)
+
+
+ROW = {"id": "q1", "text": "B", "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 1}
+ROW |= {"started_utc": "2026-11-22T20:00:00+00:00", "elapsed_s": 0.5}
+HEAD, END = {"ready_s": 4.5, "vllm": "0.18.0"}, {"batch_s": 1.5}
+
+
+def appends(*rows: object) -> str:
+    lines = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
+    return f"cat >> \"$3\" <<'END'\n{lines}\nEND\n"
+
+
+@pytest.fixture
+def in_chunks(tmp_path: Path):
+    """Run a job in chunks with a stand-in for the interpreter; rows are put into `got`."""
+    mark = f"{run_mark()}-{tmp_path.name}"
+
+    def run(script: str, got: list[str], count: int = 2, timeout_s: float = 30, **more: Callable) -> OfflineRows:
+        requests = [{"id": f"q{n + 1}", "messages": [], "sampling": {"max_tokens": 8}} for n in range(count)]
+        options = {"progress": lambda _: None, "on_row": lambda row: got.append(row["id"]), **more}
+        return run_offline_rows(
+            profile_of(30, 5),
+            stand_in(tmp_path, script),
+            "vllm",
+            Path("/m"),
+            requests,
+            os.environ,
+            tmp_path / "run",
+            mark,
+            name="offline-mmmu",
+            chunk=1,
+            timeout_s=timeout_s,
+            **options,
+        )
+
+    yield run
+    assert marked_processes(mark) == []
+    assert not (tmp_path / "run" / "offline-mmmu-job.json").exists()
+    assert not (tmp_path / "run" / "offline-mmmu-answers.jsonl").exists()
+
+
+def test_rows_are_handed_over_in_the_order_answered(in_chunks: Rows) -> None:
+    got: list[str] = []
+    rows = in_chunks(appends(HEAD, {**ROW, "id": "q2"}, ROW, END), got)
+    assert got == ["q2", "q1"]
+    assert (rows.rows, rows.whole, rows.ready_s) == (2, True, 4.5)
+
+
+def test_rows_are_handed_over_while_the_engine_still_runs(in_chunks: Rows, tmp_path: Path) -> None:
+    got: list[str] = []
+
+    def seen(row: dict) -> None:
+        got.append(row["id"])
+        (tmp_path / row["id"]).touch()
+
+    # the second half of the line, and all that follows, comes when the first row was seen
+    whole = json.dumps({**ROW, "id": "q2"})
+    wait = f"until [ -e '{tmp_path}/q1' ]; do sleep 0.05; done\n"
+    script = appends(HEAD, ROW) + f"printf '%s' '{whole[:30]}' >> \"$3\"\n" + wait + appends(whole[30:], END)
+    assert in_chunks(script, got, on_row=seen).whole
+    assert got == ["q1", "q2"]
+
+
+@pytest.mark.parametrize(
+    "script", ["kill -9 $$", "exit 3", "exit 0", appends(END), appends({**ROW, "id": "q2"}, END) + "exit 1"]
+)
+def test_rows_of_an_engine_that_died_are_kept_and_its_death_is_said(in_chunks: Rows, script: str) -> None:
+    got: list[str] = []
+    with pytest.raises(EngineFailure, match="ended without answers"):
+        in_chunks(appends(HEAD, ROW) + script, got)
+    assert got[:1] == ["q1"]
+
+
+def test_job_that_hangs_is_ended_at_its_own_deadline_and_its_rows_are_kept(in_chunks: Rows) -> None:
+    got: list[str] = []
+    with pytest.raises(EngineFailure, match=r"did not finish within 1.5 s"):
+        in_chunks(appends(HEAD, ROW) + "exec sleep 300", got, timeout_s=1.5)
+    assert got == ["q1"]
+
+
+def test_early_stop_ends_the_engine_and_is_no_failure(in_chunks: Rows) -> None:
+    got: list[str] = []
+    rows = in_chunks(appends(HEAD, ROW) + "exec sleep 300", got, should_stop=lambda: bool(got))
+    assert (got, rows.whole, rows.rows) == (["q1"], False, 1)
+
+
+def test_picture_that_was_changed_is_an_environment_problem(in_chunks: Rows) -> None:
+    with pytest.raises(EnvironmentProblem, match="differs from what was prepared: prepare the data again"):
+        in_chunks(appends(HEAD, {"problem": "x.png differs from what was prepared"}) + "exit 1", [])
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", "3"])
+def test_row_that_cannot_be_read_is_our_own_problem(in_chunks: Rows, line: str) -> None:
+    with pytest.raises(HarnessProblem, match="is not what the offline worker writes"):
+        in_chunks(appends(HEAD, line, END), [])
+
+
+def test_answer_that_cannot_be_recorded_ends_the_engine(in_chunks: Rows) -> None:
+    def full(_: object) -> None:
+        raise EnvironmentProblem("the disk is full")
+
+    with pytest.raises(EnvironmentProblem, match="disk is full"):
+        in_chunks(appends(HEAD, ROW) + "exec sleep 300", [], on_row=full)
+
+
+def test_interrupt_keeps_what_is_answered(in_chunks: Rows, tmp_path: Path) -> None:
+    got: list[str] = []
+
+    def interrupt(_: str) -> None:
+        with (tmp_path / "run" / "offline-mmmu-answers.jsonl").open("a") as file:
+            file.write(json.dumps(ROW) + "\n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_chunks("exec sleep 300", got, progress=interrupt)
+    assert got == ["q1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,13 @@ FULL = {
     "device": {"kind": "npu"},
     "versions": {"vllm": "0.18.0"},
     "capability": {"known_answers": "x.jsonl", "url_picture": "http://h/p.png"},
+    "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
 
 
-def missing(launched: bool = True, **changes: object) -> set[str]:
-    return set(missing_features(Profile.model_validate({**FULL, **changes}), launched=launched)) - {"openai"}
+def missing(launched: bool = True, has_baseline: bool = True, **changes: object) -> set[str]:
+    profile = Profile.model_validate({**FULL, **changes})
+    return set(missing_features(profile, launched=launched, has_baseline=has_baseline)) - {"openai"}
 
 
 def test_a_full_profile_launched_misses_nothing() -> None:
@@ -43,10 +46,24 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
         ({"capability": {"known_answers": "x.jsonl"}}, "url_picture"),
         ({"model": {**FULL["model"], "video": True}}, "no_video"),  # type: ignore[dict-item]
+        ({"mmmu": {"known_answers": "y.jsonl"}}, "mmmu_sighted"),
+        ({"mmmu": {"sighted": {"sample": 1}}}, "mmmu_known"),
+        ({"has_baseline": False}, "mmmu_baseline"),
     ],
 )
-def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, object], feature: str) -> None:
+def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], feature: str) -> None:
     assert missing(**changes) == {feature}
+
+
+def test_a_profile_without_the_section_asks_for_nothing_of_mmmu() -> None:
+    assert missing(mmmu=None) == {"mmmu", "mmmu_sighted", "mmmu_known"}
+
+
+def test_an_attached_endpoint_answers_mmmu_itself_and_never_by_an_offline_engine() -> None:
+    assert "mmmu" not in missing(launched=False)
+    offline = {"mmmu": {"engine": "offline"}}
+    assert "mmmu" in missing(launched=False, **offline)
+    assert "mmmu" not in missing(**offline)
 
 
 def test_the_reason_of_the_mode_comes_before_that_of_the_profile() -> None:
@@ -67,6 +84,8 @@ def test_areas_run_in_order_and_the_release_is_last() -> None:
     assert ranks == sorted(ranks)
     assert rank("load") < rank("release")
     assert area_of(Path("tests/acceptance/test_release.py")) == AREAS[-1]
+    assert rank("environment") < rank("data") < rank("health")
+    assert rank("latency") < rank("mmmu") < rank("release")
 
 
 def test_every_acceptance_module_is_an_area_or_runs_before_the_release() -> None:

@@ -279,8 +279,8 @@ def test_fifty_cycles_leave_nothing(tmp_path, temporary):
         process.start()
         process.stop(5)
         held.append(process)
-    assert eventually(lambda: threading.active_count() == threads)
-    assert len(os.listdir("/proc/self/fd")) == fds
+    assert eventually(lambda: threading.active_count() <= threads)  # fewer when an earlier test's threads end
+    assert len(os.listdir("/proc/self/fd")) <= fds
     assert list(temporary.iterdir()) == []
     assert marked_processes(run_mark()) == []
     assert psutil.Process().children() == []

@@ -101,6 +101,16 @@ def test_the_last_override_wins_and_makes_what_it_needs(tmp_path: Path) -> None:
         ("name: !!python/object/apply:os.getcwd []\n", ["cannot be read as YAML"]),
         ("name: [", ["cannot be read as YAML"]),
         ("name: ..\nmodel: {id: m}\n", ["name", "'..'"]),
+        ("extends: base\nname: top\nmmmu: {dta: x}\n", ["'mmmu.dta'", "mean 'data'"]),
+        ("extends: base\nname: top\nmmmu: {shape: {emtpy: 0.1}}\n", ["'mmmu.shape.emtpy'", "mean 'empty'"]),
+        ("extends: base\nname: top\nmmmu: {scorer: official}\n", ["mmmu.scorer", "mean 'official_strict'"]),
+        ("extends: base\nname: top\nmmmu: {known_scores: {internvl2: 1}}\n", ["mmmu.known_scores", "'internvl2'"]),
+        ("extends: base\nname: top\nmmmu: {concurrency: 65}\n", ["mmmu.concurrency", "65", "64"]),
+        ("extends: base\nname: top\nmmmu: {retried: 1.5}\n", ["mmmu.retried", "1.5"]),
+        ("extends: base\nname: top\nmmmu: {sighted: {sample: -1}}\n", ["mmmu.sighted.sample", "-1"]),
+        ("extends: base\nname: top\nmmmu: {early_stop_alpha: 0}\n", ["mmmu.early_stop_alpha", "greater than 0"]),
+        ("extends: base\nname: top\nmmmu: {min_correct: 9, max_correct: 8}\n", ["mmmu.max_correct", "8", "9"]),
+        ("extends: base\nname: top\nreferences: {r: {score: 1, correct: 9, total: 8}}\n", ["r.total", "8", "9"]),
     ],
 )
 def test_what_is_wrong_is_one_line_with_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -141,3 +151,10 @@ def test_a_category_without_a_budget_of_its_own_has_the_default() -> None:
 def test_a_category_that_is_none_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
     with pytest.raises(UsageProblem, match="Did you mean 'ocr'"):
         load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")
+
+
+def test_limits_of_the_accuracy_run_may_be_one_number_or_only_one_of_them(tmp_path: Path) -> None:
+    for keys in ("min_correct: 9, max_correct: 9", "min_correct: 9", "max_correct: 9", ""):
+        wanted = load(tmp_path, "top", top=f"extends: base\nname: top\nmmmu: {{{keys}}}\n").profile.mmmu
+        assert wanted is not None
+        assert {wanted.min_correct, wanted.max_correct} <= {9, None}

@@ -32,6 +32,51 @@ def test_nothing_given_is_the_default() -> None:
     assert settings.launched
 
 
+def test_options_of_the_accuracy_run_change_the_profile() -> None:
+    env = {"VLM_MMMU_DATA": "/data", "VLM_MMMU_PROTOCOL": "official"}
+    wanted = loaded(env, vlm_mmmu_engine="offline", vlm_mmmu_protocol="internvl").loaded
+    assert wanted.profile.mmmu is not None
+    assert (wanted.profile.mmmu.data, wanted.profile.mmmu.engine) == ("/data", "offline")
+    assert (wanted.profile.mmmu.protocol, wanted.sources["mmmu.protocol"]) == ("internvl", "--vlm-mmmu-protocol")
+
+
+@pytest.mark.parametrize("values", [{"vlm_mmmu_engine": "sever"}, {"vlm_mmmu_protocol": "vlmevalkti"}])
+def test_a_wrong_word_for_the_accuracy_run_is_answered_with_the_nearest(values: dict[str, str]) -> None:
+    with pytest.raises(UsageProblem, match=r"^--vlm-mmmu-\w+: mmmu\.\w+: .* Did you mean '(server|vlmevalkit)'"):
+        loaded(**values)
+
+
+def test_a_stored_run_is_a_file_and_a_run_to_go_on_with_any_word(tmp_path: Path) -> None:
+    stored = tmp_path / "stored.jsonl"
+    stored.write_text("", "utf-8")
+    settings = loaded({"VLM_RESUME": "latest"}, vlm_baseline=str(stored))
+    assert (settings.resume, settings.baseline, settings.record_baseline) == ("latest", stored, None)
+    assert loaded(vlm_resume="one", vlm_record_baseline=str(tmp_path / "b")).resume == "one"
+    assert (loaded().resume, loaded().baseline) == (None, None)
+    for missing in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageProblem, match="^VLM_BASELINE: the file .* does not exist"):
+            loaded({"VLM_BASELINE": str(missing)})
+
+
+def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_starts() -> None:
+    for text in ("mmmu.min_correct=null", "mmmu.max_correct=null"):
+        with pytest.raises(UsageProblem, match="^mmmu.reference: None names no reference with correct and total"):
+            loaded(vlm_set=[text])
+    half = "references={MMMU_val: {score: 1}}"
+    named = ["mmmu.min_correct=null", "mmmu.reference=MMMU_vla"]
+    with pytest.raises(UsageProblem, match="'MMMU_vla' names no reference .* Did you mean 'MMMU_val'"):
+        loaded(vlm_set=[half, *named])
+    with pytest.raises(UsageProblem, match="'MMMU_val' names no reference"):
+        loaded(vlm_set=[half, "mmmu.min_correct=null", "mmmu.reference=MMMU_val"])
+    counted = "references={MMMU_val: {score: 1, correct: 1, total: 100}}"
+    assert loaded(vlm_set=[counted, "mmmu.min_correct=null", "mmmu.reference=MMMU_val"]).launched
+
+
+def test_known_answers_of_the_accuracy_run_must_exist() -> None:
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: 'no/such.jsonl' does not exist"):
+        loaded(vlm_set=["mmmu.known_answers=no/such.jsonl"])
+
+
 def test_an_empty_variable_is_not_given_but_an_empty_option_is_wrong() -> None:
     option = next(option for option in OPTIONS if option.name == "vlm-base-url")
     assert given(option, None, {"VLM_BASE_URL": ""}) == (None, "")

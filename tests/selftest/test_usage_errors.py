@@ -25,6 +25,10 @@ FILES = {
     "circle-b.yaml": "extends: circle-a.yaml\nname: b\n",
     "orphan.yaml": "extends: contrl-cpu\nname: x\n",
     "answers.yaml": "extends: control-cpu\nname: x\ncapability: {known_answers: no/such.jsonl}\n",
+    "mmmu.yaml": "extends: control-cpu\nname: x\nmmmu: {known_answers: no/such.jsonl}\n",
+    "plain.yaml": "name: x\nmodel: {id: m}\n",
+    "stored.txt": "no record\n",
+    "foreign.csv": "id,prediction\nvalidation_Art_1,A\n",
 }
 
 # name -> arguments ({tmp} is a folder, {port} a port nobody listens on, {url} an endpoint), and words the line holds
@@ -62,6 +66,13 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "unset key variable": (["--vlm-api-key-env=NO_SUCH_KEY"], ["--vlm-api-key-env", "'NO_SUCH_KEY'"]),
     "existing baseline": (["--vlm-record-baseline={tmp}/twice.yaml"], ["--vlm-record-baseline", "exists already"]),
     "no folder to calibrate": (["--vlm-calibrate={tmp}/none/c.yaml"], ["--vlm-calibrate", "does not exist"]),
+    "unknown MMMU engine": (["--vlm-mmmu-engine=sever"], ["--vlm-mmmu-engine", "'sever'", "mean 'server'"]),
+    "unknown MMMU prompts": (["--vlm-mmmu-protocol=oficial"], ["--vlm-mmmu-protocol", "mean 'official'"]),
+    "empty MMMU data": (["--vlm-mmmu-data="], ["--vlm-mmmu-data", "empty"]),
+    "MMMU answers missing": (["--vlm-profile={tmp}/mmmu.yaml"], ["mmmu.known_answers", "no/such.jsonl"]),
+    "MMMU without limits": (["--vlm-set=mmmu.min_correct=null"], ["mmmu.reference", "mmmu.max_correct"]),
+    "MMMU limits crossed": (["--vlm-set=mmmu.max_correct=1"], ["--vlm-set", "mmmu.max_correct", "min_correct"]),
+    "missing stored run": (["--vlm-baseline={tmp}/none.xlsx"], ["--vlm-baseline", "none.xlsx", "does not exist"]),
     "model nobody deploys": (["--vlm-base-url={url}"], ["'somebody-elses-model'", "--vlm-profile", "control-cpu"]),
 }
 
@@ -128,3 +139,34 @@ def test_workers_are_refused_where_they_exist(tmp_path: Path) -> None:
     ran = pytest_run("-m", "smoke", "-n2", "--vlm-profile=control-cpu", f"--vlm-reports={tmp_path}")
     assert ran.code == 4
     assert ["-n" in line for line in ran.problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--vlm-resume=latest"], ["--vlm-resume", "no run below", "mmmu_val.jsonl"]),
+        (["--vlm-resume={tmp}/nowhere"], ["--vlm-resume", "nowhere", "mmmu_val.jsonl", "latest"]),
+        (["--vlm-resume={tmp}"], ["mmmu_val.jsonl", "is no answers file"]),
+        (["--vlm-baseline={tmp}/stored.txt"], ["stored.txt", ".xlsx"]),
+        (["--vlm-baseline={tmp}/foreign.csv"], ["foreign.csv", "119 of 120 questions"]),
+        (["--vlm-profile={tmp}/plain.yaml", "--vlm-resume=latest"], ["--vlm-resume", "asks for no MMMU run"]),
+        (
+            ["--vlm-profile={tmp}/plain.yaml", "--vlm-baseline={tmp}/foreign.csv"],
+            ["--vlm-baseline", "asks for no MMMU run"],
+        ),
+    ],
+)
+def test_a_stored_run_of_no_use_is_told_before_anything_starts(
+    tmp_path: Path, args: list[str], words: list[str]
+) -> None:
+    for name in ("plain.yaml", "stored.txt", "foreign.csv"):
+        (tmp_path / name).write_text(FILES[name], "utf-8")
+    (tmp_path / "mmmu_val.jsonl").write_text("[]\n", "utf-8")
+    given = [arg.format(tmp=tmp_path) for arg in args]
+    chosen = [] if "plain" in given[0] else ["--vlm-profile=control-cpu"]
+    ran = pytest_run("-m", "smoke", *chosen, *given, f"--vlm-reports={tmp_path / 'reports'}")
+    assert ran.code == 4, ran.said
+    assert "Traceback" not in ran.said
+    assert len(ran.problems) == 1, ran.said
+    for word in words:
+        assert word in ran.problems[0]

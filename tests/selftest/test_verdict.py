@@ -69,6 +69,12 @@ def test_the_reason_names_what_was_not_judged_and_why() -> None:
     assert ruled(P, missing=1).reason == "1 of 2 required tests were not judged: t.py::missing0"
 
 
+def test_the_reason_of_a_blocked_run_says_whether_anything_was_judged() -> None:
+    assert ruled(E, N, blocked="no data").reason == "nothing could be judged: no data"
+    assert ruled(P, E, blocked="no data").reason == "not everything could be judged: no data"
+    assert ruled(P, E, blocked="no data").verdict is Verdict.INCONCLUSIVE
+
+
 def test_an_extra_test_that_errs_beside_the_plan_is_not_the_plans_business() -> None:
     extra = TestResult("other.py::t", "other", E, 0.1)
     passed = TestResult("t.py::t", "health", P, 0.1)

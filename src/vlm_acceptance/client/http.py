@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +42,7 @@ class Client:
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
+        self.api_key = api_key
         self._auth = BearerAuth(api_key)
         self._ids = itertools.count(1)
         self._trust_env = not is_loopback(self.base_url)
@@ -52,29 +53,35 @@ class Client:
         started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         headers = {"Accept-Encoding": "identity", "Connection": "close", "X-Request-Id": ident, **request.headers}
         data = _encoded(request.body, headers)
-        seen = _Observed(request.deadline_s)
+        seen = Observed(request.deadline_s)
         try:
-            # urllib3 pools a connection whatever the request's Connection header says; a session of its own does not
-            with requests.Session() as session:
-                session.trust_env = self._trust_env
-                response = session.request(
-                    request.method,
-                    self.base_url + request.path,
-                    data=data,
-                    headers=headers,
-                    auth=self._auth,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
-                )
-                with response:
-                    seen.read(response)
+            self._exchange(request, data, headers, seen)
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
             seen.error = _detail(broken, request.deadline_s, seen.is_late)
         return seen.exchange(ident, request, started_utc)
 
+    def _exchange(
+        self, request: Request, data: bytes | memoryview | None, headers: dict[str, str], seen: Observed
+    ) -> None:
+        # urllib3 pools a connection whatever the request's Connection header says; a session of its own does not
+        with requests.Session() as session:
+            session.trust_env = self._trust_env
+            response = session.request(
+                request.method,
+                self.base_url + request.path,
+                data=data,  # type: ignore[arg-type]  # a memoryview is sent as bytes are
+                headers=headers,
+                auth=self._auth,
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
+            )
+            seen.begin(response.status_code, response.headers.items())
+            with response, seen.cut_at_deadline(lambda: _shut(response.raw)):
+                seen.read(_pieces(response))
 
-class _Observed:
+
+class Observed:
     """What is noted while one response is read."""
 
     def __init__(self, deadline_s: float) -> None:
@@ -92,23 +99,33 @@ class _Observed:
     def is_late(self) -> bool:
         return time.monotonic_ns() >= self.deadline_ns
 
-    def read(self, response: requests.Response) -> None:
+    def begin(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Status line and headers are there."""
         self.headers_ns = time.monotonic_ns()
-        self.status = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
-        # the socket's timeout begins anew with every byte; this one does not
-        cut = threading.Timer(max(0.0, (self.deadline_ns - self.headers_ns) / NS), _shut, [response.raw])
-        cut.daemon = True
-        cut.start()
-        try:
-            self._read_body(response)
-        finally:
-            cut.cancel()
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers}
 
-    def _read_body(self, response: requests.Response) -> None:
+    @contextlib.contextmanager
+    def cut_at_deadline(self, cut: Callable[[], None]) -> Iterator[None]:
+        """Call `cut` at the deadline: a socket's own timeout begins anew with every byte, this one does not."""
+        timer = threading.Timer(self.left_s, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline, never below 0."""
+        return max(0.0, (self.deadline_ns - time.monotonic_ns()) / NS)
+
+    def read(self, pieces: Iterable[bytes]) -> None:
+        """Take the body as it arrives."""
         splitter = EventSplitter() if "event-stream" in self.headers.get("content-type", "") else None
         size = 0
-        for piece in _pieces(response):
+        for piece in pieces:
             now = time.monotonic_ns()
             self.pieces.append(piece)
             if splitter is not None:
@@ -164,8 +181,8 @@ def _shut(raw: Any) -> None:
         raw.shutdown()
 
 
-def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
-    if body is None or isinstance(body, bytes):
+def _encoded(body: Any, headers: dict[str, str]) -> bytes | memoryview | None:
+    if body is None or isinstance(body, (bytes, memoryview)):
         return body
     headers.setdefault("Content-Type", "application/json")
     return json.dumps(body, ensure_ascii=True).encode("ascii")

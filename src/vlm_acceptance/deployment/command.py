@@ -39,15 +39,21 @@ def engine_env(profile: Profile, base: Mapping[str, str], api_key: str | None = 
     return env
 
 
-def offline_job(profile: Profile, folder: Path, requests: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
-    """What the offline worker needs to know; `requests` hold `id`, `messages` and `max_tokens`."""
-    return {
+def offline_job(
+    profile: Profile, folder: Path, requests: Sequence[Mapping[str, Any]], kind: str, chunk: int | None = None
+) -> dict[str, Any]:
+    """What the offline worker needs to know; `requests` hold `id`, `messages` and `max_tokens` or `sampling`.
+
+    With `chunk` the answers are written as they come, that many at a time.
+    """
+    job = {
         "llm": {"model": str(folder), **profile.offline.llm},
         "sampling": {"temperature": 0.0, **profile.offline.sampling},
         "requests": list(requests),
         "chat": chat_defaults(profile.model.thinking),
         "prepare": str(Path(__file__).with_name("cpu_engine.py")) if kind == "vllm-cpu" else None,
     }
+    return job if chunk is None else {**job, "chunk": chunk}
 
 
 def written(path: Path, job: Mapping[str, Any]) -> Path:

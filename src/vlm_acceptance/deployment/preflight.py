@@ -68,6 +68,15 @@ class Preflight:
         python = Path(engine.python).expanduser() if engine.python else None
         return interpreter.find_engine(python, engine.executable, self.env)
 
+    def engine_python(self) -> Path:
+        """The interpreter of that vLLM; EnvironmentProblem when it is not known, for the offline LLM needs it."""
+        if self.engine.python is None:
+            raise EnvironmentProblem(
+                f"the interpreter behind {self.engine.command[0]} is not known, so the offline LLM cannot run: "
+                "give it with --vlm-engine-python PATH"
+            )
+        return self.engine.python
+
     @asked_once
     def torch_npu(self) -> None:
         """`import torch_npu` in the engine's interpreter, where the device is an NPU."""

@@ -20,6 +20,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     shown += _ground(summary)
     shown += _engine(summary)
     shown += _latency(summary)
+    shown += [f"  {line}" for line in summary.get("accuracy", [])]
     left_out = sorted(set(summary["not_applicable"].values()))
     if left_out:
         shown.append(f"  not applicable: {len(summary['not_applicable'])} ({'; '.join(left_out)})")

@@ -1,10 +1,10 @@
-"""A loopback stand-in of the ModelScope hub that serves one folder as one model.
+"""A loopback stand-in of the ModelScope hub that serves one folder as one model or one data set.
 
-    python hub.py --folder DIR --model-id OWNER/NAME [--fault missing|short|cut|corrupt|refuse]
+    python hub.py --folder DIR (--model-id | --dataset-id) OWNER/NAME [--fault missing|short|cut|corrupt|refuse]
 
 It prints its address, serves until its standard input is closed, and writes one line a request to --log. Faults:
-missing (the hub knows no model), short (a weight file is smaller than listed), cut (the connection ends within it),
-corrupt (right size, wrong bytes), refuse (every answer is 500).
+missing (the hub knows no such thing), short (a weight or parquet file is smaller than listed), cut (the connection
+ends within it), corrupt (right size, wrong bytes), refuse (every answer is 500).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 FAULTS = ("missing", "short", "cut", "corrupt", "refuse")
+SPOILT = (".safetensors", ".parquet")
 
 
 class Hub(ThreadingHTTPServer):
@@ -27,10 +28,11 @@ class Hub(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, model_id: str, fault: str | None, log: Path | None) -> None:
+    def __init__(self, folder: Path, kind: str, name: str, fault: str | None, log: Path | None) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.folder = folder
-        self.model_id = model_id
+        self.kind = kind
+        self.name = name
         self.fault = fault
         self.log = log
 
@@ -53,22 +55,26 @@ class Answers(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         self.note(f"{self.command} {self.path}")
-        model = f"/api/v1/models/{self.server.model_id}"
+        base = f"/api/v1/{self.server.kind}/{self.server.name}"
         if self.server.fault == "refuse":
             self.reply_json({"Code": 500, "Message": "internal error", "Success": False}, 500)
         elif url.path == "/api/v1/repos/internalAccelerationInfo":
             self.reply_json({"Code": 200, "Data": {"InternalRegionQueryAddress": ""}, "Success": True})
-        elif self.server.fault == "missing" or not url.path.startswith(model):
-            self.reply_json({"Code": 10010205001, "Message": "the model does not exist", "Success": False}, 404)
-        elif url.path == f"{model}/revisions":
+        elif self.server.fault == "missing" or not url.path.startswith(base):
+            self.reply_json({"Code": 10010205001, "Message": "the repository does not exist", "Success": False}, 404)
+        elif url.path == f"{base}/revisions":
             versions = {"Branches": [{"Revision": "master", "CreatedAt": 1}], "Tags": []}
             self.reply_json({"Code": 200, "Data": {"RevisionMap": versions}, "Success": True})
-        elif url.path == f"{model}/repo/files":
+        elif url.path == f"{base}/repo/files":
             self.reply_json({"Code": 200, "Data": {"Files": self.listing()}, "Success": True})
-        elif url.path == f"{model}/repo":
+        elif url.path == f"{base}/repo/tree":  # what data sets are listed by, page by page
+            number, size = int(query.get("PageNumber", "1")), int(query.get("PageSize", "100"))
+            page = self.listing()[(number - 1) * size : number * size]
+            self.reply_json({"Code": 200, "Data": {"Files": page}, "Success": True})
+        elif url.path == f"{base}/repo":
             self.reply_file(query["FilePath"])
         else:
-            self.reply_json({"Code": 200, "Data": {"Id": 1, "Name": self.server.model_id}, "Success": True})
+            self.reply_json({"Code": 200, "Data": {"Id": 1, "Name": self.server.name}, "Success": True})
 
     do_HEAD = do_GET  # noqa: N815 - the base class looks for this name
 
@@ -92,7 +98,7 @@ class Answers(BaseHTTPRequestHandler):
             self.reply_json({"Code": 404, "Message": "no such file", "Success": False}, 404)
             return
         body = path.read_bytes()
-        spoilt = name.endswith(".safetensors")
+        spoilt = name.endswith(SPOILT)
         if spoilt and self.server.fault == "short":
             body = body[: len(body) // 2]
         if spoilt and self.server.fault == "corrupt":
@@ -140,11 +146,14 @@ def main() -> None:
     """Serve until standard input ends, so that a hub never outlives who started it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--model-id", required=True)
+    served = parser.add_mutually_exclusive_group(required=True)
+    served.add_argument("--model-id")
+    served.add_argument("--dataset-id")
     parser.add_argument("--fault", choices=FAULTS)
     parser.add_argument("--log", type=Path)
     given = parser.parse_args()
-    hub = Hub(given.folder, given.model_id, given.fault, given.log)
+    kind = "models" if given.model_id else "datasets"
+    hub = Hub(given.folder, kind, given.model_id or given.dataset_id, given.fault, given.log)
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     print(hub.endpoint, flush=True)
     sys.stdin.read()

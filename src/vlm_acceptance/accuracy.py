@@ -1,0 +1,271 @@
+"""One accuracy run: opens or resumes its answers file, asks what is left, and writes the report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlm_acceptance.benchmark import answers as answer_files
+from vlm_acceptance.benchmark import runner
+from vlm_acceptance.benchmark.answers import AnswerFile
+from vlm_acceptance.benchmark.asking import ServerAsker
+from vlm_acceptance.benchmark.blank import BlankPictures
+from vlm_acceptance.benchmark.item import Answer, Asked, Item, Mark
+from vlm_acceptance.benchmark.plan import AccuracyPlan, planned
+from vlm_acceptance.benchmark.prepared import Prepared
+from vlm_acceptance.benchmark.result import Accuracy
+from vlm_acceptance.benchmark.sequential import LetterStop, ScoreStop
+from vlm_acceptance.benchmark.spec import Benchmark
+from vlm_acceptance.benchmark.texts import TextCounts
+from vlm_acceptance.benchmark.watch import Stop, Watch
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.messages import chat_defaults
+from vlm_acceptance.errors import UsageProblem
+from vlm_acceptance.mmmu.benchmark import MMMU
+from vlm_acceptance.mmmu.prepare import default_folder
+from vlm_acceptance.profile import Profile
+from vlm_acceptance.settings import ROOT
+
+# Guessing differs from run to run of this scorer, so that no single answer can be marked.
+UNSTEADY = ("official_seed42",)
+LETTER_ALPHA = 0.001
+Say = Callable[[str], None]
+
+
+def plan(profile: Profile, benchmark: Benchmark = MMMU) -> AccuracyPlan:
+    """What a profile's accuracy run will ask; EnvironmentProblem when its data are not prepared."""
+    assert profile.mmmu is not None
+    given = profile.mmmu.data
+    folder = default_folder() if given is None else _folder(Path(given).expanduser())
+    return planned(benchmark, profile, Prepared.open(folder))
+
+
+def _folder(given: Path) -> Path:
+    """A folder of a profile: as it is, or relative to the suite."""
+    return given if given.is_absolute() or given.exists() else ROOT / given
+
+
+class Book:
+    """The answers of one run: on disk as they come, beside those taken over from an earlier run."""
+
+    def __init__(self, plan: AccuracyPlan, folder: Path, mask: Callable[[str], str], progress: Say, say: Say) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.progress = progress
+        self.say = say
+        self._mask = mask
+        self._identity: dict[str, Any] = {}
+        self._old: Path | None = None
+
+    def open(self, target: Mapping[str, Any], resume: str | None, reports: Path) -> None:
+        """Say who answers, and which unfinished run is gone on with; UsageProblem when it cannot be."""
+        self._identity = self.plan.identity(target)
+        name = self.file("").name
+        if resume is not None:
+            self._old = _old_run(resume, reports, name, self.folder)
+            self.say(f"{self.plan.prepared.dataset}: going on with {self._old}")
+
+    def file(self, part: str) -> Path:
+        """A file of this run: `mmmu_val.jsonl`, or `mmmu_val.PART.jsonl`."""
+        return self.folder / f"{self.plan.benchmark.stem}{'.' + part if part else ''}.jsonl"
+
+    def old_file(self, part: str) -> Path | None:
+        """The same file of the run that is gone on with, if it has one."""
+        if self._old is None:
+            return None
+        path = self._old / self.file(part).name
+        return path if path.is_file() else None
+
+    def answers(self, part: str) -> AnswerFile:
+        """The answers file of this run, beginning with what an earlier one has."""
+        identity, old = {**self._identity, "part": part or "all"}, self.old_file(part)
+        if old is None:
+            return AnswerFile.create(self.file(part), identity, self._mask)
+        return AnswerFile.resume(old, self.file(part), identity, self._mask)
+
+
+def _old_run(resume: str, reports: Path, name: str, own: Path) -> Path:
+    if resume == "latest":
+        runs = [path.parent for path in (reports / "runs").glob(f"*/{name}") if path.parent != own]
+        if not runs:
+            raise UsageProblem(f"--vlm-resume: no run below {reports / 'runs'} holds a {name}")
+        return max(runs, key=lambda run: (run / name).stat().st_mtime_ns)
+    for folder in (Path(resume).expanduser(), reports / "runs" / resume):
+        if (folder / name).is_file():
+            return folder
+    raise UsageProblem(f"--vlm-resume: {resume!r} holds no {name}; give the folder of a run, or latest")
+
+
+def check_resume(plan: AccuracyPlan, resume: str, reports: Path) -> None:
+    """UsageProblem when the run that is to be gone on with is not there, was asked otherwise, or is complete.
+
+    Who answers is compared later, when that is known.
+    """
+    name = f"{plan.benchmark.stem}.jsonl"
+    identity = json.loads(json.dumps(plan.identity({}), default=str))
+    file = _old_run(resume, reports, name, reports) / name
+    answer_files.require_same(file, identity, ignore=("target", "part"))
+    if _is_whole(plan, file):
+        raise UsageProblem(
+            f"--vlm-resume: {file.parent} has all {len(plan.order)} answers; run without --vlm-resume to ask again, or "
+            f"`python -m vlm_acceptance.mmmu re-score {shlex.quote(str(file.parent))}` to mark them again"
+        )
+
+
+def _is_whole(plan: AccuracyPlan, file: Path) -> bool:
+    """Whether nothing of a run is left to be asked: questions, their text without pictures, blank pictures."""
+    blank, texts = (file.with_name(f"{plan.benchmark.stem}.{part}.jsonl") for part in ("blank", "texts"))
+    if _unanswered(plan.order, file) or (plan.blanks and _unanswered(plan.blanks, blank)):
+        return False
+    if plan.wanted.engine == "offline" or plan.profile.model.pictures.oracle == "none":
+        return True
+    return texts.is_file() and texts.read_bytes().count(b"\n") >= len(plan.order)
+
+
+def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
+    found = answer_files.answers(file) if file.is_file() else iter(())
+    return set(ids) - {answer.id for answer in found if answer.text is not None}
+
+
+def by_server(book: Book, client: Client, model_id: str) -> Accuracy:
+    """Ask a served model; on return every answer is on disk."""
+    plan = book.plan
+    asker = _asker(plan, client, model_id, plan.prepared)
+    with Part(book, "", plan.order, watch_of(plan)) as main:
+        began = time.monotonic()
+        main.ask(plan.asked, asker)
+        span = time.monotonic() - began
+    texts: Mapping[str, int] = {}
+    blanks: Mapping[str, Answer] = {}
+    is_talking = main.stop is None or main.stop.clause in ("score", "letters")
+    if is_talking and plan.profile.model.pictures.oracle != "none":
+        counts = TextCounts(book.file("texts"), book.old_file("texts"))
+        texts = counts.of(texts_of(plan, main.found), asker.ask_text, plan.wanted.concurrency)
+    if main.stop is None and plan.blanks:
+        with Part(book, "blank", plan.blanks, None) as blind:
+            blind.ask(plan.blank, _asker(plan, client, model_id, BlankPictures()))
+        blanks = blind.found
+    repeat = repeat_line(plan, client.base_url, model_id)
+    return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, True, book.file(""), repeat)
+
+
+def texts_of(plan: AccuracyPlan, wanted: Container[str]) -> Iterator[tuple[str, str, str]]:
+    """Hash of the request, system message and text twin of the questions wanted."""
+    asked = (plan.asked(ident) for ident in plan.order if ident in wanted)
+    return ((one.sha256, one.system, plan.benchmark.text_twin(one)) for one in asked)
+
+
+def _asker(plan: AccuracyPlan, client: Client, model_id: str, pictures: Prepared | BlankPictures) -> ServerAsker:
+    return ServerAsker(client, model_id, pictures, plan.wanted.deadline_s, chat_defaults(plan.profile.model.thinking))
+
+
+def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str) -> str:
+    """The command that asks a question again, but for its id."""
+    words = [
+        "python",
+        "-m",
+        "vlm_acceptance.mmmu",
+        "ask",
+        "--data",
+        str(plan.prepared.folder.resolve()),
+        "--base-url",
+        base_url,
+    ]
+    words += ["--model", model_id, "--protocol", plan.prompts.name]
+    for ident in plan.profile.model.stop_token_ids:
+        words += ["--stop-token-id", str(ident)]
+    if plan.wanted.max_tokens is not None:
+        words += ["--max-tokens", str(plan.wanted.max_tokens)]
+    words += [] if plan.wanted.system_message else ["--no-system-message"]
+    words += ["--no-thinking"] if plan.profile.model.thinking else []
+    return shlex.join(words)
+
+
+def watch_of(plan: AccuracyPlan) -> Watch:
+    """What looks on while a plan's questions are answered, with the stops that its profile wants."""
+    wanted, scorer = plan.wanted, plan.benchmark.scorers[plan.wanted.scorer]
+
+    def mark(item: Item, text: str) -> Mark:
+        return scorer([item], {item.id: text})[item.id]
+
+    is_stopping = wanted.early_stop and wanted.scorer not in UNSTEADY
+    groups = len({group for _, group in plan.prepared.groups})
+    score = None
+    if is_stopping:
+        score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
+    letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if is_stopping else None
+    return Watch(plan.order, plan.prepared.__getitem__, mark, score, letters, max(32, 2 * wanted.concurrency))
+
+
+class Part:
+    """The answers to some questions of a run: those of an earlier run, and those that come now, each on disk at once.
+
+    `watch` is None where nothing is stopped early.
+    """
+
+    def __init__(self, book: Book, part: str, ids: Sequence[str], watch: Watch | None) -> None:
+        self.file = book.answers(part)
+        self.found = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
+        self.left = [ident for ident in ids if ident not in self.found]
+        self.fresh = 0
+        self._book = book
+        self._name = f"{book.plan.prepared.dataset}{' with blank pictures' if part else ''}"
+        self._total = len(ids)
+        self._watch = watch
+        self._began = time.monotonic()
+        if watch is not None:
+            for answer in self.found.values():
+                watch.add(answer)
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why no more is asked, if so."""
+        return self._watch.stop if self._watch is not None else None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more is to be asked."""
+        return self.stop is not None
+
+    def ask(self, make: Callable[[str], Asked], asker: ServerAsker) -> None:
+        """Ask a server what is left."""
+        if self.is_stopped:
+            return
+        runner.run(
+            self.left,
+            make,
+            asker,
+            concurrency=self._book.plan.wanted.concurrency,
+            on_answer=self.take,
+            should_stop=lambda: self.is_stopped,
+            on_wait=self.show,
+        )
+
+    def take(self, answer: Answer) -> None:
+        """One more answer."""
+        self.fresh += 1
+        self.file.add(answer)
+        self.found[answer.id] = answer
+        if self._watch is not None:
+            self._watch.add(answer)
+        self.show()
+
+    def show(self) -> None:
+        """Progress."""
+        watch = self._watch
+        if watch is None:
+            self._book.progress(f"{self._name} {len(self.found)}/{self._total}")
+            return
+        counts = (watch.done, self._total, watch.right, watch.errors)
+        passed = time.monotonic() - self._began
+        self._book.progress(runner.progress_line(self._name, *counts, fresh=self.fresh, elapsed_s=passed))
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.file.close()

@@ -1,0 +1,106 @@
+"""The accuracy run's report: JSON under the guide's file name, a table for reading, lines for the verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vlm_acceptance.benchmark import report
+from vlm_acceptance.benchmark.baseline import compare, read_baseline
+from vlm_acceptance.benchmark.plan import AccuracyPlan
+from vlm_acceptance.benchmark.result import Accuracy
+from vlm_acceptance.errors import EnvironmentProblem, UsageProblem
+from vlm_acceptance.report.store import RunStore
+from vlm_acceptance.statistics import detectable_drop, standard_error, wilson
+
+
+def about(plan: AccuracyPlan, device: str, versions: Mapping[str, str | None], model: str) -> report.About:
+    """What was asked, of what, by which protocol."""
+    first = plan.asked(plan.order[0])
+    return report.About(
+        dataset=plan.prepared.dataset,
+        revision=plan.prepared.revision,
+        data_sha256=plan.prepared.sha256,
+        protocol=plan.prompts.name,
+        deviations=plan.prompts.deviations,
+        prompts_sha256=plan.prompts_sha256,
+        sampling=first.params,
+        model=model,
+        engine=plan.wanted.engine,
+        device=device,
+        versions=versions,
+        more={"profile": plan.profile.name, "control": plan.profile.model.control, "system_message": first.system},
+    )
+
+
+def figures_of(made: Accuracy) -> dict[str, Any]:
+    """Limits, intervals and the drop that this run could have detected; shares are 0 to 1."""
+    plan, right, answered = made.plan, made.right, made.answered
+    reference = plan.profile.references.get(plan.wanted.reference or "")
+    drop = None
+    if reference is not None and reference.correct is not None and reference.total is not None:
+        drop = detectable_drop(reference.correct, reference.total, made.total, plan.wanted.alpha)
+    low, high = wilson(right, answered)
+    return {
+        "limits": dataclasses.asdict(plan.limits),
+        "reference": reference.model_dump() if reference else None,
+        "standard_error": standard_error(right, answered),
+        "wilson_95": [low, high],
+        "detectable_drop_80": drop,
+        "early_stop": {"enabled": plan.wanted.early_stop, "alpha": plan.wanted.early_stop_alpha},
+        "stop": dataclasses.asdict(made.stop) if made.stop else None,
+        "sighted": _sighted(made),
+    }
+
+
+def _sighted(made: Accuracy) -> dict[str, Any] | None:
+    if made.stop is not None or not made.plan.blanks:
+        return None
+    try:
+        return dataclasses.asdict(made.sighted())
+    except EnvironmentProblem:  # the clause says it
+        return None
+
+
+def comparison(made: Accuracy, baseline: Any) -> dict[str, Any] | None:
+    """The figures beside a stored run, or None when there is none to compare with."""
+    if baseline is None or made.stop is not None:
+        return None
+    try:
+        stored = read_baseline(baseline, made.plan.prepared)
+    except UsageProblem:  # the clause that compares says it
+        return None
+    scorer = made.plan.benchmark.scorers[made.plan.wanted.scorer]
+    seen = compare(made.record, scorer(made.plan.prepared, stored.texts))
+    paired = made.paired(baseline)
+    return {
+        "name": stored.name,
+        **dataclasses.asdict(seen),
+        "compared": seen.compared,
+        "p": paired.p,
+        "interval_95": list(paired.interval),
+        "margin": made.plan.wanted.paired.margin,
+        "margin_ruled_out": paired.margin_ruled_out,
+        "unmatched": list(stored.unmatched),
+    }
+
+
+def content(made: Accuracy, told: report.About, baseline: Any = None) -> dict[str, Any]:
+    """The whole report as JSON."""
+    stopped = f"after {made.stop.asked} questions: {made.stop.reason}" if made.stop else None
+    return report.content(told, made.figures, figures_of(made), made.statements(), comparison(made, baseline), stopped)
+
+
+def write(store: RunStore, stem: str, found: Mapping[str, Any]) -> list[str]:
+    """Write the JSON file and the table into the run's folder, the JSON file also beside it; returns lines to show."""
+    name = report.file_name(str(found["device"]), stem)
+    text = json.dumps(found, indent=1, ensure_ascii=True, default=str) + "\n"
+    path = store.write(name, text)
+    store.write(f"{stem}.txt", report.table(found))
+    newest = store.reports / name
+    partial = newest.with_name(f".{name}.part")
+    partial.write_bytes(path.read_bytes())
+    partial.replace(newest)
+    return report.detail(found)

@@ -1,0 +1,19 @@
+"""The data of the accuracy run are there before anything is started for it."""
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
+
+
+def test_mmmu_is_prepared(suite, judge):
+    """The prepared questions and pictures MUST be whole, unchanged and those that the profile names."""
+    plan = suite.accuracy_plan.get()
+    judge.note(
+        dataset=plan.prepared.dataset,
+        questions=len(plan.prepared),
+        source=plan.prepared.source,
+        revision=plan.prepared.revision,
+        index_sha256=plan.prepared.sha256,
+        protocol=plan.prompts.name,
+        limits=f"{plan.limits.low} to {plan.limits.high} ({plan.limits.basis})",
+    )

@@ -1,0 +1,97 @@
+"""MMMU_val: is the score within its limits, and are the answers those of a model that sees? One test a clause."""
+
+import pytest
+
+from vlm_acceptance.benchmark import clauses
+from vlm_acceptance.benchmark.result import paired_properties
+from vlm_acceptance.errors import EnvironmentProblem
+from vlm_acceptance.outcome import Finding
+from vlm_acceptance.suite import existing
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
+
+
+def test_every_question_is_answered(accuracy, suite, judge):
+    """Every question MUST get one completion; a lost request makes the run inconclusive."""
+    judge.note(**accuracy.run_figures())
+    judge.add(accuracy.with_repeat(clauses.refusals(accuracy.total, accuracy.answers)))
+    lost = accuracy.incomplete
+    if lost and accuracy.by_server:
+        suite.ready_deployment()  # an engine that died under the questions is a failure, not a lost request
+    if lost and not judge.findings:
+        raise EnvironmentProblem(f"{lost}: the score is not judged")
+
+
+def test_no_early_rejection(accuracy, judge):
+    """The answers in their planned order MUST NOT show that the lower limit is out of reach."""
+    stop = accuracy.stop
+    if stop is not None and stop.clause != "score":
+        accuracy.require_whole()
+    judge.note(early_stop=accuracy.plan.wanted.early_stop, alpha=accuracy.plan.wanted.early_stop_alpha)
+    if stop is not None:
+        expected = f"a run that can still reach {accuracy.plan.limits.low} right answers"
+        seen = f"{stop.reason}{accuracy.look()}"
+        judge.add([Finding("accuracy.hopeless", expected, seen, f"after {stop.asked} questions", fatal=True)])
+
+
+@pytest.mark.needs("oracle")
+def test_pictures_arrive_tiled_as_intended(accuracy, judge):
+    """Prompt tokens of every answer MUST be those of its text and of its pictures by the tile formula."""
+    if not accuracy.texts:
+        accuracy.require_whole()
+    judge.add(accuracy.with_repeat(clauses.wrong_tokens(accuracy.counted())))
+    judge.note(answers=accuracy.answered)
+
+
+def test_score_is_within_its_limits(accuracy, judge):
+    """Right answers MUST reach the lower limit; above the upper one the protocol is in doubt, not the model."""
+    accuracy.require_whole()
+    limits = accuracy.plan.limits
+    judge.note(**accuracy.score_figures())
+    judge.add(clauses.score_too_low(accuracy.right, accuracy.total, limits))
+    doubt = clauses.score_too_high(accuracy.right, accuracy.total, limits)
+    if doubt:
+        raise EnvironmentProblem(doubt)
+
+
+def test_answers_have_the_shape_of_a_models(accuracy, judge):
+    """Answers MUST NOT be empty, cut, declined, unreadable, or the same letter beyond the profile's shares."""
+    if accuracy.stop is not None and accuracy.stop.clause == "letters":
+        expected = f"no letter in more than {accuracy.plan.wanted.shape.top_letter:.0%} of the choices"
+        judge.add(
+            [Finding("accuracy.letters", expected, accuracy.stop.reason, f"after {accuracy.stop.asked} questions")]
+        )
+    elif not accuracy.answered:
+        accuracy.require_whole()
+    judge.add(clauses.misshapen(accuracy.shape, accuracy.plan.wanted.shape))
+    judge.note(**accuracy.shape_figures())
+
+
+@pytest.mark.needs("mmmu_sighted")
+def test_blank_pictures_score_lower(accuracy, judge):
+    """The same questions with blank pictures MUST score lower by the profile's margin."""
+    accuracy.require_whole()
+    sighted = accuracy.sighted()
+    judge.note(questions=sighted.asked, right=sighted.right, right_on_blank=sighted.blank)
+    judge.add(clauses.not_sighted(sighted.right, sighted.blank, sighted.asked, accuracy.plan.wanted.sighted))
+
+
+@pytest.mark.needs("mmmu_baseline")
+def test_not_worse_than_the_baseline(accuracy, suite, judge):
+    """Against a stored run the loss, question by question, MUST NOT be significant."""
+    accuracy.require_whole()
+    paired = accuracy.paired(suite.settings.baseline)
+    judge.note(**paired_properties(paired))
+    judge.add(clauses.worse_than_baseline(paired, accuracy.plan.wanted.paired))
+
+
+@pytest.mark.needs("mmmu_known")
+def test_answers_are_as_known(accuracy, judge):
+    """A deployment whose answers are known MUST give every one of them, and every scorer its known count."""
+    known = accuracy.known_answers(existing(accuracy.plan.wanted.known_answers))
+    if accuracy.stop is not None:  # those that came are judged; what is missing is another clause's matter
+        known = {ident: text for ident, text in known.items() if ident in accuracy.answers}
+    judge.add(accuracy.with_repeat(clauses.unlike_known(known, accuracy.answers)))
+    accuracy.require_whole()
+    judge.add(clauses.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))
+    judge.note(**accuracy.scores)

@@ -1,0 +1,109 @@
+"""Faults of a deployment under an accuracy run: answers of no model, of another model, and answers that get lost."""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+from collections import deque
+
+from fault_stages import Call, Cut, Dose, Response, Rewriter, Stages, error_response, rewrites_text
+from faults_response import question_of
+from PIL import Image
+
+_TAILS = ("Answer with the option's letter", "Answer the question directly")
+LETTERS = "ABCD"
+
+
+def is_question(call: Call) -> bool:
+    """Whether a chat request is a question of the accuracy run."""
+    return call.is_chat and any(tail in question_of(call) for tail in _TAILS)
+
+
+def _drawn(dose: Dose, call: Call) -> random.Random:
+    """Chance that depends on the seed and the request's number alone."""
+    return random.Random(f"{dose.seed} {call.number}")
+
+
+def _says(answer: Rewriter, call: Call) -> Rewriter:
+    return answer if is_question(call) else lambda text, _done: text
+
+
+def constant_letter(dose: Dose) -> Stages:
+    return rewrites_text(lambda call: _says(lambda _text, _done: "A", call))
+
+
+def mute(dose: Dose) -> Stages:
+    return rewrites_text(lambda call: _says(lambda _text, _done: "", call))
+
+
+def random_letters(dose: Dose) -> Stages:
+    def start(call: Call) -> Rewriter:
+        letter = _drawn(dose, call).choice(LETTERS)
+        return _says(lambda _text, _done: letter, call)
+
+    return rewrites_text(start)
+
+
+def other_model(dose: Dose) -> Stages:
+    """Another model of the kind: right or wrong elsewhere, in this share of its answers."""
+
+    def start(call: Call) -> Rewriter:
+        drawn = _drawn(dose, call)
+        is_other, letter = drawn.random() < dose.magnitude, drawn.choice(LETTERS)
+
+        def rewrite(text: str, done: bool) -> str:
+            if not is_other:
+                return text
+            # the next letter, so that it is never the one the right model gave
+            return LETTERS[(LETTERS.index(text[0]) + 1) % 4] if text[:1] in LETTERS and text else letter
+
+        return _says(rewrite, call)
+
+    return rewrites_text(start)
+
+
+def blank_remembered(dose: Dose) -> Stages:
+    """Answers to a text are kept, and given again in their order when the text comes with blank pictures."""
+    kept: dict[str, deque[str]] = {}
+
+    def start(call: Call) -> Rewriter:
+        said = kept.setdefault(question_of(call), deque())
+
+        def rewrite(text: str, done: bool) -> str:
+            if _is_blank(call):
+                return said.popleft() if said else text
+            if done:
+                said.append(text)
+            return text
+
+        return _says(rewrite, call)
+
+    return rewrites_text(start)
+
+
+def _is_blank(call: Call) -> bool:
+    """Whether the first picture of a request is of one colour."""
+    content = (call.json() or {})["messages"][-1]["content"]
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    data = base64.b64decode(urls[0].partition(",")[2])
+    return Image.open(io.BytesIO(data)).convert("RGB").getcolors(1) is not None
+
+
+def dropped(dose: Dose) -> Stages:
+    """The connection is closed before the first byte of this share of the answers; a second try is another request."""
+
+    def instead(call: Call) -> Response | None:
+        if is_question(call) and _drawn(dose, call).random() < dose.magnitude:
+            raise Cut
+        return None
+
+    return Stages(instead=instead)
+
+
+def refused(dose: Dose) -> Stages:
+    def instead(call: Call) -> Response | None:
+        is_hit = is_question(call) and _drawn(dose, call).random() < dose.magnitude
+        return error_response(500, "EngineCore encountered an issue.") if is_hit else None
+
+    return Stages(instead=instead)

@@ -1,0 +1,152 @@
+"""An accuracy run that is killed again and again, and gone on with, ends with the answers of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PROOF, ROOT
+from standins.exam_server import key_of
+
+from vlm_acceptance import accuracy
+from vlm_acceptance.benchmark import answers
+from vlm_acceptance.benchmark.prepared import Prepared
+from vlm_acceptance.mmmu.benchmark import MMMU
+from vlm_acceptance.profile_load import load_profile
+from vlm_acceptance.settings import PROFILES
+
+KILLS = 20
+CONCURRENCY = 4
+NAME = "mmmu_val.jsonl"
+
+
+class Exam:
+    """The stand-in server, and runs of the suite against it."""
+
+    def __init__(self, folder: Path, hold_s: float) -> None:
+        self.folder = folder
+        self.log = folder / "asked"
+        self.log.touch()
+        script = str(PROOF / "standins" / "exam_server.py")
+        argv = [sys.executable, script, "--model", "vlm-acceptance/control", "--log", str(self.log)]
+        self.server = subprocess.Popen(
+            [*argv, "--hold-s", str(hold_s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.server.stdout is not None
+        self.url = self.server.stdout.readline().strip()
+
+    def start(self, reports: Path, *args: str) -> subprocess.Popen[str]:
+        """One run of the suite, in a session of its own."""
+        argv = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "slow",
+            "tests/acceptance/test_mmmu.py",
+            "-k",
+            "every_question",
+        ]
+        argv += [f"--vlm-reports={reports}", f"--vlm-base-url={self.url}", "--vlm-profile=control-cpu"]
+        for override in ("early_stop=false", f"concurrency={CONCURRENCY}", "sighted.sample=0"):
+            argv.append(f"--vlm-set=mmmu.{override}")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
+        return subprocess.Popen(
+            [*argv, *args], cwd=ROOT, env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def asked(self) -> list[str]:
+        """Keys of the questions asked so far."""
+        return self.log.read_text("utf-8").split()
+
+
+@pytest.fixture
+def exam(tmp_path: Path) -> Iterator[Exam]:
+    """The server for one test."""
+    made = Exam(tmp_path, hold_s=0.15)
+    yield made
+    assert made.server.stdin is not None
+    made.server.stdin.close()
+    made.server.wait(10)
+
+
+def latest_answers(reports: Path) -> dict[str, str | None]:
+    """Answers of the run that `--vlm-resume=latest` would go on with."""
+    files = list(reports.glob(f"runs/*/{NAME}"))
+    if not files:
+        return {}
+    newest = max(files, key=lambda file: file.stat().st_mtime_ns)
+    return {ident: answer.text for ident, answer in answers.read(newest)[1].items()}
+
+
+def keys() -> dict[str, str]:
+    """Ids of the questions by what names them on the wire."""
+    plan = accuracy.plan(load_profile("control-cpu", PROFILES).profile)
+    assert isinstance(plan.prepared, Prepared)
+    assert plan.benchmark is MMMU
+    return {key_of(asked.text, [p.sha256 for p in asked.pictures]): asked.id for asked in plan.all_asked()}
+
+
+def kill_somewhere(exam: Exam, reports: Path, chance: random.Random, args: list[str]) -> None:
+    """Start a run and kill it with everything it started: while it starts, or while it asks."""
+    before = len(exam.asked())
+    process = exam.start(reports, *args)
+    if chance.random() < 0.25:
+        time.sleep(chance.uniform(0.0, 1.5))
+    else:
+        deadline = time.monotonic() + 30
+        while len(exam.asked()) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 0.35))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: Exam, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    out, _ = exam.start(whole).communicate(timeout=120)
+    undisturbed = latest_answers(whole)
+    ids = keys()
+    assert len(undisturbed) == len(ids) == len(exam.asked()), out
+    chance = random.Random(7)
+    known: dict[str, str | None] = {}
+    for _ in range(KILLS):
+        seen = len(exam.asked())
+        kill_somewhere(exam, broken, chance, ["--vlm-resume=latest"] if known else [])
+        asked = [ids[key] for key in exam.asked()[seen:]]
+        assert not known.keys() & set(asked)  # what was stored is not asked again
+        after = latest_answers(broken)
+        if known:
+            assert known.items() <= after.items()
+        assert len(set(asked) - after.keys()) <= CONCURRENCY  # only what was in flight is lost
+        known = after
+    seen = len(exam.asked())
+    out, _ = exam.start(broken, "--vlm-resume=latest").communicate(timeout=120)
+    assert latest_answers(broken) == undisturbed, out
+    assert {ids[key] for key in exam.asked()[seen:]} == undisturbed.keys() - known.keys()
+
+
+def test_a_run_asked_otherwise_is_not_gone_on_with(exam: Exam, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    process = exam.start(reports)
+    while not exam.asked():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    seen = len(exam.asked())
+    refused = exam.start(reports, "--vlm-resume=latest", "--vlm-mmmu-protocol=official", "--vlm-set=model.id=other")
+    out, _ = refused.communicate(timeout=60)
+    assert refused.returncode == 4, out
+    assert "prompts.protocol was 'vlmevalkit', is 'official'" in out
+    assert "profile.model.id was 'vlm-acceptance/control', is 'other'" in out
+    assert len([line for line in out.splitlines() if line.strip()]) == 1
+    assert len(exam.asked()) == seen
