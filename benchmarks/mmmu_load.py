@@ -6,7 +6,9 @@
 - `official`: pictures as they are; `doubled`: the default protocol. Each beside a bare loop of `requests` that sends
   the same bodies, made beforehand, from as many threads.
 - `slots`: an endpoint of 16 slots of 500 ms, beside the ideal.
-- `growth`: 900, 3,600 and 11,000 questions; pictures are used again after 900.
+- `suite`: the whole `pytest -m slow` of the accuracy run against the endpoint, from start to verdict. The endpoint
+  always answers `A` and counts no tile, so that the verdict is a rejection.
+- `growth`: 900, 3,600 and 11,000 questions through the suite; pictures are used again after 900.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import random
 import resource
 import struct
@@ -27,6 +30,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import requests
@@ -42,12 +46,15 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.mmmu.prompts import protocol
 from vlm_acceptance.mmmu.scorers import SCORERS
 
-QUESTIONS, CONCURRENCY = 900, 32
+QUESTIONS, CONCURRENCY, REPEATS = 900, 32, 3
 SLOTS, SLOT_MS = 16, 500
 MAX_RATIO, MAX_PEAK_MB, MAX_SLOTS_RATIO = 1.5, 200, 1.03
 GROWTH = (900, 3600, 11000)
 SIZE = (640, 480)
 SCORER = "vlmevalkit_2024_07"
+CASES = ("official", "doubled", "slots", "suite", "growth")
+ROOT = Path(__file__).resolve().parents[1]
+AREAS = ("tests/acceptance/test_data.py", "tests/acceptance/test_mmmu.py")
 SERVER = Path(__file__).with_name("zero_server.py")
 
 
@@ -170,18 +177,22 @@ def row(case: str, count: int, seen: dict[str, float], bar: str, is_reached: boo
 
 
 def beside_bare(folder: Path, case: str, name: str, count: int) -> Iterator[dict[str, Any]]:
-    """Bare, ours, bare again: the ratio is that of our span to the mean of the two bare ones.
+    """Bare and ours in turns: the ratio is that of the median spans.
 
     Doubled pictures have no bar for it: a larger picture costs our process its reading, checking and encoding.
     """
-    first, mine, second = (measure(how, folder, name) for how in ("bare", "ours", "bare"))
-    ratio = 2 * mine["span_s"] / (first["span_s"] + second["span_s"])
-    yield row(f"{case}, bare loop", count, first, "", True)
-    yield row(f"{case}, bare loop", count, second, "", True)
-    is_reached = (ratio <= MAX_RATIO or case == "doubled") and mine["peak_mb"] <= MAX_PEAK_MB
-    limit = "" if case == "doubled" else f", at most {MAX_RATIO:g}"
-    bar = f"ratio {ratio:.2f}{limit}; peak at most {MAX_PEAK_MB} MB"
-    yield row(f"{case}, ours", count, mine, bar, is_reached)
+    spans: dict[str, list[float]] = {"bare": [], "ours": []}
+    peak_mb = 0.0
+    for how in ("bare", "ours") * REPEATS:
+        seen = measure(how, folder, name)
+        spans[how].append(seen["span_s"])
+        peak_mb = max(peak_mb, seen["peak_mb"] if how == "ours" else 0)
+        ratio = median(spans["ours"]) / median(spans["bare"]) if spans["ours"] else 0.0
+        is_last = len(spans["ours"]) == REPEATS
+        limit = "" if case == "doubled" else f", at most {MAX_RATIO:g}"
+        bar = f"ratio of medians {ratio:.2f}{limit}; peak at most {MAX_PEAK_MB} MB" if is_last else ""
+        is_reached = (ratio <= MAX_RATIO or case == "doubled") and peak_mb <= MAX_PEAK_MB
+        yield row(f"{case}, {how}", count, seen, bar, is_reached or not is_last)
 
 
 def with_slots(folder: Path, count: int) -> Iterator[dict[str, Any]]:
@@ -193,13 +204,43 @@ def with_slots(folder: Path, count: int) -> Iterator[dict[str, Any]]:
     yield row("slots, ours", count, seen, bar, ratio <= MAX_SLOTS_RATIO)
 
 
+def suite(folder: Path, name: str) -> dict[str, float]:
+    """One run of the suite, attached to an endpoint of its own: seconds from start to verdict, and its peak memory."""
+    with server() as url, tempfile.TemporaryDirectory() as reports:
+        options = {"profile": "internvl2-2b-ascend", "base-url": url, "reports": reports}
+        options |= {"mmmu-data": str(folder), "mmmu-protocol": name}
+        sets = ["dataset=made", f"concurrency={CONCURRENCY}", "early_stop=false"]
+        argv = [sys.executable, "-m", "pytest", "-q", "-m", "slow", *AREAS]
+        argv += [f"--vlm-{option}={value}" for option, value in options.items()]
+        argv += [f"--vlm-set=mmmu.{text}" for text in sets] + [
+            "--vlm-set=model.id=zero",
+            "--vlm-set=model.source=folder",
+        ]
+        began = time.monotonic()
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        whole_s = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        summary = json.loads(next(Path(reports).glob("runs/*/summary.json")).read_text("utf-8"))
+    told = {key: value for test in summary["tests"] for key, value in test["properties"].items()}
+    assert told["answered"] == f"{len(Prepared.open(folder))}/{len(Prepared.open(folder))}"
+    peak_mb, cpu_s = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
+    return {"span_s": float(told["span_s"]), "whole_s": whole_s, "cpu_s": cpu_s, "peak_mb": peak_mb}
+
+
+def whole(folder: Path, count: int) -> Iterator[dict[str, Any]]:
+    """The suite from start to verdict, by both protocols."""
+    for name in ("official", "vlmevalkit"):
+        seen = suite(folder, name)
+        yield row(f"suite, {name}", count, seen, f"peak at most {MAX_PEAK_MB} MB", seen["peak_mb"] <= MAX_PEAK_MB)
+
+
 def growth(place: Path) -> Iterator[dict[str, Any]]:
     """Time per question and peak memory as the work grows."""
     for count in GROWTH:
-        folder = made(place, count)
-        seen = measure("ours", folder, "official")
-        bar = f"{1000 * seen['span_s'] / count:.2f} ms a question, peak at most {MAX_PEAK_MB} MB"
-        yield row("growth, ours", count, seen, bar, seen["peak_mb"] <= MAX_PEAK_MB)
+        seen = suite(made(place, count), "official")
+        bar = f"{1000 * seen['whole_s'] / count:.2f} ms a question, peak at most {MAX_PEAK_MB} MB"
+        yield row("growth, suite", count, seen, bar, seen["peak_mb"] <= MAX_PEAK_MB)
 
 
 def made(place: Path, count: int) -> Path:
@@ -214,14 +255,14 @@ def main() -> int:
     """Measure and print; the exit code says whether every bar is reached."""
     parser = argparse.ArgumentParser(description="What our runner costs beside the endpoint.")
     parser.add_argument("--questions", type=int, default=QUESTIONS)
-    parser.add_argument("--case", nargs="+", choices=("official", "doubled", "slots", "growth"))
+    parser.add_argument("--case", nargs="+", choices=CASES)
     parser.add_argument("--json", action="store_true", help="JSON lines instead of the table")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         child(*given.child[:4], int(given.child[4]))
         return 0
-    cases = given.case or ["official", "doubled", "slots", "growth"]
+    cases = given.case or CASES
     all_reached = True
     with tempfile.TemporaryDirectory() as place:
         folder, count = made(Path(place), given.questions), given.questions
@@ -229,6 +270,7 @@ def main() -> int:
             beside_bare(folder, "official", "official", count) if "official" in cases else (),
             beside_bare(folder, "doubled", "vlmevalkit", count) if "doubled" in cases else (),
             with_slots(folder, count) if "slots" in cases else (),
+            whole(folder, count) if "suite" in cases else (),
             growth(Path(place)) if "growth" in cases else (),
         ):
             all_reached = all_reached and seen["reached"]
