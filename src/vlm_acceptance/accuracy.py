@@ -30,8 +30,6 @@ from vlm_acceptance.mmmu.prepare import default_folder
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.settings import ROOT
 
-# Guessing differs from run to run of this scorer, so that no single answer can be marked.
-UNSTEADY = ("official_seed42",)
 LETTER_ALPHA = 0.001
 Say = Callable[[str], None]
 
@@ -192,13 +190,12 @@ def watch_of(plan: AccuracyPlan) -> Watch:
     def mark(item: Item, text: str) -> Mark:
         return scorer([item], {item.id: text})[item.id]
 
-    is_stopping = wanted.early_stop and wanted.scorer not in UNSTEADY
     groups = len({group for _, group in plan.prepared.groups})
     score = None
-    if is_stopping:
+    if plan.stops_early:
         score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
-    letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if is_stopping else None
-    return Watch(plan.order, plan.prepared.__getitem__, mark, score, letters, max(32, 2 * wanted.concurrency))
+    letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if plan.stops_early else None
+    return Watch(plan.order, plan.prepared.__getitem__, mark, score, letters)
 
 
 class Part:

@@ -49,7 +49,7 @@ def figures_of(made: Accuracy) -> dict[str, Any]:
         "standard_error": standard_error(right, answered),
         "wilson_95": [low, high],
         "detectable_drop_80": drop,
-        "early_stop": {"enabled": plan.wanted.early_stop, "alpha": plan.wanted.early_stop_alpha},
+        "early_stop": {"enabled": plan.stops_early, "alpha": plan.wanted.early_stop_alpha},
         "stop": dataclasses.asdict(made.stop) if made.stop else None,
         "sighted": _sighted(made),
     }

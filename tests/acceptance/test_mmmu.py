@@ -27,7 +27,7 @@ def test_no_early_rejection(accuracy, judge):
     stop = accuracy.stop
     if stop is not None and stop.clause != "score":
         accuracy.require_whole()
-    judge.note(early_stop=accuracy.plan.wanted.early_stop, alpha=accuracy.plan.wanted.early_stop_alpha)
+    judge.note(early_stop=accuracy.plan.stops_early, alpha=accuracy.plan.wanted.early_stop_alpha)
     if stop is not None:
         expected = f"a run that can still reach {accuracy.plan.limits.low} right answers"
         seen = f"{stop.reason}{accuracy.look()}"

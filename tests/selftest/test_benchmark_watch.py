@@ -10,7 +10,7 @@ from made_run import answered, choice, exact, failed, open_item
 
 from vlm_acceptance.benchmark.item import Answer, Item, Mark
 from vlm_acceptance.benchmark.sequential import LetterStop, ScoreStop
-from vlm_acceptance.benchmark.watch import FIRST_LOOK, LAST_LOOK, REFUSED_IN_A_ROW, Watch
+from vlm_acceptance.benchmark.watch import FIRST_LOOK, LAST_LOOK, SILENT_IN_A_ROW, Watch
 
 TOTAL = 200
 ORDER = [f"q{number}" for number in range(TOTAL)]
@@ -25,10 +25,10 @@ def mark(item: Item, text: str) -> Mark:
     return exact([item], {item.id: text})[item.id]
 
 
-def watch(limit: int | None = 60, top_letter: float | None = 0.6, lost_in_a_row: int = 4) -> Watch:
+def watch(limit: int | None = 60, top_letter: float | None = 0.6) -> Watch:
     score = ScoreStop(limit, TOTAL, 0.01) if limit is not None else None
     letters = LetterStop(top_letter, 0.001) if top_letter is not None else None
-    return Watch(ORDER, ITEMS.__getitem__, mark, score, letters, lost_in_a_row)
+    return Watch(ORDER, ITEMS.__getitem__, mark, score, letters)
 
 
 def fed(seen: Watch, answers: Iterable[Answer]) -> Watch:
@@ -84,7 +84,7 @@ def test_a_limit_out_of_reach_stops_where_early_stopping_looks() -> None:
 @pytest.mark.parametrize(("good", "stops_after"), [(10, 151), (19, 160), (20, None), (40, None)])
 def test_near_its_end_a_hopeless_run_goes_on_for_the_sake_of_its_figures(good: int, stops_after: int | None) -> None:
     # so small an alpha leaves only what is out of reach for certain
-    seen = Watch(ORDER, ITEMS.__getitem__, mark, ScoreStop(60, TOTAL, 1e-300), None, 4)
+    seen = Watch(ORDER, ITEMS.__getitem__, mark, ScoreStop(60, TOTAL, 1e-300), None)
     fed(seen, (right(ident) if number < good else wrong(ident) for number, ident in enumerate(ORDER)))
     assert (seen.stop.asked if seen.stop else None) == stops_after
     assert LAST_LOOK * TOTAL == 160
@@ -110,7 +110,7 @@ def test_letters_that_spread_never_stop_a_run() -> None:
 
 def test_the_letter_of_an_open_question_is_no_letter() -> None:
     only_open = {ident: open_item(ident) for ident in ORDER}
-    seen = Watch(ORDER, only_open.__getitem__, mark, None, LetterStop(0.6, 0.001), 4)
+    seen = Watch(ORDER, only_open.__getitem__, mark, None, LetterStop(0.6, 0.001))
     assert fed(seen, (answered(ident, "A") for ident in ORDER)).stop is None
 
 
@@ -153,7 +153,7 @@ def test_a_question_without_an_answer_never_helps_to_reject(status) -> None:
     # runs of failures shorter than those that stop, between answers that are right exactly as often as they must be
     limit = TOTAL // 5
     answers = [right(ident) if number % 5 == 4 else failed(ident, status, "x") for number, ident in enumerate(ORDER)]
-    seen = fed(watch(limit=limit, lost_in_a_row=5), answers)
+    seen = fed(watch(limit=limit), answers)
     assert seen.stop is None
     assert (seen.right, seen.errors) == (limit, TOTAL - limit)
 
@@ -165,37 +165,19 @@ def test_failures_between_wrong_answers_put_the_stop_off() -> None:
     assert mixed.stop is None or mixed.stop.asked > straight.stop.asked
 
 
-def test_lost_requests_in_a_row_stop_and_one_fewer_do_not() -> None:
-    lost = [failed(ident, "lost", f"connect: refused {ident}") for ident in ORDER]
-    assert fed(watch(lost_in_a_row=4), [*lost[:3], right(ORDER[3]), *lost[4:7]]).stop is None
-    seen = fed(watch(lost_in_a_row=4), [right(ORDER[0]), *lost[1:]])
-    assert clause(seen) == "endpoint"
+@pytest.mark.parametrize(
+    ("kinds", "named"), [(("lost",), "endpoint"), (("refused",), "refused"), (("lost", "refused"), "endpoint")]
+)
+def test_failures_in_a_row_stop_and_one_fewer_do_not(kinds, named) -> None:
+    failures = [failed(ident, kinds[n % len(kinds)], f"why {ident}") for n, ident in enumerate(ORDER)]
+    row = SILENT_IN_A_ROW
+    some = [*failures[: row - 1], right(ORDER[row - 1]), *failures[row : 2 * row - 1]]
+    assert fed(watch(), some).stop is None
+    seen = fed(watch(), [right(ORDER[0]), *failures[1:]])
+    assert clause(seen) == named
     assert seen.stop is not None
-    assert seen.stop.asked == 5
-    assert seen.stop.reason == "4 requests in a row got no whole response, the last: connect: refused q4"
-
-
-def test_refused_requests_in_a_row_stop_and_one_fewer_do_not() -> None:
-    refused = [failed(ident, "refused", "400: no") for ident in ORDER]
-    some = [*refused[: REFUSED_IN_A_ROW - 1], right(ORDER[REFUSED_IN_A_ROW - 1])]
-    assert fed(watch(), [*some, *refused[REFUSED_IN_A_ROW : 2 * REFUSED_IN_A_ROW - 1]]).stop is None
-    seen = fed(watch(), refused)
-    assert clause(seen) == "refused"
-    assert seen.stop is not None
-    assert seen.stop.asked == REFUSED_IN_A_ROW
-    assert "400: no" in seen.stop.reason
-
-
-def test_a_mixed_row_of_failures_is_neither_lost_nor_refused() -> None:
-    answers = [failed(ident, "refused" if n % 3 == 2 else "lost", "x") for n, ident in enumerate(ORDER)]
-    assert fed(watch(lost_in_a_row=3), answers).stop is None
-
-
-def test_a_long_row_of_lost_requests_counts_beyond_that_of_the_refused() -> None:
-    row = 2 * REFUSED_IN_A_ROW
-    lost = [failed(ident, "lost", "x") for ident in ORDER]
-    assert fed(watch(lost_in_a_row=row), lost[: row - 1]).stop is None
-    assert clause(fed(watch(lost_in_a_row=row), lost[:row])) == "endpoint"
+    assert seen.stop.asked == row + 1
+    assert seen.stop.reason == f"{row} requests in a row got no completion, the last: why {ORDER[row]}"
 
 
 def test_the_first_stop_stands() -> None:

@@ -19,6 +19,8 @@ from vlm_acceptance.errors import EnvironmentProblem
 from vlm_acceptance.profile import Mmmu, Profile
 
 ORDER_SEED = 0
+# Guesses of this scorer depend on all the other answers, so that no single one can be marked.
+UNSTEADY = ("official_seed42",)
 # What changes no answer: where an engine listens, how long it may take, which lines of its log are harmless.
 NOT_COMPARED = {
     "model": {"path", "weights_bytes", "aliases"},
@@ -46,6 +48,11 @@ class AccuracyPlan:
     def limits(self) -> Limits:
         """Fewest and most right answers."""
         return limits_of(self.wanted, self.profile.references, len(self.order))
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether the run may be rejected before its end."""
+        return self.wanted.early_stop and self.wanted.scorer not in UNSTEADY
 
     def asked(self, ident: str) -> Asked:
         """One question as it is sent."""

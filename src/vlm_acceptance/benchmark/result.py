@@ -228,7 +228,7 @@ def statements(plan: AccuracyPlan) -> list[str]:
             "probability of 80 %; a smaller one mostly is not seen by the score alone (a stored run, --vlm-baseline, "
             "sees smaller ones)"
         )
-    if plan.wanted.early_stop:
+    if plan.stops_early:
         said.append(
             f"a run that would reach {limits.low} right is stopped early with a probability of at most "
             f"{100 * plan.wanted.early_stop_alpha:g} %"

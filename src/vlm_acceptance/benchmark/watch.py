@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vlm_acceptance.benchmark.item import ANSWERED, CHOICE, LOST, REFUSED, Answer, Item, Mark
+from vlm_acceptance.benchmark.item import ANSWERED, CHOICE, REFUSED, Answer, Item, Mark
 from vlm_acceptance.benchmark.runner import InOrder
 from vlm_acceptance.benchmark.sequential import LetterStop, ScoreStop
 
-REFUSED_IN_A_ROW = 50
+# So many questions in a row without a completion: the rest would cost hours of deadlines, and decide nothing.
+SILENT_IN_A_ROW = 32
 # A repeated letter shows within these; a score that shows it earlier would only say that answers are wrong, not how.
 FIRST_LOOK = 30
 # So near its end a run is worth its whole figures.
@@ -42,7 +43,6 @@ class Watch:
         mark: Callable[[Item, str], Mark],
         score: ScoreStop | None,
         letters: LetterStop | None,
-        lost_in_a_row: int,
     ) -> None:
         self.total = len(order)
         self.done = self.right = self.errors = self._looked = 0
@@ -51,8 +51,7 @@ class Watch:
         self._mark = mark
         self._score = score
         self._letters = letters
-        self._lost_in_a_row = lost_in_a_row
-        self._last: deque[str] = deque(maxlen=max(lost_in_a_row, REFUSED_IN_A_ROW))
+        self._last: deque[str] = deque(maxlen=SILENT_IN_A_ROW)
         self._marks: dict[str, tuple[bool, str | None]] = {}
         self._ordered = InOrder(order, self._in_order)
 
@@ -74,13 +73,9 @@ class Watch:
 
     def _note_silence(self, answer: Answer) -> None:
         self._last.append(answer.status)
-        recent = list(self._last)
-        lost = recent[-self._lost_in_a_row :]
-        if len(lost) == self._lost_in_a_row and set(lost) == {LOST}:
-            self._halt("endpoint", f"{len(lost)} requests in a row got no whole response, the last: {answer.error}")
-        refused = recent[-REFUSED_IN_A_ROW:]
-        if len(refused) == REFUSED_IN_A_ROW and set(refused) == {REFUSED}:
-            self._halt("refused", f"{len(refused)} requests in a row were refused, the last with {answer.error}")
+        if len(self._last) == SILENT_IN_A_ROW and ANSWERED not in self._last:
+            clause = "refused" if set(self._last) == {REFUSED} else "endpoint"
+            self._halt(clause, f"{SILENT_IN_A_ROW} requests in a row got no completion, the last: {answer.error}")
 
     def _in_order(self, answer: Answer) -> None:
         self._looked += 1
