@@ -56,15 +56,15 @@ def test_score_is_within_its_limits(accuracy, judge):
 
 def test_answers_have_the_shape_of_a_models(accuracy, judge):
     """Answers MUST NOT be empty, cut, declined, unreadable, or the same letter beyond the profile's shares."""
-    if accuracy.stop is not None and accuracy.stop.clause == "letters":
-        expected = f"no letter in more than {accuracy.plan.wanted.shape.top_letter:.0%} of the choices"
-        judge.add(
-            [Finding("accuracy.letters", expected, accuracy.stop.reason, f"after {accuracy.stop.asked} questions")]
-        )
-    elif not accuracy.answered:
-        accuracy.require_whole()
-    judge.add(clauses.misshapen(accuracy.shape, accuracy.plan.wanted.shape))
+    stop, limits = accuracy.stop, accuracy.plan.wanted.shape
     judge.note(**accuracy.shape_figures())
+    if stop is not None and stop.clause == "letters":
+        expected = f"no letter in more than {limits.top_letter:.0%} of the choices"
+        judge.add([Finding("accuracy.letters", expected, stop.reason, f"after {stop.asked} questions", fatal=True)])
+        return
+    if stop is not None or not accuracy.answered:
+        accuracy.require_whole()  # shares of a few answers say little; the clause that stopped the run says more
+    judge.add(clauses.misshapen(accuracy.shape, limits))
 
 
 @pytest.mark.needs("mmmu_sighted")
@@ -89,8 +89,8 @@ def test_not_worse_than_the_baseline(accuracy, suite, judge):
 def test_answers_are_as_known(accuracy, judge):
     """A deployment whose answers are known MUST give every one of them, and every scorer its known count."""
     known = accuracy.known_answers(existing(accuracy.plan.wanted.known_answers))
-    if accuracy.stop is not None:  # those that came are judged; what is missing is another clause's matter
-        known = {ident: text for ident, text in known.items() if ident in accuracy.answers}
+    came = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}
+    known = {ident: text for ident, text in known.items() if ident in came}  # what is missing is another clause's
     judge.add(accuracy.with_repeat(clauses.unlike_known(known, accuracy.answers)))
     accuracy.require_whole()
     judge.add(clauses.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))

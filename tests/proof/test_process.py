@@ -56,6 +56,18 @@ def test_engine_that_dies_in_mid_request_is_rejected(accept, stand_in_engine):
     assert "the engine ended" in run.messages
 
 
+def test_engine_that_dies_under_the_accuracy_run_is_rejected(accept, stand_in_engine):
+    run = accept(
+        *CONTROL,
+        f"--vlm-engine={stand_in_engine}",
+        *("-m", "slow", "--vlm-set=mmmu.early_stop=false", "tests/acceptance/test_mmmu.py"),
+        env={"VLM_STANDIN": "dies-in-request", "VLM_STANDIN_AFTER": "40"},
+    )
+    assert run.code == 1, run.out
+    assert run.refused_by == {"test_mmmu.py::test_every_question_is_answered", "test_mmmu.py::test_answers_are_as_known"}
+    assert "the engine ended" in run.messages
+
+
 @pytest.mark.parametrize(
     ("behaviour", "says"), [("ignores-sigterm", "to end on SIGTERM"), ("leaves-children", "standin-child")]
 )
