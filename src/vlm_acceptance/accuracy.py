@@ -149,7 +149,6 @@ def by_server(book: Book, client: Client, model_id: str, key_env: str | None = N
         with Part(book, "blank", plan.blanks, silence_of(plan)) as blind:
             blind.ask(plan.blank, _asker(plan, client, model_id, BlankPictures()))
         blanks = blind.found
-    plan.prepared.require_unchanged()
     repeat = repeat_line(plan, client.base_url, model_id, key_env)
     return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, True, book.file(""), repeat)
 
@@ -204,16 +203,16 @@ def silence_of(plan: AccuracyPlan) -> Watch:
 
 def watch_of(plan: AccuracyPlan) -> Watch:
     """What looks on while a plan's questions are answered, with the stops that its profile wants."""
-    wanted, scorer = plan.wanted, plan.benchmark.scorers[plan.wanted.record]
+    wanted, scorer = plan.wanted, plan.scorer
 
     def mark(item: Item, text: str) -> Mark:
         return scorer([item], {item.id: text})[item.id]
 
     groups = len({group for _, group in plan.prepared.groups})
     score = None
-    if plan.stops_early:
+    if wanted.stops_early:
         score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
-    letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if plan.stops_early else None
+    letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if wanted.stops_early else None
     return Watch(plan.order, plan.prepared.__getitem__, mark, score, letters)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.benchmark import report
-from vlm_acceptance.benchmark.baseline import changed, compare, read_baseline
 from vlm_acceptance.benchmark.plan import AccuracyPlan
 from vlm_acceptance.benchmark.result import Accuracy
 from vlm_acceptance.errors import EnvironmentProblem, UsageProblem
@@ -67,7 +66,7 @@ def figures_of(made: Accuracy) -> dict[str, Any]:
         "standard_error": standard_error(right, answered),
         "wilson_95": [low, high],
         "detectable_drop_80": drop,
-        "early_stop": {"enabled": plan.stops_early, "alpha": plan.wanted.early_stop_alpha},
+        "early_stop": {"enabled": plan.wanted.stops_early, "alpha": plan.wanted.early_stop_alpha},
         "stop": dataclasses.asdict(made.stop) if made.stop else None,
         "sighted": _sighted(made),
     }
@@ -86,15 +85,11 @@ def comparison(made: Accuracy, baseline: Path | None) -> dict[str, Any] | None:
     """The figures beside a stored run, or None when there is none to compare with."""
     if baseline is None or made.stop is not None:
         return None
+    plan = made.plan
     try:
-        stored = read_baseline(baseline, made.plan.prepared)
+        return report.beside(baseline, plan.prepared, made.answers, made.record, plan.scorer, plan.wanted.paired)
     except UsageProblem:  # the clause that compares says it
         return None
-    scorer = made.plan.benchmark.scorers[made.plan.wanted.record]
-    seen = compare(made.record, scorer(made.plan.prepared, stored.texts))
-    now = {ident: answer.text for ident, answer in made.answers.items() if answer.text is not None}
-    both = changed(seen, made.plan.prepared, now, stored.texts)
-    return {**report.comparison(stored, seen, made.plan.wanted.paired), **both}
 
 
 def content(made: Accuracy, told: report.About, baseline: Path | None = None) -> dict[str, Any]:

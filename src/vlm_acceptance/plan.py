@@ -29,8 +29,6 @@ def missing_features(profile: Profile, *, launched: bool, has_baseline: bool = F
         missing["launched"] = "the endpoint is attached: its engine is not ours to start, read or stop"
         missing["offline"] = "the endpoint is attached: no offline engine"
         missing["npu"] = "the endpoint is attached: its device is not seen from here"
-        if profile.mmmu is not None and profile.mmmu.engine == "offline":
-            missing["mmmu"] = "the endpoint is attached: no offline engine (mmmu.engine)"
     elif profile.device.kind != "npu":
         missing["npu"] = f"the profile's device is {profile.device.kind}"
     absent = {
@@ -54,6 +52,10 @@ def _mmmu(profile: Profile, has_baseline: bool) -> dict[str, tuple[bool, str]]:
     wanted = profile.mmmu or Mmmu()
     return {
         "mmmu": (profile.mmmu is None, "the profile asks for no MMMU run (mmmu)"),
+        "mmmu_early_stop": (
+            profile.mmmu is None or not wanted.stops_early,
+            "the accuracy run does not stop early (mmmu.early_stop, mmmu.scorer)",
+        ),
         "mmmu_sighted": (wanted.sighted.sample == 0, "the profile asks for no sighted test (mmmu.sighted.sample)"),
         "mmmu_baseline": (not has_baseline, "no stored run to compare with was given (--vlm-baseline)"),
         "mmmu_known": (wanted.known_answers is None, "the profile has no known answers to MMMU"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from vlm_acceptance.case import CATEGORY_ORDER
-from vlm_acceptance.errors import nearest
+from vlm_acceptance.errors import UsageProblem, nearest
 
 
 def _as_text(value: object) -> object:
@@ -269,17 +269,27 @@ class Mmmu(Section):
     known_scores: dict[ScorerName, int] = {}
 
     @property
-    def record(self) -> str:
-        """The scorer that decides: the one given, else the one that the protocol's published numbers were made with."""
-        return self.scorer or {"internvl": "internvl", "official": "official_strict"}.get(
-            self.protocol, "vlmevalkit_2024_07"
-        )
+    def stops_early(self) -> bool:
+        """Whether the run may be rejected before its end; guesses of official_seed42 depend on all other answers, so
+        that it marks no single one.
+        """
+        return self.early_stop and self.scorer != "official_seed42"
 
     def reference_among(self, references: Mapping[str, Reference]) -> tuple[str, Reference | None]:
         """Name and value of the reference: the one given, else the protocol's own, else MMMU_val."""
         own = f"MMMU_val_{self.protocol}"
         name = self.reference or (own if own in references else "MMMU_val")
         return name, references.get(name)
+
+    def require_limits(self, references: Mapping[str, Reference]) -> None:
+        """UsageProblem when neither the section nor a counted reference says how many right answers are expected."""
+        name, reference = self.reference_among(references)
+        is_counted = reference is not None and reference.correct is not None and reference.total is not None
+        if not is_counted and (self.min_correct is None or self.max_correct is None):
+            raise UsageProblem(
+                f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
+                f"mmmu.max_correct are not both given.{nearest(name, references)}"
+            )
 
     @field_validator("max_correct")
     @classmethod

@@ -217,20 +217,18 @@ def _require_text_file(path: str, key: str) -> None:
         raise UsageProblem(f"{key}: {path!r} is no UTF-8 text (byte {broken.start})") from None
 
 
-def check_mmmu(profile: Profile) -> None:
-    """UsageProblem when the accuracy run's known answers do not exist, or nothing says its limits."""
+def check_mmmu(profile: Profile, launched: bool) -> None:
+    """UsageProblem when the accuracy run's known answers do not exist, nothing says its limits, or nothing is there
+    to answer it.
+    """
     wanted = profile.mmmu
     if wanted is None:
         return
+    if wanted.engine == "offline" and not launched:
+        raise UsageProblem("mmmu.engine: an endpoint that runs already has no 'offline' engine; it is 'server'")
     if wanted.known_answers:
         _require_text_file(wanted.known_answers, "mmmu.known_answers")
-    name, reference = wanted.reference_among(profile.references)
-    counted = reference is not None and reference.correct is not None and reference.total is not None
-    if not counted and (wanted.min_correct is None or wanted.max_correct is None):
-        raise UsageProblem(
-            f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
-            f"mmmu.max_correct are not both given.{nearest(name, profile.references)}"
-        )
+    wanted.require_limits(profile.references)
 
 
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
@@ -239,8 +237,8 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     loaded = load_profile(profile, PROFILES, overrides(values, env))
     if loaded.profile.capability.known_answers:
         resolve_existing(loaded.profile.capability.known_answers, "capability.known_answers")
-    check_mmmu(loaded.profile)
     url, url_source = picked["vlm_base_url"]
+    check_mmmu(loaded.profile, launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]
     reports, _ = picked["vlm_reports"]
     evidence, evidence_source = picked["vlm_evidence"]

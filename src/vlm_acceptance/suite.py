@@ -192,8 +192,6 @@ class Suite:
         compared with; what else is wrong shows later.
         """
         resume, baseline = self.settings.resume, self.settings.baseline
-        if not self.settings.launched and self.profile.mmmu and self.profile.mmmu.engine == "offline":
-            raise UsageProblem("mmmu.engine: an endpoint that runs already has no offline engine; leave out 'offline'")
         if resume is None and baseline is None:
             return
         if self.profile.mmmu is None:

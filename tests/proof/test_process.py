@@ -10,6 +10,8 @@ import psutil
 import pytest
 from proof_engines import NPU, fake_npu, held_port
 
+from vlm_acceptance.settings import ROOT
+
 CONTROL = ["--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-set=engine.start_timeout_s=6"]
 FIRST = "test_health.py::test_readiness"
 
@@ -148,3 +150,26 @@ def test_unusable_device_is_an_environment_error(accept, stand_in_engine, tmp_pa
     assert run.code == 10, run.out
     assert says in run.out
     assert run.refused_by == set()
+
+
+@pytest.mark.parametrize("damage", ["absent", "picture-gone", "index-changed", "another-set"])
+def test_data_that_are_not_whole_are_an_environment_error(accept, tmp_path, damage):
+    data = tmp_path / "data"
+    wanted = "mmmu_mini"
+    if damage != "absent":
+        shutil.copytree(ROOT / "fixtures" / "mmmu_mini" / "prepared", data)
+    if damage == "picture-gone":
+        next((data / "pictures").iterdir()).unlink()
+    if damage == "index-changed":
+        index = data / "index.jsonl"
+        index.write_bytes(index.read_bytes().replace(b'"gold": ["B"]', b'"gold": ["A"]'))
+    if damage == "another-set":
+        wanted = "MMMU_val"
+    run = accept(
+        *("-m", "slow", "--vlm-profile=control-cpu", f"--vlm-set=mmmu.dataset={wanted}", f"--vlm-mmmu-data={data}"),
+        "tests/acceptance/test_data.py",
+    )
+    assert run.code == 10, run.out
+    assert run.ids("error") == {"test_data.py::test_mmmu_is_prepared"}
+    assert run.refused_by == set()
+    assert str(data) in run.messages

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import pytest
 from faults import FAULTS
 from standins.fault_proxy import FaultProxy
+
+from vlm_acceptance.settings import ROOT
+
+MINI = ROOT / "fixtures" / "mmmu_mini"
 
 TEXT, MODEL, HEALTH = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health"))
 BODY = "schema::test_completion_body"
@@ -147,3 +154,18 @@ def test_fault_leaves_the_run_undecided(accept, control, fault):
     assert run.code == 11, run.out
     assert run.refused_by == set()
     assert {short(ident) for ident in run.ids("error")} == {ERRORS[fault]}
+
+
+def test_worse_deployment_is_refused_beside_a_stored_run(accept, control, tmp_path):
+    rows = [json.loads(line) for line in (MINI / "expected.jsonl").read_text("utf-8").splitlines()]
+    stored = tmp_path / "stored.csv"
+    with stored.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("id", "prediction"), *((row["id"], row["answer"]) for row in rows)])
+    paired = "mmmu::test_not_worse_than_the_baseline"
+    args = (*ATTACHED, "--vlm-set=mmmu.early_stop=false", f"--vlm-baseline={stored}", node(paired))
+    with FaultProxy(control.base_url) as proxy:
+        assert accept(*args, f"--vlm-base-url={proxy.url}").refused_by == set()
+    with FaultProxy(control.base_url, "answers-of-another") as proxy:
+        run = accept(*args, f"--vlm-base-url={proxy.url}")
+    assert run.code == 1, run.out
+    assert {short(ident) for ident in run.refused_by} == {paired}

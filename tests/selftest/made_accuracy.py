@@ -38,6 +38,8 @@ class Plain:
     system: str
     max_tokens: int
     deviations: Sequence[str] = ("None is an original.",)
+    scorer: str = "vlmevalkit_2024_07"
+    tiles: int | None = None
 
     def ask(self, item: Item) -> Asked:
         pictures = tuple(picture.plain for picture in item.pictures)

@@ -69,12 +69,6 @@ def test_a_reference_of_another_protocol_is_named_as_such() -> None:
     assert "309 of 900" in limits.basis
 
 
-def test_the_scorer_follows_the_protocol_where_it_is_not_given() -> None:
-    assert Mmmu().record == Mmmu(protocol="vlmevalkit-20240718").record == "vlmevalkit_2024_07"
-    assert (Mmmu(protocol="internvl").record, Mmmu(protocol="official").record) == ("internvl", "official_strict")
-    assert Mmmu(protocol="official", scorer="vlmevalkit_head").record == "vlmevalkit_head"
-
-
 @pytest.mark.parametrize("changes", [{"reference": "none"}, {"reference": "half"}])
 @pytest.mark.parametrize("given", [{}, {"min_correct": 1}, {"max_correct": 1}])
 def test_limits_from_nowhere_are_told_with_the_keys(changes: dict[str, Any], given: dict[str, Any]) -> None:

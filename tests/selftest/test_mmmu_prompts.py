@@ -279,3 +279,11 @@ def test_a_transparent_picture_is_sent_as_the_original_sees_it(name: str, sent: 
     pictures = (picture(1, "x2", "rgb"), picture(2, "square448", "rgb"))
     item = replace(OPEN_TWO, pictures=pictures)
     assert hashes(protocol(name).ask(item).pictures) == sent
+
+
+def test_the_deciding_scorer_is_that_of_the_published_numbers_but_for_guesses() -> None:
+    scorers = {name: protocol(name).scorer for name in PROTOCOLS}
+    assert scorers.pop("internvl") == "internvl"
+    assert scorers.pop("official") == "official_strict"
+    assert set(scorers.values()) == {"vlmevalkit_2024_07"}
+    assert {protocol(name).scorer for name in PROTOCOLS} <= SCORERS.keys()

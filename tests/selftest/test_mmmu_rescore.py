@@ -117,7 +117,9 @@ def test_a_run_is_compared_with_a_stored_one(tmp_path: Path, capsys: pytest.Capt
     code, out, _ = rescored(capsys, now.file, "--baseline", before.file, "--json", tmp_path / "out.json")
     seen = json.loads((tmp_path / "out.json").read_text("utf-8"))["comparison"]
     assert code == 0
-    assert (sorted(seen["lost"]), seen["gained"], seen["unmatched"]) == (sorted(good), [], [])
+    lost = [row["id"] for row in seen["lost"]]
+    assert (sorted(lost), seen["gained"], seen["unmatched"]) == (sorted(good), [], [])
+    assert {row["now"] for row in seen["lost"]} == {"?"}
     assert seen["both"] + seen["neither"] == 117
     assert seen["p"] == pytest.approx(1 / 8)
     paired = now.paired(before.file)

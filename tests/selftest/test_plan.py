@@ -56,14 +56,14 @@ def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], f
 
 
 def test_a_profile_without_the_section_asks_for_nothing_of_mmmu() -> None:
-    assert missing(mmmu=None) == {"mmmu", "mmmu_sighted", "mmmu_known"}
+    assert missing(mmmu=None) == {"mmmu", "mmmu_early_stop", "mmmu_sighted", "mmmu_known"}
 
 
-def test_an_attached_endpoint_answers_mmmu_itself_and_never_by_an_offline_engine() -> None:
-    assert "mmmu" not in missing(launched=False)
-    offline = {"mmmu": {"engine": "offline"}}
-    assert "mmmu" in missing(launched=False, **offline)
-    assert "mmmu" not in missing(**offline)
+def test_a_run_that_does_not_stop_early_is_not_judged_for_it() -> None:
+    sound = {"sighted": {"sample": 1}, "known_answers": "y.jsonl"}
+    assert missing(mmmu={**sound, "early_stop": False}) == {"mmmu_early_stop"}
+    assert missing(mmmu={**sound, "scorer": "official_seed42"}) == {"mmmu_early_stop"}
+    assert missing(mmmu=sound) == set()
 
 
 def test_the_reason_of_the_mode_comes_before_that_of_the_profile() -> None:

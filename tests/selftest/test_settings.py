@@ -158,3 +158,10 @@ def test_a_reports_folder_is_made_and_left_clean(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(UsageProblem, match="^x: reports cannot be written to"):
         writable_folder(tmp_path / "file", "x")
+
+
+def test_an_endpoint_that_runs_already_is_not_asked_for_an_offline_engine() -> None:
+    with pytest.raises(UsageProblem, match="^mmmu.engine: an endpoint that runs already has no 'offline' engine"):
+        loaded(vlm_base_url="http://127.0.0.1:1", vlm_mmmu_engine="offline")
+    assert loaded(vlm_mmmu_engine="offline").launched
+    assert not loaded(vlm_base_url="http://127.0.0.1:1").launched

@@ -12,7 +12,6 @@ from fractions import Fraction
 
 from vlm_acceptance.benchmark.figures import ShapeCounts
 from vlm_acceptance.benchmark.item import LOST, REFUSED, Answer, Asked, PictureFile
-from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.outcome import Finding, trimmed
 from vlm_acceptance.profile import Mmmu, Paired, Reference, Shape, Sighted
 from vlm_acceptance.statistics import lower_limit, mcnemar, non_inferior, paired_difference, upper_limit
@@ -39,12 +38,9 @@ def limits_of(wanted: Mmmu, references: Mapping[str, Reference], total: int) -> 
     low, high = wanted.min_correct, wanted.max_correct
     if low is not None and high is not None:
         return Limits(low, high, "the profile's numbers (mmmu.min_correct, mmmu.max_correct)")
+    wanted.require_limits(references)
     name, reference = wanted.reference_among(references)
-    if reference is None or reference.correct is None or reference.total is None:
-        raise UsageProblem(
-            f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
-            "mmmu.max_correct are not both given"
-        )
+    assert reference is not None and reference.correct is not None and reference.total is not None
     told = f"{reference.correct} of {reference.total} ({reference.source or name})"
     if not wanted.protocol.startswith(reference.protocol):
         told += f", which protocol {reference.protocol} measured and not {wanted.protocol}"

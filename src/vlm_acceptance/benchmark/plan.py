@@ -10,7 +10,7 @@ from typing import Any
 
 from vlm_acceptance.benchmark.blank import blanked
 from vlm_acceptance.benchmark.clauses import Limits, limits_of
-from vlm_acceptance.benchmark.item import Asked, PictureFile
+from vlm_acceptance.benchmark.item import Asked, PictureFile, Scorer
 from vlm_acceptance.benchmark.prepared import Prepared
 from vlm_acceptance.benchmark.sequential import stratified_order
 from vlm_acceptance.benchmark.spec import Benchmark, Prompts
@@ -19,8 +19,6 @@ from vlm_acceptance.errors import EnvironmentProblem
 from vlm_acceptance.profile import Mmmu, Profile
 
 ORDER_SEED = 0
-# Guesses of this scorer depend on all the other answers, so that no single one can be marked.
-UNSTEADY = ("official_seed42",)
 LETTER_ALPHA = 0.001  # the error of the stop on a repeated letter
 # What changes no answer: where an engine listens, how long it may take, which lines of its log are harmless.
 NOT_COMPARED = {
@@ -51,9 +49,14 @@ class AccuracyPlan:
         return limits_of(self.wanted, self.profile.references, len(self.order))
 
     @property
-    def stops_early(self) -> bool:
-        """Whether the run may be rejected before its end."""
-        return self.wanted.early_stop and self.wanted.record not in UNSTEADY
+    def record(self) -> str:
+        """The name of the scorer that decides: the profile's, else the protocol's."""
+        return self.wanted.scorer or self.prompts.scorer
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer that decides."""
+        return self.benchmark.scorers[self.record]
 
     def asked(self, ident: str) -> Asked:
         """One question as it is sent."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.benchmark.baseline import Baseline, Comparison
+from vlm_acceptance.benchmark.baseline import changed, compare, read_baseline
 from vlm_acceptance.benchmark.clauses import paired_figures
+from vlm_acceptance.benchmark.item import Answer, Item, Mark, Scorer
 from vlm_acceptance.outcome import printable
 from vlm_acceptance.profile import Paired
 
@@ -39,17 +41,32 @@ class About:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def comparison(stored: Baseline, seen: Comparison, wanted: Paired) -> dict[str, Any]:
-    """What `content` shows beside a stored run: ids lost and gained, counts, p, the 95 % interval and the margin."""
+def beside(
+    baseline: Path,
+    items: Iterable[Item],
+    answers: Mapping[str, Answer],
+    marks: Mapping[str, Mark],
+    scorer: Scorer,
+    wanted: Paired,
+) -> dict[str, Any]:
+    """What `content` shows beside a stored run: lost and gained with both answers, counts, p, the 95 % interval of
+    the difference, the margin, and how many the record's own judge counted. UsageProblem when it cannot be read.
+    """
+    stored = read_baseline(baseline, items)
+    seen = compare(marks, scorer(items, stored.texts))
     paired = paired_figures(seen.compared, seen.lost, seen.gained, wanted)
+    now = {ident: answer.text for ident, answer in answers.items() if answer.text is not None}
     return {
         "name": stored.name,
-        **asdict(seen),
         "compared": seen.compared,
+        "both": seen.both,
+        "neither": seen.neither,
+        **changed(seen, items, now, stored.texts),
         "p": paired.p,
         "interval_95": list(paired.interval),
         "margin": wanted.margin,
         "margin_ruled_out": paired.margin_ruled_out,
+        "own_judge_right": None if stored.hits is None else sum(stored.hits.values()),
         "unmatched": list(stored.unmatched),
     }
 

@@ -55,13 +55,14 @@ class Accuracy:
 
     @cached_property
     def marks(self) -> Mapping[str, figures.Marks]:
-        """Marks by scorer."""
+        """Marks by scorer; EnvironmentProblem when the golds are not those that were there at the start."""
+        self.plan.prepared.require_unchanged()
         return figures.score(self.plan.prepared, self.answers, self.plan.benchmark.scorers)
 
     @property
     def record(self) -> figures.Marks:
         """Marks of the scorer that decides."""
-        return self.marks[self.plan.wanted.record]
+        return self.marks[self.plan.record]
 
     @cached_property
     def scores(self) -> dict[str, int]:
@@ -71,7 +72,7 @@ class Accuracy:
     @property
     def right(self) -> int:
         """Right answers by the scorer of record."""
-        return self.scores[self.plan.wanted.record]
+        return self.scores[self.plan.record]
 
     @property
     def answered(self) -> int:
@@ -90,7 +91,7 @@ class Accuracy:
             self.plan.prepared,
             self.answers,
             self.marks,
-            self.plan.wanted.record,
+            self.plan.record,
             self.plan.benchmark.domains,
             self.span_s,
             self.asked,
@@ -144,17 +145,14 @@ class Accuracy:
                 f"{len(lost)} of {len(self.plan.blanks)} questions with blank pictures got no answer"
             )
         items = [self.plan.prepared[ident] for ident in self.plan.blanks]
-        scorer = self.plan.benchmark.scorers[self.plan.wanted.record]
-        blank = scorer(items, {ident: answer.text or "" for ident, answer in self.blanks.items()})
+        blank = self.plan.scorer(items, {ident: answer.text or "" for ident, answer in self.blanks.items()})
         right = sum(self.record[item.id].right for item in items)
         return SightedFigures(len(items), right, sum(mark.right for mark in blank.values()))
 
     def paired(self, baseline: Path) -> clauses.PairedFigures:
         """This run beside a stored one, marked by the same scorer; questions that it does not hold are left out."""
         stored = read_baseline(baseline, self.plan.prepared)
-        scorer = self.plan.benchmark.scorers[self.plan.wanted.record]
-        before = scorer(self.plan.prepared, stored.texts)
-        seen = compare(self.record, before)
+        seen = compare(self.record, self.plan.scorer(self.plan.prepared, stored.texts))
         return clauses.paired_figures(seen.compared, seen.lost, seen.gained, self.plan.wanted.paired)
 
     def known_answers(self, path: Path) -> dict[str, str]:
@@ -232,7 +230,7 @@ def statements(plan: AccuracyPlan) -> list[str]:
             f"probability of 80 %; beside a stored run (--vlm-baseline) with which {DISCORDANT:.0%} of the questions "
             f"come out otherwise, one of {100 * paired:.1f}"
         )
-    if plan.stops_early:
+    if plan.wanted.stops_early:
         said.append(
             f"a run that would reach {limits.low} right is stopped early with a probability of at most "
             f"{100 * plan.wanted.early_stop_alpha:g} %, one without a letter in more than "

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
+from vlm_acceptance.benchmark.asking import PAUSE_S, TRIES
 from vlm_acceptance.client.pool import map_all
 from vlm_acceptance.errors import NoReply
-
-TRIES, PAUSE_S = 3, 0.5
 
 
 class TextCounts:
@@ -52,9 +51,9 @@ class TextCounts:
         if digest in self._known:
             return self._known[digest]
         for number in range(TRIES):
+            time.sleep(PAUSE_S if number else 0)
             with contextlib.suppress(NoReply):
                 return count(text, system)
-            time.sleep(number * PAUSE_S)
         return None
 
 

@@ -1,4 +1,4 @@
-"""One request in, one Exchange out. The only module that speaks HTTP for the suite; it never judges."""
+"""One request in, one Exchange out. Only this module and `direct` speak HTTP for the suite; they never judge."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ Composed = tuple[str, tuple[PictureFile, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One protocol, ready to ask. `scorer` is the one its published numbers were made with.
+    """One protocol, ready to ask. `scorer` decides where the profile names none: that of the published numbers, but
+    for the guesses of the official one.
 
     `max_tiles` goes with every request, `tiles` is the limit the original uses where the model's own must equal it.
     """
@@ -228,6 +229,6 @@ PROTOCOLS = {
         Protocol(
             "internvl", _internvl, "internvl", INTERNVL_SYSTEM, 10, (*_ENDPOINT, _OWN_MARKS), 6, tiles=6, min_tokens=1
         ),
-        Protocol("official", _official, "official_seed42", "", 128, _LLAVA),
+        Protocol("official", _official, "official_strict", "", 128, _LLAVA),
     )
 }

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.benchmark import answers, figures, report
-from vlm_acceptance.benchmark.baseline import compare, read_baseline
 from vlm_acceptance.benchmark.item import Answer
 from vlm_acceptance.benchmark.prepared import Prepared
 from vlm_acceptance.errors import EnvironmentProblem, UsageProblem
@@ -85,9 +84,10 @@ def rescored(
     counted = figures.figures(prepared, found, marks, record, MMMU.domains)
     right, answered = counted["total"]["right"], counted["total"]["answered"]
     statistics = {"standard_error": standard_error(right, answered), "wilson_95": list(wilson(right, answered))}
-    return report.content(
-        _about(identity, prepared), counted, statistics, (), _beside(marks, record, prepared, baseline)
-    )
+    beside = None
+    if baseline is not None:
+        beside = report.beside(baseline, prepared, found, marks[record], MMMU.scorers[record], Paired())
+    return report.content(_about(identity, prepared), counted, statistics, (), beside)
 
 
 def _about(identity: Mapping[str, Any], prepared: Prepared) -> report.About:
@@ -107,13 +107,3 @@ def _about(identity: Mapping[str, Any], prepared: Prepared) -> report.About:
         versions={},
         more={"profile": profile.get("name")},
     )
-
-
-def _beside(
-    marks: Mapping[str, figures.Marks], record: str, prepared: Prepared, baseline: Path | None
-) -> dict[str, Any] | None:
-    if baseline is None:
-        return None
-    stored = read_baseline(baseline, prepared)
-    seen = compare(marks[record], MMMU.scorers[record](prepared, stored.texts))
-    return report.comparison(stored, seen, Paired())
