@@ -8,7 +8,10 @@ from pathlib import Path
 
 from vlm_acceptance.profile import Mmmu, Profile
 
-AREAS = ("environment", "data", "health", "schema", "capability", "latency", "offline", "steady", "mmmu", "release")
+AREAS = (
+    "environment", "data", "health", "schema", "capability", "pictures", "inputs", "latency", "offline", "load", "steady",
+    "numbers", "mmmu", "release",
+)  # fmt: skip
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 
