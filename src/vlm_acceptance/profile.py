@@ -39,7 +39,10 @@ class Pictures(Section):
 
 
 class Model(Section):
-    """What is served: its name on the wire, where its folder comes from, and what the folder must hold."""
+    """What is served: its name on the wire, where its folder comes from, and what the folder must hold.
+
+    `media_domains` are those whose pictures it fetches; empty where the deployment restricts none.
+    """
 
     id: str
     source: Literal["modelscope", "folder"] = "folder"
@@ -53,6 +56,8 @@ class Model(Section):
     video: bool = False
     thinking: bool = False
     max_model_len: int | None = None
+    media_domains: list[str] = []
+    max_pictures: int | None = Field(default=None, gt=0)
     pictures: Pictures = Pictures()
 
 
@@ -145,6 +150,16 @@ class Deadlines(Section):
     cold_s: Seconds = 600
 
 
+class LongTwins(Section):
+    """How twin prompts get longer than two blocks of the prefix cache: a text after the picture, more copies of it, or
+    both. `question` is a `category/question`; the first one when none is named.
+    """
+
+    question: str | None = None
+    copies: int = Field(default=1, ge=1)
+    preamble: bool = True
+
+
 class Capability(Section):
     """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly."""
 
@@ -156,6 +171,7 @@ class Capability(Section):
     blind_max: int | None = None
     known_answers: str | None = None
     url_picture: str | None = None
+    long_twins: LongTwins = LongTwins()
 
     @field_validator("demoted")
     @classmethod
@@ -198,6 +214,7 @@ class Measure(Section):
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Nats = Annotated[float, Field(gt=0)]
 
 
 class Shape(Section):
@@ -275,6 +292,71 @@ class Mmmu(Section):
         return high
 
 
+class NumberLimits(Section):
+    """Log probabilities, in natural log units: `alarm` limits the mean |Δ| against `baseline` over the tokens that both
+    list among their five likeliest, `common_top5` is the least share of those; `alarm_prompt` limits each prompt's.
+
+    Another token is forgiven when the known one was ahead by at most `tie`. `steady` limits the mean |Δ| between two
+    answers of one deployment to one request: again, in a batch, offline; with `batch_invariant` no text may differ.
+    `sample` prompts are asked in smoke; `prompts` is what a recording asks.
+    """
+
+    prompts: str = "fixtures/baselines/prompts.jsonl"
+    baseline: str | None = None
+    sample: int = Field(default=12, ge=1)
+    # 0.14 is what vLLM-Ascend's own tests allow a token; a model's floor is known once two recordings are compared
+    alarm: Nats = 0.14
+    alarm_prompt: Nats = 0.4
+    common_top5: Share = 0.8
+    tie: Nats = 0.5
+    steady: Nats = 0.14
+    batch_invariant: bool = False
+
+
+class Limits(Section):
+    """Limits in seconds on percentiles; an absent one is only reported."""
+
+    p50: Seconds | None = None
+    p90: Seconds | None = None
+    p99: Seconds | None = None
+
+
+class LoadBudgets(Section):
+    """What the soak must reach; what is absent is only reported. `errors` is the most, `goodput` the least share of
+    requests: without an answer, and answered within the limits of `latency`.
+    """
+
+    ttft_s: Limits = Limits()
+    tpot_s: Limits = Limits()
+    itl_s: Limits = Limits()
+    e2e_s: Limits = Limits()
+    errors: Share = 0
+    goodput: Share | None = None
+    requests_per_s: Annotated[float, Field(gt=0)] | None = None
+    output_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class Load(Section):
+    """Many requests at once. One is starved that takes `slower` times the median and more than `slower_s` seconds; it
+    hangs when nothing moves for `hang_s`; a client that leaves frees its slot within `freed_s`.
+
+    Times may grow by the share `drift` from the soak's first third to its last; memory by so many kilobytes a request.
+    """
+
+    burst: int = Field(default=16, ge=4, le=64)
+    large_burst: int = Field(default=64, ge=4, le=64)
+    slower: Annotated[float, Field(gt=1)] = 10
+    slower_s: Seconds = 10
+    hang_s: Seconds = 60
+    freed_s: Seconds = 10
+    soak_s: Seconds = 600
+    soak_concurrency: int = Field(default=8, ge=1, le=64)
+    drift: Annotated[float, Field(ge=0)] = 0.5
+    leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
+    hbm_leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
+    budgets: LoadBudgets = LoadBudgets()
+
+
 class Profile(Section):
     """One deployment: what it is, how it starts, what it must reach."""
 
@@ -287,6 +369,7 @@ class Profile(Section):
     device: Device = Device()
     versions: dict[str, Text] = {}
     latency: Latency = Latency()
+    load: Load = Load()
     deadlines: Deadlines = Deadlines()
     capability: Capability = Capability()
     metrics: list[str] = []
@@ -295,3 +378,4 @@ class Profile(Section):
     references: dict[str, Reference] = {}
     guide: list[Guide] = []
     mmmu: Mmmu | None = None
+    numbers: NumberLimits = NumberLimits()

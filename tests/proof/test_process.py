@@ -64,7 +64,10 @@ def test_engine_that_dies_under_the_accuracy_run_is_rejected(accept, stand_in_en
         env={"VLM_STANDIN": "dies-in-request", "VLM_STANDIN_AFTER": "40"},
     )
     assert run.code == 1, run.out
-    assert run.refused_by == {"test_mmmu.py::test_every_question_is_answered", "test_mmmu.py::test_answers_are_as_known"}
+    assert run.refused_by == {
+        "test_mmmu.py::test_every_question_is_answered",
+        "test_mmmu.py::test_answers_are_as_known",
+    }
     assert "the engine ended" in run.messages
 
 
