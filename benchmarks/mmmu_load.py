@@ -2,14 +2,15 @@
 
 `python benchmarks/mmmu_load.py [--questions N] [--case NAME ...] [--json]` makes its own questions, one picture of
 0.35 MB each, and runs every measurement in a process of its own. Exit code 1 when a bar is not reached.
-
-- `official`: pictures as they are; `doubled`: the default protocol. Each beside a bare loop of `requests` that sends
-  the same bodies, made beforehand, from as many threads.
-- `slots`: an endpoint of 16 slots of 500 ms, beside the ideal.
-- `suite`: the whole `pytest -m slow` of the accuracy run against the endpoint, from start to verdict. The endpoint
-  always answers `A` and counts no tile, so that the verdict is a rejection.
-- `growth`: 900, 3,600 and 11,000 questions through the suite; pictures are used again after 900.
 """
+
+# The cases:
+# - `official`: pictures as they are; `doubled`: the default protocol. Each beside a bare loop of `requests` that sends
+#   the same bodies, made beforehand, from as many threads.
+# - `slots`: an endpoint of 16 slots of 500 ms, beside the ideal.
+# - `suite`: the whole `pytest -m slow` of the accuracy run against the endpoint, from start to verdict. The endpoint
+#   always answers `A` and counts no tile, so that the verdict is a rejection.
+# - `growth`: 900, 3,600 and 11,000 questions through the suite; pictures are used again after 900.
 
 from __future__ import annotations
 
@@ -137,7 +138,7 @@ def ours(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any
     right = done = errors = 0
     began, cpu = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        with AnswerFile.create(Path(folder) / "answers.jsonl", {"data": data.sha256}) as file:
+        with AnswerFile.create(Path(folder) / "answers.jsonl", {"data": {"sha256": data.sha256}}) as file:
 
             def take(answer: Answer) -> None:
                 nonlocal right, done, errors

@@ -1,8 +1,7 @@
-"""A chat endpoint that costs next to nothing: it counts the bytes of a request and answers `A` at once.
+"""A chat endpoint that costs next to nothing: it answers every request with `A` at once, and says nothing of a model.
 
-`python zero_server.py [--slots N --ms T]` prints its port and serves until its standard input ends, so that it never
-outlives who started it. With slots, N requests at a time are held for T milliseconds each, the others wait their
-turn: an engine of a known speed. Standard library only. It says nothing about any model.
+`python zero_server.py [--slots N --ms T]` prints its port and serves until its standard input ends. With slots, N
+requests at a time are held for T milliseconds each and the others wait their turn: an engine of a known speed.
 """
 
 from __future__ import annotations

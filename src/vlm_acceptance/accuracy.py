@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from vlm_acceptance.benchmark.answers import AnswerFile
 from vlm_acceptance.benchmark.asking import ServerAsker
 from vlm_acceptance.benchmark.blank import BlankPictures
 from vlm_acceptance.benchmark.item import Answer, Asked, Item, Mark
-from vlm_acceptance.benchmark.plan import AccuracyPlan, planned
+from vlm_acceptance.benchmark.plan import LETTER_ALPHA, AccuracyPlan, planned
 from vlm_acceptance.benchmark.prepared import Prepared
 from vlm_acceptance.benchmark.result import Accuracy
 from vlm_acceptance.benchmark.sequential import LetterStop, ScoreStop
@@ -30,7 +31,7 @@ from vlm_acceptance.mmmu.prepare import default_folder
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.settings import ROOT
 
-LETTER_ALPHA = 0.001
+TEXT_S = 60.0  # a text without pictures is counted, not answered
 Say = Callable[[str], None]
 
 
@@ -83,7 +84,10 @@ class Book:
         identity, old = {**self._identity, "part": part or "all"}, self.old_file(part)
         if old is None:
             return AnswerFile.create(self.file(part), identity, self._mask)
-        return AnswerFile.resume(old, self.file(part), identity, self._mask)
+        make = self.plan.blank if part == "blank" else self.plan.asked
+        ids = self.plan.blanks if part == "blank" else self.plan.order
+        hashes = {ident: make(ident).sha256 for ident in ids}
+        return AnswerFile.resume(old, self.file(part), identity, self._mask, hashes)
 
 
 def _old_run(resume: str, reports: Path, name: str, own: Path) -> Path:
@@ -98,7 +102,7 @@ def _old_run(resume: str, reports: Path, name: str, own: Path) -> Path:
     raise UsageProblem(f"--vlm-resume: {resume!r} holds no {name}; give the folder of a run, or latest")
 
 
-def check_resume(plan: AccuracyPlan, resume: str, reports: Path) -> None:
+def check_resume(plan: AccuracyPlan, resume: str, reports: Path, mask: Callable[[str], str] = str) -> None:
     """UsageProblem when the run that is to be gone on with is not there, was asked otherwise, or is complete.
 
     Who answers is compared later, when that is known.
@@ -106,7 +110,7 @@ def check_resume(plan: AccuracyPlan, resume: str, reports: Path) -> None:
     name = f"{plan.benchmark.stem}.jsonl"
     identity = json.loads(json.dumps(plan.identity({}), default=str))
     file = _old_run(resume, reports, name, reports) / name
-    answer_files.require_same(file, identity, ignore=("target", "part"))
+    answer_files.require_same(file, identity, ignore=("target", "part"), mask=mask)
     if _is_whole(plan, file):
         raise UsageProblem(
             f"--vlm-resume: {file.parent} has all {len(plan.order)} answers; run without --vlm-resume to ask again, or "
@@ -129,7 +133,7 @@ def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
     return set(ids) - {answer.id for answer in found if answer.text is not None}
 
 
-def by_server(book: Book, client: Client, model_id: str) -> Accuracy:
+def by_server(book: Book, client: Client, model_id: str, key_env: str | None = None) -> Accuracy:
     """Ask a served model; on return every answer is on disk."""
     plan = book.plan
     asker = _asker(plan, client, model_id, plan.prepared)
@@ -139,16 +143,27 @@ def by_server(book: Book, client: Client, model_id: str) -> Accuracy:
         span = time.monotonic() - began
     texts: Mapping[str, int] = {}
     blanks: Mapping[str, Answer] = {}
-    is_talking = main.stop is None or main.stop.clause in ("score", "letters")
-    if is_talking and plan.profile.model.pictures.oracle != "none":
-        counts = TextCounts(book.file("texts"), book.old_file("texts"))
-        texts = counts.of(texts_of(plan, main.found), asker.ask_text, plan.wanted.concurrency)
+    if main.stop is None or main.stop.clause in ("score", "letters"):
+        texts = _texts(book, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
     if main.stop is None and plan.blanks:
-        with Part(book, "blank", plan.blanks, None) as blind:
+        with Part(book, "blank", plan.blanks, silence_of(plan)) as blind:
             blind.ask(plan.blank, _asker(plan, client, model_id, BlankPictures()))
         blanks = blind.found
-    repeat = repeat_line(plan, client.base_url, model_id)
+    plan.prepared.require_unchanged()
+    repeat = repeat_line(plan, client.base_url, model_id, key_env)
     return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, True, book.file(""), repeat)
+
+
+def _texts(book: Book, main: Part, asker: ServerAsker) -> Mapping[str, int]:
+    plan = book.plan
+    if plan.profile.model.pictures.oracle == "none":
+        return {}
+
+    def show(done: int) -> None:
+        book.progress(f"{plan.prepared.dataset}: counting the tokens of the texts alone, {done}/{len(main.found)}")
+
+    counts = TextCounts(book.file("texts"), book.old_file("texts"))
+    return counts.of(texts_of(plan, main.found), asker.ask_text, plan.wanted.concurrency, show)
 
 
 def texts_of(plan: AccuracyPlan, wanted: Container[str]) -> Iterator[tuple[str, str, str]]:
@@ -157,35 +172,39 @@ def texts_of(plan: AccuracyPlan, wanted: Container[str]) -> Iterator[tuple[str, 
     return ((one.sha256, one.system, plan.benchmark.text_twin(one)) for one in asked)
 
 
-def _asker(plan: AccuracyPlan, client: Client, model_id: str, pictures: Prepared | BlankPictures) -> ServerAsker:
-    return ServerAsker(client, model_id, pictures, plan.wanted.deadline_s, chat_defaults(plan.profile.model.thinking))
+def _asker(
+    plan: AccuracyPlan,
+    client: Client,
+    model_id: str,
+    pictures: Prepared | BlankPictures,
+    longest_s: float = math.inf,
+) -> ServerAsker:
+    deadline_s = min(plan.wanted.deadline_s, longest_s)
+    return ServerAsker(client, model_id, pictures, deadline_s, chat_defaults(plan.profile.model.thinking))
 
 
-def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str) -> str:
+def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str | None = None) -> str:
     """The command that asks a question again, but for its id."""
-    words = [
-        "python",
-        "-m",
-        "vlm_acceptance.mmmu",
-        "ask",
-        "--data",
-        str(plan.prepared.folder.resolve()),
-        "--base-url",
-        base_url,
-    ]
-    words += ["--model", model_id, "--protocol", plan.prompts.name]
+    words = ["python", "-m", "vlm_acceptance.mmmu", "ask", "--data", str(plan.prepared.folder.resolve())]
+    words += ["--base-url", base_url, "--model", model_id, "--protocol", plan.prompts.name]
     for ident in plan.profile.model.stop_token_ids:
         words += ["--stop-token-id", str(ident)]
     if plan.wanted.max_tokens is not None:
         words += ["--max-tokens", str(plan.wanted.max_tokens)]
     words += [] if plan.wanted.system_message else ["--no-system-message"]
     words += ["--no-thinking"] if plan.profile.model.thinking else []
+    words += ["--api-key-env", key_env] if key_env else []
     return shlex.join(words)
+
+
+def silence_of(plan: AccuracyPlan) -> Watch:
+    """What looks on while blank pictures are asked: only silence stops them."""
+    return Watch(plan.blanks, plan.prepared.__getitem__, lambda _item, _text: Mark(False, ""), None, None)
 
 
 def watch_of(plan: AccuracyPlan) -> Watch:
     """What looks on while a plan's questions are answered, with the stops that its profile wants."""
-    wanted, scorer = plan.wanted, plan.benchmark.scorers[plan.wanted.scorer]
+    wanted, scorer = plan.wanted, plan.benchmark.scorers[plan.wanted.record]
 
     def mark(item: Item, text: str) -> Mark:
         return scorer([item], {item.id: text})[item.id]
@@ -211,6 +230,7 @@ class Part:
         self.fresh = 0
         self._book = book
         self._name = f"{book.plan.prepared.dataset}{' with blank pictures' if part else ''}"
+        self._is_blank = bool(part)
         self._total = len(ids)
         self._watch = watch
         self._began = time.monotonic()
@@ -254,7 +274,7 @@ class Part:
     def show(self) -> None:
         """Progress."""
         watch = self._watch
-        if watch is None:
+        if watch is None or self._is_blank:
             self._book.progress(f"{self._name} {len(self.found)}/{self._total}")
             return
         counts = (watch.done, self._total, watch.right, watch.errors)

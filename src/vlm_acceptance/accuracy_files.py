@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.benchmark import report
@@ -16,32 +17,49 @@ from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.statistics import detectable_drop, standard_error, wilson
 
 
-def about(plan: AccuracyPlan, device: str, versions: Mapping[str, str | None], model: str) -> report.About:
-    """What was asked, of what, by which protocol."""
+def about(
+    plan: AccuracyPlan, device: str, versions: Mapping[str, str | None], model: str, run: Mapping[str, Any]
+) -> report.About:
+    """What was asked, of what, by which protocol; `run` is what is known of the run as a whole, its verdict too."""
     first = plan.asked(plan.order[0])
     return report.About(
         dataset=plan.prepared.dataset,
         revision=plan.prepared.revision,
         data_sha256=plan.prepared.sha256,
         protocol=plan.prompts.name,
-        deviations=plan.prompts.deviations,
+        deviations=[*plan.prompts.deviations, *_tile_deviation(plan)],
         prompts_sha256=plan.prompts_sha256,
         sampling=first.params,
         model=model,
         engine=plan.wanted.engine,
         device=device,
         versions=versions,
-        more={"profile": plan.profile.name, "control": plan.profile.model.control, "system_message": first.system},
+        started_utc=run.get("started_utc"),
+        more={
+            "profile": plan.profile.name,
+            "control": plan.profile.model.control,
+            "system_message": first.system,
+            "verdict": run.get("verdict"),
+            "reason": run.get("reason"),
+            "run": run.get("run"),
+        },
     )
+
+
+def _tile_deviation(plan: AccuracyPlan) -> list[str]:
+    pictures, meant = plan.profile.model.pictures, plan.prompts.tiles
+    if pictures.oracle == "none" or meant is None or meant == pictures.max_tiles:
+        return []
+    return [f"The served model cuts a picture into at most {pictures.max_tiles} tiles; the protocol means {meant}."]
 
 
 def figures_of(made: Accuracy) -> dict[str, Any]:
     """Limits, intervals and the drop that this run could have detected; shares are 0 to 1."""
     plan, right, answered = made.plan, made.right, made.answered
-    reference = plan.profile.references.get(plan.wanted.reference or "")
+    reference = plan.wanted.reference_among(plan.profile.references)[1]
     drop = None
     if reference is not None and reference.correct is not None and reference.total is not None:
-        drop = detectable_drop(reference.correct, reference.total, made.total, plan.wanted.alpha)
+        drop = detectable_drop(reference.correct, reference.total, made.total, plan.limits.low)
     low, high = wilson(right, answered)
     return {
         "limits": dataclasses.asdict(plan.limits),
@@ -64,7 +82,7 @@ def _sighted(made: Accuracy) -> dict[str, Any] | None:
         return None
 
 
-def comparison(made: Accuracy, baseline: Any) -> dict[str, Any] | None:
+def comparison(made: Accuracy, baseline: Path | None) -> dict[str, Any] | None:
     """The figures beside a stored run, or None when there is none to compare with."""
     if baseline is None or made.stop is not None:
         return None
@@ -72,22 +90,12 @@ def comparison(made: Accuracy, baseline: Any) -> dict[str, Any] | None:
         stored = read_baseline(baseline, made.plan.prepared)
     except UsageProblem:  # the clause that compares says it
         return None
-    scorer = made.plan.benchmark.scorers[made.plan.wanted.scorer]
+    scorer = made.plan.benchmark.scorers[made.plan.wanted.record]
     seen = compare(made.record, scorer(made.plan.prepared, stored.texts))
-    paired = made.paired(baseline)
-    return {
-        "name": stored.name,
-        **dataclasses.asdict(seen),
-        "compared": seen.compared,
-        "p": paired.p,
-        "interval_95": list(paired.interval),
-        "margin": made.plan.wanted.paired.margin,
-        "margin_ruled_out": paired.margin_ruled_out,
-        "unmatched": list(stored.unmatched),
-    }
+    return report.comparison(stored, seen, made.plan.wanted.paired)
 
 
-def content(made: Accuracy, told: report.About, baseline: Any = None) -> dict[str, Any]:
+def content(made: Accuracy, told: report.About, baseline: Path | None = None) -> dict[str, Any]:
     """The whole report as JSON."""
     stopped = f"after {made.stop.asked} questions: {made.stop.reason}" if made.stop else None
     return report.content(told, made.figures, figures_of(made), made.statements(), comparison(made, baseline), stopped)

@@ -42,7 +42,8 @@ def by_offline_engine(
             twin = twin_id(row)
             ident = str(row["id"])
             if twin is not None:
-                texts[twin] = int(row["prompt_tokens"])
+                if "error" not in row:  # a text that the engine refuses has no count
+                    texts[twin] = int(row["prompt_tokens"])
             elif blind is not None and ident.startswith(BLANK):
                 blind.take(answer_of(row, plan.blank(ident.removeprefix(BLANK))))
             else:

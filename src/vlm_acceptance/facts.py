@@ -216,6 +216,10 @@ def notes(suite: Suite) -> list[str]:
         found.append(
             "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"
         )
+    unasked = {
+        reason for test, reason in suite.not_applicable.items() if test.endswith("test_score_is_within_its_limits")
+    }
+    found.extend(f"no accuracy run is part of this verdict: {reason}" for reason in unasked)
     if not suite.settings.launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
     for issue, tests in sorted(suite.notes.get("known_issues", {}).items()):  # type: ignore[attr-defined]

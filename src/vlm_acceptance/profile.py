@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -190,12 +190,13 @@ class Guide(Section):
 
 
 class Reference(Section):
-    """A published score, in percent unless `total` says otherwise."""
+    """A published score, in percent unless `total` says otherwise, and the prompt protocol that measured it."""
 
     score: float
     correct: int | None = Field(default=None, ge=0)
     total: int | None = Field(default=None, gt=0)
     source: str = ""
+    protocol: str = ""
 
     @field_validator("total")
     @classmethod
@@ -256,12 +257,13 @@ class Mmmu(Section):
 
     Without `min_correct` and `max_correct` the limits come from the profile's reference: the exact binomial bounds at
     `alpha` below and `ceiling_alpha` above. More than the share `retried` of questions asked twice decides nothing.
+    `scorer` and `reference` follow the protocol where they are not given.
     """
 
     dataset: str = "MMMU_val"
     data: str | None = None
     protocol: Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"] = "vlmevalkit"
-    scorer: ScorerName = "vlmevalkit_2024_07"
+    scorer: ScorerName | None = None
     engine: Literal["server", "offline"] = "server"
     llm: dict[str, Any] = {}
     offline_timeout_s: Seconds = 14400
@@ -269,7 +271,7 @@ class Mmmu(Section):
     max_tokens: int | None = Field(default=None, gt=0)
     concurrency: int = Field(default=16, ge=1, le=64)
     deadline_s: Seconds = 600
-    reference: str | None = "MMMU_val"
+    reference: str | None = None
     alpha: Share = 0.05
     ceiling_alpha: Share = 0.001
     min_correct: int | None = Field(default=None, ge=0)
@@ -282,6 +284,19 @@ class Mmmu(Section):
     paired: Paired = Paired()
     known_answers: str | None = None
     known_scores: dict[ScorerName, int] = {}
+
+    @property
+    def record(self) -> str:
+        """The scorer that decides: the one given, else the one that the protocol's published numbers were made with."""
+        return self.scorer or {"internvl": "internvl", "official": "official_strict"}.get(
+            self.protocol, "vlmevalkit_2024_07"
+        )
+
+    def reference_among(self, references: Mapping[str, Reference]) -> tuple[str, Reference | None]:
+        """Name and value of the reference: the one given, else the protocol's own, else MMMU_val."""
+        own = f"MMMU_val_{self.protocol}"
+        name = self.reference or (own if own in references else "MMMU_val")
+        return name, references.get(name)
 
     @field_validator("max_correct")
     @classmethod

@@ -37,7 +37,7 @@ def header(suite: Suite) -> list[str]:
 
 def write_run(suite: Suite, ruling: Ruling) -> list[str]:
     """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
-    suite.notes["accuracy"] = write_accuracy(suite)
+    suite.notes["accuracy"] = write_accuracy(suite, ruling)
     collected = facts.collect(suite, ruling)
     lines = [printable(line) for line in summary.lines(collected)]
     store = suite.store
@@ -52,13 +52,16 @@ def write_run(suite: Suite, ruling: Ruling) -> list[str]:
     return [store.mask(line) for line in lines]
 
 
-def write_accuracy(suite: Suite) -> list[str]:
+def write_accuracy(suite: Suite, ruling: Ruling) -> list[str]:
     """Write the accuracy run's report, if there was one; returns its lines for the verdict."""
     made = suite.accuracy.value
     if made is None:
         return []
     profile = suite.profile
-    told = accuracy_files.about(made.plan, profile.device.kind, facts.versions(suite), profile.model.id)
+    started = min((answer.started_utc for answer in made.answers.values()), default=None)
+    run = {"verdict": ruling.verdict.value, "reason": ruling.reason, "run": suite.store.folder.name}
+    run["started_utc"] = started or ""
+    told = accuracy_files.about(made.plan, profile.device.kind, facts.versions(suite), profile.model.id, run)
     try:
         found = accuracy_files.content(made, told, suite.settings.baseline)
         return accuracy_files.write(suite.store, made.plan.benchmark.stem, found)

@@ -208,19 +208,32 @@ def resolve_existing(path: str, key: str) -> Path:
     raise UsageProblem(f"{key}: {path!r} does not exist")
 
 
+def _require_text_file(path: str, key: str) -> None:
+    """UsageProblem when a path of a profile is no file of UTF-8 text."""
+    found = resolve_existing(path, key)
+    if not found.is_file():
+        raise UsageProblem(f"{key}: {path!r} is no file")
+    try:
+        found.read_bytes().decode("utf-8")
+    except OSError as broken:
+        raise UsageProblem(f"{key}: {path!r} cannot be read: {broken.strerror}") from None
+    except UnicodeDecodeError as broken:
+        raise UsageProblem(f"{key}: {path!r} is no UTF-8 text (byte {broken.start})") from None
+
+
 def check_mmmu(profile: Profile) -> None:
     """UsageProblem when the accuracy run's known answers do not exist, or nothing says its limits."""
     wanted = profile.mmmu
     if wanted is None:
         return
     if wanted.known_answers:
-        resolve_existing(wanted.known_answers, "mmmu.known_answers")
-    reference = profile.references.get(wanted.reference or "")
+        _require_text_file(wanted.known_answers, "mmmu.known_answers")
+    name, reference = wanted.reference_among(profile.references)
     counted = reference is not None and reference.correct is not None and reference.total is not None
     if not counted and (wanted.min_correct is None or wanted.max_correct is None):
         raise UsageProblem(
-            f"mmmu.reference: {wanted.reference!r} names no reference with correct and total, and mmmu.min_correct and "
-            f"mmmu.max_correct are not both given.{nearest(wanted.reference or '', profile.references)}"
+            f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
+            f"mmmu.max_correct are not both given.{nearest(name, profile.references)}"
         )
 
 

@@ -75,12 +75,12 @@ def upper_limit(right: int, total: int, n: int, alpha: float) -> int:
     return n + 1 - lower_limit(total - right, total, n, alpha)
 
 
-def detectable_drop(right: int, total: int, n: int, alpha: float, power: float = 0.8) -> float:
-    """The smallest true drop (a share) below `right` of `total` that `lower_limit` refuses with this power.
+def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0.8) -> float:
+    """The smallest true drop (a share) below `right` of `total` that a lower limit of `n` refuses with this power.
 
     Infinite where the limit is 0, which refuses nothing.
     """
-    share, limit = _share(right, total), lower_limit(right, total, n, alpha)
+    share = _share(right, total)
     if limit == 0:
         return math.inf
     small, large = 0.0, share

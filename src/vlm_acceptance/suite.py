@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from vlm_acceptance import accuracy, exam, numbers
 from vlm_acceptance.accuracy_offline import by_offline_engine
-from vlm_acceptance.benchmark.baseline import read_baseline
+from vlm_acceptance.benchmark.baseline import read_baseline, require_same_data
 from vlm_acceptance.benchmark.plan import AccuracyPlan
 from vlm_acceptance.benchmark.result import Accuracy
 from vlm_acceptance.case import Category, load_categories
@@ -36,7 +36,7 @@ from vlm_acceptance.exchange import Request
 from vlm_acceptance.numbers import Known, Prompt
 from vlm_acceptance.outcome import Outcome
 from vlm_acceptance.profile import Profile
-from vlm_acceptance.report.store import RunStore
+from vlm_acceptance.report.store import RunStore, masker
 from vlm_acceptance.settings import ROOT, Settings
 from vlm_acceptance.verdict import TestResult
 
@@ -211,6 +211,8 @@ class Suite:
         if self.settings.numbers_baseline is not None:
             self._check_pictures([known.asked for known in self.known_numbers])
         resume, baseline = self.settings.resume, self.settings.baseline
+        if not self.settings.launched and self.profile.mmmu and self.profile.mmmu.engine == "offline":
+            raise UsageProblem("mmmu.engine: an endpoint that runs already has no offline engine; leave out 'offline'")
         if resume is None and baseline is None:
             return
         if self.profile.mmmu is None:
@@ -218,9 +220,9 @@ class Suite:
         with contextlib.suppress(EnvironmentProblem):  # no data: the test of the data says so
             plan = accuracy.plan(self.profile)
             if resume is not None:
-                accuracy.check_resume(plan, resume, self.settings.reports)
+                accuracy.check_resume(plan, resume, self.settings.reports, masker(self.settings.api_key))
             if baseline is not None:
-                read_baseline(baseline, plan.prepared)
+                require_same_data(read_baseline(baseline, plan.prepared), plan.prepared)
 
     def _check_pictures(self, asked: Sequence[Prompt]) -> None:
         for prompt in asked:
@@ -247,15 +249,22 @@ class Suite:
             return made
         deployment = self.ready_deployment()
         book.open(self._accuracy_target(deployment), self.settings.resume, self.settings.reports)
-        return accuracy.by_server(book, deployment.client, deployment.model_id)
+        return accuracy.by_server(book, deployment.client, deployment.model_id, self.settings.api_key_env)
 
     def _accuracy_target(self, deployment: Deployment) -> dict[str, Any]:
         """Who answers: a run goes on only with the same."""
-        if self.settings.base_url:
-            told = deployment.client.send(Request("GET", "/version", deadline_s=self.profile.deadlines.health_s))
-            version = told.body.decode("utf-8", "replace")[:200] if told.status == 200 else None
-            return {"engine": "server", "url": self.settings.base_url, "version": version}
-        return {"engine": "server", **self._own_engine()}
+        if not self.settings.base_url:
+            return {"engine": "server", **self._own_engine()}
+        told: dict[str, Any] = {}
+        for path in ("/version", "/v1/models"):
+            seen = deployment.client.send(Request("GET", path, deadline_s=self.profile.deadlines.health_s))
+            with contextlib.suppress(ValueError):
+                told[path] = seen.json()
+        listed = told.get("/v1/models", {}).get("data", [])
+        card: dict[str, Any] = next((card for card in listed if card.get("id") == deployment.model_id), {})
+        shown = {key: card.get(key) for key in ("root", "parent", "max_model_len")}
+        target = {"engine": "server", "url": self.settings.base_url, "model": deployment.model_id, **shown}
+        return {**target, "version": told.get("/version")}
 
     def _own_engine(self) -> dict[str, Any]:
         files = dataclasses.asdict(weights.fingerprint(self.preflight.folder))

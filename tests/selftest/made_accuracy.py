@@ -149,7 +149,7 @@ class Endpoint:
         text = self.say(ident, is_blank)
         if isinstance(text, bytes):
             return [text]
-        completion = wire.said(text)
+        completion = wire.said(text, body["model"])
         completion["usage"] = {"prompt_tokens": TEXT_TOKENS + TILE_TOKENS, "completion_tokens": 1, "total_tokens": 24}
         return [wire.response(json.dumps(completion).encode())]
 

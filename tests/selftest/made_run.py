@@ -20,12 +20,12 @@ def open_item(ident: str, group: str = "Art", question: str = "How many?", gold:
 
 
 def answered(ident: str, text: str, **changes: Any) -> Answer:
-    made = Answer(ident, "answered", text, "stop", 100, 2, "", 200, "2026-11-22T10:00:00Z", 0.5, (), "p", ())
+    made = Answer(ident, "answered", text, "stop", 100, 2, "", 200, "2026-11-22T10:00:00Z", 0.5, (), "p", (), "m")
     return replace(made, **changes)
 
 
 def failed(ident: str, status: Literal["refused", "lost"], error: str) -> Answer:
-    return Answer(ident, status, None, None, None, None, error, None, "2026-11-22T10:00:00Z", 1.0, (), "p", ())
+    return Answer(ident, status, None, None, None, None, error, None, "2026-11-22T10:00:00Z", 1.0, (), "p", (), None)
 
 
 def exact(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:

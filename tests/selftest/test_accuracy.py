@@ -66,7 +66,7 @@ def test_a_served_model_is_asked_everything_and_every_answer_is_on_disk(tmp_path
     assert sorted(endpoint.tokenized) == sorted(plan.order)
     assert kept(tmp_path / "runs" / "one" / NAME) == made.right_texts(plan)
     assert kept(tmp_path / "runs" / "one" / "made_val.blank.jsonl") == dict.fromkeys(plan.blanks, "D")
-    assert clauses.wrong_tokens(run.counted()) == []
+    assert clauses.wrong_tokens(run.counted(), made.TILE_TOKENS) == []
     assert (run.sighted().right, run.sighted().blank) == (4, 0)
 
 
@@ -88,8 +88,8 @@ def test_a_wrong_server_is_seen_in_score_tokens_and_blank_pictures(tmp_path: Pat
     assert [one.check for one in clauses.score_too_low(run.right, run.total, plan.limits)] == ["accuracy.score"]
     seen = run.sighted()
     assert clauses.not_sighted(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
-    doubled = replace(run, texts={digest: count + 1 for digest, count in run.texts.items()})
-    assert len(clauses.wrong_tokens(doubled.counted())) == clauses.SHOWN + 1
+    doubled = replace(run, texts={digest: count + made.TILE_TOKENS for digest, count in run.texts.items()})
+    assert len(clauses.wrong_tokens(doubled.counted(), made.TILE_TOKENS)) == clauses.SHOWN + 1
 
 
 def test_refused_and_lost_questions_are_on_disk_as_such(tmp_path: Path, wire: Wire) -> None:

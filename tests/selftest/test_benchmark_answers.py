@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.benchmark.answers import AnswerFile, answers, read, read_identity
+from vlm_acceptance.benchmark.answers import AnswerFile, answers, read, read_identity, require_same
 from vlm_acceptance.benchmark.item import Answer
 from vlm_acceptance.errors import EnvironmentProblem, UsageProblem
 
@@ -36,8 +36,10 @@ ANSWER = Answer(
     attempts=("connect: refused",),
     prompt_sha256="cd" * 32,
     pictures=("ef" * 32, "01" * 32),
+    model="served",
 )
-LOST = replace(ANSWER, id="lost", status="lost", text=None, finish_reason=None, error="timeout: 60 s", http_status=None)
+FAILED = {"text": None, "finish_reason": None, "http_status": None, "model": None}
+LOST = replace(ANSWER, id="lost", status="lost", error="timeout: 60 s", **FAILED)
 REFUSED = replace(LOST, id="refused", status="refused", error="HTTP 400: 'no'", http_status=400)
 
 
@@ -90,11 +92,34 @@ def test_the_key_is_masked_in_every_line(tmp_path):
     def mask(line: str) -> str:
         return line.replace("sk-1", "[masked]")
 
-    with AnswerFile.create(tmp_path / "a.jsonl", {"url": "http://sk-1@h"}, mask) as file:
-        file.add(replace(REFUSED, error="HTTP 401: 'sk-1 is not known'"))
+    identity = {"target": {"url": "http://sk-1@h", "args": ["--api-key", "sk-1"]}}
+    with AnswerFile.create(tmp_path / "a.jsonl", identity, mask) as file:
+        file.add(replace(REFUSED, error="HTTP 401: 'sk-1 is not known'", attempts=("reset: sk-1",), model="sk-1"))
+        file.add(replace(ANSWER, text="sk-1, then"))
     assert b"sk-1" not in file.path.read_bytes()
-    with AnswerFile.resume(file.path, file.path, {"url": "http://sk-1@h"}, mask) as again:
-        assert again.kept == frozenset()
+    with AnswerFile.resume(file.path, file.path, identity, mask) as again:
+        assert again.kept == {ANSWER.id}
+    require_same(file.path, identity, mask=mask)
+
+
+@pytest.mark.parametrize("key", ["A", "1", "text", "id", "identity", "answered", "data", "sha256", "e", '"', "null"])
+def test_no_key_can_break_a_line_or_change_a_name(tmp_path, key):
+    def mask(text: str) -> str:
+        return text.replace(key, "[masked]")
+
+    identity = {**IDENTITY, "prompts": {"protocol": "text", "sha256": "1e" * 32}, "target": {"engine": "server"}}
+    with AnswerFile.create(tmp_path / "a.jsonl", identity, mask) as file:
+        for answer in (ANSWER, LOST, REFUSED):
+            file.add(answer)
+    with AnswerFile.resume(file.path, tmp_path / "b.jsonl", identity, mask) as again:
+        assert again.kept == {ANSWER.id}
+    seen, found = read(file.path)
+    for section in ("data", "prompts", "target"):
+        assert seen[section] == identity[section]
+    for answer in (ANSWER, LOST, REFUSED):
+        said = {"text": found[answer.id].text, "error": found[answer.id].error}
+        said |= {"attempts": found[answer.id].attempts, "model": found[answer.id].model}
+        assert found[answer.id] == replace(answer, **said)
 
 
 @pytest.mark.parametrize("torn", [1, 40, 300])
@@ -163,11 +188,32 @@ def test_a_file_without_identity_is_no_answers_file(tmp_path, first):
     "change",
     [
         {"status": "fine"},
+        {"status": ["answered"]},
         {"text": None},
         {"text": 3},
         {"id": 7},
+        {"id": None},
         {"status": "lost"},
+        {"finish_reason": {}},
+        {"prompt_tokens": "9"},
+        {"prompt_tokens": True},
+        {"completion_tokens": 1.5},
+        {"completion_tokens": -1},
+        {"completion_tokens": 10**400},
+        {"error": None},
+        {"http_status": "200"},
+        {"started_utc": 5},
+        {"elapsed_s": "0.5"},
+        {"elapsed_s": False},
+        {"elapsed_s": float("nan")},
+        {"elapsed_s": 10**400},
         {"attempts": None},
+        {"attempts": "reset"},
+        {"attempts": [1]},
+        {"prompt_sha256": None},
+        {"pictures": {"a": 1}},
+        {"pictures": [None]},
+        {"model": 3},
     ],
 )
 def test_a_line_that_is_no_answer_is_named(tmp_path, change):
@@ -175,8 +221,65 @@ def test_a_line_that_is_no_answer_is_named(tmp_path, change):
     lines = path.read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), **change})
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(UsageProblem, match="line 2 is no answer"):
+    with pytest.raises(UsageProblem, match=f"line 2 is no answer: .*({'|'.join(change)}|text) is "):
         read(path)
+
+
+@pytest.mark.parametrize("missing", ["id", "text", "model", "pictures"])
+def test_a_line_that_lacks_a_field_is_named(tmp_path, missing):
+    path = written(tmp_path / "a.jsonl", ANSWER)
+    first, line = path.read_text().splitlines()
+    row = {name: value for name, value in json.loads(line).items() if name != missing}
+    path.write_text(f"{first}\n{json.dumps(row)}\n")
+    with pytest.raises(UsageProblem, match=f"line 2 is no answer .*{missing}"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("identity", "place"),
+    [
+        ({"data": "abc"}, "data"),
+        ({"data": None}, "data"),
+        ({"prompts": ["vlmevalkit"]}, "prompts"),
+        ({"profile": 3}, "profile"),
+        ({"profile": {"model": "m"}}, "profile.model"),
+        ({"target": "server"}, "target"),
+        ({"data": {"sha256": 3}}, "data.sha256"),
+        ({"data": {"dataset": {}}}, "data.dataset"),
+        ({"prompts": {"protocol": {"a": 1}}}, "prompts.protocol"),
+        ({"profile": {"name": []}}, "profile.name"),
+        ({"profile": {"model": {"id": {}}}}, "profile.model.id"),
+    ],
+)
+def test_an_identity_of_another_form_is_told_with_its_place(tmp_path, identity, place):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"identity": identity}) + "\n")
+    for look in (read, lambda path: AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY)):
+        with pytest.raises(UsageProblem, match=f"is no answers file: {place} of its identity is no ") as raised:
+            look(tmp_path / "a.jsonl")
+        assert "\n" not in str(raised.value)
+
+
+def test_answers_to_the_prompts_of_the_plan_are_taken_over(tmp_path):
+    path = written(tmp_path / "a.jsonl", ANSWER, LOST)
+    hashes = {ANSWER.id: ANSWER.prompt_sha256, LOST.id: LOST.prompt_sha256, "left": "99" * 32}
+    with AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY, hashes=hashes) as file:
+        assert file.kept == {ANSWER.id}
+
+
+@pytest.mark.parametrize(
+    ("hashes", "said"),
+    [
+        ({"lost": "cd" * 32}, r"line 2 \('validation_Art_1'\) answers no question of this run"),
+        ({"validation_Art_1": "cd" * 32}, r"line 3 \('lost'\) answers no question of this run"),
+        ({"validation_Art_1": "ce" * 32, "lost": "cd" * 32}, r"line 2 .* answers another prompt than this run's"),
+        ({}, "line 2"),
+    ],
+)
+def test_an_answer_to_what_the_plan_does_not_ask_is_refused_with_id_and_line(tmp_path, hashes, said):
+    path = written(tmp_path / "a.jsonl", ANSWER, LOST)
+    with pytest.raises(UsageProblem, match=said):
+        AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY, hashes=hashes)
+    assert os.listdir(tmp_path) == ["a.jsonl"]
 
 
 def test_a_broken_line_before_the_last_is_not_passed_over(tmp_path):

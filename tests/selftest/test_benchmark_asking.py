@@ -174,6 +174,85 @@ def test_content_that_is_no_text_is_refused(wire: Wire) -> None:
     assert (answer.status, answer.text) == ("refused", None)
 
 
+def changed(**changes: Any) -> list[object]:
+    """A completion whose fields, or those of its choice, are others."""
+    whole = said("B")
+    choice = {name: value for name, value in changes.items() if name in ("index", "finish_reason", "message")}
+    whole["choices"] = [{**whole["choices"][0], **choice}]
+    return [response(json.dumps({**whole, **{k: v for k, v in changes.items() if k not in choice}}).encode())]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "another"}, "by model 'another', asked was 'quick-standin'"),
+        ({"model": None}, "by model None"),
+        ({"model": ["quick-standin"]}, "by model ["),
+        ({"choices": []}, "0 choices, expected one"),
+        ({"choices": said("B")["choices"] * 2}, "2 choices, expected one"),
+        ({"choices": None}, "choices None, expected one"),
+        ({"choices": ["B"]}, "no message"),
+        ({"message": "B"}, "no message"),
+        ({"index": 1}, "index is 1, expected 0"),
+        ({"index": None}, "index is None"),
+        ({"index": False}, "index is False"),
+        ({"index": 0.0}, "index is 0.0"),
+        ({"finish_reason": 3}, "finish_reason is 3"),
+        ({"finish_reason": ["stop"]}, "finish_reason is ['stop']"),
+        ({"message": {"content": ["B"]}}, "message.content is ['B']"),
+    ],
+)
+def test_anything_but_one_choice_of_the_model_asked_is_refused_with_a_reason(wire: Wire, changes, words) -> None:
+    answer, server = answers_with(wire, changed(**changes))
+    assert (answer.status, answer.text, answer.model, len(server.asked)) == ("refused", None, None, 1)
+    assert words in answer.error
+
+
+def test_a_choice_without_a_finish_reason_is_refused(wire: Wire) -> None:
+    whole = said("B")
+    del whole["choices"][0]["finish_reason"]
+    answer, _ = answers_with(wire, [response(json.dumps(whole).encode())])
+    assert (answer.status, "finish_reason is absent" in answer.error) == ("refused", True)
+
+
+def test_an_answer_names_the_model_that_the_reply_names(wire: Wire) -> None:
+    answer, _ = answers_with(wire, changed(finish_reason=None))
+    assert (answer.status, answer.model, answer.finish_reason) == ("answered", "quick-standin", None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 3}, (3, None)),
+        ({"prompt_tokens": 3.0, "completion_tokens": "2"}, (None, None)),
+        ({"prompt_tokens": True, "completion_tokens": 2}, (None, 2)),
+        ({"prompt_tokens": -3, "completion_tokens": 10**400}, (None, None)),
+        ("many", (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_counts_that_are_no_integers_are_no_counts(wire: Wire, usage: object, counts: tuple[int | None, ...]) -> None:
+    answer, _ = answers_with(wire, changed(usage=usage))
+    assert (answer.status, answer.text) == ("answered", "B")
+    assert (answer.prompt_tokens, answer.completion_tokens) == counts
+
+
+def test_text_beyond_the_limit_is_cut_and_the_answer_says_so(wire: Wire) -> None:
+    whole, longer = "x" * 65536, "图" * 65537
+    answer, _ = answers_with(wire, [response(json.dumps(said(whole)).encode())])
+    assert (answer.text, answer.error, answer.is_cut) == (whole, "", False)
+    answer, _ = answers_with(wire, [response(json.dumps(said(longer)).encode())])
+    assert (answer.text, answer.status, answer.finish_reason) == (longer[:65536], "answered", "stop")
+    assert (answer.error, answer.is_cut) == ("text cut at 65536 of 65537 characters", True)
+
+
+def test_a_hostile_reason_is_not_kept_whole(wire: Wire) -> None:
+    answer, _ = answers_with(wire, changed(finish_reason="x" * 3_000_000))
+    assert len(answer.finish_reason or "") < 100
+    answer, _ = answers_with(wire, changed(model="x" * 3_000_000))
+    assert len(answer.error) < 500
+
+
 def told(asked: Asked, count: object) -> list[object]:
     return [response(json.dumps({"count": count}).encode())] if asked.path == "/tokenize" else [OK]
 
@@ -193,7 +272,13 @@ def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", [[response(b"{}", "404 Not Found")], [response(b"not JSON")], [response(b'{"count": "many"}')]]
+    "missing",
+    [
+        [response(b"{}", "404 Not Found")],
+        [response(b"not JSON")],
+        [response(b'{"count": "many"}')],
+        [response(b'{"count": true}')],
+    ],
 )
 def test_text_is_counted_by_a_one_token_answer_where_the_route_is_missing(wire: Wire, missing: list[object]) -> None:
     server = wire(lambda asked: missing if asked.path == "/tokenize" else [OK])
@@ -209,4 +294,7 @@ def test_endpoint_that_counts_nothing_has_no_count(wire: Wire) -> None:
         asker(server.url).ask_text("Which?", "")
     server = wire(lambda asked: [response(json.dumps(bare).encode())])
     with pytest.raises(NoReply, match="tells how many"):
+        asker(server.url).ask_text("Which?", "")
+    server = wire(lambda asked: [response(json.dumps(said("B", "another")).encode())])
+    with pytest.raises(NoReply, match="by model 'another'"):
         asker(server.url).ask_text("Which?", "")

@@ -235,7 +235,7 @@ def test_a_number_in_a_spreadsheet_is_the_text_that_it_was(tmp_path: Path) -> No
 def test_our_own_answers_file_gives_texts_and_its_identity(tmp_path: Path) -> None:
     items = twenty()
     path = tmp_path / "mmmu_val.jsonl"
-    with AnswerFile.create(path, {"data": "abc"}) as file:
+    with AnswerFile.create(path, {"benchmark": "abc"}) as file:
         file.add(answered(items[1].id, "late"))
         for item in items[1:]:
             file.add(answered(item.id, "B\ud800\x1b"))
@@ -243,7 +243,7 @@ def test_our_own_answers_file_gives_texts_and_its_identity(tmp_path: Path) -> No
     with path.open("ab") as raw:
         raw.write(b'{"id": "validation_Math_4", "te')
     baseline = read_baseline(path, items)
-    assert baseline.identity == {"data": "abc"}
+    assert baseline.identity == {"benchmark": "abc"}
     assert set(baseline.texts.values()) == {"B\ud800\x1b"}
     assert baseline.without == (items[0].id,)
     assert baseline.strangers == ()

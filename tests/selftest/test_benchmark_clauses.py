@@ -40,7 +40,7 @@ def test_limits_are_the_exact_binomial_bounds_of_the_reference() -> None:
     share = 327 / 900
     assert at_most(limits.low - 1, 900, share) <= 0.05 < at_most(limits.low, 900, share)
     assert at_least(limits.high, 900, share) <= 0.001 < at_least(limits.high - 1, 900, share)
-    for words in ("327 of 900", "model card", "5.0% below", "0.1% above"):
+    for words in ("327 of 900", "model card", "5 % below", "0.1 % above"):
         assert words in limits.basis
 
 
@@ -55,11 +55,27 @@ def test_a_limit_that_the_profile_leaves_out_comes_from_the_reference() -> None:
     low = clauses.limits_of(Mmmu(min_correct=310), GPU, 900)
     high = clauses.limits_of(Mmmu(max_correct=360), GPU, 900)
     assert (low.low, low.high, high.low, high.high) == (310, 373, 303, 360)
-    assert "below" not in low.basis
-    assert "above" not in high.basis
+    assert "the profile's mmmu.min_correct below, 0.1 % above" in low.basis
+    assert "5 % below, the profile's mmmu.max_correct above" in high.basis
 
 
-@pytest.mark.parametrize("changes", [{"reference": None}, {"reference": "none"}, {"reference": "half"}])
+def test_a_reference_of_another_protocol_is_named_as_such() -> None:
+    known = {"MMMU_val": Reference(score=36.3, correct=327, total=900, protocol="vlmevalkit")}
+    assert "not" not in clauses.limits_of(Mmmu(protocol="vlmevalkit-20240708"), known, 900).basis
+    assert "vlmevalkit measured and not official" in clauses.limits_of(Mmmu(protocol="official"), known, 900).basis
+    own = {**known, "MMMU_val_internvl": Reference(score=34.3, correct=309, total=900, protocol="internvl")}
+    limits = clauses.limits_of(Mmmu(protocol="internvl"), own, 900)
+    assert limits.low < 303
+    assert "309 of 900" in limits.basis
+
+
+def test_the_scorer_follows_the_protocol_where_it_is_not_given() -> None:
+    assert Mmmu().record == Mmmu(protocol="vlmevalkit-20240718").record == "vlmevalkit_2024_07"
+    assert (Mmmu(protocol="internvl").record, Mmmu(protocol="official").record) == ("internvl", "official_strict")
+    assert Mmmu(protocol="official", scorer="vlmevalkit_head").record == "vlmevalkit_head"
+
+
+@pytest.mark.parametrize("changes", [{"reference": "none"}, {"reference": "half"}])
 @pytest.mark.parametrize("given", [{}, {"min_correct": 1}, {"max_correct": 1}])
 def test_limits_from_nowhere_are_told_with_the_keys(changes: dict[str, Any], given: dict[str, Any]) -> None:
     with pytest.raises(UsageProblem, match=r"mmmu\.reference: .* mmmu\.min_correct and mmmu\.max_correct"):
@@ -203,27 +219,34 @@ def test_tokens_are_compared_for_answered_questions_only() -> None:
     ]
 
 
-def test_tokens_of_text_and_pictures_are_right_and_one_more_or_less_is_not() -> None:
-    assert clauses.wrong_tokens([Counted("q", 75, 15, 60)]) == []
-    for seen in (74, 76):
-        found = clauses.wrong_tokens([Counted("q", seen, 15, 60)])
+def test_tokens_of_text_and_pictures_are_right_and_a_tile_more_or_less_is_not() -> None:
+    assert clauses.wrong_tokens([Counted("q", 75, 15, 60)], 20) == []
+    for seen in (55, 95, 15):
+        found = clauses.wrong_tokens([Counted("q", seen, 15, 60)], 20)
         assert checks(found) == ["accuracy.tokens"]
         assert found[0].fatal
         assert found[0].where == "q"
         assert found[0].observed == f"{seen - 15} ({seen} prompt tokens, 15 of text)"
+        assert clauses.doubtful_tokens([Counted("q", seen, 15, 60)], 20) == ""
 
 
-def test_a_count_that_nobody_told_is_wrong_and_says_which() -> None:
-    found = clauses.wrong_tokens([Counted("q", None, 15, 60), Counted("r", 75, None, 60)])
-    assert [one.observed for one in found] == [
-        "no usage in the answer",
-        "75 prompt tokens, and no count for the text alone",
-    ]
+def test_an_answer_without_usage_is_wrong() -> None:
+    found = clauses.wrong_tokens([Counted("q", None, 15, 60)], 20)
+    assert [one.observed for one in found] == ["no usage in the answer"]
+
+
+def test_a_text_that_was_not_counted_and_a_difference_of_no_tiles_decide_nothing() -> None:
+    rows = [Counted("q", 75, 15, 60), Counted("r", 75, None, 60), Counted("s", 76, 15, 60), Counted("t", None, None, 1)]
+    assert clauses.wrong_tokens(rows[:3], 20) == []
+    said = clauses.doubtful_tokens(rows, 20)
+    assert "the text of 1 questions was not counted, first r" in said
+    assert "1 answers differ by tokens that are no whole tiles, first s by 1" in said
+    assert clauses.doubtful_tokens(rows[:1], 20) == ""
 
 
 @pytest.mark.parametrize(("wrong", "findings"), [(5, 5), (6, 6), (900, 6)])
 def test_many_wrong_counts_are_five_examples_and_their_number(wrong: int, findings: int) -> None:
-    found = clauses.wrong_tokens(Counted(f"q{n}", 1, 15, 60) for n in range(wrong))
+    found = clauses.wrong_tokens((Counted(f"q{n}", 15, 15, 60) for n in range(wrong)), 20)
     assert len(found) == findings
     assert (found[-1].observed == f"{wrong} answers in all") == (wrong > 5)
 

@@ -185,6 +185,14 @@ def test_truncated_declined_refused_and_lost_are_counted_apart() -> None:
     assert seen.answered == 3
 
 
+def test_a_text_that_was_cut_is_truncated_once() -> None:
+    cut = "text cut at 65536 of 300000 characters"
+    answers = [answered("a", "A", error=cut), answered("b", "A", error=cut, finish_reason="length"), answered("c", "A")]
+    seen = shaped([choice(name) for name in "abc"], answers)
+    assert (seen.truncated, seen.answered, seen.refused) == (2, 3, 0)
+    assert counted([choice("a")], answers[:1])["failures"] == []
+
+
 @pytest.mark.parametrize("text", ["A", " A\n", "(A)", "A.", "**A**", "'A'", "A A A\nA", "[A]:"])
 def test_a_bare_a_is_known_in_any_dress(text: str) -> None:
     assert shaped([open_item("o")], [answered("o", text)]).open_a == 1

@@ -92,6 +92,12 @@ def test_row_becomes_an_answer() -> None:
     assert (answer.prompt_sha256, answer.pictures, answer.attempts) == (ASKED.sha256, ("aa" * 32, "bb" * 32), ())
 
 
+def test_a_row_names_no_model_and_its_text_is_cut_like_any() -> None:
+    answer = answer_of({**ROW, "text": "x" * 300_000}, ASKED)
+    assert (answer.status, answer.model, answer.finish_reason) == ("answered", None, "stop")
+    assert (answer.text, answer.error) == ("x" * 65536, "text cut at 65536 of 300000 characters")
+
+
 def test_row_with_an_error_is_refused_and_has_no_text() -> None:
     row = {"id": "q1", "error": "ValueError: too long", "started_utc": "x", "elapsed_s": 0.5}
     answer = answer_of(row, ASKED)

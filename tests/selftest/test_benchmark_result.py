@@ -129,10 +129,10 @@ def test_findings_about_a_question_name_file_and_line_that_asks_again(tmp_path: 
 
 def test_tokens_follow_text_and_tiles_of_every_question(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    assert clauses.wrong_tokens(made.accuracy(plan, right(plan)).counted()) == []
+    assert clauses.wrong_tokens(made.accuracy(plan, right(plan)).counted(), made.TILE_TOKENS) == []
     ident = plan.order[5]
     wrong = right(plan) | {ident: answered(ident, "A", prompt_tokens=made.TEXT_TOKENS + 2 * made.TILE_TOKENS)}
-    found = clauses.wrong_tokens(made.accuracy(plan, wrong).counted())
+    found = clauses.wrong_tokens(made.accuracy(plan, wrong).counted(), made.TILE_TOKENS)
     assert [(one.where, one.expected) for one in found] == [(ident, "16 tokens of pictures beside the text's")]
 
 
@@ -230,7 +230,10 @@ def test_a_run_says_what_it_could_have_seen(tmp_path: Path) -> None:
     assert len(said) == 3
     assert said[0].startswith("3 to 12 of 12 right are accepted: 450 of 900 (a card)")
     assert "below 450 of 900 is refused with a probability of 80 %" in said[1]
-    assert said[2] == "a run that would reach 3 right is stopped early with a probability of at most 1 %"
+    assert said[2] == (
+        "a run that would reach 3 right is stopped early with a probability of at most 1 %, one without a letter in "
+        "more than 60% of its choices with one of 0.1 %"
+    )
 
 
 def test_a_run_says_nothing_of_a_reference_or_a_stop_that_it_has_not(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vlm_acceptance.benchmark.runner import InOrder, progress_line, run
 from vlm_acceptance.errors import EnvironmentProblem, HarnessProblem
 
 IDS = [f"q{number}" for number in range(50)]
-ANSWER = Answer("", "answered", "A", "stop", 9, 1, "", 200, "2026-11-22T20:00:00+00:00", 0.1, (), "ab" * 32, ())
+ANSWER = Answer("", "answered", "A", "stop", 9, 1, "", 200, "2026-11-22T20:00:00+00:00", 0.1, (), "ab" * 32, (), "m")
 
 
 def make(ident: str) -> Asked:
@@ -243,7 +243,7 @@ from vlm_acceptance.benchmark.asking import ServerAsker
 from vlm_acceptance.benchmark.item import Asked
 from vlm_acceptance.benchmark.runner import run
 from vlm_acceptance.client.http import Client
-path, identity = Path(sys.argv[1]), {"data": "d"}
+path, identity = Path(sys.argv[1]), {"benchmark": "d"}
 file = AnswerFile.resume(path, path, identity) if path.exists() else AnswerFile.create(path, identity)
 ids = [f"q{n}" for n in range(int(sys.argv[3])) if f"q{n}" not in file.kept]
 ask = ServerAsker(Client(sys.argv[2]), "m", None, 30)
@@ -267,10 +267,11 @@ class Answering(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Answering)
-        ident = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"][0]["text"]
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        ident = body["messages"][0]["content"][0]["text"]
         self.server.asked.append(ident)
         time.sleep(0.003)
-        self.wfile.write(response(json.dumps(said(f"answer to {ident}")).encode()))
+        self.wfile.write(response(json.dumps(said(f"answer to {ident}", body["model"])).encode()))
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -305,7 +306,7 @@ def test_run_killed_at_twenty_random_moments_ends_with_the_same_answers_and_asks
         assert not kept & set(answering.asked[since:])
     subprocess.run(argv, check=True)
     identity, found = read(path)
-    assert identity == {"data": "d"}
+    assert identity == {"benchmark": "d"}
     assert {ident: answer.text for ident, answer in found.items()} == {f"q{n}": f"answer to q{n}" for n in range(total)}
     assert len(list(answers(path))) == total
     # what was under way at a kill is all that is asked again

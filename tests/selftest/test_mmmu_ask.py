@@ -36,7 +36,7 @@ def asked(capsys: pytest.CaptureFixture[str], url: str, *args: object, ident: st
 
 
 def saying(wire: Wire, text: str) -> WireServer:
-    return wire(lambda _: [response(json.dumps(said(text)).encode())])
+    return wire(lambda _: [response(json.dumps(said(text, "m")).encode())])
 
 
 def marks(out: str) -> dict[str, str]:
@@ -142,7 +142,7 @@ def test_an_answer_cannot_steer_the_terminal(wire: Wire, capsys: pytest.CaptureF
     ("args", "words"),
     [
         (["--api-key-env", "NO_SUCH_KEY"], ["--api-key-env", "'NO_SUCH_KEY'"]),
-        (["--protocol", "vlmeval"], ["vlmeval", "vlmevalkit"]),
+        (["--protocol", "vlmevlkit"], ["Did you mean 'vlmevalkit'?"]),
         (["--body", "/none/such/body.json"], ["--body", "/none/such/body.json"]),
         (["--max-tokens", "0"], ["--max-tokens"]),
         (["--max-tokens", "x"], ["--max-tokens"]),
@@ -173,7 +173,7 @@ def test_a_question_that_is_none_is_answered_with_the_nearest(capsys: pytest.Cap
 
 def test_the_command_runs_by_itself(wire: Wire) -> None:
     def answer(_: Asked) -> list[object]:
-        return [response(json.dumps(said("A")).encode())]
+        return [response(json.dumps(said("A", "m")).encode())]
 
     argv = [sys.executable, "-m", "vlm_acceptance.mmmu", "ask", CHOICE, "--data", str(MINI)]
     argv += ["--base-url", wire(answer).url, "--model", "m"]

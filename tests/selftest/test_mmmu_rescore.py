@@ -47,7 +47,7 @@ def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> Accuracy:
 
 def report_of(run: Accuracy) -> dict[str, Any]:
     """What the run itself writes."""
-    told = accuracy_files.about(run.plan, "cpu", {}, "m")
+    told = accuracy_files.about(run.plan, "cpu", {}, "m", {})
     report: dict[str, Any] = json.loads(json.dumps(accuracy_files.content(run, told), default=str))
     return report
 
@@ -182,6 +182,64 @@ def test_files_that_cannot_be_read_or_written_are_one_line(tmp_path: Path, capsy
     assert (code, "--baseline" in said) == (4, True)
     code, said = problem(capsys, run.file, "--scorer", "vlmevalkit")
     assert (code, "vlmevalkit_2024_07" in said) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"data": "abc"},
+        {"data": {}},
+        {"prompts": ["x"]},
+        {"prompts": {"protocol": {"a": 1}}},
+        {"profile": "made"},
+        {"profile": {"model": 3}},
+        {"target": ["server"]},
+        {"target": {"engine": {"a": [1]}}},
+    ],
+)
+def test_an_identity_of_another_form_is_never_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], identity: dict[str, object]
+) -> None:
+    run = run_of(tmp_path / "run")
+    first, _, rest = run.file.read_text("utf-8").partition("\n")
+    told = {**json.loads(first)["identity"], **identity}
+    run.file.write_text(json.dumps({"identity": told}) + "\n" + rest, "utf-8")
+    code, out, err = rescored(capsys, run.file)
+    assert (code, err.count("\n")) in ((0, 0), (4, 1))
+    assert out == "" or out.startswith("mmmu_mini ")
+    for key in ("data", "prompts", "profile", "target"):
+        told.pop(key)
+    run.file.write_text(json.dumps({"identity": told}) + "\n" + rest, "utf-8")
+    assert problem(capsys, run.file)[0] == 4
+    assert problem(capsys, run.file, "--data", MINI / "prepared")[0] == 4
+
+
+def test_a_comparison_says_which_loss_is_ruled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path / "run")
+    _, out, _ = rescored(capsys, run.file, "--baseline", run.file, "--json", tmp_path / "out.json")
+    seen = json.loads((tmp_path / "out.json").read_text("utf-8"))["comparison"]
+    assert (seen["margin"], seen["margin_ruled_out"]) == (0.02, seen["interval_95"][0] > -0.02)
+    assert "margin_ruled_out" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["--scorer", "vlmevalkit_2024"], "Did you mean 'vlmevalkit_2024_07'?"),
+        (["--scorer=oficial_strict"], "Did you mean 'official_strict'?"),
+        (["--basline=x"], "Did you mean '--baseline'?"),
+        (["--scorer", "zzz"], ""),
+        (["--scorer"], ""),
+        (["--jsn=x,"], "Did you mean '--json'?"),
+    ],
+)
+def test_a_hint_is_the_nearest_option_or_choice_or_none(
+    capsys: pytest.CaptureFixture[str], args: list[str], hint: str
+) -> None:
+    code, said = problem(capsys, "run", *args)
+    assert code == 4
+    assert said.count("Did you mean") == bool(hint)
+    assert hint in said
 
 
 def test_a_torn_last_line_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

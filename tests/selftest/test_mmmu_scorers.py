@@ -12,6 +12,7 @@ import pytest
 from questions import choice, opened
 
 from vlm_acceptance.benchmark.item import DECLINED, READ, UNRESOLVED, Item, Mark
+from vlm_acceptance.mmmu import scorer_official
 from vlm_acceptance.mmmu.scorers import SCORERS
 from vlm_acceptance.mmmu.subjects import SUBJECTS
 
@@ -218,6 +219,29 @@ def test_an_equation_counts_in_the_last_line_only() -> None:
     assert mark("official_strict", opened("x"), "y = x\nand that was it") == Mark(True, "y = x\nand that was it")
     assert mark("official_strict", opened("2"), "so that was it\ny = 2") == Mark(True, "2")
     assert not mark("official_strict", opened("2"), "y = 2\nso that was it").right
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "answer", ["7" * 200_000, "7" * 100_000 + "." + "7" * 100_000 + "e", "-" + "7" * 200_000 + ","]
+)
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_an_answer_of_digits_only_is_read_like_any(scorer: str, answer: str) -> None:
+    assert not mark(scorer, opened("60"), answer).right
+    assert not mark(scorer, PRICES, answer).right or scorer == "official_seed42"
+
+
+@pytest.mark.parametrize(
+    ("answer", "numbers"),
+    [
+        ("1,234.5 or 1.2.3e5 m", ["1,234", "2.3e5", "234.5", "1.2", "5"]),
+        ("x12.5, -.5 3e-2e 7", ["3e-2", "12", "-.5", "7"]),
+        ("5-3 12ab 4.e1", ["5", "-3", "4", "1"]),
+    ],
+)
+def test_numbers_of_an_answer_are_taken_whole(answer: str, numbers: list[str]) -> None:
+    found = [candidate for candidate in scorer_official._candidates(answer) if candidate != answer]
+    assert found == numbers
 
 
 def rows(key: str) -> Iterator[dict[str, Any]]:

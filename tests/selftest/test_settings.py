@@ -82,7 +82,7 @@ def test_a_recording_is_of_numbers_when_its_file_is_json_lines(tmp_path: Path) -
 
 def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_starts() -> None:
     for text in ("mmmu.min_correct=null", "mmmu.max_correct=null"):
-        with pytest.raises(UsageProblem, match="^mmmu.reference: None names no reference with correct and total"):
+        with pytest.raises(UsageProblem, match="^mmmu.reference: 'MMMU_val' names no reference with correct and total"):
             loaded(vlm_set=[text])
     half = "references={MMMU_val: {score: 1}}"
     named = ["mmmu.min_correct=null", "mmmu.reference=MMMU_vla"]
@@ -97,6 +97,17 @@ def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_s
 def test_known_answers_of_the_accuracy_run_must_exist() -> None:
     with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: 'no/such.jsonl' does not exist"):
         loaded(vlm_set=["mmmu.known_answers=no/such.jsonl"])
+
+
+def test_known_answers_of_the_accuracy_run_are_a_file_of_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*' is no file$"):
+        loaded(vlm_set=[f"mmmu.known_answers={tmp_path}"])
+    known = tmp_path / "known.jsonl"
+    known.write_bytes(b'{"id": "\xff"}')
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*known.jsonl' is no UTF-8 text \(byte 8\)$"):
+        loaded(vlm_set=[f"mmmu.known_answers={known}"])
+    known.write_text("", "utf-8")
+    assert loaded(vlm_set=[f"mmmu.known_answers={known}"]).launched
 
 
 def test_an_empty_variable_is_not_given_but_an_empty_option_is_wrong() -> None:

@@ -240,16 +240,16 @@ def test_non_inferiority_holds_up_to_the_lower_end_of_the_interval() -> None:
 
 
 def test_the_detectable_drop_is_refused_with_its_power_and_nothing_smaller_is() -> None:
-    drop = detectable_drop(327, 900, 900, 0.05, 0.8)
+    drop = detectable_drop(327, 900, 900, 303, 0.8)
     assert round(100 * drop, 1) == 4.0
     assert at_most(302, 900, 327 / 900 - drop) == pytest.approx(0.8, abs=1e-9)
     assert at_most(302, 900, 327 / 900 - drop + 0.001) < 0.8
-    assert detectable_drop(327, 900, 900, 0.001, 0.8) > detectable_drop(327, 900, 900, 0.05, 0.9) > drop
+    assert detectable_drop(327, 900, 900, 283, 0.8) > detectable_drop(327, 900, 900, 303, 0.9) > drop
 
 
 def test_no_drop_is_detectable_where_the_limit_refuses_nothing() -> None:
-    assert detectable_drop(327, 900, 5, 0.05) == math.inf
-    assert detectable_drop(327, 900, 7, 0.05) <= 327 / 900
+    assert detectable_drop(327, 900, 5, lower_limit(327, 900, 5, 0.05)) == math.inf
+    assert detectable_drop(327, 900, 7, lower_limit(327, 900, 7, 0.05)) <= 327 / 900
 
 
 @pytest.mark.parametrize("call", [lambda: wilson(5, 4), lambda: mcnemar(-1, 3), lambda: paired_difference(5, 3, 3)])

@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from vlm_acceptance.benchmark.bodies import Bodies, Encode
-from vlm_acceptance.benchmark.item import ANSWERED, LOST, REFUSED, Answer, Asked, PictureFile
+from vlm_acceptance.benchmark.completion import Completion, completion_of, token_count
+from vlm_acceptance.benchmark.item import ANSWERED, LOST, REFUSED, Answer, Asked, PictureFile, kept_text
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.messages import CHAT
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.exchange import Exchange, Request
-from vlm_acceptance.reply import Reply, reply_of
 
 TOKENIZE = "/tokenize"
 TRIES = 3
@@ -95,10 +95,11 @@ class ServerAsker:
         if count is not None:
             return count
         short = {**body, **self._defaults, "temperature": 0.0, "max_tokens": 1}
-        reply = reply_of(self._client.send(Request("POST", CHAT, short, deadline_s=self._deadline_s)))
-        if reply.usage is None or not isinstance(reply.usage.prompt, int):
+        sent = self._client.send(Request("POST", CHAT, short, deadline_s=self._deadline_s))
+        count = completion_of(sent, self._model_id).prompt_tokens
+        if count is None:
             raise NoReply("neither /tokenize nor usage tells how many tokens a prompt has")
-        return reply.usage.prompt
+        return count
 
     def _sent(self, asked: Asked, request: Request) -> Answer:
         attempts: list[str] = []
@@ -108,7 +109,7 @@ class ServerAsker:
             attempts.append(f"{exchange.error.kind}: {exchange.error.message}")
             time.sleep(self._pause_s)
             exchange = self._client.send(request)
-        return _answer(asked, exchange, tuple(attempts))
+        return _answer(asked, self._model_id, exchange, tuple(attempts))
 
 
 def system_messages(text: str) -> list[dict[str, Any]]:
@@ -135,21 +136,21 @@ def _never_began(exchange: Exchange) -> bool:
     return "BadStatusLine" not in error.message
 
 
-def _answer(asked: Asked, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
-    reply: Reply | None = None
-    error = ""
+def _answer(asked: Asked, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
+    said: Completion | None = None
+    text = None
     try:
-        reply = reply_of(exchange)
+        said = completion_of(exchange, model_id)
+        text, error = kept_text(said.text)
     except NoReply as why:
         error = str(why)
-    usage = reply.usage if reply else None
     return Answer(
         id=asked.id,
-        status=_status(exchange, reply),
-        text=reply.text if reply else None,
-        finish_reason=reply.finish_reason if reply else None,
-        prompt_tokens=usage.prompt if usage else None,
-        completion_tokens=usage.completion if usage else None,
+        status=_status(exchange, said),
+        text=text,
+        finish_reason=said.finish_reason if said else None,
+        prompt_tokens=said.prompt_tokens if said else None,
+        completion_tokens=said.completion_tokens if said else None,
         error=error,
         http_status=exchange.status,
         started_utc=exchange.started_utc,
@@ -157,11 +158,12 @@ def _answer(asked: Asked, exchange: Exchange, attempts: tuple[str, ...]) -> Answ
         attempts=attempts,
         prompt_sha256=asked.sha256,
         pictures=tuple(picture.sha256 for picture in asked.pictures),
+        model=said.model if said else None,
     )
 
 
-def _status(exchange: Exchange, reply: Reply | None) -> Any:
-    if reply is not None:
+def _status(exchange: Exchange, said: Completion | None) -> Any:
+    if said is not None:
         return ANSWERED
     return LOST if exchange.error is not None or exchange.status in PASSING else REFUSED
 
@@ -170,10 +172,9 @@ def _count_of(exchange: Exchange) -> int | None:
     if exchange.error is not None or exchange.status != 200:
         return None
     try:
-        count = exchange.json()["count"]
+        return token_count(exchange.json()["count"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return count if isinstance(count, int) else None
 
 
 def _dumps(value: Any) -> bytes:

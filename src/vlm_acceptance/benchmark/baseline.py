@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vlm_acceptance.benchmark.item import Item, Mark
+from vlm_acceptance.benchmark.prepared import Prepared
 from vlm_acceptance.benchmark.records import Row, read_record
 from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.outcome import printable, trimmed
@@ -137,6 +138,16 @@ def _plain(text: str) -> str:
         return repr(float(folded)) if folded and len(folded) < 30 else folded
     except ValueError:
         return folded
+
+
+def require_same_data(baseline: Baseline, prepared: Prepared) -> None:
+    """UsageProblem when a run of ours was asked from other data than these."""
+    data = (baseline.identity or {}).get("data")
+    stored = data.get("sha256") if isinstance(data, dict) else None
+    if stored is not None and stored != prepared.sha256:
+        raise UsageProblem(
+            f"{baseline.name} was asked from other data: index sha256 {stored[:16]}, here {prepared.sha256[:16]}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,23 +36,26 @@ class Limits:
 
 def limits_of(wanted: Mmmu, references: Mapping[str, Reference], total: int) -> Limits:
     """The profile's own numbers, else the exact binomial bounds against its reference."""
-    reference = references.get(wanted.reference or "")
     low, high = wanted.min_correct, wanted.max_correct
-    basis = ["the profile's numbers (mmmu.min_correct, mmmu.max_correct)"]
-    if low is None or high is None:
-        if reference is None or reference.correct is None or reference.total is None:
-            raise UsageProblem(
-                f"mmmu.reference: {wanted.reference!r} names no reference with correct and total, and mmmu.min_correct "
-                "and mmmu.max_correct are not both given"
-            )
-        basis = [f"{reference.correct} of {reference.total} ({reference.source or wanted.reference})"]
-        if low is None:
-            low = lower_limit(reference.correct, reference.total, total, wanted.alpha)
-            basis.append(f"exact binomial, one-sided {wanted.alpha:.1%} below")
-        if high is None:
-            high = upper_limit(reference.correct, reference.total, total, wanted.ceiling_alpha)
-            basis.append(f"{wanted.ceiling_alpha:.1%} above")
-    return Limits(low, high, ", ".join(basis))
+    if low is not None and high is not None:
+        return Limits(low, high, "the profile's numbers (mmmu.min_correct, mmmu.max_correct)")
+    name, reference = wanted.reference_among(references)
+    if reference is None or reference.correct is None or reference.total is None:
+        raise UsageProblem(
+            f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
+            "mmmu.max_correct are not both given"
+        )
+    told = f"{reference.correct} of {reference.total} ({reference.source or name})"
+    if not wanted.protocol.startswith(reference.protocol):
+        told += f", which protocol {reference.protocol} measured and not {wanted.protocol}"
+    below, above = "the profile's mmmu.min_correct below", "the profile's mmmu.max_correct above"
+    if low is None:
+        low = lower_limit(reference.correct, reference.total, total, wanted.alpha)
+        below = f"exact binomial, one-sided {100 * wanted.alpha:g} % below"
+    if high is None:
+        high = upper_limit(reference.correct, reference.total, total, wanted.ceiling_alpha)
+        above = f"{100 * wanted.ceiling_alpha:g} % above"
+    return Limits(low, high, f"{told}; {below}, {above}")
 
 
 def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str:
@@ -151,6 +154,11 @@ class Counted:
     text: int | None
     pictures: int
 
+    @property
+    def surplus(self) -> int | None:
+        """Tokens more than text and pictures come to; None where a count is missing."""
+        return None if self.seen is None or self.text is None else self.seen - self.text - self.pictures
+
 
 def counted(
     asked: Iterable[Asked],
@@ -166,22 +174,41 @@ def counted(
             yield Counted(question.id, answer.prompt_tokens, texts.get(question.sha256), wanted)
 
 
-def wrong_tokens(rows: Iterable[Counted]) -> list[Finding]:
-    """Every answer's prompt tokens are those of its text and of its pictures, tiled as intended."""
-    wrong = [row for row in rows if row.seen is None or row.text is None or row.seen != row.text + row.pictures]
+def wrong_tokens(rows: Iterable[Counted], tile: int) -> list[Finding]:
+    """Every answer's prompt tokens are those of its text and of its pictures, tiled as intended.
+
+    Wrong is a missing usage, or a surplus or lack of whole tiles; any other difference is `doubtful_tokens`.
+    """
+    wrong = [row for row in rows if row.seen is None or (row.surplus and row.surplus % tile == 0)]
     found = []
     for row in wrong[:SHOWN]:
         expected = f"{row.pictures} tokens of pictures beside the text's"
-        if row.seen is None:
-            seen = "no usage in the answer"
-        elif row.text is None:
-            seen = f"{row.seen} prompt tokens, and no count for the text alone"
-        else:
+        seen = "no usage in the answer"
+        if row.seen is not None and row.text is not None:
             seen = f"{row.seen - row.text} ({row.seen} prompt tokens, {row.text} of text)"
         found.append(Finding("accuracy.tokens", expected, seen, row.id, fatal=True))
     if len(wrong) > SHOWN:
         found.append(Finding("accuracy.tokens", "no answer with other counts", f"{len(wrong)} answers in all"))
     return found
+
+
+def doubtful_tokens(rows: Iterable[Counted], tile: int) -> str:
+    """Why the counts decide nothing, or '': a text that was not counted, a difference that is not of whole tiles."""
+    missing, odd = [], []
+    for row in rows:
+        if row.seen is not None and row.text is None:
+            missing.append(row)
+        elif row.surplus and row.surplus % tile:
+            odd.append(row)
+    parts = []
+    if missing:
+        parts.append(f"the text of {len(missing)} questions was not counted, first {missing[0].id}")
+    if odd:
+        parts.append(
+            f"{len(odd)} answers differ by tokens that are no whole tiles, first {odd[0].id} by {odd[0].surplus}: "
+            "check how the text alone is counted"
+        )
+    return "; ".join(parts)
 
 
 def not_sighted(sighted: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:

@@ -96,7 +96,7 @@ def _signs(item: Item, answer: Answer | None, mark: Mark | None) -> Iterator[str
         yield "declined"
     if not answer.text.strip():
         yield "empty"
-    if answer.finish_reason == "length":
+    if answer.finish_reason == "length" or answer.is_cut:
         yield "truncated"
     if kind == "open" and _is_bare_a(answer.text):
         yield "open_a"
@@ -149,11 +149,10 @@ def figures(
     span_s: float | None = None,
     asked: int | None = None,
 ) -> dict[str, Any]:
-    """Everything countable of a run, ready for JSON; shares are 0 to 1, times in seconds.
+    """Everything countable, ready for JSON: shares are 0 to 1, times in seconds. `items` are gone through twice.
 
-    `items` are gone through twice. `marks` come from `score`, `record` names the scorer that decides, `domains` list
-    groups in the order to show. `span_s` is how long this run's requests took, `asked` how many they were (a resumed
-    run asks fewer than all).
+    `marks` come from `score`, `record` names the scorer that decides, `domains` list groups in the order to show.
+    `span_s` is how long this run's requests took, `asked` how many they were (a resumed run asks fewer than all).
     """
     of_record = marks[record]
     kinds: dict[str, _Tally] = {CHOICE: _Tally(), OPEN: _Tally()}

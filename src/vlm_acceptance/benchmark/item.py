@@ -76,14 +76,15 @@ class Asked:
 ANSWERED: Final = "answered"
 REFUSED: Final = "refused"
 LOST: Final = "lost"
+MAX_TEXT: Final = 1 << 16  # characters; a thousand tokens are far less
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one question. `text` is raw and None unless `status` is answered.
+    """What came of one question. `text` is None unless `status` is answered; `error` beside it says what was cut.
 
-    refused: the server answered with an error or with no completion. lost: no whole response (connection, deadline).
-    `attempts` lists the reasons of earlier tries, which ended before the first byte of a response.
+    refused: the server answered, but with no completion. lost: no whole response (connection, deadline). `attempts`
+    are the reasons of earlier tries, which ended before a response began. `model` is the reply's, None offline.
     """
 
     id: str
@@ -99,6 +100,19 @@ class Answer:
     attempts: tuple[str, ...]
     prompt_sha256: str
     pictures: tuple[str, ...]
+    model: str | None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text is only the beginning of what was answered."""
+        return self.text is not None and self.error != ""
+
+
+def kept_text(text: str) -> tuple[str, str]:
+    """The text as it is stored, at most MAX_TEXT characters, and a note of what was cut, '' for nothing."""
+    if len(text) <= MAX_TEXT:
+        return text, ""
+    return text[:MAX_TEXT], f"text cut at {MAX_TEXT} of {len(text)} characters"
 
 
 READ: Final = "read"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.benchmark.asking import Pictures, picture_lead, system_messages, tile_limit
-from vlm_acceptance.benchmark.item import ANSWERED, REFUSED, Answer, Asked, PictureFile
+from vlm_acceptance.benchmark.item import ANSWERED, REFUSED, Answer, Asked, PictureFile, kept_text
 from vlm_acceptance.errors import HarnessProblem
 
 TWIN = "text of "
@@ -69,20 +69,22 @@ def answer_of(row: Mapping[str, Any], asked: Asked) -> Answer:
     """The answer in a row of the offline job; HarnessProblem when the row is not of that form."""
     try:
         is_answered = "error" not in row
+        text, cut = kept_text(row["text"]) if is_answered else (None, "")
         return Answer(
             id=asked.id,
             status=ANSWERED if is_answered else REFUSED,
-            text=row["text"] if is_answered else None,
+            text=text,
             finish_reason=row["finish_reason"] if is_answered else None,
             prompt_tokens=row["prompt_tokens"] if is_answered else None,
             completion_tokens=row["completion_tokens"] if is_answered else None,
-            error="" if is_answered else str(row["error"]),
+            error=cut if is_answered else str(row["error"]),
             http_status=None,
             started_utc=row["started_utc"],
             elapsed_s=row["elapsed_s"],
             attempts=(),
             prompt_sha256=asked.sha256,
             pictures=tuple(picture.sha256 for picture in asked.pictures),
+            model=None,
         )
     except KeyError as missing:
         raise HarnessProblem(f"the offline worker's row of {asked.id} has no {missing}") from None

@@ -21,6 +21,7 @@ from vlm_acceptance.profile import Mmmu, Profile
 ORDER_SEED = 0
 # Guesses of this scorer depend on all the other answers, so that no single one can be marked.
 UNSTEADY = ("official_seed42",)
+LETTER_ALPHA = 0.001  # the error of the stop on a repeated letter
 # What changes no answer: where an engine listens, how long it may take, which lines of its log are harmless.
 NOT_COMPARED = {
     "model": {"path", "weights_bytes", "aliases"},
@@ -52,7 +53,7 @@ class AccuracyPlan:
     @property
     def stops_early(self) -> bool:
         """Whether the run may be rejected before its end."""
-        return self.wanted.early_stop and self.wanted.scorer not in UNSTEADY
+        return self.wanted.early_stop and self.wanted.record not in UNSTEADY
 
     def asked(self, ident: str) -> Asked:
         """One question as it is sent."""

@@ -64,11 +64,10 @@ def write_prepared(
     replace: bool = False,
     progress: Callable[[int], None] = _ignore,
 ) -> Prepared:
-    """Store the questions below `folder` and open them; `progress` gets the number done after each.
+    """Store questions in a folder, which appears in one step, and open it; whatever `items` raises leaves nothing.
 
-    `about` holds more fields of the manifest, e.g. the licence.
-    The folder appears when everything is in it, and in one step. Whatever `items` raises passes, and leaves nothing.
-    UsageProblem when the folder is in the way: it holds data and `replace` is off, or it holds something else.
+    `about` are more fields of the manifest, `progress` gets the number done after each question. UsageProblem when
+    the folder is in the way: it holds data and `replace` is off, or it holds something else.
     """
     folder = folder.resolve()
     check_place(folder, replace)

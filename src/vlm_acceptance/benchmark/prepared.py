@@ -80,6 +80,12 @@ class Prepared:
         finally:
             os.close(index)
 
+    def require_unchanged(self) -> None:
+        """EnvironmentProblem when the index is not what it was when it was opened: marks would follow other golds."""
+        seen = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
+        if seen != self.sha256:
+            raise EnvironmentProblem(f"{self.folder / INDEX} was changed while it was in use: start again")
+
     def picture_bytes(self, picture: PictureFile) -> bytes:
         """The stored bytes of a picture; EnvironmentProblem when they are gone or have changed."""
         path = self.folder / picture.file

@@ -6,10 +6,13 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from vlm_acceptance.benchmark.baseline import Baseline, Comparison
+from vlm_acceptance.benchmark.clauses import paired_figures
 from vlm_acceptance.outcome import printable
+from vlm_acceptance.profile import Paired
 
 SCHEMA = "vlm-acceptance/accuracy/1"
 DETAIL_LINES = 12
@@ -34,6 +37,21 @@ class About:
     versions: Mapping[str, str | None]
     started_utc: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def comparison(stored: Baseline, seen: Comparison, wanted: Paired) -> dict[str, Any]:
+    """What `content` shows beside a stored run: ids lost and gained, counts, p, the 95 % interval and the margin."""
+    paired = paired_figures(seen.compared, seen.lost, seen.gained, wanted)
+    return {
+        "name": stored.name,
+        **asdict(seen),
+        "compared": seen.compared,
+        "p": paired.p,
+        "interval_95": list(paired.interval),
+        "margin": wanted.margin,
+        "margin_ruled_out": paired.margin_ruled_out,
+        "unmatched": list(stored.unmatched),
+    }
 
 
 def file_name(device: str, stem: str) -> str:

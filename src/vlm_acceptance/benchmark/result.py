@@ -12,11 +12,14 @@ from typing import Any
 from vlm_acceptance.benchmark import clauses, figures, report
 from vlm_acceptance.benchmark.baseline import compare, read_baseline
 from vlm_acceptance.benchmark.item import Answer
-from vlm_acceptance.benchmark.plan import AccuracyPlan
+from vlm_acceptance.benchmark.plan import LETTER_ALPHA, AccuracyPlan
 from vlm_acceptance.benchmark.watch import Stop
 from vlm_acceptance.errors import EnvironmentProblem, NotRun, UsageProblem
 from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.statistics import detectable_drop, wilson
+from vlm_acceptance.statistics import detectable_drop, paired_detectable_drop, wilson
+
+# The share of questions that a paired comparison is assumed to see answered otherwise, for the statement of its power.
+DISCORDANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Accuracy:
     @property
     def record(self) -> figures.Marks:
         """Marks of the scorer that decides."""
-        return self.marks[self.plan.wanted.scorer]
+        return self.marks[self.plan.wanted.record]
 
     @cached_property
     def scores(self) -> dict[str, int]:
@@ -68,7 +71,7 @@ class Accuracy:
     @property
     def right(self) -> int:
         """Right answers by the scorer of record."""
-        return self.scores[self.plan.wanted.scorer]
+        return self.scores[self.plan.wanted.record]
 
     @property
     def answered(self) -> int:
@@ -87,7 +90,7 @@ class Accuracy:
             self.plan.prepared,
             self.answers,
             self.marks,
-            self.plan.wanted.scorer,
+            self.plan.wanted.record,
             self.plan.benchmark.domains,
             self.span_s,
             self.asked,
@@ -141,7 +144,7 @@ class Accuracy:
                 f"{len(lost)} of {len(self.plan.blanks)} questions with blank pictures got no answer"
             )
         items = [self.plan.prepared[ident] for ident in self.plan.blanks]
-        scorer = self.plan.benchmark.scorers[self.plan.wanted.scorer]
+        scorer = self.plan.benchmark.scorers[self.plan.wanted.record]
         blank = scorer(items, {ident: answer.text or "" for ident, answer in self.blanks.items()})
         right = sum(self.record[item.id].right for item in items)
         return SightedFigures(len(items), right, sum(mark.right for mark in blank.values()))
@@ -149,7 +152,7 @@ class Accuracy:
     def paired(self, baseline: Path) -> clauses.PairedFigures:
         """This run beside a stored one, marked by the same scorer; questions that it does not hold are left out."""
         stored = read_baseline(baseline, self.plan.prepared)
-        scorer = self.plan.benchmark.scorers[self.plan.wanted.scorer]
+        scorer = self.plan.benchmark.scorers[self.plan.wanted.record]
         before = scorer(self.plan.prepared, stored.texts)
         seen = compare(self.record, before)
         return clauses.paired_figures(seen.compared, seen.lost, seen.gained, self.plan.wanted.paired)
@@ -220,18 +223,20 @@ def statements(plan: AccuracyPlan) -> list[str]:
     """The limits, and the drop that a run of this size detects."""
     limits, total = plan.limits, len(plan.order)
     said = [f"{limits.low} to {limits.high} of {total} right are accepted: {limits.basis}"]
-    reference = plan.profile.references.get(plan.wanted.reference or "")
+    reference = plan.wanted.reference_among(plan.profile.references)[1]
     if reference is not None and reference.correct is not None and reference.total is not None:
-        drop = detectable_drop(reference.correct, reference.total, total, plan.wanted.alpha)
+        drop = detectable_drop(reference.correct, reference.total, total, limits.low)
+        paired = paired_detectable_drop(total, DISCORDANT, plan.wanted.paired.alpha)
         said.append(
             f"a true drop of {100 * drop:.1f} points below {reference.correct} of {reference.total} is refused with a "
-            "probability of 80 %; a smaller one mostly is not seen by the score alone (a stored run, --vlm-baseline, "
-            "sees smaller ones)"
+            f"probability of 80 %; beside a stored run (--vlm-baseline) with which {DISCORDANT:.0%} of the questions "
+            f"come out otherwise, one of {100 * paired:.1f}"
         )
     if plan.stops_early:
         said.append(
             f"a run that would reach {limits.low} right is stopped early with a probability of at most "
-            f"{100 * plan.wanted.early_stop_alpha:g} %"
+            f"{100 * plan.wanted.early_stop_alpha:g} %, one without a letter in more than "
+            f"{plan.wanted.shape.top_letter:.0%} of its choices with one of {100 * LETTER_ALPHA:g} %"
         )
     return said
 

@@ -32,11 +32,10 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
-    """Ask the questions in order, at most `concurrency` (1 to 64) sent and not yet handed to `on_answer`.
+    """Ask in order, at most `concurrency` (1 to 64) sent and not yet handed over; once `should_stop()`, nothing more.
 
-    `on_answer`, `on_wait` (each second without an answer) and `should_stop` (after both) are called in the caller's
-    thread, `make` and `ask` in others. When `should_stop()`, nothing more is sent; what is under way is awaited.
-    Raises what `make` or `ask` raised of ours, HarnessProblem when a thread broke otherwise.
+    `make` and `ask` are called in threads; in the caller's `on_answer`, `on_wait` (each second without an answer) and
+    then `should_stop`. Raises what `make` or `ask` raised of ours, HarnessProblem when a thread broke otherwise.
     """
     crew = _Crew(ids, make, ask, max(1, min(concurrency, MAX_CONCURRENCY)))
     broken: VlmAcceptanceError | None = None

@@ -1,11 +1,12 @@
 """The order of questions, and early stops that can only reject.
 
-Each stop holds bets against its null hypothesis. While the null holds no bet gains on average, so the sum of the
-bets, 1 at the start, ever reaches 1/alpha with a probability of at most alpha (Ville's inequality), however often
-one looks. Answers must be added in the order of asking, not of arrival: a short answer comes back early, and may
-be right more or less often than a long one. A question without an answer is added as right, so that it cannot help
-to reject, and as no letter at all.
+Answers are added in the order of asking, not of arrival: a short answer comes back early, and may be right more or
+less often. One without an answer is added as right, so that it cannot help to reject, and as no letter at all.
 """
+
+# Each stop holds bets against its null hypothesis. While the null holds no bet gains on average, so the sum of the
+# bets, 1 at the start, ever reaches 1/alpha with a probability of at most alpha (Ville's inequality), however often
+# one looks.
 
 from __future__ import annotations
 
@@ -24,17 +25,18 @@ STUCK_SHARE = 0.95
 class ScoreStop:
     """Stops a run in random order of `total` questions that would hardly come to `limit` right answers.
 
-    Null hypothesis: at least `limit` are right in the whole run. Then the next answer is right with a probability
-    p >= b = (limit - right so far) / questions left. A bet on a share q < b multiplies by q/b when right and by
-    (1-q)/(1-b) when wrong: on average pq/b + (1-p)(1-q)/(1-b), which is 1 at p = b and falls as p grows. Where
-    q >= b the bet pauses.
-
-    For rounds of one question of every group (`stratified_order`), `round_size` is the number of groups, and b is
-    renewed only between rounds. There p differs by group and averages b or more, so the product of a round averages
-    1 or less: it is the product of 1 + c(b - p) over the groups, with a c > 0, and largest where all p are equal.
-    That proves alpha for looks between rounds of equal groups; looks inside a round, and groups of unequal size, rest
-    on enumeration and simulation.
+    Null hypothesis: at least `limit` are right in the whole run. `round_size` is the number of groups where rounds
+    hold one question of every group (`stratified_order`).
     """
+
+    # Under the null the next answer is right with a probability p >= b = (limit - right so far) / questions left. A
+    # bet on a share q < b multiplies by q/b when right and by (1-q)/(1-b) when wrong: on average
+    # pq/b + (1-p)(1-q)/(1-b), which is 1 at p = b and falls as p grows. Where q >= b the bet pauses.
+    #
+    # In rounds b is renewed only between them. There p differs by group and averages b or more, so the product of a
+    # round averages 1 or less: it is the product of 1 + c(b - p) over the groups, with a c > 0, and largest where all
+    # p are equal. That proves alpha for looks between rounds of equal groups; looks inside a round, and groups of
+    # unequal size, rest on enumeration and simulation.
 
     def __init__(
         self,
@@ -100,9 +102,10 @@ class LetterStop:
     """Stops a run that answers nearly every multiple-choice question with the same letter.
 
     Null hypothesis: whatever came before, no letter is the next answer with a probability above `limit_share`.
-    The stake is spread evenly over all letters; each bets that it is the answer to 95 % of the questions. No bet is
-    made where `limit_share` is as high as that.
     """
+
+    # The stake is spread evenly over all letters; each bets that it is the answer to 95 % of the questions. No bet is
+    # made where `limit_share` is as high as that.
 
     def __init__(self, limit_share: float = 0.6, alpha: float = 0.001) -> None:
         _require_alpha(alpha)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
 from vlm_acceptance.client.pool import map_all
 from vlm_acceptance.errors import NoReply
+
+TRIES, PAUSE_S = 3, 0.5
 
 
 class TextCounts:
@@ -20,26 +23,39 @@ class TextCounts:
         self._known = dict(_rows(old)) if old is not None else {}
 
     def of(
-        self, wanted: Iterable[tuple[str, str, str]], count: Callable[[str, str], int], concurrency: int
+        self,
+        wanted: Iterable[tuple[str, str, str]],
+        count: Callable[[str, str], int],
+        concurrency: int,
+        show: Callable[[int], None] = lambda _: None,
     ) -> Mapping[str, int]:
-        """Counts for (hash, system message, text); those that the endpoint does not tell are left out."""
+        """Counts for (hash, system message, text); those that the endpoint does not tell are left out.
 
-        def one(row: tuple[str, str, str]) -> tuple[str, int | None]:
-            known = self._known.get(row[0])
-            with contextlib.suppress(NoReply):
-                return row[0], count(row[2], row[1]) if known is None else known
-            return row[0], None
-
+        Each is asked up to three times; after a batch without any no more is asked. `show` gets how many are done.
+        """
         found: dict[str, int] = {}
         rows = iter(wanted)
         with self._path.open("w", encoding="utf-8") as file:
-            while batch := list(islice(rows, 16 * concurrency)):
-                for digest, tokens in map_all(one, batch, concurrency):
-                    if tokens is not None:
-                        found[digest] = tokens
-                        file.write(json.dumps({"sha256": digest, "tokens": tokens}) + "\n")
+            while batch := list(islice(rows, 2 * concurrency)):
+                told = map_all(lambda row: (row[0], self._one(row, count)), batch, concurrency)
+                fresh = {digest: tokens for digest, tokens in told if tokens is not None}
+                found |= fresh
+                file.writelines(json.dumps({"sha256": key, "tokens": value}) + "\n" for key, value in fresh.items())
                 file.flush()
+                show(len(found))
+                if not fresh:
+                    break
         return found
+
+    def _one(self, row: tuple[str, str, str], count: Callable[[str, str], int]) -> int | None:
+        digest, system, text = row
+        if digest in self._known:
+            return self._known[digest]
+        for number in range(TRIES):
+            with contextlib.suppress(NoReply):
+                return count(text, system)
+            time.sleep(number * PAUSE_S)
+        return None
 
 
 def _rows(path: Path) -> Iterable[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +18,24 @@ from vlm_acceptance.mmmu.prepare import Request, default_folder, prepare
 from vlm_acceptance.outcome import printable
 
 USAGE, ENVIRONMENT, INTERRUPTED = 4, 10, 130
+_INVALID_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from")  # as argparse words it
 
 
 class Parser(argparse.ArgumentParser):
     """Wrong arguments are a UsageProblem of one line, with the nearest right word."""
 
     def error(self, message: str) -> NoReturn:
-        known = [option for action in self._actions for option in action.option_strings]
-        wrong = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0]
-        hint = nearest(wrong, known) if wrong and wrong not in known else ""
-        raise UsageProblem(f"{message}.{hint} See `{self.prog} --help`")
+        raise UsageProblem(f"{message}.{self._hint(message)} See `{self.prog} --help`")
+
+    def _hint(self, message: str) -> str:
+        known = {option: action for action in self._actions for option in action.option_strings}
+        words = [word.partition("=")[0].strip(":,") for word in message.split() if word.startswith("--")]
+        wrong_value = _INVALID_CHOICE.search(message)
+        if wrong_value is not None:
+            choices = known[words[0]].choices if words and words[0] in known else None
+            return nearest(wrong_value[1], map(str, choices or ()))
+        wrong = next((word for word in words if word not in known), "")
+        return nearest(wrong, known) if wrong else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from vlm_acceptance.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.mmmu.benchmark import MMMU
 from vlm_acceptance.mmmu.prepare import default_folder
 from vlm_acceptance.outcome import printable
-from vlm_acceptance.statistics import mcnemar, paired_difference, standard_error, wilson
+from vlm_acceptance.profile import Paired
+from vlm_acceptance.statistics import standard_error, wilson
 
 MINI = Path(__file__).resolve().parents[3] / "fixtures" / "mmmu_mini" / "prepared"
 RECORD = "vlmevalkit_2024_07"
@@ -26,7 +27,8 @@ RECORD = "vlmevalkit_2024_07"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("run", type=Path, help="the folder of a run, or its mmmu_val.jsonl")
-    parser.add_argument("--data", type=Path, help="the prepared data (default: the folder that the run was asked from)")
+    whose = "default: those of `prepare`, or the mini set, whichever the run was asked from"
+    parser.add_argument("--data", type=Path, help=f"the prepared data ({whose})")
     parser.add_argument("--scorer", default=RECORD, choices=sorted(MMMU.scorers), help="the scorer of the table")
     parser.add_argument("--baseline", type=Path, help="a stored run to compare with")
     parser.add_argument("--json", type=Path, help="write the report as JSON to this file")
@@ -114,16 +116,4 @@ def _beside(
         return None
     stored = read_baseline(baseline, prepared)
     seen = compare(marks[record], MMMU.scorers[record](prepared, stored.texts))
-    lost, gained = len(seen.lost), len(seen.gained)
-    interval: Sequence[float] = paired_difference(seen.compared, lost, gained)
-    return {
-        "name": stored.name,
-        "compared": seen.compared,
-        "lost": list(seen.lost),
-        "gained": list(seen.gained),
-        "both": seen.both,
-        "neither": seen.neither,
-        "p": mcnemar(lost, gained),
-        "interval_95": list(interval),
-        "unmatched": list(stored.unmatched),
-    }
+    return report.comparison(stored, seen, Paired())

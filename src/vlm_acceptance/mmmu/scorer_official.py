@@ -10,11 +10,12 @@ from vlm_acceptance.benchmark.item import CHOICE, UNRESOLVED, Item, Mark
 _EDGES = ",.!?;:'"
 _LEAST_WORDS_FOR_TEXT = 6
 _LEADS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
-# numbers in a lower-cased answer: thousands in groups, with an exponent, plain
+# numbers in a lower-cased answer: thousands in groups, with an exponent, plain. None begins inside a run of digits:
+# where the run's first digit begins no number its others do not either, and trying each costs the run's length.
 _NUMBERS = (
     re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
-    re.compile(r"-?\d+(?:\.\d+)?e[+-]?\d+"),
-    re.compile(r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?!e[+-]?\d+)(?![,\d])"),
+    re.compile(r"-?(?<!\d)\d+(?:\.\d+)?e[+-]?\d+"),
+    re.compile(r"-?(?:(?<!\d)\d+\.\d+|\.\d+|(?<!\d)\d+\b)(?!e[+-]?\d+)(?![,\d])"),
 )
 
 
