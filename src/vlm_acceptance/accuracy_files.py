@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.benchmark import report
-from vlm_acceptance.benchmark.baseline import compare, read_baseline
+from vlm_acceptance.benchmark.baseline import changed, compare, read_baseline
 from vlm_acceptance.benchmark.plan import AccuracyPlan
 from vlm_acceptance.benchmark.result import Accuracy
 from vlm_acceptance.errors import EnvironmentProblem, UsageProblem
@@ -92,7 +92,9 @@ def comparison(made: Accuracy, baseline: Path | None) -> dict[str, Any] | None:
         return None
     scorer = made.plan.benchmark.scorers[made.plan.wanted.record]
     seen = compare(made.record, scorer(made.plan.prepared, stored.texts))
-    return report.comparison(stored, seen, made.plan.wanted.paired)
+    now = {ident: answer.text for ident, answer in made.answers.items() if answer.text is not None}
+    both = changed(seen, made.plan.prepared, now, stored.texts)
+    return {**report.comparison(stored, seen, made.plan.wanted.paired), **both}
 
 
 def content(made: Accuracy, told: report.About, baseline: Path | None = None) -> dict[str, Any]:

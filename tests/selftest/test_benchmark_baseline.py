@@ -16,7 +16,7 @@ import pytest
 from made_run import answered, choice, exact, failed, open_item
 
 from vlm_acceptance.benchmark.answers import AnswerFile
-from vlm_acceptance.benchmark.baseline import Baseline, changed, compare, hit_marks, read_baseline
+from vlm_acceptance.benchmark.baseline import changed, compare, read_baseline
 from vlm_acceptance.benchmark.item import Item, Mark
 from vlm_acceptance.errors import UsageProblem
 
@@ -190,7 +190,6 @@ def test_a_judged_record_gives_hits_and_knows_open_questions_made_choices(tmp_pa
             row[2:4] = [row[6], "Other Answers"]
     baseline = read_baseline(write(tmp_path / "x_openai_result.xlsx", rows), items)
     assert baseline.hits == {item.id: bool(number % 2) for number, item in enumerate(items)}
-    assert sum(mark.right for mark in hit_marks(baseline).values()) == 10
 
 
 def test_a_failed_request_of_the_record_is_no_answer_and_an_empty_cell_is_an_empty_one(tmp_path: Path) -> None:
@@ -347,7 +346,3 @@ def test_changed_questions_are_listed_with_both_answers_cut_to_size() -> None:
     assert [row["id"] for row in rows["lost"]] == ["q0"]
     assert rows["lost"][0]["now"].endswith("(9000000 characters)")
     assert rows["gained"] == [{"id": "q1", "group": "Art", "gold": ["A"], "then": "\\x1b[2J\\ud800", "now": "A"}]
-
-
-def test_a_baseline_without_hits_has_no_marks_of_its_own() -> None:
-    assert hit_marks(Baseline("x", {"q0": "A"}, None, (), ())) == {}

@@ -176,11 +176,6 @@ def compare(now: Mapping[str, Mark], then: Mapping[str, Mark]) -> Comparison:
     )
 
 
-def hit_marks(baseline: Baseline) -> dict[str, Mark]:
-    """The record's own hits as marks: what its judge said, where it had one."""
-    return {ident: Mark(hit, "") for ident, hit in (baseline.hits or {}).items()}
-
-
 def changed(
     comparison: Comparison, items: Iterable[Item], now: Mapping[str, str], then: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
