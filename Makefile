@@ -26,6 +26,7 @@ check: venv  ## format, lint, types, selftests
 
 control: venv  ## train the control again from its pictures, and keep it only if every answer is right
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control
+	.venv/bin/python fixtures/control/recipe/baseline.py
 
 venv:
 	@scripts/prepare_venv.sh

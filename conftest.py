@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from vlm_acceptance import facts
 from vlm_acceptance.accuracy import Accuracy
 from vlm_acceptance.asker import Asker
+from vlm_acceptance.checks import inputs
 from vlm_acceptance.client.messages import chat_defaults
 from vlm_acceptance.client.pictures_server import serve_pictures
 from vlm_acceptance.deployment.offline import OfflineRun
 from vlm_acceptance.deployment.server import Deployment
+from vlm_acceptance.exchange import Exchange
 from vlm_acceptance.judge import Judge
 from vlm_acceptance.keys import FINDINGS, PROPERTIES, SUITE
+from vlm_acceptance.numbers import Numbers
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.suite import IMAGES, Once, Suite
 
@@ -70,6 +72,12 @@ def offline(offline_llm: Once[OfflineRun]) -> OfflineRun:
     return offline_llm.get()
 
 
+@pytest.fixture
+def offline_numbers(offline: OfflineRun) -> Mapping[str, Numbers]:
+    """The offline engine's log probabilities by prompt id; a test that asks for them has them made."""
+    return {name.removeprefix("numbers/"): found for name, found in offline.numbers.items()}
+
+
 @pytest.fixture(scope="session")
 def picture_server() -> Iterator[str]:
     """Base URL under which a launched engine finds the pictures."""
@@ -78,9 +86,13 @@ def picture_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def ask(suite: Suite, deployment: Deployment, request: pytest.FixtureRequest) -> Asker:
-    """Asks the deployment; every exchange is recorded under this test's id."""
-    record = functools.partial(suite.store.exchange, request.node.nodeid)
+def ask(suite: Suite, deployment: Deployment, judge: Judge, request: pytest.FixtureRequest) -> Asker:
+    """Asks the deployment; every exchange is recorded under this test's id, and no answer may be degenerate."""
+
+    def record(exchange: Exchange) -> None:
+        suite.store.exchange(request.node.nodeid, exchange)
+        judge.watch(inputs.sane(exchange, suite.profile.model.special_tokens), exchange)
+
     defaults = chat_defaults(suite.profile.model.thinking)
     return Asker(deployment.client, deployment.model_id, suite.profile.deadlines, record, suite.warm, defaults)
 

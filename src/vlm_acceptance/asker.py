@@ -70,9 +70,13 @@ class Asker:
         requests = [self.request(body) for body in bodies]
         exchanges = send_all(self.client, requests, concurrency)
         for body, exchange in zip(bodies, exchanges, strict=True):
-            self._record(exchange)
-            self._warm.add(kind_of(body))
+            self.keep(exchange, body)
         return exchanges
+
+    def keep(self, exchange: Exchange, body: dict[str, Any]) -> None:
+        """Record the exchange of a chat request that was sent elsewhere."""
+        self._record(exchange)
+        self._warm.add(kind_of(body))
 
 
 def kind_of(body: dict[str, Any]) -> str:

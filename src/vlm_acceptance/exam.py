@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from vlm_acceptance.asker import Asker
@@ -17,12 +17,15 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.messages import chat_body, get, jpeg_url, plain_url, png_url, user_message
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.numbers import PARAMS, TOP, Numbers, Prompt, numbers_of
 from vlm_acceptance.outcome import Finding
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.reply import Reply, reply_of
 
 PICTURE_PX = 448
 LOOK_S = 5.0
+TOGETHER = 16  # prompts asked alone and in one batch, and of the offline engine
+T = TypeVar("T")
 
 
 def picture_url(picture: Picture, route: str, images: Path, served_at: str | None) -> str:
@@ -77,6 +80,41 @@ def offline_requests(categories: Sequence[Category]) -> list[Mapping[str, Any]]:
 def offline_ids(category: Category, question: Question) -> list[str]:
     """The ids under which the offline engine answers a question, in the order of its pictures."""
     return [f"{category.id}/{picture_name(question, index)}" for index in range(len(question.pictures))]
+
+
+def spread(rows: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the rows, evenly spread, the first among them."""
+    step = max(1, -(-len(rows) // count))
+    return list(rows[::step])
+
+
+def number_body(model: str, asked: Prompt, images: Path) -> dict[str, Any]:
+    """A greedy request for an answer with its log probabilities."""
+    urls = [png_url(images / name) for name in asked.pictures]
+    body = chat_body(model, asked.prompt, urls, max_tokens=asked.max_tokens, **PARAMS)
+    if asked.system:
+        body["messages"].insert(0, {"role": "system", "content": asked.system})
+    return body
+
+
+def numbers_in(exchange: Exchange) -> Numbers | NoReply:
+    """The numbers of an answer, or why there are none."""
+    try:
+        return numbers_of(exchange)
+    except NoReply as why:
+        return why
+
+
+def offline_number_requests(prompts: Sequence[Prompt], images: Path) -> list[Mapping[str, Any]]:
+    """Some prompts as the offline worker takes them, with log probabilities."""
+    return [
+        {
+            "id": f"numbers/{asked.id}",
+            "messages": number_body("", asked, images)["messages"],
+            "sampling": {"max_tokens": asked.max_tokens, "logprobs": TOP},
+        }
+        for asked in spread(prompts, TOGETHER)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

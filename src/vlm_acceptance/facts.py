@@ -222,6 +222,8 @@ def notes(suite: Suite) -> list[str]:
     found.extend(f"no accuracy run is part of this verdict: {reason}" for reason in unasked)
     if not suite.settings.launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
+    for issue, tests in sorted(suite.notes.get("known_issues", {}).items()):  # type: ignore[attr-defined]
+        found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
     if suite.strays:
         found.append(f"{len(suite.strays)} process(es) that an earlier, killed run had left were ended before this one")
     return found

@@ -28,6 +28,7 @@ class Judge:
         self._key_env = key_env
         self._policy = policy
         self._kept: dict[str, tuple[str, str]] = {}
+        self._seen: list[tuple[Exchange, Sequence[Finding]]] = []
 
     def add(self, findings: Sequence[Finding], exchange: Exchange | None = None, where: str = "") -> None:
         """Findings about an exchange; its evidence is kept when there are any, or when all is to be kept."""
@@ -42,12 +43,18 @@ class Judge:
             name = found.where.partition(":")[0].strip()
             self.add([found], exchanges.get(name))
 
+    def watch(self, findings: Sequence[Finding], exchange: Exchange) -> None:
+        """Findings about an answer that the test may judge itself: they count where it finds nothing of the kind."""
+        if findings:
+            self._seen.append((exchange, findings))
+
     def note(self, **properties: object) -> None:
         """Figures to report whatever the outcome; None is left out."""
         self.properties.update({key: str(value) for key, value in properties.items() if value is not None})
 
     def settle(self) -> None:
         """Raise DeploymentFailure with every finding, the gravest first; nothing when there are none."""
+        self._add_watched()
         if not self.findings:
             return
         ordered = sorted(self.findings, key=lambda found: not found.fatal)
@@ -58,6 +65,12 @@ class Judge:
         first = ordered[0]
         head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
         raise DeploymentFailure("\n".join([" ".join(head.split())[:400], *(found.render() for found in ordered)]))
+
+    def _add_watched(self) -> None:
+        said = {(found.check, found.observed) for found in self.findings}
+        seen, self._seen = self._seen, []
+        for exchange, findings in seen:
+            self.add([found for found in findings if (found.check, found.observed) not in said], exchange, exchange.id)
 
     def _keep(self, exchange: Exchange) -> tuple[str, str]:
         if self._policy == "none":

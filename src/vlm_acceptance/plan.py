@@ -8,7 +8,10 @@ from pathlib import Path
 
 from vlm_acceptance.profile import Mmmu, Profile
 
-AREAS = ("environment", "data", "health", "schema", "capability", "latency", "offline", "steady", "mmmu", "release")
+AREAS = (
+    "environment", "data", "health", "schema", "capability", "pictures", "inputs", "latency", "offline", "load",
+    "steady", "numbers", "mmmu", "release",
+)  # fmt: skip
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 
@@ -22,7 +25,14 @@ def rank(area: str) -> int:
     return AREAS.index(area) if area in AREAS else len(AREAS) - 2
 
 
-def missing_features(profile: Profile, *, launched: bool, has_baseline: bool = False) -> Mapping[str, str]:
+def missing_features(
+    profile: Profile,
+    *,
+    launched: bool,
+    has_baseline: bool = False,
+    has_numbers: bool = False,
+    records_numbers: bool = False,
+) -> Mapping[str, str]:
     """Feature -> why this run does not have it. A test that needs one of these is not applicable."""
     missing: dict[str, str] = {}
     if not launched:
@@ -37,11 +47,24 @@ def missing_features(profile: Profile, *, launched: bool, has_baseline: bool = F
         "known_answers": (not profile.capability.known_answers, "the profile has no known answers"),
         "url_picture": (not profile.capability.url_picture, "the profile names no public picture"),
         "max_model_len": (profile.model.max_model_len is None, "the profile tells no context length"),
+        "max_pictures": (
+            profile.model.max_pictures is None,
+            "the profile tells no limit of pictures (model.max_pictures)",
+        ),
+        "media_domains": (not profile.model.media_domains, "the profile restricts no addresses (model.media_domains)"),
         "no_video": (profile.model.video, "the model takes videos (model.video)"),
+        "running_metric": (
+            "vllm:num_requests_running" not in profile.metrics,
+            "the profile expects no vllm:num_requests_running (metrics)",
+        ),
         "versions": (not profile.versions, "the profile expects no versions"),
         "openai": (importlib.util.find_spec("openai") is None, "the openai package is not installed"),
     }
     absent |= _mmmu(profile, has_baseline)
+    absent |= {
+        "numbers_baseline": (not has_numbers, "no stored numbers to compare with (numbers.baseline, --vlm-baseline)"),
+        "numbers_recording": (not records_numbers, "no numbers are to be recorded (--vlm-record-baseline=FILE.jsonl)"),
+    }
     for feature, (is_absent, reason) in absent.items():
         if is_absent:
             missing.setdefault(feature, reason)

@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from vlm_acceptance.case import CATEGORY_ORDER
 from vlm_acceptance.errors import UsageProblem, nearest
-
-
-def _as_text(value: object) -> object:
-    # YAML reads `True` and `8` where a shell reads text
-    return str(value) if isinstance(value, (bool, int, float)) else value
-
-
-Text = Annotated[str, BeforeValidator(_as_text)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from vlm_acceptance.profile_sections import Load, NumberLimits, Seconds, Section, Share, Text
 
 
 class Pictures(Section):
@@ -39,7 +25,10 @@ class Pictures(Section):
 
 
 class Model(Section):
-    """What is served: its name on the wire, where its folder comes from, and what the folder must hold."""
+    """What is served: its name on the wire, where its folder comes from, and what the folder must hold.
+
+    `media_domains` are those whose pictures it fetches; empty where the deployment restricts none.
+    """
 
     id: str
     source: Literal["modelscope", "folder"] = "folder"
@@ -53,6 +42,8 @@ class Model(Section):
     video: bool = False
     thinking: bool = False
     max_model_len: int | None = None
+    media_domains: list[str] = []
+    max_pictures: int | None = Field(default=None, gt=0)
     pictures: Pictures = Pictures()
 
 
@@ -145,6 +136,16 @@ class Deadlines(Section):
     cold_s: Seconds = 600
 
 
+class LongTwins(Section):
+    """How twin prompts get longer than two blocks of the prefix cache: a text after the picture, more copies of it, or
+    both. `question` is a `category/question`; the first one when none is named.
+    """
+
+    question: str | None = None
+    copies: int = Field(default=1, ge=1)
+    preamble: bool = True
+
+
 class Capability(Section):
     """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly."""
 
@@ -156,6 +157,7 @@ class Capability(Section):
     blind_max: int | None = None
     known_answers: str | None = None
     url_picture: str | None = None
+    long_twins: LongTwins = LongTwins()
 
     @field_validator("demoted")
     @classmethod
@@ -196,9 +198,6 @@ class Measure(Section):
 
     value: float
     tolerance: float | None = None
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Shape(Section):
@@ -312,6 +311,7 @@ class Profile(Section):
     device: Device = Device()
     versions: dict[str, Text] = {}
     latency: Latency = Latency()
+    load: Load = Load()
     deadlines: Deadlines = Deadlines()
     capability: Capability = Capability()
     metrics: list[str] = []
@@ -320,3 +320,4 @@ class Profile(Section):
     references: dict[str, Reference] = {}
     guide: list[Guide] = []
     mmmu: Mmmu | None = None
+    numbers: NumberLimits = NumberLimits()

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vlm_acceptance.errors import UsageProblem, nearest
-from vlm_acceptance.profile import Profile, Section
+from vlm_acceptance.profile import Profile
+from vlm_acceptance.profile_sections import Section
 
 
 class _Loader(yaml.SafeLoader):

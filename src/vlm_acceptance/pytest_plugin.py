@@ -142,7 +142,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if suite is None:
         return (yield)
     missing = plan.missing_features(
-        suite.profile, launched=suite.settings.launched, has_baseline=suite.settings.baseline is not None
+        suite.profile,
+        launched=suite.settings.launched,
+        has_baseline=suite.settings.baseline is not None,
+        has_numbers=suite.settings.numbers_baseline is not None,
+        records_numbers=suite.settings.record_numbers is not None,
     )
     kept: list[pytest.Item] = []
     aside: list[pytest.Item] = []
@@ -173,6 +177,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     }
     suite.narrowed = plan.narrowing(config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options)
     suite.wants_accuracy = any("accuracy" in getattr(item, "fixturenames", ()) for item in items)
+    suite.wants_offline_numbers = any("offline_numbers" in getattr(item, "fixturenames", ()) for item in items)
     suite.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
     return result
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from vlm_acceptance import __version__, accuracy_files, facts
+from vlm_acceptance import __version__, accuracy_files, facts, numbers
 from vlm_acceptance.errors import HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.outcome import Outcome, printable
 from vlm_acceptance.report import html, summary
@@ -101,7 +101,7 @@ def record(suite: Suite, ruling: Ruling) -> list[str]:
 
     Given one file, both go into it; given two, the second extends the first, so that neither loses the other.
     """
-    said = []
+    said = record_numbers(suite, ruling)
     base = suite.settings.loaded.path.resolve()
     written: dict[Path, dict[str, Any]] = {}
     for path, what, make in (
@@ -120,6 +120,20 @@ def record(suite: Suite, ruling: Ruling) -> list[str]:
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         path.write_text(f"# recorded by {suite.store.folder.name}\n{text}", "utf-8")
     return said
+
+
+def record_numbers(suite: Suite, ruling: Ruling) -> list[str]:
+    """The numbers asked for with --vlm-record-baseline=FILE.jsonl, if the deployment was found right."""
+    path, taken = suite.settings.record_numbers, suite.notes.get("numbers")
+    if path is None:
+        return []
+    if not isinstance(taken, list) or len(taken) < len(suite.number_prompts):
+        return [f"  baseline: not recorded (the numbers were not all taken): {path}"]
+    if suite.narrowed or ruling.code != EXIT["accepted"]:
+        why = "the run was narrowed" if suite.narrowed else "the deployment was not found right"
+        return [f"  baseline: not recorded ({why}): {path}"]
+    path.write_text("".join(f"{numbers.line_of(known)}\n" for known in taken), "utf-8")
+    return [f"  baseline: {path} ({len(taken)} prompts)"]
 
 
 def _calibration(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vlm_acceptance.errors import UsageProblem, nearest
+from vlm_acceptance.numbers import is_baseline
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.profile_load import Loaded, load_profile
 
@@ -54,12 +55,13 @@ OPTIONS = (
     Option("vlm-mmmu-data", "the prepared MMMU data", key="mmmu.data", metavar="DIR"),
     Option("vlm-mmmu-engine", "what answers MMMU: server or offline", key="mmmu.engine", metavar="WHICH"),
     Option("vlm-mmmu-protocol", "the prompts of MMMU, e.g. vlmevalkit", key="mmmu.protocol", metavar="NAME"),
+    Option("vlm-soak-s", "seconds the soak lasts", key="load.soak_s", metavar="N"),
     Option("vlm-resume", "go on with an unfinished accuracy run: its folder, or latest", metavar="RUN"),
-    Option("vlm-baseline", "compare question by question with this stored run", metavar="FILE"),
+    Option("vlm-baseline", "compare with this stored run: of an accuracy run, or of numbers", metavar="FILE"),
     Option(
         "vlm-calibrate", "record this run's case counts as a profile file that extends the present one", metavar="FILE"
     ),
-    Option("vlm-record-baseline", "record this run's latencies as budgets in a profile file", metavar="FILE"),
+    Option("vlm-record-baseline", "record latencies as budgets (a profile), or numbers (.jsonl)", metavar="FILE"),
 )
 
 
@@ -78,6 +80,8 @@ class Settings:
     resume: str | None
     baseline: Path | None
     profile_reason: str
+    numbers_baseline: Path | None = None
+    record_numbers: Path | None = None
 
     @property
     def launched(self) -> bool:
@@ -231,6 +235,18 @@ def check_mmmu(profile: Profile, launched: bool) -> None:
     wanted.require_limits(profile.references)
 
 
+def numbers_baseline(profile: Profile, given_file: Path | None) -> Path | None:
+    """The numbers to compare with: the file given when it holds numbers, else the profile's.
+
+    UsageProblem when a file that the profile names does not exist.
+    """
+    resolve_existing(profile.numbers.prompts, "numbers.prompts")
+    if given_file is not None and is_baseline(given_file):
+        return given_file
+    wanted = profile.numbers.baseline
+    return resolve_existing(wanted, "numbers.baseline") if wanted else None
+
+
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
     """Settings from option values (by dest), the environment and the chosen profile."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
@@ -240,6 +256,9 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     url, url_source = picked["vlm_base_url"]
     check_mmmu(loaded.profile, launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]
+    stored = input_file(*picked["vlm_baseline"])
+    record = output_file(*picked["vlm_record_baseline"])
+    of_numbers = record is not None and record.suffix == ".jsonl"
     reports, _ = picked["vlm_reports"]
     evidence, evidence_source = picked["vlm_evidence"]
     return Settings(
@@ -251,8 +270,10 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
         evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
         calibrate=output_file(*picked["vlm_calibrate"]),
-        record_baseline=output_file(*picked["vlm_record_baseline"]),
+        record_baseline=None if of_numbers else record,
         resume=picked["vlm_resume"][0],
-        baseline=input_file(*picked["vlm_baseline"]),
+        baseline=None if stored is not None and is_baseline(stored) else stored,
         profile_reason=reason,
+        numbers_baseline=numbers_baseline(loaded.profile, stored),
+        record_numbers=record if of_numbers else None,
     )

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from vlm_acceptance import accuracy, exam
+from vlm_acceptance import accuracy, exam, numbers
 from vlm_acceptance.accuracy_offline import by_offline_engine
 from vlm_acceptance.benchmark.baseline import read_baseline, require_same_data
 from vlm_acceptance.benchmark.plan import AccuracyPlan
@@ -33,6 +33,7 @@ from vlm_acceptance.errors import (
     VlmAcceptanceError,
 )
 from vlm_acceptance.exchange import Request
+from vlm_acceptance.numbers import Known, Prompt
 from vlm_acceptance.outcome import Outcome
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.report.store import RunStore, masker
@@ -84,6 +85,7 @@ class Suite:
     required: list[str] = field(default_factory=list)
     not_applicable: dict[str, str] = field(default_factory=dict)
     wants_offline: bool = False
+    wants_offline_numbers: bool = False
     wants_accuracy: bool = False
     narrowed: str = ""
     unreachable: str = ""
@@ -117,6 +119,19 @@ class Suite:
         return load_categories(CASES, IMAGES)
 
     @cached_property
+    def known_numbers(self) -> tuple[Known, ...]:
+        """The stored numbers; UsageProblem when their file is none."""
+        path = self.settings.numbers_baseline
+        if path is None:
+            raise HarnessProblem("no stored numbers were given")
+        return numbers.read_baseline(path)
+
+    @cached_property
+    def number_prompts(self) -> tuple[Prompt, ...]:
+        """What is asked for its numbers where no stored ones are needed."""
+        return numbers.read_prompts(existing(self.profile.numbers.prompts))
+
+    @cached_property
     def preflight(self) -> Preflight:
         """What a launch needs, asked once; what earlier, killed runs left on the card is ended first."""
         asked = Preflight(self.profile, ROOT, os.environ, self.progress)
@@ -140,6 +155,8 @@ class Suite:
         ready = self._ready_to_start()
         self.say("offline engine: starting")
         requests = exam.offline_requests(self.categories)
+        if self.wants_offline_numbers:
+            requests += exam.offline_number_requests(self.number_prompts, IMAGES)
         run = run_offline(
             self.profile,
             ready.engine_python(),
@@ -191,6 +208,8 @@ class Suite:
         """UsageProblem when --vlm-resume names no run that can be gone on with, or --vlm-baseline none that can be
         compared with; what else is wrong shows later.
         """
+        if self.settings.numbers_baseline is not None:
+            self._check_pictures([known.asked for known in self.known_numbers])
         resume, baseline = self.settings.resume, self.settings.baseline
         if resume is None and baseline is None:
             return
@@ -202,6 +221,15 @@ class Suite:
                 accuracy.check_resume(plan, resume, self.settings.reports, masker(self.settings.api_key))
             if baseline is not None:
                 require_same_data(read_baseline(baseline, plan.prepared), plan.prepared)
+
+    def _check_pictures(self, asked: Sequence[Prompt]) -> None:
+        for prompt in asked:
+            for name in prompt.pictures:
+                if not (IMAGES / name).is_file():
+                    path = self.settings.numbers_baseline
+                    raise UsageProblem(
+                        f"{path}: {prompt.id!r} names the picture {name!r}, which {IMAGES} does not hold"
+                    )
 
     def _plan_accuracy(self) -> AccuracyPlan:
         return accuracy.plan(self.profile)

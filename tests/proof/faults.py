@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import faults_answers as answers
+import faults_inputs as inputs
+import faults_load as load
+import faults_pictures as pictures
 import faults_request as request
 import faults_response as response
 import faults_server as server
@@ -60,6 +63,7 @@ _RESPONSE = (
     ("answers-swapped", "two that end within so many seconds swap texts", 0.5, response.answers_swapped),
     ("error-as-200", "every answer is an error object with status 200", 1, response.error_as_200),
     ("logprobs-missing", "logprobs is null", 1, response.logprobs_missing),
+    ("logprobs-unsteady", "each answer's log probabilities are up to this much lower", 0.5, response.logprobs_unsteady),
     ("logprobs-positive", "each log probability is its absolute value and this more", 0.1, response.logprobs_positive),
 )
 
@@ -114,7 +118,57 @@ _ANSWERS = (
     ("questions-refused", "the share of accuracy questions answered with status 500", 0.05, answers.refused),
 )
 
-_FAMILIES = {"answers": _ANSWERS, "response": _RESPONSE, "stream": _STREAM, "request": _REQUEST, "server": _SERVER}
+_PICTURES = (
+    ("prefix-by-text", "a text is answered as it was with the first picture", 1, pictures.by_text),
+    ("prompt-forgotten", "a picture is answered as it was under the first text", 1, pictures.by_picture),
+    ("picture-of-previous", "the engine gets the pictures of the request before", 1, pictures.of_previous),
+    ("pictures-reversed", "the engine gets the pictures of a request in reverse", 1, pictures.reversed_order),
+    ("pictures-beyond-first-dropped", "the engine gets so many pictures of a request", 1, pictures.beyond_dropped),
+    ("limit-ignored", "the engine gets so many pictures of a request", 10, pictures.beyond_dropped),
+    ("uuid-stale", "a uuid stands for its first picture, in a version not known for it", 1, pictures.uuid_stale),
+    ("picture-shrunk", "the engine gets no side of more than so many pixels", 100, pictures.shrunk),
+    ("rgba-refused", "a picture with an alpha channel is answered with status 500", 1, pictures.breaks_on_rgba),
+    ("thin-refused", "a side below so many pixels is answered with status 500", 2, pictures.breaks_on_thin),
+    ("large-refused", "more than so many million pixels are answered with status 500", 100, pictures.breaks_on_large),
+    ("caches-idle", "no cache in /metrics has a hit", 1, pictures.caches_idle),
+    ("answers-swapped-rarely", "this share of the texts is swapped with the next one", 0.005, pictures.swapped_rarely),
+)
+
+_LOAD = (
+    ("one-slow", "one chat request of 50 waits so many seconds", 20, load.one_slow),
+    ("starved", "one chat request of 16 waits until no other has come for so many seconds", 15, load.starved),
+    ("failure-spreads", "what is out when a request is refused fails with 500", 1, load.failure_spreads),
+    ("slot-kept", "/metrics counts streams that were left as running", 1, load.slot_kept),
+    ("tpot-grows", "each token takes so many seconds more for each minute passed", 0.1, load.tpot_grows),
+)
+
+_INPUTS = (
+    (
+        "refused-poisons",
+        "a picture of a refused request is answered with status 500 from then on",
+        1,
+        inputs.refused_poisons,
+    ),
+    (
+        "hangs-on-broken",
+        "a picture that cannot be read hangs for so many seconds and is cut",
+        3600,
+        inputs.hangs_on_broken,
+    ),
+    ("resets-on-broken", "a picture that cannot be read has the connection reset", 1, inputs.resets_on_broken),
+    ("never-stops", "the engine is told to go on to max_tokens", 1, inputs.never_stops),
+)
+
+_FAMILIES = {
+    "answers": _ANSWERS,
+    "inputs": _INPUTS,
+    "load": _LOAD,
+    "pictures": _PICTURES,
+    "response": _RESPONSE,
+    "stream": _STREAM,
+    "request": _REQUEST,
+    "server": _SERVER,
+}
 FAULTS: dict[str, Fault] = {
     name: Fault(name, family, what, magnitude, apply)
     for family, rows in _FAMILIES.items()

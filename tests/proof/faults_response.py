@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -271,3 +272,14 @@ def logprobs_positive(dose: Dose) -> Stages:
             entry["logprob"] = abs(entry["logprob"]) + dose.magnitude
 
     return _edits_choices(edit)
+
+
+def logprobs_unsteady(dose: Dose) -> Stages:
+    def edit(call: Call, body: dict[str, Any]) -> None:
+        off = dose.magnitude * random.Random(f"{dose.seed} {call.number}").random()
+        for choice in body["choices"]:
+            for entry in (choice.get("logprobs") or {}).get("content") or []:
+                for one in (entry, *entry["top_logprobs"]):
+                    one["logprob"] -= off
+
+    return edits_answers(edit)

@@ -91,13 +91,12 @@ def layer_dropped(folder: Path) -> None:
 
 def no_newline(folder: Path) -> None:
     """The chat template puts no newline behind `<|im_end|>`."""
-    path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text("utf-8"))
-    whole = settings["chat_template"]
-    settings["chat_template"] = whole.replace("<|im_end|>\\n", "<|im_end|>")
-    if settings["chat_template"] == whole:
-        raise ValueError(f"{path} has no newline behind <|im_end|>")
-    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False), "utf-8")
+    _template_without(folder, "<|im_end|>\\n", "<|im_end|>")
+
+
+def no_bos(folder: Path) -> None:
+    """The chat template puts no `<s>` before the conversation."""
+    _template_without(folder, "{{ bos_token }}", "")
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
@@ -106,6 +105,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "int4": int4,
     "noise5": noise5,
     "no-newline": no_newline,
+    "no-bos": no_bos,
     "layer-dropped": layer_dropped,
 }
 NAMES = {name: (maker.__doc__ or "").strip() for name, maker in MAKERS.items()}
@@ -119,6 +119,16 @@ def make(name: str, out: Path, model: Path = MODEL) -> None:
     maker = MAKERS[name]
     shutil.copytree(model, out)
     maker(out)
+
+
+def _template_without(folder: Path, old: str, new: str) -> None:
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text("utf-8"))
+    whole = settings["chat_template"]
+    settings["chat_template"] = whole.replace(old, new)
+    if settings["chat_template"] == whole:
+        raise ValueError(f"{path} has no {old!r} in its template")
+    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False), "utf-8")
 
 
 def _matrices(weights: Weights) -> list[Tensor]:

@@ -8,12 +8,15 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CONTROL, PROOF
+import yaml
+from conftest import CONTROL, PROOF, ROOT
 
 NOT_SEEN = "the picture was not seen"
 NOT_RIGHTLY = "rightly seen"
 CAPABILITY = "tests/acceptance/test_capability.py"
-ONLY = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", CAPABILITY)
+NUMBERS = "tests/acceptance/test_numbers.py"
+QUIET = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false")
+ONLY = (*QUIET, CAPABILITY)
 
 
 def mutant(name: str, folder) -> str:
@@ -61,6 +64,35 @@ def test_control_with_another_template_is_rejected_by_its_known_answers(accept, 
     run = accept(*ONLY, mutant("no-newline", tmp_path / "template"))
     assert run.code == 1, run.out
     assert "test_capability.py::test_known_answers" in run.refused_by
+
+
+@pytest.mark.parametrize("name", ["int4", "noise5", "no-bos"])
+def test_control_whose_words_are_right_and_whose_numbers_are_not_is_rejected_by_them(accept, tmp_path, name):
+    run = accept(*QUIET, "-m", "smoke or slow", NUMBERS, mutant(name, tmp_path / name))
+    assert run.code == 1, run.out
+    assert run.refused_by == {
+        "test_numbers.py::test_numbers_are_those_of_the_baseline",
+        "test_numbers.py::test_every_number_is_that_of_the_baseline[1]",
+        "test_numbers.py::test_every_number_is_that_of_the_baseline[16]",
+    }
+    assert "of common top-5 tokens within 0.04 of the baseline" in run.messages
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_control_served_with_other_rounding_is_accepted_by_its_numbers(accept, dtype):
+    args = yaml.safe_load((ROOT / "fixtures" / "profiles" / "control-cpu.yaml").read_text("utf-8"))["engine"]["args"]
+    other = [dtype if arg == "bfloat16" else arg for arg in args]
+    run = accept(*QUIET, "-m", "smoke or slow", NUMBERS, f"--vlm-set=engine.args={json.dumps(other)}")
+    assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
+    assert (run.refused_by, len(run.ids("passed"))) == (set(), 5)
+
+
+def test_offline_engine_with_other_numbers_than_the_server_is_rejected(accept):
+    offline = "tests/acceptance/test_numbers.py::test_server_gives_the_numbers_of_the_offline_engine"
+    other = '--vlm-set=offline.llm.hf_overrides={"llm_config": {"rms_norm_eps": 0.5}}'
+    run = accept("--vlm-profile=control-cpu", "-m", "slow", other, offline)
+    assert run.code == 1, run.out
+    assert run.refused_by == {"test_numbers.py::test_server_gives_the_numbers_of_the_offline_engine"}
 
 
 def test_real_engine_that_dies_while_loading_is_rejected_with_its_reason(accept, tmp_path):

@@ -26,6 +26,10 @@ REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
 REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
 NOT_JSON = "schema::test_malformed_json_is_refused"
 VIDEO = "schema::test_video_is_refused"
+TRUNCATED, NOT_BASE64, WRONG_MIME = (
+    f"inputs::test_odd_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
+)
+POISON, STOPS = "inputs::test_refused_picture_is_no_poison", "inputs::test_short_answer_stops"
 COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
     f"mmmu::test_{name}"
     for name in (
@@ -38,11 +42,39 @@ COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
         "pictures_arrive_tiled_as_intended",
     )
 )
+TWINS, LONG_TWINS, OTHER_PROMPT, ORDER, FORMS, ODD_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
+    f"pictures::test_{name}"
+    for name in (
+        "twins",
+        "long_twins_hit_the_caches",
+        "other_prompt_right_after",
+        "several_pictures_keep_their_order",
+        "forms_of_a_picture",
+        "odd_sizes",
+        "limit_of_pictures",
+        "ladder_of_sizes",
+        "picture_near_the_pixel_limit",
+        "uuid_with_other_bytes",
+        "no_answer_is_swapped",
+    )
+)
+
+BURST, LARGE_BURST, ALONE, LEAVES, SOAK, SLOWS = (
+    f"load::test_{name}"
+    for name in (
+        "burst",
+        "large_burst",
+        "bad_request_stays_alone",
+        "client_that_leaves_frees_its_slot",
+        "soak_is_answered",
+        "soak_does_not_slow_down",
+    )
+)
 
 # fault -> the tests meant for it; each of them must refuse it
 OWNERS: dict[str, tuple[str, ...]] = {
     "status-500": (TEXT,),
-    "status-500-some": (KNOWN,),
+    "status-500-some": (KNOWN, SOAK),
     "missing-id": (BODY, "schema::test_ids_are_unique"),
     "missing-usage": (BODY,),
     "missing-model": (BODY,),
@@ -59,18 +91,25 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "connection-reset": (TEXT,),
     "other-model-name": (MODEL,),
     "text-cut": (OCR, KNOWN),
-    "text-looped": (OCR, KNOWN),
-    "text-exclaimed": (OCR, KNOWN),
+    "text-looped": (OCR, KNOWN, BODY),
+    "text-exclaimed": (OCR, KNOWN, BODY),
     "text-empty": ("health::test_text_probe", "health::test_picture_probe", OCR),
     "mojibake": (CHINESE, KNOWN),
-    "replacement-characters": (OCR, KNOWN),
-    "special-token-leaked": (OCR, KNOWN),
+    "replacement-characters": (OCR, KNOWN, BODY),
+    "special-token-leaked": (OCR, KNOWN, BODY, STOPS),
     "language-switched": (OCR, CHINESE),
     "answer-of-previous": (OCR, KNOWN),
-    "answers-swapped": (OCR,),
+    "answers-swapped": (OCR, BURST),
     "error-as-200": (TEXT,),
     "logprobs-missing": ("schema::test_logprobs",),
     "logprobs-positive": ("schema::test_logprobs",),
+    "logprobs-unsteady": (
+        "numbers::test_numbers_are_those_of_the_baseline",
+        "numbers::test_same_request_gives_the_same_numbers",
+        "numbers::test_every_number_is_that_of_the_baseline[1]",
+        "numbers::test_every_number_is_that_of_the_baseline[16]",
+        "numbers::test_alone_and_in_a_batch",
+    ),
     "role-missing": STREAMS,
     "role-twice": STREAMS,
     "finish-twice": STREAMS,
@@ -84,7 +123,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "ttft-added": ("latency::test_category_is_within_budget[ocr]",),
     "tpot-added": ("latency::test_category_is_within_budget[ocr]",),
     "picture-dropped": (TILES, OCR, CARD, TOKENS),
-    "picture-replaced": (OCR, CHART, CARD, EARLY),
+    "picture-replaced": (OCR, CHART, CARD, EARLY, WRONG_MIME),
     "picture-downscaled": (KNOWN,),
     "image-bgr": (CARD, KNOWN),
     "max-tokens-ignored": ("schema::test_max_tokens_cuts",),
@@ -97,8 +136,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "metrics-gone": ("health::test_metrics_count",),
     "version-gone": ("health::test_version_is_told",),
     "errors-as-html": (REFUSED_MODEL, NOT_JSON),
-    "errors-as-500": (REFUSED_TYPE, NOT_JSON, VIDEO),
-    "malformed-accepted": (REFUSED_TYPE, NOT_JSON, VIDEO),
+    "errors-as-500": (REFUSED_TYPE, NOT_JSON, VIDEO, TRUNCATED, NOT_BASE64, POISON),
+    "malformed-accepted": (REFUSED_TYPE, NOT_JSON, VIDEO, TRUNCATED, NOT_BASE64, POISON),
     "tokenize-wrong": (TILES,),
     "models-empty": (MODEL,),
     "answers-constant": (SHAPE,),
@@ -108,11 +147,32 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "answers-a-few-wrong": (SCORE, ANSWERS),
     "blank-remembered": (SIGHTED,),
     "questions-refused": (COMPLETE,),
+    "prefix-by-text": (TWINS, LONG_TWINS, HUNT),
+    "prompt-forgotten": (OTHER_PROMPT,),
+    "picture-of-previous": (TWINS, LONG_TWINS),
+    "pictures-reversed": (ORDER,),
+    "pictures-beyond-first-dropped": (ORDER, LIMIT),
+    "limit-ignored": (LIMIT,),
+    "uuid-stale": (UUID,),
+    "picture-shrunk": (LADDER,),
+    "rgba-refused": (FORMS,),
+    "thin-refused": (ODD_SIZES,),
+    "large-refused": (LARGE,),
+    "answers-swapped-rarely": (HUNT,),
+    "one-slow": (LARGE_BURST,),
+    "starved": (BURST,),
+    "failure-spreads": (ALONE,),
+    "slot-kept": (LEAVES,),
+    "tpot-grows": (SLOWS,),
+    "refused-poisons": (POISON,),
+    "hangs-on-broken": (TRUNCATED,),
+    "resets-on-broken": (TRUNCATED, NOT_BASE64),
+    "never-stops": (STOPS,),
     "max-model-len-wrong": ("health::test_models_lists_the_served_model",),
 }
 # faults that leave the deployment undecided: the test meant for it is an error, never a pass
-ERRORS = {"questions-dropped": COMPLETE}
-ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3")
+ERRORS = {"questions-dropped": COMPLETE, "caches-idle": LONG_TWINS}
+ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3", "--vlm-soak-s=20")
 
 
 def node(owner: str) -> str:

@@ -57,7 +57,7 @@ def checkout(tmp_path: Path, compiled_src: Path) -> Callable[..., Path]:
             shutil.copy(ROOT / name, root / name)
         (root / "fixtures" / "profiles").mkdir(parents=True)
         (root / "fixtures" / "profiles" / "quick.yaml").write_text(QUICK_PROFILE, "utf-8")
-        for name in ("cases", "images", "schemas"):
+        for name in ("baselines", "cases", "images", "schemas"):
             (root / "fixtures" / name).symlink_to(ROOT / "fixtures" / name)
         folder = root / "tests" / "acceptance"
         folder.mkdir(parents=True)

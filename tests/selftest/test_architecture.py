@@ -16,7 +16,10 @@ PACKAGE = ROOT / "src" / "vlm_acceptance"
 ENGINE_SIDE = ("deployment/cpu_engine.py", "deployment/offline_worker.py", "deployment/keeper.py")
 
 # what each module or folder may import of ours, besides its own folder
-VALUES = {"errors", "outcome", "exchange", "reply", "case", "profile", "profile_load", "verdict", "statistics"}
+VALUES = {
+    "errors", "outcome", "exchange", "reply", "case", "profile", "profile_sections", "profile_load", "verdict",
+    "statistics", "regression", "numbers",
+}  # fmt: skip
 CLIENT = VALUES | {"client"}
 DEPLOYMENT = CLIENT | {"deployment"}
 RUN = DEPLOYMENT | {
@@ -29,10 +32,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": set(),
     "case": {"errors"},
     "reply": {"errors", "exchange", "outcome"},
-    "profile": {"case", "errors"},
-    "profile_load": {"errors", "profile"},
+    "profile_sections": set(),
+    "profile": {"case", "errors", "profile_sections"},
+    "profile_load": {"errors", "profile", "profile_sections"},
     "verdict": {"outcome"},
     "statistics": set(),
+    "regression": set(),
+    "numbers": {"errors", "exchange", "outcome", "reply"},
+    "known_issues": {"errors", "exchange"},
+    "odd_inputs": CLIENT,
     "client": VALUES,
     "checks": VALUES,
     "report": VALUES,
@@ -42,11 +50,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "asker": CLIENT,
     "judge": VALUES | {"report"},
     "exam": CLIENT | {"checks", "asker"},
+    "load": CLIENT | {"checks", "asker", "exam"},
+    "soak": CLIENT | {"checks", "asker", "exam", "load"},
+    "twins": CLIENT | {"checks", "asker", "exam"},
     "benchmark": CLIENT | {"checks"},
     "mmmu": CLIENT | {"checks", "benchmark"},
     "accuracy": DEPLOYMENT | {"checks", "benchmark", "mmmu", "settings"},
     "accuracy_offline": DEPLOYMENT | {"checks", "benchmark", "mmmu", "settings", "accuracy"},
     "accuracy_files": VALUES | {"benchmark", "report"},
+    "compare": {"settings"},
     "choose": DEPLOYMENT | {"settings"},
     "suite": RUN - {"suite", "facts"},
     "facts": RUN - {"facts"},
@@ -54,7 +66,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run_files": RUN | {"accuracy_files"},
     "pytest_plugin": RUN | {"choose", "keys", "run_files"},
 }
-THIRD_PARTY = {"pydantic", "yaml", "requests", "urllib3", "PIL", "psutil", "jsonschema", "referencing", "jinja2"}
+THIRD_PARTY = {
+    "pydantic", "yaml", "requests", "urllib3", "PIL", "psutil", "jsonschema", "referencing", "jinja2", "packaging",
+}  # fmt: skip
 PYTEST_SIDE = {"keys", "pytest_plugin"}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 STANDARD = __import__("sys").stdlib_module_names

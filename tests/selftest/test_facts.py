@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance import facts, run_files
+from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.outcome import Outcome, Verdict
 from vlm_acceptance.profile_load import load_profile
 from vlm_acceptance.settings import PROFILES, load
@@ -160,6 +161,39 @@ def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, s
     assert not file.exists()
 
 
+def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    assert suite.settings.record_baseline is None
+    suite.notes["numbers"] = list(attached(tmp_path).known_numbers)
+    assert run_files.record(suite, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    again = attached(tmp_path, vlm_baseline=str(file))
+    assert (again.settings.baseline, again.settings.numbers_baseline) == (None, file)
+    assert list(again.known_numbers) == suite.notes["numbers"]
+
+
+def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="line 1 is no row of a numbers baseline"):
+        attached(tmp_path, vlm_set=["numbers.baseline=fixtures/control/expected.jsonl"]).check_stored_runs()
+    row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_text(row.replace("sign-1.png", "sign-99.png"), "utf-8")
+    with pytest.raises(UsageProblem, match="'ocr/sign-1' names the picture 'ocr/sign-99.png'"):
+        attached(tmp_path, vlm_baseline=str(foreign)).check_stored_runs()
+
+
+@pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without numbers", "rejected"])
+def test_numbers_of_what_was_not_found_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
+    file = tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    known = list(attached(tmp_path).known_numbers)
+    suite.notes["numbers"] = known[1:] if spoiled == "a prompt without numbers" else known
+    suite.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
+    ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
+    assert "not recorded" in run_files.record(suite, ruling)[0]
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("second", ["mine.yaml", "budgets.yaml"])
 def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Path, second: str) -> None:
     files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
@@ -170,3 +204,10 @@ def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Pa
     profile = load_profile(str(tmp_path / second), PROFILES).profile
     assert profile.capability.calibrated
     assert profile.latency.recorded
+
+
+def test_known_issues_that_showed_are_notes_of_the_verdict(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    suite.notes["known_issues"] = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
+    notes = facts.collect(suite, ACCEPTED)["notes"]
+    assert "known issue, seen in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes

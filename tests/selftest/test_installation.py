@@ -35,6 +35,7 @@ HELD = {
     "psutil": "7.0",
     "jinja2": "3.1.6",
     "openai": "1.99.1",
+    "packaging": "24.2",
 }
 ADDED = {"pytest", "pytest-timeout"}
 BEFORE = """\

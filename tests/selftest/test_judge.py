@@ -104,3 +104,28 @@ def test_absent_figures_are_left_out(store: RunStore) -> None:
     made = judge(store)
     made.note(a=1, b=None, c=0.0)
     assert made.properties == {"a": "1", "c": "0.0"}
+
+
+def test_a_watched_answer_counts_where_the_test_says_nothing_of_the_kind(store: RunStore) -> None:
+    made = judge(store)
+    made.watch([FATAL], exchange())
+    with pytest.raises(DeploymentFailure, match="death"):
+        made.settle()
+    assert made.rows[0]["where"] == "r00001"
+    assert kept(store) != []
+
+
+def test_what_the_test_says_of_a_watched_answer_is_said_once(store: RunStore) -> None:
+    made = judge(store)
+    made.add([FATAL.at("question 1")], exchange())
+    made.watch([FATAL], exchange())
+    with pytest.raises(DeploymentFailure):
+        made.settle()
+    assert [row["where"] for row in made.rows] == ["question 1"]
+
+
+def test_watching_sound_answers_finds_nothing(store: RunStore) -> None:
+    made = judge(store)
+    made.watch([], exchange())
+    made.settle()
+    assert made.rows == []

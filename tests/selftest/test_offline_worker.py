@@ -18,7 +18,11 @@ import json, os
 class SamplingParams:
     def __init__(self, **given): self.given = given
 class Out:
-    def __init__(self, text): self.text, self.finish_reason, self.token_ids = text, "stop", [1, 2]
+    def __init__(self, text):
+        self.text, self.finish_reason, self.token_ids = text, "stop", [1, 2]
+        self.logprobs = [{1: P(-0.1), 9: P(-3.0)}, {2: P(-0.2)}] if "numbers" in text.lower() else None
+class P:
+    def __init__(self, logprob): self.logprob = logprob
 class Output:
     def __init__(self, text): self.outputs, self.prompt_token_ids = [Out(text)], [1, 2, 3]
 class LLM:
@@ -68,6 +72,13 @@ def ask(ident: str, text: str, *parts: object, **more: object) -> dict[str, Any]
 
 def rows_of(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
+
+
+def test_log_probabilities_are_in_the_row_of_an_answer_that_was_asked_for_them(work) -> None:
+    code, out, _ = work([ask("a", "numbers"), ask("b", "words")])
+    numbers, words = json.loads(out)["answers"]
+    assert (code, numbers["tokens"], numbers["top"]) == (0, [1, 2], [{"1": -0.1, "9": -3.0}, {"2": -0.2}])
+    assert not {"tokens", "top"} & words.keys()
 
 
 def test_whole_batch_is_asked_at_once_and_written_at_the_end(work) -> None:

@@ -14,17 +14,25 @@ from vlm_acceptance.profile import Profile
 ACCEPTANCE = Path(__file__).resolve().parents[1] / "acceptance"
 FULL = {
     "name": "full",
-    "model": {"id": "m", "max_model_len": 4096, "pictures": {"oracle": "internvl"}},
+    "model": {
+        "id": "m",
+        "max_model_len": 4096,
+        "max_pictures": 4,
+        "media_domains": ["media.example"],
+        "pictures": {"oracle": "internvl"},
+    },
     "device": {"kind": "npu"},
     "versions": {"vllm": "0.18.0"},
+    "metrics": ["vllm:num_requests_running"],
     "capability": {"known_answers": "x.jsonl", "url_picture": "http://h/p.png"},
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
 
 
-def missing(launched: bool = True, has_baseline: bool = True, **changes: object) -> set[str]:
+def missing(launched: bool = True, **changes: Any) -> set[str]:
+    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_numbers", "records_numbers")}
     profile = Profile.model_validate({**FULL, **changes})
-    return set(missing_features(profile, launched=launched, has_baseline=has_baseline)) - {"openai"}
+    return set(missing_features(profile, launched=launched, **given)) - {"openai"}
 
 
 def test_a_full_profile_launched_misses_nothing() -> None:
@@ -41,14 +49,19 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"device": {"kind": "cpu"}}, "npu"),
         ({"offline": {"enabled": False}}, "offline"),
         ({"versions": {}}, "versions"),
+        ({"metrics": []}, "running_metric"),
         ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "max_pictures": None}}, "max_pictures"),  # type: ignore[dict-item]
         ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
         ({"capability": {"known_answers": "x.jsonl"}}, "url_picture"),
+        ({"model": {**FULL["model"], "media_domains": []}}, "media_domains"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "video": True}}, "no_video"),  # type: ignore[dict-item]
         ({"mmmu": {"known_answers": "y.jsonl"}}, "mmmu_sighted"),
         ({"mmmu": {"sighted": {"sample": 1}}}, "mmmu_known"),
         ({"has_baseline": False}, "mmmu_baseline"),
+        ({"has_numbers": False}, "numbers_baseline"),
+        ({"records_numbers": False}, "numbers_recording"),
     ],
 )
 def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], feature: str) -> None:

@@ -58,6 +58,28 @@ def test_a_stored_run_is_a_file_and_a_run_to_go_on_with_any_word(tmp_path: Path)
             loaded({"VLM_BASELINE": str(missing)})
 
 
+def test_stored_numbers_are_told_from_a_stored_run_by_their_content(tmp_path: Path) -> None:
+    numbers = ROOT / "fixtures" / "baselines" / "control.jsonl"
+    own = tmp_path / "own.jsonl"
+    own.write_bytes(numbers.read_bytes())
+    given = loaded(vlm_baseline=str(own))
+    assert (given.baseline, given.numbers_baseline) == (None, own)
+    stored = tmp_path / "stored.jsonl"
+    stored.write_text("{}\n", "utf-8")
+    given = loaded(vlm_baseline=str(stored))
+    assert (given.baseline, given.numbers_baseline) == (stored, numbers)
+    assert loaded(vlm_set=["numbers.baseline=null"]).numbers_baseline is None
+    with pytest.raises(UsageProblem, match="^numbers.baseline: 'nowhere' does not exist"):
+        loaded(vlm_set=["numbers.baseline=nowhere"])
+
+
+def test_a_recording_is_of_numbers_when_its_file_is_json_lines(tmp_path: Path) -> None:
+    wanted = loaded(vlm_record_baseline=str(tmp_path / "b.jsonl"))
+    assert (wanted.record_baseline, wanted.record_numbers) == (None, tmp_path / "b.jsonl")
+    wanted = loaded(vlm_record_baseline=str(tmp_path / "b.yaml"))
+    assert (wanted.record_baseline, wanted.record_numbers) == (tmp_path / "b.yaml", None)
+
+
 def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_starts() -> None:
     for text in ("mmmu.min_correct=null", "mmmu.max_correct=null"):
         with pytest.raises(UsageProblem, match="^mmmu.reference: 'MMMU_val' names no reference with correct and total"):

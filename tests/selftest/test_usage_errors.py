@@ -72,6 +72,8 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "MMMU answers missing": (["--vlm-profile={tmp}/mmmu.yaml"], ["mmmu.known_answers", "no/such.jsonl"]),
     "MMMU without limits": (["--vlm-set=mmmu.min_correct=null"], ["mmmu.reference", "mmmu.max_correct"]),
     "MMMU limits crossed": (["--vlm-set=mmmu.max_correct=1"], ["--vlm-set", "mmmu.max_correct", "min_correct"]),
+    "numbers missing": (["--vlm-set=numbers.baseline=no/such.jsonl"], ["numbers.baseline", "no/such.jsonl"]),
+    "prompts missing": (["--vlm-set=numbers.prompts=no/such.jsonl"], ["numbers.prompts", "no/such.jsonl"]),
     "missing stored run": (["--vlm-baseline={tmp}/none.xlsx"], ["--vlm-baseline", "none.xlsx", "does not exist"]),
     "model nobody deploys": (["--vlm-base-url={url}"], ["'somebody-elses-model'", "--vlm-profile", "control-cpu"]),
 }

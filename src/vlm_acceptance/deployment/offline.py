@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.deployment import command, engine_log
 from vlm_acceptance.deployment.process import Ending, KeptProcess
 from vlm_acceptance.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.numbers import Numbers
 from vlm_acceptance.profile import Profile
 from vlm_acceptance.reply import Reply, Usage
 
@@ -28,6 +29,7 @@ class OfflineRun:
     batch_s: float
     log: Path
     ending: Ending
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,8 @@ def _answers(out: Path, profile: Profile, log: Path, ending: Ending) -> OfflineR
     try:
         result = json.loads(out.read_text("utf-8"))
         replies = {answer["id"]: _reply(answer, profile) for answer in result["answers"]}
-        return OfflineRun(replies, float(result["ready_s"]), float(result["batch_s"]), log, ending)
+        numbers = {answer["id"]: _numbers(answer) for answer in result["answers"] if "top" in answer}
+        return OfflineRun(replies, float(result["ready_s"]), float(result["batch_s"]), log, ending, numbers)
     except (OSError, ValueError, KeyError, TypeError) as broken:
         raise HarnessProblem(f"{out} is not what the offline worker writes: {broken!r:.200}") from broken
 
@@ -232,3 +235,8 @@ def _reply(answer: Mapping[str, Any], profile: Profile) -> Reply:
     prompt, completion = answer["prompt_tokens"], answer["completion_tokens"]
     usage = Usage(prompt, completion, prompt + completion)
     return Reply(answer["text"], answer["finish_reason"], usage, profile.model.id, 0.0)
+
+
+def _numbers(answer: Mapping[str, Any]) -> Numbers:
+    top = tuple({int(token): float(p) for token, p in listed.items()} for listed in answer["top"])
+    return Numbers(answer["text"], tuple(answer["tokens"]), top)

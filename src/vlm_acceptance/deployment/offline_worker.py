@@ -98,9 +98,19 @@ def answered(llm, job, requests) -> list:
             "finish_reason": output.outputs[0].finish_reason,
             "prompt_tokens": len(output.prompt_token_ids),
             "completion_tokens": len(output.outputs[0].token_ids),
+            **numbers(output.outputs[0]),
         }
         for request, output in zip(requests, outputs, strict=True)
     ]
+
+
+def numbers(said) -> dict:
+    """Tokens and the log probabilities of the likeliest, of an answer that was asked for them; else nothing."""
+    listed = getattr(said, "logprobs", None)
+    if listed is None:
+        return {}
+    top = [{str(token): one.logprob for token, one in place.items()} for place in listed]
+    return {"tokens": list(said.token_ids), "top": top}
 
 
 def sampling(defaults, request):

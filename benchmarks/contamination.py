@@ -1,0 +1,89 @@
+"""How often the hunt for swapped answers catches a server that swaps two concurrent ones once in 200.
+
+`python benchmarks/contamination.py [--seeds N] [--share S] [--json]`. The server knows all answers and gives them at
+once; a proxy swaps. Exit code 1 when fewer than 95 % of the seeds are caught, or a server that swaps nothing is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "proof")]  # the stand-ins are scripts, not a package
+
+from standins.fault_proxy import FaultProxy  # noqa: E402
+from standins.oracle_server import OracleServer, planted  # noqa: E402
+
+from vlm_acceptance import twins  # noqa: E402
+from vlm_acceptance.case import load_categories  # noqa: E402
+from vlm_acceptance.client.direct import direct  # noqa: E402
+from vlm_acceptance.client.http import Client  # noqa: E402
+from vlm_acceptance.client.messages import chat  # noqa: E402
+from vlm_acceptance.client.pool import send_all  # noqa: E402
+from vlm_acceptance.suite import CASES, IMAGES  # noqa: E402
+
+MODEL = "oracle"
+BAR = 0.95
+DEADLINE_S = 30
+
+
+def hunted(url: str) -> tuple[int, int]:
+    """Requests sent and answers found to be another picture's, by the bursts of the slow test."""
+    client = direct(Client(url))
+    sent = found = 0
+    for asked in twins.hunt(twins.all_twins(load_categories(CASES, IMAGES))):
+        requests = [chat(twins.short_body(MODEL, twin), DEADLINE_S) for twin in asked]
+        found += len(twins.mixed_up(asked, send_all(client, requests, twins.CONCURRENCY)))
+        sent += len(asked)
+    return sent, found
+
+
+def measured(seeds: int, share: float) -> dict[str, Any]:
+    """Caught seeds, and what a server without a fault is accused of."""
+    began, rows, sent = time.monotonic(), [], 0
+    with OracleServer(planted(load_categories(CASES, IMAGES)), MODEL) as oracle:
+        with FaultProxy(oracle.url) as proxy:
+            sent, innocent = hunted(proxy.url)
+        for seed in range(seeds):
+            with FaultProxy(oracle.url, "answers-swapped-rarely", magnitude=share, seed=seed) as proxy:
+                rows.append(hunted(proxy.url)[1])
+    caught = sum(count > 0 for count in rows)
+    expected = 1 - (1 - share) ** sent
+    return {
+        "seeds": seeds,
+        "requests": sent,
+        "share": share,
+        "caught": caught,
+        "expected_to_swap": round(expected, 4),
+        "without_fault": innocent,
+        "found_per_seed": rows,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def main() -> int:
+    """Measure and print; 1 when the bar is missed."""
+    parser = argparse.ArgumentParser(description="How surely swapped answers are caught.")
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--share", type=float, default=0.005)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    seen = measured(given.seeds, given.share)
+    if given.json:
+        print(json.dumps(seen))
+    else:
+        print(
+            f"{seen['caught']} of {seen['seeds']} seeds caught with {seen['requests']} requests each, in "
+            f"{seen['expected_to_swap']:.1%} of all runs there is a swap at all; "
+            f"without a fault {seen['without_fault']} findings; {seen['seconds']} s"
+        )
+    return int(seen["caught"] < BAR * seen["seeds"] or seen["without_fault"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

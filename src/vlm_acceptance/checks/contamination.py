@@ -1,0 +1,52 @@
+"""Answers that belong to somebody else's picture: what a deployment that mixes up its requests gives away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vlm_acceptance.case import Picture
+from vlm_acceptance.checks.answer import holds
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.reply import Reply
+
+
+def contaminated(
+    names: Sequence[str], replies: Sequence[Reply | NoReply], pictures: Mapping[str, Picture]
+) -> list[Finding]:
+    """Fatal for every answer that misses its own picture's planted words and holds all those of another one.
+
+    `names` says which of `pictures` each reply is about. A wrong answer that was planted nowhere is no finding here.
+    """
+    found = []
+    for name, reply in zip(names, replies, strict=True):
+        if isinstance(reply, NoReply):
+            found.append(Finding("pictures.missing", "an answer", str(reply), name, fatal=True))
+            continue
+        other = _owner(pictures[name], reply.text, pictures)
+        if other is not None:
+            expected = " and ".join("/".join(part) for part in pictures[name].parts)
+            observed = f"the answer planted in {other}: {trimmed(reply.text)}"
+            found.append(Finding("pictures.contaminated", expected, observed, name, fatal=True))
+    return found
+
+
+def prompt_unheeded(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
+    """Fatal when every picture was answered the same under two prompts that ask for different things."""
+    if not answers or any(first.text != second.text for first, second in answers):
+        return []
+    observed = f"the same answer to both prompts for each of {len(answers)} pictures: {trimmed(answers[0][0].text)}"
+    return [Finding("pictures.prompt", "another answer to another prompt", observed, fatal=True)]
+
+
+def _owner(own: Picture, text: str, pictures: Mapping[str, Picture]) -> str | None:
+    """The other picture whose whole planted answer this is; None when it is its own, or nobody's."""
+    words = {word for part in own.parts for word in part} | own.visible
+    if all(holds(text, part) for part in own.parts):
+        return None
+    for name, other in pictures.items():
+        if other is own or all(set(part) & words for part in other.parts):
+            continue  # its answer can be read in the own picture too
+        if all(holds(text, part, words) for part in other.parts):
+            return name
+    return None

@@ -1,0 +1,158 @@
+"""Many requests at once: each has its own answer, none waits for ever, and how fast they were as a whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from vlm_acceptance.checks.answer import holds
+from vlm_acceptance.checks.latency import Budget, Sample
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.reply import Reply
+
+SHOWN = 8
+# A percentile is judged when so many samples lie beyond it.
+BEYOND = 10
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of a load. Its answer is `known`, or holds each of `parts`; `shown` are all words its picture shows."""
+
+    id: str
+    parts: tuple[tuple[str, ...], ...]
+    shown: frozenset[str] = frozenset()
+    known: str | None = None
+    is_picture: bool = True
+
+    def is_answered_by(self, text: str) -> bool:
+        """Whether this is its own answer."""
+        return text == self.known if self.known is not None else all(holds(text, part) for part in self.parts)
+
+    def could_be(self, other: Asked, text: str) -> bool:
+        """Whether a text that is not its own answer is the answer to another picture, which this one does not show."""
+        if not other.is_picture or {word for part in other.parts for word in part} <= self.shown:
+            return False
+        return other.id != self.id and other.is_answered_by(text)
+
+
+class Limits(Protocol):
+    """Most seconds for percentiles; None is no bound."""
+
+    @property
+    def p50(self) -> float | None: ...
+    @property
+    def p90(self) -> float | None: ...
+    @property
+    def p99(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Percentiles in seconds and the number of samples they come from."""
+
+    p50: float
+    p90: float
+    p99: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.4g}, p90 {self.p90:.4g}, p99 {self.p99:.4g} s (n={self.n})"
+
+
+def fault_of(asked: Asked, reply: Reply | NoReply, everyone: Sequence[Asked]) -> Finding | None:
+    """What is wrong with one answer of a load: none, another's (both fatal), or not its own; None when it is right."""
+    if isinstance(reply, NoReply):
+        return Finding("load.no_answer", "an answer", str(reply), asked.id, fatal=True)
+    if asked.is_answered_by(reply.text):
+        return None
+    expected = trimmed(asked.known) if asked.known is not None else " and ".join("/".join(p) for p in asked.parts)
+    owner = next((other for other in everyone if asked.could_be(other, reply.text)), None)
+    if owner is not None:
+        seen = f"the answer to {owner.id}: {trimmed(reply.text)}"
+        return Finding("load.mixed_up", expected, seen, asked.id, fatal=True)
+    return Finding("load.answer", expected, trimmed(reply.text), asked.id, fatal=asked.known is not None)
+
+
+def own_answers(asked: Sequence[Asked], replies: Sequence[Reply | NoReply], least: float) -> list[Finding]:
+    """Every request is answered, none with another's answer, and at least the share `least` with its own.
+
+    Answers known to the letter must all be so.
+    """
+    faults = [fault_of(one, reply, asked) for one, reply in zip(asked, replies, strict=True)]
+    return counted([fault for fault in faults if fault is not None], len(asked), least)
+
+
+def counted(wrong: Sequence[Finding], total: int, least: float) -> list[Finding]:
+    """Findings of a load of `total` answers: all that are fatal, the others when too many; a count, then a few."""
+    fatal = [finding for finding in wrong if finding.fatal]
+    if not fatal and total - len(wrong) >= least * total:
+        return []
+    kinds = {name: sum(finding.check == f"load.{name}" for finding in wrong) for name in ("no_answer", "mixed_up")}
+    seen = f"{total - len(wrong)} of {total}; {kinds['no_answer']} not answered, {kinds['mixed_up']} with another's"
+    expected = f"at least {math.ceil(least * total)} of {total} with their own answers, none with another's"
+    summary = Finding("load.count", expected, seen, fatal=bool(fatal))
+    return [summary, *sorted(wrong, key=lambda finding: (not finding.fatal, finding.check == "load.answer"))[:SHOWN]]
+
+
+def fair(seconds: Mapping[str, float], times: float, floor_s: float) -> list[Finding]:
+    """No request took more than `times` the median of all and more than `floor_s` seconds."""
+    if not seconds:
+        return []
+    usual = median(seconds.values())
+    bound = max(times * usual, floor_s)
+    slow = sorted((took, name) for name, took in seconds.items() if took > bound)
+    expected = f"each within {bound:.3g} s ({times:g} times the median {usual:.3g} s, or {floor_s:g} s)"
+    return [Finding("load.starved", expected, f"{took:.3g} s", name) for took, name in reversed(slow)][:SHOWN]
+
+
+def percentiles(values: Sequence[float]) -> Percentiles | None:
+    """The percentiles of QUANTILES, each a value that was seen; None without any."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    p50, p90, p99 = (ordered[math.ceil(len(ordered) * share) - 1] for share in QUANTILES.values())
+    return Percentiles(p50, p90, p99, len(ordered))
+
+
+def within(limits: Limits, seen: Percentiles | None, what: str) -> list[Finding]:
+    """Percentiles above their limits; one with fewer than BEYOND samples beyond it is reported only."""
+    found = []
+    for name, share in QUANTILES.items():
+        bound = getattr(limits, name)
+        if bound is None:
+            continue
+        if seen is None:
+            found.append(Finding("load.no_data", f"{what} sampled", "no data (n=0)", what))
+        elif seen.n * (1 - share) >= BEYOND and getattr(seen, name) > bound:
+            found.append(Finding(f"load.{what}", f"{name} within {bound:g} s", str(seen), what))
+    return found
+
+
+def good(samples: Sequence[Sample], budget: Budget) -> int:
+    """How many answers are within every latency budget that can be told of them."""
+    return sum(_is_good(sample, budget) for sample in samples)
+
+
+def at_least(what: str, seen: float, least: float | None, unit: str) -> list[Finding]:
+    """A rate or share that reaches its bound, where there is one."""
+    if least is None or seen >= least:
+        return []
+    return [Finding(f"load.{what}", f"at least {least:g} {unit}", f"{seen:.4g} {unit}")]
+
+
+def errors_within(errors: int, total: int, share: float) -> list[Finding]:
+    """At most the share `share` of all requests has no answer."""
+    if errors <= share * total:
+        return []
+    return [Finding("load.errors", f"at most {share:.2%} without an answer", f"{errors} of {total}", fatal=True)]
+
+
+def _is_good(sample: Sample, budget: Budget) -> bool:
+    pairs = ((sample.ttft_s, budget.ttft_s), (sample.tpot_s, budget.tpot_s), (sample.e2e_s, budget.e2e_s))
+    return all(value is None or bound is None or value <= bound for value, bound in pairs)

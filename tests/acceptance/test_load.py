@@ -1,0 +1,195 @@
+"""Many at once: bursts, clients that leave, and a soak. Each answer its own, none waits for ever, nothing grows."""
+
+import time
+
+import pytest
+
+from vlm_acceptance import load, soak
+from vlm_acceptance.checks import errors, hang, slope
+from vlm_acceptance.checks import load as checks
+from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.client.direct import direct
+from vlm_acceptance.client.leaving import LeavingClient
+from vlm_acceptance.client.messages import chat_body
+from vlm_acceptance.client.pool import send_all
+from vlm_acceptance.errors import NotRun
+from vlm_acceptance.outcome import Finding
+from vlm_acceptance.suite import Once, existing
+
+LEAVERS = 4
+LEAVE_AFTER_EVENTS = 32
+LONG_TOKENS = 2000
+BROKEN_URL = "data:image/png;base64,%%%"
+
+
+@pytest.fixture
+def jobs(ask, profile, suite):
+    """Every capability picture and some texts, shuffled, half of them streamed."""
+    file = profile.capability.known_answers
+    return load.jobs(ask.model_id, suite.categories, load.known_answers(existing(file)) if file else {})
+
+
+@pytest.fixture(scope="module")
+def soak_once():
+    """Where the one soak of the run is kept."""
+    return {}
+
+
+@pytest.fixture
+def soaked(ask, jobs, suite, deployment, soak_once):
+    """The soak, made when the first test asks for it."""
+    wanted = suite.profile.load
+    device = (lambda: suite.preflight.device_state().used_mb) if deployment.launched else lambda: None
+    rss = (lambda: load.resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
+    dog = load.Watchdog(direct(ask.client), wanted.hang_s, rss, device)
+
+    def run():
+        suite.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
+        return soak.soak(ask, jobs, wanted.soak_s, wanted.soak_concurrency, dog)
+
+    return soak_once.setdefault("soak", Once(run)).get()
+
+
+@pytest.fixture
+def steady(soaked):
+    """The soak, where it went on to its end."""
+    if soaked.hang is not None or soaked.given_up:
+        raise NotRun("the soak did not go on to its end")
+    return soaked
+
+
+def judged_burst(ask, judge, profile, jobs):
+    """A burst of these jobs: answered, each its own answer, none starved."""
+    names = [job.asked.id for job in jobs]
+    seen = load.burst(ask, [job.body for job in jobs], profile.load.hang_s)
+    judge.add(hang.not_hung(seen.hang, "burst"))
+    by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
+    least = profile.capability.min_correct / 8
+    judge.add_each(
+        checks.own_answers([job.asked for job in jobs], seen.replies(range(len(jobs))), least),
+        by_name,
+    )
+    seconds = {name: exchange.elapsed_s for name, exchange in by_name.items()}
+    judge.add_each(checks.fair(seconds, profile.load.slower, profile.load.slower_s), by_name)
+    judge.note(requests=len(jobs), e2e=checks.percentiles(list(seconds.values())))
+
+
+@pytest.mark.smoke
+def test_burst(ask, judge, profile, jobs):
+    """Mixed requests sent at once MUST all be answered, each with its own answer, and none much later than the rest."""
+    judged_burst(ask, judge, profile, load.mixed(jobs, profile.load.burst))
+
+
+@pytest.mark.slow
+def test_large_burst(ask, judge, profile, jobs):
+    """A large burst of mixed requests MUST all be answered, each with its own answer, and none much later."""
+    judged_burst(ask, judge, profile, load.mixed(jobs, profile.load.large_burst))
+
+
+@pytest.mark.smoke
+def test_bad_request_stays_alone(ask, judge, profile, jobs):
+    """A wrong request among many MUST be refused by itself, and all others answered as if it were not there."""
+    chosen = load.mixed(jobs, profile.load.burst - 2)
+    wrong = [
+        chat_body(ask.model_id, "Reply with OK.", (BROKEN_URL,)),
+        {**chat_body(ask.model_id, "Reply with OK."), "temperature": -1.0},
+    ]
+    bodies = [job.body for job in chosen]
+    middle = len(bodies) // 2
+    seen = load.burst(ask, [*bodies[:middle], *wrong, *bodies[middle:]], profile.load.hang_s)
+    judge.add(hang.not_hung(seen.hang, "burst"))
+    refused, others = [middle, middle + 1], [n for n in range(len(bodies) + 2) if n not in (middle, middle + 1)]
+    for number in refused:
+        if number in seen.exchanges:
+            found = errors.refused(seen.exchanges[number], statuses={400, 422}, deadline_s=profile.deadlines.request_s)
+            judge.add(found, seen.exchanges[number], "the wrong request")
+    names = [job.asked.id for job in chosen]
+    by_name = {name: seen.exchanges[n] for name, n in zip(names, others) if n in seen.exchanges}
+    least = profile.capability.min_correct / 8
+    judge.add_each(checks.own_answers([job.asked for job in chosen], seen.replies(others), least), by_name)
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("running_metric")
+def test_client_that_leaves_frees_its_slot(ask, judge, profile):
+    """Clients that go away in mid-stream MUST free their slots: the running requests fall back within seconds."""
+    before = running(ask)
+    during = []
+    extra = {"stream": True, "ignore_eos": True, "max_tokens": LONG_TOKENS}
+    prompts = [f"Count from {number} to 200." for number in range(1, LEAVERS + 1)]
+    client = LeavingClient(
+        ask.client.base_url, ask.client.api_key, LEAVE_AFTER_EVENTS, lambda: during.append(running(ask))
+    )
+    bodies = [chat_body(ask.model_id, prompt, **extra) for prompt in prompts]
+    exchanges = send_all(client, [ask.request(body) for body in bodies], LEAVERS)
+    left = time.monotonic()
+    for exchange, body in zip(exchanges, bodies):
+        ask.keep(exchange, body)
+        if exchange.status != 200 or not exchange.frames:
+            seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"
+            judge.add([Finding("load.no_stream", "a stream to leave", seen)], exchange)
+    judge.add(hang.counted_while_running(before, during), exchanges[0])
+    seen = []
+    while not seen or (hang.freed(before, seen, profile.load.freed_s) and seen[-1][0] < profile.load.freed_s):
+        seen.append((time.monotonic() - left, running(ask)))
+        time.sleep(0.1)
+    judge.add(hang.freed(before, seen, profile.load.freed_s), exchanges[0])
+    judge.note(running_before=before, running_in_mid_stream=during, freed_after_s=f"{seen[-1][0]:.2f}")
+
+
+def running(ask):
+    """Running requests by `/metrics`; 0 where it does not say."""
+    page = ask.get("/metrics")
+    return figure_of(metrics(page.body.decode("utf-8", "replace")), hang.RUNNING) or 0.0
+
+
+@pytest.mark.slow
+def test_soak_is_answered(soaked, judge, profile):
+    """Under a steady mixed load every request MUST be answered with its own answer, and the engine MUST NOT hang."""
+    judge.add(hang.not_hung(soaked.hang, "soak"))
+    if soaked.given_up:
+        judge.add([Finding("load.given_up", "answers", soaked.given_up, fatal=True)])
+    unanswered = [fault for fault in soaked.faults if fault.check == "load.no_answer"]
+    wrong = [fault for fault in soaked.faults if fault.check != "load.no_answer"]
+    over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)
+    judge.add_each([*over, *(unanswered[: checks.SHOWN] if over else [])], soaked.kept)
+    answered = len(soaked.served) - len(unanswered)
+    judge.add_each(checks.counted(wrong, answered, profile.capability.min_correct / 8), soaked.kept)
+    judge.note(**soak.figures(soaked, profile.latency.default))
+
+
+@pytest.mark.slow
+def test_soak_is_within_budgets(steady, judge, profile):
+    """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
+    budgets = profile.load.budgets
+    for name in ("ttft_s", "tpot_s", "e2e_s"):
+        judge.add(checks.within(getattr(budgets, name), checks.percentiles(steady.times(name)), name[:-2]))
+    judge.add(checks.within(budgets.itl_s, checks.percentiles(steady.itl), "itl"))
+    total = max(1, len(steady.served))
+    goodput = checks.good(steady.samples, profile.latency.default) / total
+    judge.add(checks.at_least("goodput", goodput, budgets.goodput, "of the requests within the latency budgets"))
+    rates = {
+        "requests_per_s": (len(steady.samples) / steady.seconds, "answers a second"),
+        "output_tokens_per_s": (steady.tokens / steady.seconds, "output tokens a second"),
+    }
+    for name, (rate, unit) in rates.items():
+        judge.add(checks.at_least(name, rate, getattr(budgets, name), unit))
+
+
+@pytest.mark.slow
+def test_soak_does_not_slow_down(steady, judge, profile):
+    """Times MUST NOT grow while a steady load goes on."""
+    for name, short in soak.TIMES.items():
+        judge.add(slope.drift(steady.points(name), short, profile.load.drift))
+
+
+@pytest.mark.slow
+@pytest.mark.needs("launched")
+def test_soak_does_not_leak(steady, judge, profile):
+    """The memory of the engine's processes, and of its card where it has one, MUST NOT grow with the requests."""
+    wanted = profile.load
+    judge.add(slope.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
+    requests, megabytes = steady.memory("hbm_mb")
+    if profile.device.kind == "npu":
+        judge.add(slope.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))
+    judge.note(**soak.memory_figures(steady))

@@ -1,0 +1,241 @@
+"""Is it the right picture? Twins under caches and at once, several pictures, every kind and size of file."""
+
+import math
+import secrets
+
+import pytest
+
+from vlm_acceptance import exam, facts, twins
+from vlm_acceptance.checks import answer, caches, contamination, errors, forms, liveness, prompt_tokens, several, tiles
+from vlm_acceptance.client.forms import LOSSLESS, OTHER, bare_url, form_url
+from vlm_acceptance.client.messages import chat_body, plain_url, png_url
+from vlm_acceptance.errors import EnvironmentProblem, NoReply
+from vlm_acceptance.known_issues import engine_versions, known_for, load_known_issues
+from vlm_acceptance.outcome import Finding
+from vlm_acceptance.settings import ROOT
+from vlm_acceptance.suite import IMAGES
+
+COLOURS = "What colours are these pictures? Answer in order."
+OTHER_PROMPT = "What colour is this picture? Answer with one word."
+WHAT = "What is this?"
+ORDERS = (("red", "green"), ("green", "red"), ("blue", "yellow"), ("yellow", "blue"))
+# a pixel, a line, the most unequal sides
+ODD_SIZES = ((1, 1), (2, 1), (1, 448), (4000, 8), (8, 4000), (10000, 1), (1, 10000))
+LADDER = (
+    (64, 64), (112, 112), (224, 112), (112, 224), (336, 112), (224, 224), (448, 448), (640, 480), (480, 640),
+    (896, 448), (448, 896), (896, 896), (1024, 768), (1344, 448), (448, 1344), (1344, 896), (1920, 1080),
+    (1080, 1920), (2688, 896), (1792, 1344), (3000, 250), (250, 3000),
+)  # fmt: skip
+# Pillow, which decodes for vLLM, refuses from 179 million pixels on
+NEAR_THE_LIMIT = (13000, 13000)
+
+
+@pytest.fixture
+def rule(profile):
+    """The tile rule; None where the profile has no oracle."""
+    pictures = profile.model.pictures
+    return None if pictures.oracle == "none" else tiles.TileRule(**pictures.model_dump(exclude={"oracle"}))
+
+
+@pytest.mark.smoke
+def test_twins(ask, judge, profile, suite):
+    """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
+    every = twins.all_twins(suite.categories)
+    for seed in (1, 2):
+        asked = twins.shuffled(every, seed)
+        exchanges = ask.all([twins.short_body(ask.model_id, twin) for twin in asked], twins.CONCURRENCY)
+        by_name = dict(zip([twin.name for twin in asked], exchanges, strict=True))
+        judge.add_each(twins.mixed_up(asked, exchanges), by_name)
+        for category in suite.categories:
+            for question in category.questions:
+                mine = [by_name[f"{category.id}/{picture.path.name}"] for picture in question.pictures]
+                verdict = exam.judged(profile, category, question, [exam.answer_of(one) for one in mine])
+                judge.add_each(verdict.findings, exam.by_picture(question, mine))
+                judge.note(**{f"{name}_{seed}": seen for name, seen in verdict.figures.items()})
+
+
+@pytest.mark.smoke
+def test_long_twins_hit_the_caches(ask, judge, profile, suite):
+    """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
+    wanted = profile.capability.long_twins
+    group = twins.of_question(twins.all_twins(suite.categories), wanted.question)
+    before = ask.get("/metrics")
+    for seed in (1, 2):
+        asked = twins.shuffled(group, seed)
+        exchanges = ask.all([twins.long_body(ask.model_id, twin, wanted) for twin in asked], len(asked))
+        found = twins.mixed_up(asked, exchanges)
+        judge.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
+    after = ask.get("/metrics")
+    used, block = caches.uses(before, after), caches.block_size(after)
+    longest = max((n for n in map(twins.prompt_tokens_of, exchanges) if n is not None), default=None)
+    judge.note(prefix_cache=used[0], picture_cache=used[1], block_tokens=block, prompt_tokens=longest)
+    idle = caches.unproven(*used) or caches.too_short(longest, block)
+    if idle and not judge.findings:
+        raise EnvironmentProblem(f"{idle}: the caches' part in the answers is not judged")
+
+
+@pytest.mark.smoke
+def test_other_prompt_right_after(ask, judge, profile, suite):
+    """A picture asked about again under another prompt MUST be answered anew, and as before under the first."""
+    category = suite.categories[0]
+    question = category.questions[0]
+    urls = [png_url(picture.path) for picture in question.pictures]
+    first = ask.all(exam.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+    other = ask.all([chat_body(ask.model_id, OTHER_PROMPT, (url,)) for url in urls], profile.capability.concurrency)
+    again = ask.all(exam.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+    pairs = [(exam.answer_of(one), exam.answer_of(two)) for one, two in zip(first, other, strict=True)]
+    for (_, reply), exchange in zip(pairs, other, strict=True):
+        judge.add(liveness.answered(reply), exchange)
+    readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
+    judge.add(contamination.prompt_unheeded(readable), other[0])
+    verdict = exam.judged(profile, category, question, [exam.answer_of(exchange) for exchange in again])
+    judge.add_each(verdict.findings, exam.by_picture(question, again))
+
+
+@pytest.mark.smoke
+def test_several_pictures_keep_their_order(ask, judge, profile):
+    """Two pictures in one request MUST be answered about in the order sent; what marks in the text do is reported."""
+    pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
+    exchanges = ask.all([chat_body(ask.model_id, COLOURS, pair) for pair in pairs], 1)
+    least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
+    found = several.in_order(ORDERS, [exam.answer_of(exchange) for exchange in exchanges], least)
+    judge.add_each(found, dict(zip(map("-".join, ORDERS), exchanges, strict=True)))
+    for layout, content in several_layouts(pairs[1]).items():
+        body = {**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]}
+        exchange = ask.body(body)
+        judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
+        reply = exam.answer_of(exchange)
+        kept = isinstance(reply, NoReply) or several.names_in_order(ORDERS[1], reply.text)
+        judge.note(**{layout: f"{forms.in_words(exchange)}{'' if kept else ', another order'}"})
+
+
+def several_layouts(pair):
+    """Other ways to send two pictures and a text, by name: the API leaves open where a picture then stands."""
+    first, second = ({"type": "image_url", "image_url": {"url": url}} for url in pair)
+
+    def text(said):
+        return {"type": "text", "text": said}
+
+    return {
+        "marked": [first, second, text(f"<image>\n<image>\n{COLOURS}")],
+        "marked_after": [text(f"Image-1: <image>\nImage-2: <image>\n{COLOURS}"), first, second],
+        "one_mark": [first, second, text(f"<image>\n{COLOURS}")],
+        "three_marks": [first, second, text(f"<image>\n<image>\n<image>\n{COLOURS}")],
+        "text_first": [text(COLOURS), first, second],
+        "text_between": [first, text(COLOURS), second],
+    }
+
+
+@pytest.mark.smoke
+def test_forms_of_a_picture(ask, judge, profile, suite):
+    """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
+    question = suite.categories[0].questions[0]
+    tokens = profile.model.special_tokens
+    picture = twins.first_read(ask, question, tokens)
+    if picture is None:
+        judge.add([Finding("forms.unread", "one picture read rightly as it is", "none of eight", question.id)])
+        return
+    for form in (*LOSSLESS, *OTHER):
+        exchange = ask.chat(question.prompt, (form_url(picture.path, form),), max_tokens=question.max_tokens)
+        judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
+        reply = exam.answer_of(exchange)
+        wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
+        if form in LOSSLESS:
+            judge.add(wrong if exchange.status == 200 else forms.taken(exchange), exchange, form)
+        judge.note(**{form: f"{forms.in_words(exchange)}{', read otherwise' if wrong else ''}"})
+    judge.add(liveness.answered(exam.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=8))), where="afterwards")
+
+
+@pytest.mark.smoke
+def test_odd_sizes(ask, judge, profile, rule):
+    """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
+    plain = ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
+    judge.add(liveness.answered(exam.answer_of(plain)), plain)
+    base = twins.prompt_tokens_of(plain)
+    for width, height in ODD_SIZES:
+        exchange = ask.chat(WHAT, (bare_url(width, height),), max_tokens=4)
+        name = prompt_tokens.size_name((width, height))
+        judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, name)
+        if rule is not None and base is not None:
+            wanted = base + tiles.picture_tokens(width, height, rule) - tiles.picture_tokens(64, 64, rule)
+            judge.add(forms.costs(exam.answer_of(exchange), wanted), exchange, name)
+        judge.note(**{name: forms.in_words(exchange)})
+    judge.add(liveness.answered(exam.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4))), where="afterwards")
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("max_pictures")
+def test_limit_of_pictures(ask, judge, profile, rule):
+    """As many pictures as the limit allows MUST all get in, and one more be refused with a 4xx that names the limit."""
+    limit, url = profile.model.max_pictures, plain_url(64, 64)
+    counts = sorted({1, min(2, limit), limit})
+    exchanges = {n: ask.chat(WHAT, (url,) * n, max_tokens=4) for n in counts}
+    least = 1 if rule is None else tiles.picture_tokens(64, 64, rule)
+    found = several.tokens_grow_evenly({n: exam.answer_of(one) for n, one in exchanges.items()}, least)
+    judge.add_each(found, {f"{n} pictures": one for n, one in exchanges.items()})
+    beyond = ask.chat(WHAT, (url,) * (limit + 1), max_tokens=4)
+    deadline = profile.deadlines.request_s
+    judge.add(errors.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
+    after = ask.chat(WHAT, (url,), max_tokens=4)
+    judge.add(liveness.answered(exam.answer_of(after)), after, "afterwards")
+
+
+@pytest.mark.slow
+@pytest.mark.needs("oracle")
+def test_ladder_of_sizes(ask, judge, rule):
+    """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
+    bodies = [chat_body(ask.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
+    exchanges = ask.all(bodies, 2)
+    found = prompt_tokens.steps_match(LADDER, [exam.answer_of(exchange) for exchange in exchanges], rule)
+    judge.add_each(found, exam.by_size(LADDER, exchanges))
+    judge.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
+
+
+@pytest.mark.slow
+def test_picture_near_the_pixel_limit(ask, judge, profile):
+    """A picture just below the decoder's own limit MUST be answered or refused readably, and the server live on."""
+    exchange = ask.chat(WHAT, (bare_url(*NEAR_THE_LIMIT),), max_tokens=4)
+    judge.add(forms.taken_or_refused(exchange, profile.deadlines.cold_s), exchange)
+    judge.note(answer=forms.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
+    after = ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
+    judge.add(liveness.answered(exam.answer_of(after)), after, "afterwards")
+
+
+@pytest.mark.slow
+def test_uuid_with_other_bytes(ask, judge, profile, suite):
+    """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
+    # alike in size: a server that mixes them up could not survive another one
+    group = twins.of_question(twins.all_twins(suite.categories), None)[:2]
+    uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
+    exchanges = []
+    for twin in group:
+        body = twins.short_body(ask.model_id, twin)
+        body["messages"][0]["content"][0]["uuid"] = uuid
+        exchanges.append(ask.body(body))
+        judge.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], twin.name)
+    judge.note(answer=forms.in_words(exchanges[-1]))
+    if any(exchange.status != 200 for exchange in exchanges):
+        return
+    found = twins.mixed_up(group, exchanges)
+    versions = engine_versions(ask.get("/version"), facts.versions(suite))
+    issues = known_for("uuid", load_known_issues(ROOT / "fixtures" / "known_issues.yaml"), versions)
+    shown = next((issue for issue in issues if found and issue.shows_in(exchanges[-1], deadline)), None)
+    if shown is None or any(one.where != group[-1].name for one in found):
+        judge.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
+        return
+    judge.note(known_issue=shown.sentence)
+    suite.notes.setdefault("known_issues", {}).setdefault(shown.sentence, []).append(judge.test)
+
+
+@pytest.mark.slow
+def test_no_answer_is_swapped(ask, judge, suite):
+    """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
+    count = 0
+    for asked in twins.hunt(twins.all_twins(suite.categories)):
+        exchanges = ask.all([twins.short_body(ask.model_id, twin) for twin in asked], twins.CONCURRENCY)
+        found = twins.mixed_up(asked, exchanges)
+        judge.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
+        count += len(asked)
+        if found:
+            break
+    judge.note(requests=count)

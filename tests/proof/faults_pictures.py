@@ -1,0 +1,211 @@
+"""Faults of a deployment that mixes pictures up: stale caches, lost order, kinds of files it breaks on."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import random
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fault_stages import (
+    CHAT,
+    Call,
+    Dose,
+    Response,
+    Rewriter,
+    Stages,
+    edits_body,
+    error_response,
+    rewrites_text,
+)
+from faults_response import question_of
+from PIL import Image, UnidentifiedImageError
+
+Part = dict[str, Any]
+SWAP_WAIT_S = 0.5
+FIXED_VERSION = "999.0"
+
+
+def _parts(body: dict[str, Any] | None) -> list[Part]:
+    """The picture parts of the last message."""
+    messages = (body or {}).get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else {}
+    content = last.get("content") if isinstance(last, dict) else None
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if isinstance(part, dict) and part.get("type") == "image_url"]
+
+
+def _picture(part: Part) -> Image.Image | None:
+    """The picture of a data URL, not yet decoded; None for anything else."""
+    url = (part.get("image_url") or {}).get("url") or ""
+    try:
+        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2], validate=True)))
+    except (UnidentifiedImageError, OSError, binascii.Error, Image.DecompressionBombError):
+        return None
+
+
+def _puts(change: Callable[[list[Part]], list[Part]]) -> Stages:
+    """The engine gets what `change` makes of the picture parts; one that it leaves out is gone."""
+
+    def request(call: Call) -> Call:
+        body = call.json() if call.route in (CHAT, "/tokenize") else None
+        parts = _parts(body)
+        if body is None or not parts:
+            return call
+        changed = iter(change(parts))
+        kept = []
+        for part in body["messages"][-1]["content"]:
+            new = next(changed, None) if any(part is one for one in parts) else part
+            kept += [] if new is None else [new]
+        body["messages"][-1]["content"] = kept
+        return call.with_json(body)
+
+    return Stages(request=request)
+
+
+def _remembers(key: Callable[[Call], str]) -> Stages:
+    """The first answer to each key is the answer to all that follow; no key, no memory."""
+    first: dict[str, str] = {}
+    lock = threading.Lock()
+
+    def start(call: Call) -> Rewriter:
+        name = key(call)
+        known = first.get(name)
+
+        def rewrite(text: str, done: bool) -> str:
+            if not name:
+                return text
+            if known is not None:
+                return known if done else known[: len(text)]
+            if done:
+                with lock:
+                    first.setdefault(name, text)
+            return text
+
+        return rewrite
+
+    return rewrites_text(start)
+
+
+def by_text(dose: Dose) -> Stages:
+    return _remembers(lambda call: question_of(call) if _parts(call.json()) else "")
+
+
+def by_picture(dose: Dose) -> Stages:
+    return _remembers(lambda call: "".join(part["image_url"]["url"] for part in _parts(call.json())))
+
+
+def reversed_order(dose: Dose) -> Stages:
+    return _puts(lambda parts: parts[::-1])
+
+
+def beyond_dropped(dose: Dose) -> Stages:
+    return _puts(lambda parts: parts[: int(dose.magnitude)])
+
+
+def of_previous(dose: Dose) -> Stages:
+    last: list[list[Part]] = []
+    lock = threading.Lock()
+
+    def change(parts: list[Part]) -> list[Part]:
+        with lock:
+            last.append(parts)
+            before = last.pop(0) if len(last) > 1 else parts
+        return before if len(before) == len(parts) else parts
+
+    return _puts(change)
+
+
+def uuid_stale(dose: Dose) -> Stages:
+    seen: dict[str, Part] = {}
+    puts = _puts(lambda parts: [seen.setdefault(part["uuid"], part) if "uuid" in part else part for part in parts])
+    told = edits_body("/version", lambda body: body.update(version=FIXED_VERSION))
+    return replace(puts, response=told.response)
+
+
+def shrunk(dose: Dose) -> Stages:
+    def edit(part: Part) -> Part:
+        picture, most = _picture(part), int(dose.magnitude)
+        if picture is None or max(picture.size) <= most:
+            return part
+        small = picture.convert("RGB")
+        small.thumbnail((most, most))
+        file = io.BytesIO()
+        small.save(file, "PNG", compress_level=1)
+        url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        return {**part, "image_url": {**part["image_url"], "url": url}}
+
+    return _puts(lambda parts: [edit(part) for part in parts])
+
+
+def _breaks_on(is_hit: Callable[[Image.Image], bool]) -> Stages:
+    def instead(call: Call) -> Response | None:
+        pictures = [_picture(part) for part in _parts(call.json())] if call.is_chat else []
+        hit = any(picture is not None and is_hit(picture) for picture in pictures)
+        return error_response(500, "Internal server error") if hit else None
+
+    return Stages(instead=instead)
+
+
+def breaks_on_rgba(dose: Dose) -> Stages:
+    return _breaks_on(lambda picture: picture.mode == "RGBA")
+
+
+def breaks_on_thin(dose: Dose) -> Stages:
+    return _breaks_on(lambda picture: min(picture.size) < dose.magnitude)
+
+
+def breaks_on_large(dose: Dose) -> Stages:
+    return _breaks_on(lambda picture: picture.width * picture.height > dose.magnitude * 1e6)
+
+
+def caches_idle(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        if call.route != "/metrics":
+            return response
+        page = re.sub(rb"(?m)^(vllm:(?:prefix|mm)_cache_hits\S*) \S+$", rb"\1 0.0", response.body)
+        return replace(response, body=page)
+
+    return Stages(response=response)
+
+
+@dataclass(slots=True)
+class _Held:
+    text: str
+    received: str | None = None
+    is_met: threading.Event = field(default_factory=threading.Event)
+
+
+class _Rare:
+    """A text that is drawn waits a moment for the next one that ends, and is exchanged with that."""
+
+    def __init__(self, dose: Dose) -> None:
+        self._dose, self._lock = dose, threading.Lock()
+        self._waiting: _Held | None = None
+
+    def exchange(self, call: Call, text: str) -> str:
+        drawn = random.Random(f"{self._dose.seed} {call.number}").random() < self._dose.magnitude
+        with self._lock:
+            other, self._waiting = self._waiting, None
+            if other is not None:
+                other.received = text
+                other.is_met.set()
+                return other.text
+            if not drawn:
+                return text
+            mine = self._waiting = _Held(text)
+        mine.is_met.wait(SWAP_WAIT_S)
+        with self._lock:
+            if self._waiting is mine:
+                self._waiting = None
+        return text if mine.received is None else mine.received
+
+
+def swapped_rarely(dose: Dose) -> Stages:
+    rare = _Rare(dose)
+    return rewrites_text(lambda call: lambda text, done: rare.exchange(call, text) if done else "")

@@ -1,0 +1,76 @@
+"""The real engine, stopped in mid-generation: the soak reports a hang with the metrics, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.messages import get
+from vlm_acceptance.deployment.port import free_port, holders
+from vlm_acceptance.deployment.process import marked_processes
+
+SOAK = "tests/acceptance/test_load.py::test_soak_is_answered"
+HANG_S = 6
+START_S = 240
+
+
+class Stopper(threading.Thread):
+    """Sends SIGSTOP to the server, or to the process below it that generates, once a load has come that far."""
+
+    def __init__(self, port: int, whole: bool) -> None:
+        super().__init__(daemon=True)
+        self.port, self.whole = port, whole
+        self.stopped: list[psutil.Process] = []
+        self.at_s = 0.0
+
+    def run(self) -> None:
+        client = Client(f"http://127.0.0.1:{self.port}")
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and not self.stopped:
+            page = client.send(get("/metrics", 2))
+            if page.status == 200:
+                figures = metrics(page.body.decode())
+                if (figure_of(figures, "vllm:generation_tokens") or 0) > 500:
+                    self.stop()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        (server,) = holders(self.port, "127.0.0.1")
+        below = [child for child in server.children(recursive=True) if child.num_threads() > 1]
+        for process in [server] if self.whole else below:
+            process.send_signal(signal.SIGSTOP)
+            self.stopped.append(process)
+        self.at_s = time.monotonic()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["server", "engine-core"])
+def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, whole):
+    port = free_port()
+    stopper = Stopper(port, whole)
+    stopper.start()
+    apart = [] if whole else ["--vlm-set=engine.env.VLLM_ENABLE_V1_MULTIPROCESSING=1"]
+    try:
+        run = accept(
+            *("--vlm-profile=control-cpu", f"--vlm-port={port}", "-m", "slow", SOAK, *apart),
+            *("--vlm-soak-s=120", f"--vlm-set=load.hang_s={HANG_S}", "--vlm-set=engine.stop_timeout_s=5"),
+        )
+    finally:
+        for process in stopper.stopped:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGCONT)
+    assert stopper.stopped, run.out
+    assert run.code == 1, run.out
+    assert run.refused_by == {"test_load.py::test_soak_is_answered"}
+    assert f"no token and no answer for {HANG_S}" in run.messages
+    assert "vllm:generation_tokens" in run.messages
+    assert ("/metrics has been silent" in run.messages) == whole
+    assert time.monotonic() - stopper.at_s < HANG_S + 30
+    assert not any(process.is_running() for process in stopper.stopped)
+    assert not any(str(port) in process.cmdline() for process in marked_processes())

@@ -1,0 +1,42 @@
+"""An engine that odd inputs end, and addresses that a restricted deployment must not ask."""
+
+from __future__ import annotations
+
+import json
+
+from vlm_acceptance.profile_load import load_profile
+from vlm_acceptance.settings import PROFILES
+
+CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "-m", "smoke or slow")
+RESTRICTED = "--vlm-set=model.media_domains=[media.example]"
+MODULE = "tests/acceptance/test_inputs.py"
+ADDRESSES = f"{MODULE}::test_private_address_is_refused"
+NOT_ASKED = f"{MODULE}::test_private_address_is_not_asked"
+
+
+def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engine):
+    run = accept(
+        *CONTROL,
+        *(f"--vlm-engine={stand_in_engine}", f"{MODULE}::test_odd_input[png-truncated]"),
+        # two probes of readiness and eight signs come before the broken picture
+        env={"VLM_STANDIN": "dies-in-request", "VLM_STANDIN_AFTER": "10"},
+    )
+    assert run.code == 1, run.out
+    assert run.refused_by == {"test_inputs.py::test_odd_input[png-truncated]"}
+    assert "inputs.died" in run.out
+
+
+def test_engine_that_asks_any_address_is_rejected_where_domains_are_restricted(accept):
+    run = accept(*CONTROL, RESTRICTED, f"{ADDRESSES}[loopback]", NOT_ASKED)
+    assert run.code == 1, run.out
+    assert len(run.refused_by) == 2
+    assert "inputs.fetched" in run.out
+
+
+def test_engine_that_asks_allowed_domains_alone_is_not_rejected(accept):
+    args = load_profile("control-cpu", PROFILES).profile.engine.args
+    allowed = json.dumps([*args, "--allowed-media-domains", "media.example"])
+    run = accept(*CONTROL, RESTRICTED, f"--vlm-set=engine.args={allowed}", ADDRESSES, NOT_ASKED)
+    assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
+    assert run.refused_by == set()
+    assert len(run.ids("passed")) == 5

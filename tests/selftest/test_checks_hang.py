@@ -1,0 +1,77 @@
+"""A hang is work and nothing that moves; slots are freed or kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from vlm_acceptance.checks.hang import Reading, freed, hang_in, not_hung
+
+
+def page(running: float, tokens: float, prompt: float = 100) -> dict[str, float]:
+    return {
+        "vllm:num_requests_running": running,
+        "vllm:num_requests_waiting": 0,
+        "vllm:prompt_tokens_total": prompt,
+        "vllm:generation_tokens_total": tokens,
+    }
+
+
+def readings(figures: list[dict[str, float] | None], done: int = 5, in_flight: int = 4) -> list[Reading]:
+    return [Reading(float(at), figure, done, in_flight) for at, figure in enumerate(figures)]
+
+
+def test_flat_counters_under_running_requests_are_a_hang_with_its_metrics() -> None:
+    hang = hang_in(readings([page(4, 80)] + [page(4, 90)] * 11), 10)
+    assert hang is not None
+    assert hang.flat_s == 10
+    (found,) = not_hung(hang, "soak")
+    assert found.fatal
+    assert "4 requests out: vllm:num_requests_running 4" in found.observed
+    assert "vllm:generation_tokens 90" in found.observed
+
+
+def test_silent_metrics_do_not_hide_a_hang() -> None:
+    hang = hang_in(readings([page(4, 80), page(4, 90), *[None] * 12]), 10)
+    assert hang is not None
+    assert "/metrics has been silent for 12 s" in not_hung(hang)[0].observed
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        readings([page(4, 90)] * 8),
+        readings([page(4, float(n)) for n in range(20)]),
+        readings([page(4, 90, float(n)) for n in range(20)]),
+        readings([page(0, 90)] * 20),
+        readings([page(4, 90)] * 20, in_flight=0),
+        readings([None] * 20),
+        [],
+        [Reading(float(n), page(4, 90), n, 4) for n in range(20)],
+        [Reading(float(n), None if n else page(4, 90), n, 4) for n in range(20)],
+        readings([*[page(0, 90)] * 15, *[page(4, 90)] * 5]),
+    ],
+    ids=[
+        "not yet",
+        "tokens",
+        "prompts",
+        "idle engine",
+        "nothing out",
+        "no metrics ever",
+        "nothing read",
+        "answers come",
+        "answers come though metrics are silent",
+        "idle before",
+    ],
+)
+def test_what_moves_or_has_no_work_does_not_hang(seen: list[Reading]) -> None:
+    assert hang_in(seen, 10) is None
+    assert not_hung(None) == []
+
+
+def test_a_slot_is_freed_in_time_or_kept() -> None:
+    assert freed(0, [(0.1, 4.0), (0.9, 0.0)], 10) == []
+    assert freed(2, [(0.1, 1.0)], 10) == []
+    (kept,) = freed(0, [(0.1, 4.0), (10.2, 1.0)], 10)
+    assert (kept.check, kept.observed) == ("load.slot_kept", "1 after 10.2 s")
+    assert freed(0, [(11.0, 0.0)], 10) != []
+    assert "no figure" in freed(0, [(1.0, None)], 10)[0].observed

@@ -1,0 +1,134 @@
+"""Answers of a load are each request's own, none is starved, and percentiles say how many samples they come from."""
+
+from __future__ import annotations
+
+import pytest
+
+from vlm_acceptance.checks.latency import Sample
+from vlm_acceptance.checks.load import (
+    Asked,
+    at_least,
+    errors_within,
+    fair,
+    fault_of,
+    good,
+    own_answers,
+    percentiles,
+    within,
+)
+from vlm_acceptance.errors import NoReply
+from vlm_acceptance.profile import Budget
+from vlm_acceptance.profile_sections import Limits
+from vlm_acceptance.reply import Reply
+
+RIVER = Asked("ocr/sign-1", (("RIVER",), ("472",)), frozenset({"RIVER", "472"}))
+BRIDGE = Asked("ocr/sign-5", (("BRIDGE",), ("164",)), frozenset({"BRIDGE", "164"}))
+TEA = Asked("reasoning/cheaper-1", (("TEA",),), frozenset({"TEA", "COFFEE"}))
+COFFEE = Asked("reasoning/cheaper-2", (("COFFEE",),), frozenset({"COFFEE", "SOUP"}))
+FIVE = Asked("text/sum", (("5",),), is_picture=False)
+ALL = [RIVER, BRIDGE, TEA, COFFEE, FIVE]
+RIGHT = ["It says RIVER 472.", "BRIDGE, 164", "tea", "Coffee", "5"]
+
+
+def reply(text: str) -> Reply:
+    return Reply(text, "stop", None, "m", 0.1)
+
+
+def checks_of(texts: list[str], least: float = 0.6) -> list[str]:
+    return [found.check for found in own_answers(ALL, [reply(text) for text in texts], least)]
+
+
+def test_own_answers_pass() -> None:
+    assert checks_of(RIGHT, 1.0) == []
+
+
+def test_an_answer_to_another_request_is_fatal_and_says_whose_it_is() -> None:
+    found = own_answers(ALL, [reply(text) for text in [RIGHT[1], *RIGHT[1:]]], 0.1)
+    assert [one.check for one in found] == ["load.count", "load.mixed_up"]
+    assert found[1].fatal
+    assert found[1].observed.startswith("the answer to ocr/sign-5")
+
+
+def test_a_few_wrong_answers_are_a_matter_of_share() -> None:
+    wrong = ["nothing", *RIGHT[1:]]
+    assert checks_of(wrong) == []
+    assert checks_of(wrong, 1.0) == ["load.count", "load.answer"]
+
+
+def test_a_word_that_the_own_picture_shows_is_wrong_but_not_anothers_answer() -> None:
+    fault = fault_of(TEA, reply("COFFEE"), ALL)
+    assert fault is not None
+    assert fault.check == "load.answer"
+    assert not fault.fatal
+
+
+def test_a_texts_answer_is_nobodys_evidence() -> None:
+    fault = fault_of(RIVER, reply("5"), ALL)
+    assert fault is not None
+    assert fault.check == "load.answer"
+
+
+def test_a_request_without_an_answer_is_fatal() -> None:
+    found = own_answers(ALL, [NoReply("HTTP 500: x"), *[reply(text) for text in RIGHT[1:]]], 0.1)
+    assert [one.check for one in found] == ["load.count", "load.no_answer"]
+    assert "1 not answered" in found[0].observed
+
+
+def test_a_known_answer_must_be_it_to_the_letter() -> None:
+    known = Asked("a", (("RIVER",),), frozenset({"RIVER"}), known="RIVER.")
+    other = Asked("b", (("BRIDGE",),), frozenset({"BRIDGE"}), known="BRIDGE.")
+    assert fault_of(known, reply("RIVER."), [known, other]) is None
+    for text, check in (("RIVER", "load.answer"), ("BRIDGE.", "load.mixed_up")):
+        fault = fault_of(known, reply(text), [known, other])
+        assert fault is not None
+        assert (fault.check, fault.fatal) == (check, True)
+
+
+def test_one_slow_request_of_many_is_starved() -> None:
+    seconds = {f"r{n}": 0.2 + n / 100 for n in range(49)}
+    assert fair(seconds, 10, 5) == []
+    (found,) = fair({**seconds, "slow": 8.0}, 10, 5)
+    assert (found.check, found.where, found.observed) == ("load.starved", "slow", "8 s")
+    assert fair({**seconds, "slow": 4.9}, 10, 5) == []  # below the floor
+    assert fair({f"r{n}": 4.0 + n for n in range(9)}, 10, 5) == []  # all are slow
+    assert fair({}, 10, 5) == []
+
+
+def test_percentiles_are_values_that_were_seen() -> None:
+    seen = percentiles([n / 1000 for n in range(1, 1001)])
+    assert seen is not None
+    assert (seen.p50, seen.p90, seen.p99, seen.n) == (0.5, 0.9, 0.99, 1000)
+    assert str(seen) == "p50 0.5, p90 0.9, p99 0.99 s (n=1000)"
+    assert percentiles([]) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "n", "found"),
+    [
+        (Limits(), 1000, []),
+        (Limits(p50=1, p90=1, p99=1), 1000, []),
+        (Limits(p90=0.5), 1000, ["load.ttft"]),
+        (Limits(p99=0.5), 1000, ["load.ttft"]),
+        (Limits(p99=0.5), 999, []),
+        (Limits(p50=0.1), 20, ["load.ttft"]),
+        (Limits(p50=0.1), 0, ["load.no_data"]),
+    ],
+)
+def test_percentiles_are_judged_where_there_are_samples_enough(limits: Limits, n: int, found: list[str]) -> None:
+    seen = percentiles([(k + 1) / n for k in range(n)])
+    assert [one.check for one in within(limits, seen, "ttft")] == found
+
+
+def test_goodput_counts_answers_within_every_budget() -> None:
+    budget = Budget(ttft_s=0.1, e2e_s=1)
+    samples = [Sample(0.05, None, 0.5, 3), Sample(0.2, None, 0.5, 3), Sample(None, 0.9, 0.9, 3), Sample(0.05, 1, 2, 3)]
+    assert good(samples, budget) == 2
+
+
+def test_rates_and_errors_have_bounds() -> None:
+    assert at_least("goodput", 0.9, None, "x") == []
+    assert at_least("goodput", 0.9, 0.9, "x") == []
+    assert at_least("goodput", 0.8, 0.9, "x") != []
+    assert errors_within(0, 0, 0) == []
+    assert errors_within(2, 200, 0.01) == []
+    assert errors_within(3, 200, 0.01)[0].fatal

