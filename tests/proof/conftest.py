@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ PROOF = Path(__file__).resolve().parent
 CONTROL = ROOT / "fixtures" / "control" / "model"
 sys.path.insert(0, str(PROOF))  # the stand-ins are scripts, not a package
 
+import matrix  # noqa: E402
+import owners  # noqa: E402
 from interrupts import interrupts_are_heard  # noqa: E402, F401  (a fixture)
+
+ROWS = pytest.StashKey[list[matrix.Row]]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Run:
     code: int
     out: str
     reports: Path
+    seconds: float
     summary: dict[str, Any] | None
 
     def ids(self, outcome: str) -> set[str]:
@@ -59,6 +65,65 @@ class Run:
 
 
 Accept = Callable[..., Run]
+Prove = Callable[..., None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ROWS] = []
+    config.addinivalue_line("markers", "fault(name): the fault that a test is about")
+    config.addinivalue_line("markers", "part: among the tests of `make test`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the part that `make test` runs: faults of owners.PART, and what is about none and marked by itself."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        fault = call.params.get("fault") if call else None
+        for mark in item.iter_markers("fault"):
+            fault = mark.args[0]
+        if fault in owners.PART:
+            item.add_marker(pytest.mark.part)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the matrix beside the JUnit file, or to PROOF_REPORTS."""
+    rows = session.config.stash[ROWS]
+    if rows:
+        folder = Path(os.environ.get("PROOF_REPORTS", ROOT / "reports" / "proof"))
+        matrix.write(rows, folder, os.environ.get("PROOF_FULL") == "1")
+
+
+@pytest.fixture(scope="session")
+def whole_suite() -> bool:
+    """Whether every fault on the wire meets the whole suite: PROOF_FULL=1, `make proof FULL=1`."""
+    return os.environ.get("PROOF_FULL") == "1"
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Where a fault draws, it draws from this: PROOF_SEED, given by whoever measures."""
+    return int(os.environ.get("PROOF_SEED", "1"))
+
+
+@pytest.fixture
+def prove(request: pytest.FixtureRequest) -> Prove:
+    """Note what a fault came to and insist on its owners: `prove(fault, run)`.
+
+    `prove(fault, seen="...", seconds=1.0)` is for a fault of owners.OURS, which the suite itself bears: `seen` is what
+    the test asserted, in words.
+    """
+
+    def note(fault: str, run: Run | None = None, *, seen: str = "", seconds: float = 0.0) -> None:
+        if run is None:
+            assert fault in owners.OURS, f"{fault} is not among owners.OURS"
+            row = matrix.Row(fault, "ours", "borne", (), (), (), 0, round(seconds, 1), seen)
+        else:
+            tests = run.summary["tests"] if run.summary else []
+            row = matrix.row_of(fault, ((test["id"], test["outcome"]) for test in tests), run.seconds)
+        request.config.stash[ROWS].append(row)
+        assert not row.flaw, f"{row.flaw}\n{run.out if run else ''}"
+
+    return note
 
 
 @pytest.fixture
@@ -69,12 +134,13 @@ def accept(tmp_path: Path) -> Accept:
         reports = tmp_path / "reports"
         argv = [sys.executable, "-m", "pytest", "-q", "-m", "smoke", f"--vlm-reports={reports}", *args]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
+        began = time.monotonic()
         done = subprocess.run(
             argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         path = reports / "latest" / "summary.json"
         summary = json.loads(path.read_text("utf-8")) if path.is_file() else None
-        return Run(done.returncode, done.stdout + done.stderr, reports, summary)
+        return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary)
 
     return run
 
