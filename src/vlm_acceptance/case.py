@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vlm_acceptance.errors import UsageProblem
+from vlm_acceptance.yaml_data import read_yaml
 
 CATEGORY_ORDER = ("ocr", "description", "understanding", "reasoning", "chinese")
 
@@ -111,13 +111,7 @@ def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
 
 
 def _load(path: Path, images: Path) -> Category:
-    try:
-        raw = _CategoryFile.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except ValidationError as broken:
-        first = broken.errors()[0]
-        raise UsageProblem(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as broken:
-        raise UsageProblem(f"{path}: {' '.join(str(broken).split())}") from None
+    raw = read_yaml(path, _CategoryFile)
     return Category(raw.id, raw.title, raw.dataset, raw.must, tuple(_question(q, path, images) for q in raw.questions))
 
 

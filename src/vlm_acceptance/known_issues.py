@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.yaml_data import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +96,7 @@ class _Row(BaseModel):
 
 def load_known_issues(path: Path) -> tuple[KnownIssue, ...]:
     """Every row; UsageProblem names what is wrong with the file."""
-    try:
-        rows = [_Row.model_validate(row) for row in yaml.safe_load(path.read_text("utf-8"))]
-    except ValidationError as broken:
-        first = broken.errors()[0]
-        raise UsageProblem(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as broken:
-        raise UsageProblem(f"{path}: {' '.join(str(broken).split())}") from None
+    rows = read_yaml(path, list[_Row])
     made = ({**row.model_dump(), "versions": SpecifierSet(row.versions), "inputs": tuple(row.inputs)} for row in rows)
     return tuple(KnownIssue(**values) for values in made)
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vlm_acceptance.client.messages import CHAT, JPEG_QUALITY, chat_body
 from vlm_acceptance.errors import HarnessProblem, UsageProblem
 from vlm_acceptance.exchange import Request
+from vlm_acceptance.yaml_data import read_yaml
 
 TEXT = "Reply with OK."
 FEW_TOKENS = 4
@@ -112,13 +112,7 @@ class OddInput:
 
 def load_inputs(path: Path) -> tuple[OddInput, ...]:
     """Every row; UsageProblem names what is wrong with the file."""
-    try:
-        rows = [_Row.model_validate(row) for row in yaml.safe_load(path.read_text("utf-8"))]
-    except ValidationError as broken:
-        first = broken.errors()[0]
-        raise UsageProblem(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as broken:
-        raise UsageProblem(f"{path}: {' '.join(str(broken).split())}") from None
+    rows = read_yaml(path, list[_Row])
     ids = [row.id for row in rows]
     twice = sorted({ident for ident in ids if ids.count(ident) > 1})
     if twice:
