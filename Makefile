@@ -1,7 +1,7 @@
 PYTEST := .venv/bin/python -m pytest
 REPORTS ?= reports
 
-.PHONY: smoke test selftest proof check control venv clean
+.PHONY: smoke test selftest proof check catalogue control venv clean
 
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
@@ -23,6 +23,9 @@ check: venv  ## format, lint, types, selftests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	$(MAKE) selftest
+
+catalogue: venv  ## write docs/checks.md again: every check and the faults it was seen to refuse
+	.venv/bin/python scripts/catalogue.py
 
 control: venv  ## train the control again from its pictures, and keep it only if every answer is right
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control

@@ -34,6 +34,8 @@ def profile(values: Mapping[str, object], env: Mapping[str, str]) -> Chosen:
     if name:
         return Chosen(name, source)
     url, url_source = picked["vlm_base_url"]
+    if url and values.get("vlm_plan"):
+        raise UsageProblem(f"--vlm-plan asks no endpoint which model it serves; {_name_one(profile_names(PROFILES))}")
     if url:
         key = api_key(*picked["vlm_api_key_env"], env)
         return by_endpoint(checked_url(url, url_source), key)

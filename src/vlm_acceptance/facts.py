@@ -224,6 +224,8 @@ def notes(suite: Suite) -> list[str]:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
     for issue, tests in sorted(suite.notes.get("known_issues", {}).items()):  # type: ignore[attr-defined]
         found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
+    if "vllm_bench" in suite.notes:
+        found.append(str(suite.notes["vllm_bench"]))
     if suite.strays:
         found.append(f"{len(suite.strays)} process(es) that an earlier, killed run had left were ended before this one")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.outcome import Finding
 from vlm_acceptance.yaml_data import read_yaml
 
 
@@ -52,6 +53,29 @@ class KnownIssue:
     def sentence(self) -> str:
         """The issue as the verdict names it."""
         return f"{self.id} ({self.issue}; {self.package} {self.versions}; {self.source})"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHere:
+    """The known issues of one deployment; `report` is told of each that shows, so that none passes in silence."""
+
+    issues: Sequence[KnownIssue]
+    versions: Mapping[str, str]
+    report: Callable[[KnownIssue], None]
+
+    def of(self, asked: str) -> list[KnownIssue]:
+        """The issues that an input meets here."""
+        return known_for(asked, self.issues, self.versions)
+
+    def settled(self, asked: str, found: Sequence[Finding], exchange: Exchange, deadline_s: float) -> Sequence[Finding]:
+        """What is found of an input; nothing where that is just what a known issue looks like, which is reported."""
+        if not found:
+            return found
+        shown = next((issue for issue in self.of(asked) if issue.sent and issue.shows_in(exchange, deadline_s)), None)
+        if shown is None:
+            return found
+        self.report(shown)
+        return ()
 
 
 class _Row(BaseModel):

@@ -32,6 +32,7 @@ def missing_features(
     has_baseline: bool = False,
     has_numbers: bool = False,
     records_numbers: bool = False,
+    has_key: bool = False,
 ) -> Mapping[str, str]:
     """Feature -> why this run does not have it. A test that needs one of these is not applicable."""
     missing: dict[str, str] = {}
@@ -53,6 +54,8 @@ def missing_features(
         ),
         "media_domains": (not profile.model.media_domains, "the profile restricts no addresses (model.media_domains)"),
         "no_video": (profile.model.video, "the model takes videos (model.video)"),
+        "video": (not profile.model.video, "the model takes no videos (model.video)"),
+        "api_key": (not has_key, "the run has no API key (--vlm-api-key-env)"),
         "running_metric": (
             "vllm:num_requests_running" not in profile.metrics,
             "the profile expects no vllm:num_requests_running (metrics)",

@@ -73,6 +73,7 @@ class Load(Section):
     hangs when nothing moves for `hang_s`; a client that leaves frees its slot within `freed_s`.
 
     Times may grow by the share `drift` from the soak's first third to its last; memory by so many kilobytes a request.
+    With `bench` the figures of `vllm bench serve` are told after the soak of an engine of ours, and never judged.
     """
 
     burst: int = Field(default=16, ge=4, le=64)
@@ -83,6 +84,7 @@ class Load(Section):
     freed_s: Seconds = 10
     soak_s: Seconds = 600
     soak_concurrency: int = Field(default=8, ge=1, le=64)
+    bench: bool = True
     drift: Annotated[float, Field(ge=0)] = 0.5
     leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
     hbm_leak_kb_per_request: Annotated[float, Field(ge=0)] = 64

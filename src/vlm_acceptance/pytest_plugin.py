@@ -6,20 +6,21 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vlm_acceptance import choose, plan, run_files
-from vlm_acceptance.errors import NotRun, UsageProblem, VlmAcceptanceError
+from vlm_acceptance import choose, plan, run_files, run_plan
+from vlm_acceptance.errors import EnvironmentProblem, NotRun, UsageProblem, VlmAcceptanceError
 from vlm_acceptance.judge import Judge
 from vlm_acceptance.keys import FINDINGS, LINES, PROPERTIES, RESULT, SUITE
 from vlm_acceptance.outcome import Finding, Outcome, printable
 from vlm_acceptance.profile_load import shown
 from vlm_acceptance.report.progress import Progress
+from vlm_acceptance.report.store import masker
 from vlm_acceptance.settings import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
 from vlm_acceptance.suite import Suite
 from vlm_acceptance.verdict import EXIT, TestResult, rule
@@ -88,16 +89,20 @@ def pytest_configure(config: pytest.Config) -> None:
     settings, unreachable = settings_of(config)
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("-n: one card holds one engine, and one process rules on a run; leave it out")
-    progress = Progress(Uncaptured(config))
+    progress = Progress(Uncaptured(config, masker(settings.api_key)))
     suite = Suite(settings, progress, progress.say, unreachable=unreachable)
     config.stash[SUITE] = suite
     if config.getoption("collectonly"):
         return
+    is_planned = config.getoption("vlm_plan")
     try:
-        writable_folder(settings.reports, "--vlm-reports")
+        if not is_planned:
+            writable_folder(settings.reports, "--vlm-reports")
         suite.check_stored_runs()
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
+    if is_planned:
+        return
     if config.getoption("xmlpath", None) is None:
         config.option.xmlpath = str(settings.reports / "junit.xml")
     signal.signal(signal.SIGTERM, _interrupt)
@@ -106,8 +111,9 @@ def pytest_configure(config: pytest.Config) -> None:
 class Uncaptured:
     """Standard error as it was before pytest began to capture it: progress that only shows with -s shows to nobody."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, mask: Callable[[str], str]) -> None:
         self._capture = config.pluginmanager.getplugin("capturemanager")
+        self._mask = mask
 
     def _released(self) -> contextlib.AbstractContextManager[None]:
         return self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext()
@@ -118,9 +124,9 @@ class Uncaptured:
             return sys.stderr.isatty()
 
     def write(self, text: str) -> None:
-        """Past the capture, at once."""
+        """Past the capture, at once, without the API key."""
         with self._released():
-            sys.stderr.write(text)
+            sys.stderr.write(self._mask(text))
             sys.stderr.flush()
 
 
@@ -147,6 +153,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         has_baseline=suite.settings.baseline is not None,
         has_numbers=suite.settings.numbers_baseline is not None,
         records_numbers=suite.settings.record_numbers is not None,
+        has_key=suite.settings.api_key is not None,
     )
     kept: list[pytest.Item] = []
     aside: list[pytest.Item] = []
@@ -182,6 +189,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return result
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """`--vlm-plan` says what would be run, and runs nothing."""
+    config = session.config
+    suite = config.stash.get(SUITE, None)
+    if suite is None or session.testsfailed or not config.getoption("vlm_plan"):
+        return None
+    items = [item for item in session.items if ACCEPTANCE in item.path.parents]
+    serves = any("vllm_server" in getattr(item, "fixturenames", ()) for item in items)
+    mark, names = config.getoption("markexpr"), config.get_verbosity() > 0
+    try:
+        config.stash[LINES] = run_plan.lines(suite, [item.nodeid for item in items], mark, serves=serves, names=names)
+    except UsageProblem as wrong:
+        raise pytest.UsageError(str(wrong)) from None
+    return True
+
+
 def _marked(item: pytest.Item, config: pytest.Config) -> bool:
     wanted = [mark for mark in ("smoke", "slow") if mark in config.getoption("markexpr")] or ["smoke", "slow"]
     return any(item.get_closest_marker(mark) for mark in wanted)
@@ -193,17 +217,18 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A broken deployment is a failure and anything else that goes wrong an error, in whatever phase it shows."""
     report = yield
-    if item.config.stash.get(SUITE, None) is None or ACCEPTANCE not in item.path.parents:
+    suite = item.config.stash.get(SUITE, None)
+    if suite is None or ACCEPTANCE not in item.path.parents:
         return report
     problem = call.excinfo.value if call.excinfo else None
     if isinstance(problem, NotRun):
         report.outcome = "skipped"
-        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(f"{NOT_RUN}{problem}"))
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(suite.mask(f"{NOT_RUN}{problem}")))
     elif isinstance(problem, VlmAcceptanceError):
-        report.longrepr = printable(str(problem))
+        report.longrepr = printable(suite.mask(str(problem)))
     elif problem is not None and report.failed:
         # the first line is all that CI lists show, and an error of ours must not begin with our source
-        report.longrepr = printable(f"{type(problem).__name__}: {problem}\n{report.longreprtext}")
+        report.longrepr = printable(suite.mask(f"{type(problem).__name__}: {problem}\n{report.longreprtext}"))
     if report.failed and report.when != "teardown":
         # pytest calls a failing call phase a failure and a failing setup an error; we know better
         report.when = "call" if isinstance(problem, AssertionError) else "setup"
@@ -265,16 +290,34 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     suite = item.config.stash.get(SUITE, None)
     if suite is not None and RESULT in item.stash:
         suite.results.append(item.stash[RESULT])
-        suite.store.result(item.stash[RESULT])
+        try:
+            suite.store.result(item.stash[RESULT])
+        except EnvironmentProblem as broken:  # a verdict nobody can look into is none, and what follows fares no better
+            suite.unwritable = item.session.shouldfail = str(broken)
     return result
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Release what still runs, rule, write the summary, set the exit code."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
+    """Release what still runs, rule, write the summary, set the exit code; then pytest writes its JUnit file."""
     suite = session.config.stash.get(SUITE, None)
-    if suite is None or session.config.getoption("collectonly"):
-        return
+    if suite is not None and not session.config.getoption("collectonly"):
+        _finish(session, suite, exitstatus)
+    try:
+        return (yield)
+    except OSError as broken:
+        if LINES not in session.config.stash:
+            raise
+        # what a full disk has left of the JUnit file would be read as the whole
+        with contextlib.suppress(OSError):
+            Path(session.config.getoption("xmlpath")).unlink()
+        session.config.stash[LINES].append(f"  note: the JUnit file cannot be written: {broken}")
+        if session.exitstatus == EXIT["accepted"]:
+            session.exitstatus = EXIT["environment"]
+        return None
+
+
+def _finish(session: pytest.Session, suite: Suite, exitstatus: int) -> None:
     suite.release()
     if not suite.results and not suite.launch.asked:
         return
@@ -290,9 +333,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     )
     try:
         session.config.stash[LINES] = run_files.write_run(suite, ruling)
-    except OSError as broken:  # a full disk: the verdict still shows, but nobody can read its evidence
-        ruling = replace(ruling, code=ruling.code or EXIT["inconclusive"])
-        session.config.stash[LINES] = [f"{ruling.verdict.value}: {ruling.reason}; reports cannot be written: {broken}"]
+    except (EnvironmentProblem, OSError) as broken:  # a full disk: a verdict whose evidence nobody can read is none
+        suite.unwritable = suite.unwritable or str(broken)
+        seen = "" if ruling.code == EXIT["environment"] else f"; what was seen: {ruling.verdict.value}: {ruling.reason}"
+        ruling = rule(suite.results, suite.required, blocked=suite.unwritable)
+        session.config.stash[LINES] = [printable(f"{ruling.verdict.value.upper()}  {ruling.reason}{seen}")]
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         session.exitstatus = ruling.code
 
@@ -311,5 +356,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The JUnit file is written by now: mask it, and put a copy beside the run's other files."""
     suite = config.stash.get(SUITE, None)
     xml = config.getoption("xmlpath", None)
-    if suite is not None and xml and LINES in config.stash:
+    if suite is not None and xml and LINES in config.stash and not config.getoption("vlm_plan"):
         run_files.finish_junit(suite, Path(xml))

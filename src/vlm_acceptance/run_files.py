@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from vlm_acceptance import __version__, accuracy_files, facts, numbers
-from vlm_acceptance.errors import HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.errors import EnvironmentProblem, HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.outcome import Outcome, printable
 from vlm_acceptance.report import html, summary
 from vlm_acceptance.report.store import RunStore
@@ -73,7 +74,7 @@ def write_page(store: RunStore) -> list[str]:
     """Write report.html; a page that cannot be made costs the run a note, never its verdict."""
     try:
         store.write("report.html", html.render(store.folder))
-    except (HarnessProblem, OSError) as broken:
+    except (HarnessProblem, EnvironmentProblem, OSError) as broken:
         return [f"  note: {printable(str(broken))}"]
     return []
 
@@ -92,8 +93,9 @@ def finish_junit(suite: Suite, xml: Path) -> None:
     """Mask the JUnit file that pytest has written and copy it beside the run's other files."""
     if not xml.is_file():
         return
-    suite.store.mask_file(xml)
-    shutil.copyfile(xml, suite.store.folder / "junit.xml")
+    with contextlib.suppress(OSError):  # the verdict has said by now that the disk takes no reports
+        suite.store.mask_file(xml)
+        shutil.copyfile(xml, suite.store.folder / "junit.xml")
 
 
 def record(suite: Suite, ruling: Ruling) -> list[str]:

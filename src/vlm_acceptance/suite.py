@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,9 @@ from vlm_acceptance.benchmark.baseline import read_baseline, require_same_data
 from vlm_acceptance.benchmark.plan import AccuracyPlan
 from vlm_acceptance.benchmark.result import Accuracy
 from vlm_acceptance.case import Category, load_categories
+from vlm_acceptance.checks.tiles import TileRule
 from vlm_acceptance.deployment import device as devices
-from vlm_acceptance.deployment import weights
+from vlm_acceptance.deployment import tiling, weights
 from vlm_acceptance.deployment.offline import OfflineRun, run_offline
 from vlm_acceptance.deployment.preflight import Preflight
 from vlm_acceptance.deployment.process import reap_strays, run_mark
@@ -89,6 +90,7 @@ class Suite:
     wants_accuracy: bool = False
     narrowed: str = ""
     unreachable: str = ""
+    unwritable: str = ""
     ladder_reported: bool = False
     death_reported: bool = False
     strays: Sequence[str] = ()
@@ -107,6 +109,11 @@ class Suite:
     def profile(self) -> Profile:
         """The effective profile."""
         return self.settings.loaded.profile
+
+    @cached_property
+    def mask(self) -> Callable[[str], str]:
+        """Takes the API key out of a text."""
+        return masker(self.settings.api_key)
 
     @cached_property
     def store(self) -> RunStore:
@@ -130,6 +137,22 @@ class Suite:
     def number_prompts(self) -> tuple[Prompt, ...]:
         """What is asked for its numbers where no stored ones are needed."""
         return numbers.read_prompts(existing(self.profile.numbers.prompts))
+
+    @cached_property
+    def tile_rule(self) -> TileRule | None:
+        """The constants of the token oracle: the profile's, and the served model's where it leaves them open.
+
+        None where the profile has no oracle; of an attached endpoint the profile alone is known.
+        """
+        said = self.profile.model.pictures
+        if said.oracle == "none":
+            return None
+        served = self.served_tiling() if self.settings.launched else {}
+        return TileRule(**tiling.effective(said, served))
+
+    def served_tiling(self) -> Mapping[str, int | bool]:
+        """Tiles as the folder that is served, and the engine's arguments, have them."""
+        return tiling.served_tiling(self.preflight.folder, self.profile.engine.args)
 
     @cached_property
     def preflight(self) -> Preflight:
@@ -218,7 +241,7 @@ class Suite:
         with contextlib.suppress(EnvironmentProblem):  # no data: the test of the data says so
             plan = accuracy.plan(self.profile)
             if resume is not None:
-                accuracy.check_resume(plan, resume, self.settings.reports, masker(self.settings.api_key))
+                accuracy.check_resume(plan, resume, self.settings.reports, self.mask)
             if baseline is not None:
                 require_same_data(read_baseline(baseline, plan.prepared), plan.prepared)
 
@@ -326,6 +349,8 @@ class Suite:
     @property
     def blocked(self) -> str:
         """Why nothing could be judged, when the cause is outside the deployment; else ''."""
+        if self.unwritable:
+            return self.unwritable
         for thing in (self.launch, self.offline):
             if isinstance(thing.error, EnvironmentProblem) and self.launch.value is None:
                 return str(thing.error).splitlines()[0]

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from vlm_acceptance import facts
 from vlm_acceptance.case import Category
+from vlm_acceptance.client.messages import get
 from vlm_acceptance.keys import SUITE
+from vlm_acceptance.known_issues import KnownHere, engine_versions, load_known_issues
+from vlm_acceptance.settings import ROOT
+
+ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,6 +31,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def category_of(suite) -> dict[str, Category]:
     """Categories by id."""
     return {category.id: category for category in suite.categories}
+
+
+@pytest.fixture
+def known(suite, deployment, judge) -> KnownHere:
+    """The known issues of this deployment's versions; one that shows is named by the test and by the verdict."""
+    told = deployment.client.send(get("/version", suite.profile.deadlines.health_s))
+
+    def report(issue) -> None:
+        judge.note(known_issue=issue.sentence)
+        suite.notes.setdefault("known_issues", {}).setdefault(issue.sentence, []).append(judge.test)
+
+    return KnownHere(ISSUES, engine_versions(told, facts.versions(suite)), report)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vlm_acceptance import exam
-from vlm_acceptance.checks import answer, known, liveness, prompt_tokens, tiles
+from vlm_acceptance.checks import answer, known, liveness, prompt_tokens
 from vlm_acceptance.client.messages import chat_body, plain_url, png_url
 from vlm_acceptance.exchange import Request
 from vlm_acceptance.outcome import Finding
@@ -38,9 +38,9 @@ def test_blind_twins_do_not_score(ask, judge, profile, category):
 
 
 @pytest.mark.needs("oracle")
-def test_picture_costs_its_tiles(ask, judge, profile):
+def test_picture_costs_its_tiles(ask, judge, suite):
     """Prompt tokens of two pictures under one text MUST differ by the tile formula, and `/tokenize` MUST agree."""
-    rule = tiles.TileRule(**profile.model.pictures.model_dump(exclude={"oracle"}))
+    rule = suite.tile_rule
     bodies = [chat_body(ask.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = ask.all(bodies, 1)
     judge.add_each(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.deployment import interpreter, machine, weights
+from vlm_acceptance.deployment import interpreter, machine, tiling, weights
 from vlm_acceptance.errors import EnvironmentProblem
 from vlm_acceptance.outcome import Finding
 
@@ -76,3 +76,12 @@ def test_weights_are_whole(suite, judge):
     """The model's folder MUST hold every file, whole, before an engine is started on it."""
     folder: Path = suite.preflight.folder
     judge.note(folder=folder, weights_bytes=weights.fingerprint(folder).weights_bytes)
+
+
+@pytest.mark.needs("oracle")
+@pytest.mark.timeout(0)
+def test_tiles_are_the_served_models(suite, profile, judge):
+    """The profile MUST NOT say other tiles of a picture than the served model's config.json."""
+    served = suite.served_tiling()
+    judge.note(**served)
+    require(tiling.contradictions(profile.model.pictures, served))

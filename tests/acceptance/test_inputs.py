@@ -4,18 +4,16 @@ import contextlib
 
 import pytest
 
-from vlm_acceptance import exam, facts
+from vlm_acceptance import exam
 from vlm_acceptance.checks import errors, inputs, liveness
-from vlm_acceptance.client.messages import chat_body, fresh_png_url, get, plain_url, png_url
+from vlm_acceptance.client.messages import chat_body, fresh_png_url, plain_url, png_url
 from vlm_acceptance.client.odd_pictures_server import serve_odd_pictures
 from vlm_acceptance.deployment.memory import watched
-from vlm_acceptance.known_issues import engine_versions, known_for, load_known_issues
 from vlm_acceptance.odd_inputs import load_inputs
 from vlm_acceptance.outcome import Finding
 from vlm_acceptance.settings import ROOT
 
 INPUTS = load_inputs(ROOT / "fixtures" / "inputs.yaml")
-ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 COLOUR = "What colour is this picture? Answer with one word."
 MEMORY_MB = 4096
 MUCH, FEW = 1024, 64
@@ -32,14 +30,6 @@ def rows(smoke):
     """The rows of one mark; those for an engine of ours need one."""
     marks = {True: [pytest.mark.needs("launched")], False: []}
     return [pytest.param(odd, id=odd.id, marks=marks[odd.ours]) for odd in INPUTS if odd.smoke == smoke]
-
-
-@pytest.fixture
-def known(suite, deployment):
-    """The known issues an input meets on this version."""
-    told = deployment.client.send(get("/version", suite.profile.deadlines.health_s))
-    versions = engine_versions(told, facts.versions(suite))
-    return lambda asked: known_for(asked, ISSUES, versions)
 
 
 @pytest.fixture(scope="session")
@@ -60,21 +50,6 @@ def grown(deployment):
     """Watches the memory of an engine of ours."""
     process = deployment.process
     return contextlib.nullcontext() if process is None else watched(process.tree)
-
-
-def settle_known(judge, suite, findings, issues, exchange, deadline_s):
-    """What is found, unless it is just what a known issue looks like: then the verdict names the issue."""
-    shown = next((issue for issue in issues if findings and issue.sent and issue.shows_in(exchange, deadline_s)), None)
-    if shown is None:
-        judge.add(findings, exchange)
-        return
-    report_known(judge, suite, shown)
-
-
-def report_known(judge, suite, issue):
-    """Named in the test's properties and in the verdict."""
-    judge.note(known_issue=issue.sentence)
-    suite.notes.setdefault("known_issues", {}).setdefault(issue.sentence, []).append(judge.test)
 
 
 def read_before(ask, suite, sign):
@@ -103,11 +78,11 @@ def still_serves(ask, judge, deployment, sign, picture, deadline_s):
 
 def becomes_what_it_must(odd, ask, judge, suite, deployment, known, sign, served_at):
     """Send it, watched; judge what came of it, and what the server does afterwards."""
-    issues = known(odd.id)
+    issues = known.of(odd.id)
     unsent = next((issue for issue in issues if not issue.sent), None)
     judge.note(must=odd.must)
     if unsent is not None:
-        report_known(judge, suite, unsent)
+        known.report(unsent)
         return
     deadline_s = suite.profile.deadlines.request_s
     patience_s = max([deadline_s, *(issue.within_s or 0 for issue in issues)])
@@ -117,7 +92,8 @@ def becomes_what_it_must(odd, ask, judge, suite, deployment, known, sign, served
     with grown(deployment) as peak:
         exchange = ask.send(request, f"odd {odd.id}")
     how = {"expect": odd.expect, "parts": picture.parts, "choices": odd.choices, "schema": odd.schema}
-    settle_known(judge, suite, inputs.became(exchange, deadline_s=deadline_s, **how), issues, exchange, deadline_s)
+    found = inputs.became(exchange, deadline_s=deadline_s, **how)
+    judge.add(known.settled(odd.id, found, exchange, deadline_s), exchange)
     judge.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
     if peak is not None:
         judge.note(memory_mb=peak.growth_mb)
@@ -141,7 +117,7 @@ def test_odder_input(ask, judge, suite, deployment, known, sign, odd, odd_pictur
 
 @pytest.mark.smoke
 @pytest.mark.needs("max_model_len")
-def test_refused_picture_is_no_poison(ask, judge, profile, suite, known, sign):
+def test_refused_picture_is_no_poison(ask, judge, profile, known, sign):
     """A picture whose request was refused for its length MUST be answered when asked shortly, and so MUST others."""
     deadline_s = profile.deadlines.request_s
     bodies = exam.bodies(ask.model_id, sign, [png_url(picture.path) for picture in sign.pictures])
@@ -156,7 +132,7 @@ def test_refused_picture_is_no_poison(ask, judge, profile, suite, known, sign):
     judge.add(errors.refused(refusal, statuses={400}, deadline_s=deadline_s), refusal, "a text too long")
     again = ask.chat(sign.prompt, (poisoned,), max_tokens=sign.max_tokens)
     found = [found.at("the same picture afterwards") for found in inputs.right(again, fit[0].parts, deadline_s)]
-    settle_known(judge, suite, found, known("poison"), again, deadline_s)
+    judge.add(known.settled("poison", found, again, deadline_s), again)
     for picture in fit[1:]:
         other = ask.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
         judge.add(inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")

@@ -12,6 +12,7 @@ from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.leaving import LeavingClient
 from vlm_acceptance.client.messages import chat_body
 from vlm_acceptance.client.pool import send_all
+from vlm_acceptance.deployment import bench, command
 from vlm_acceptance.errors import NotRun
 from vlm_acceptance.outcome import Finding
 from vlm_acceptance.suite import Once, existing
@@ -19,6 +20,7 @@ from vlm_acceptance.suite import Once, existing
 LEAVERS = 4
 LEAVE_AFTER_EVENTS = 32
 LONG_TOKENS = 2000
+BENCH_S = 300
 BROKEN_URL = "data:image/png;base64,%%%"
 
 
@@ -56,6 +58,20 @@ def steady(soaked):
     if soaked.hang is not None or soaked.given_up:
         raise NotRun("the soak did not go on to its end")
     return soaked
+
+
+@pytest.fixture
+def vllm_bench(steady, suite, deployment):
+    """What `vllm bench serve` tells of the engine that was soaked; of one that is not ours nothing."""
+    if not (deployment.launched and suite.profile.load.bench):
+        return {}
+    ready, concurrency = suite.preflight, suite.profile.load.soak_concurrency
+    wanted = bench.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
+    env = command.engine_env(suite.profile, ready.env)
+    suite.say("load: vllm bench serve, for its figures")
+    told = bench.measure(ready.engine.command, wanted, env, suite.store.folder, suite.mark, suite.settings.api_key)
+    suite.notes["vllm_bench"] = bench.beside(told, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds)
+    return told
 
 
 def judged_burst(ask, judge, profile, jobs):
@@ -159,7 +175,7 @@ def test_soak_is_answered(soaked, judge, profile):
 
 
 @pytest.mark.slow
-def test_soak_is_within_budgets(steady, judge, profile):
+def test_soak_is_within_budgets(steady, judge, profile, vllm_bench):
     """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
     budgets = profile.load.budgets
     for name in ("ttft_s", "tpot_s", "e2e_s"):
@@ -174,6 +190,8 @@ def test_soak_is_within_budgets(steady, judge, profile):
     }
     for name, (rate, unit) in rates.items():
         judge.add(checks.at_least(name, rate, getattr(budgets, name), unit))
+        judge.note(**{name: f"{rate:.2f}"})
+    judge.note(**vllm_bench)
 
 
 @pytest.mark.slow

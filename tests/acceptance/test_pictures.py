@@ -5,14 +5,12 @@ import secrets
 
 import pytest
 
-from vlm_acceptance import exam, facts, twins
+from vlm_acceptance import exam, twins
 from vlm_acceptance.checks import answer, caches, contamination, errors, forms, liveness, prompt_tokens, several, tiles
 from vlm_acceptance.client.forms import LOSSLESS, OTHER, bare_url, form_url
 from vlm_acceptance.client.messages import chat_body, plain_url, png_url
 from vlm_acceptance.errors import EnvironmentProblem, NoReply
-from vlm_acceptance.known_issues import engine_versions, known_for, load_known_issues
 from vlm_acceptance.outcome import Finding
-from vlm_acceptance.settings import ROOT
 from vlm_acceptance.suite import IMAGES
 
 COLOURS = "What colours are these pictures? Answer in order."
@@ -31,10 +29,9 @@ NEAR_THE_LIMIT = (13000, 13000)
 
 
 @pytest.fixture
-def rule(profile):
+def rule(suite):
     """The tile rule; None where the profile has no oracle."""
-    pictures = profile.model.pictures
-    return None if pictures.oracle == "none" else tiles.TileRule(**pictures.model_dump(exclude={"oracle"}))
+    return suite.tile_rule
 
 
 @pytest.mark.smoke
@@ -202,7 +199,7 @@ def test_picture_near_the_pixel_limit(ask, judge, profile):
 
 
 @pytest.mark.slow
-def test_uuid_with_other_bytes(ask, judge, profile, suite):
+def test_uuid_with_other_bytes(ask, judge, profile, suite, known):
     """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
     # alike in size: a server that mixes them up could not survive another one
     group = twins.of_question(twins.all_twins(suite.categories), None)[:2]
@@ -217,14 +214,11 @@ def test_uuid_with_other_bytes(ask, judge, profile, suite):
     if any(exchange.status != 200 for exchange in exchanges):
         return
     found = twins.mixed_up(group, exchanges)
-    versions = engine_versions(ask.get("/version"), facts.versions(suite))
-    issues = known_for("uuid", load_known_issues(ROOT / "fixtures" / "known_issues.yaml"), versions)
-    shown = next((issue for issue in issues if found and issue.shows_in(exchanges[-1], deadline)), None)
-    if shown is None or any(one.where != group[-1].name for one in found):
-        judge.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
-        return
-    judge.note(known_issue=shown.sentence)
-    suite.notes.setdefault("known_issues", {}).setdefault(shown.sentence, []).append(judge.test)
+    # the first picture's own answer is nobody's known issue
+    second = [one for one in found if one.where == group[-1].name]
+    if len(second) == len(found):
+        found = known.settled("uuid", second, exchanges[-1], deadline)
+    judge.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
 
 
 @pytest.mark.slow

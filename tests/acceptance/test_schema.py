@@ -1,11 +1,13 @@
 """Does it speak the protocol? Bodies, streams, parameters and refusals, as a client would meet them."""
 
 import json
+import secrets
 
 import pytest
 
 from vlm_acceptance import exam
 from vlm_acceptance.checks import errors, liveness, protocol, schema, stream, usage
+from vlm_acceptance.client.clip import clip_url
 from vlm_acceptance.client.http import is_loopback
 from vlm_acceptance.client.messages import CHAT, chat_body, plain_url
 from vlm_acceptance.exchange import Request
@@ -15,6 +17,9 @@ pytestmark = pytest.mark.smoke
 
 PROMPT = "Describe this receipt in two sentences, including customer and total."
 SHORT = "What colour is this picture? Answer with one word."
+STORY = "Tell a short story about a lighthouse."
+# natural log units; tokens as near as this are alike to two ways of rounding
+TIE = 0.1
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -97,6 +102,14 @@ def test_logprobs(ask, judge, picture):
     judge.add(protocol.logprobs_are(exchange, top=5), exchange)
 
 
+def test_temperature_zero_is_greedy(ask, judge):
+    """At temperature 0 every token MUST be the likeliest one, in a long text that nothing suggests."""
+    # what a model's own generation_config may ask for must not move the likeliest token
+    plain = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "ignore_eos": True}
+    exchange = ask.chat(STORY, max_tokens=64, logprobs=True, top_logprobs=protocol.ALTERNATIVES, **plain)
+    judge.add(protocol.greedy(exchange, TIE), exchange)
+
+
 def test_ids_are_unique(ask, judge):
     """Every answer MUST have an id of its own."""
     bodies = [chat_body(ask.model_id, "Reply with OK.", max_tokens=2) for _ in range(6)]
@@ -154,6 +167,28 @@ def test_unknown_route_is_refused(ask, judge, profile):
     judge.add(
         errors.refused(exchange, statuses={404}, schema="detail", deadline_s=profile.deadlines.request_s), exchange
     )
+
+
+@pytest.mark.needs("api_key")
+@pytest.mark.parametrize("key", ["none", "wrong"])
+def test_wrong_key_is_refused(ask, judge, profile, key):
+    """Without the API key, or with a wrong one, every route of the API MUST be refused with 401."""
+    headers = {"Authorization": f"Bearer {secrets.token_hex(16)}" if key == "wrong" else ""}
+    deadline_s = profile.deadlines.request_s
+    body = chat_body(ask.model_id, "Reply with OK.", max_tokens=2)
+    for request in (Request("POST", CHAT, body, headers, deadline_s), Request("GET", "/v1/models", None, headers)):
+        exchange = ask.send(request)
+        judge.add(errors.unauthorized(exchange, deadline_s), exchange, request.path)
+    alive = ask.body(body)
+    judge.add(liveness.answered(exam.answer_of(alive)), alive, "with the key")
+
+
+@pytest.mark.needs("video")
+def test_video_is_answered(ask, judge):
+    """A video MUST be answered where the model takes videos."""
+    content = [{"type": "video_url", "video_url": {"url": clip_url()}}, {"type": "text", "text": "What happens here?"}]
+    exchange = ask.body({**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]})
+    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
 
 
 @pytest.mark.needs("no_video")

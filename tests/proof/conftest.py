@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -145,18 +146,28 @@ def accept(tmp_path: Path) -> Accept:
     return run
 
 
-@pytest.fixture(scope="session")
-def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The control on the real engine, up for all wire faults."""
+def control_engine(log: Path, api_key: str | None = None) -> Iterator[Deployment]:
+    """The control on the real engine, which asks for the key where one is given."""
     profile = load_profile("control-cpu", PROFILES).profile
     engine = find_engine(None, None, os.environ)
-    log = tmp_path_factory.mktemp("control") / "server.log"
     deployment = launch(
-        profile, engine.command, CONTROL, os.environ, log, run_mark(), api_key=None, progress=lambda _: None
+        profile, engine.command, CONTROL, os.environ, log, run_mark(), api_key=api_key, progress=lambda _: None
     )
     assert deployment.ready, deployment.rungs[-1].detail
     yield deployment
     deployment.stop()
+
+
+@pytest.fixture(scope="session")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The control on the real engine, up for all wire faults."""
+    yield from control_engine(tmp_path_factory.mktemp("control") / "server.log")
+
+
+@pytest.fixture
+def keyed_control(tmp_path: Path) -> Iterator[Deployment]:
+    """The control on a real engine that asks for a key; its client has it."""
+    yield from control_engine(tmp_path / "server.log", secrets.token_hex(16))
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Kills acceptance runs at random moments and looks for what they leave; exit code 1 when there is anything.
 
-`python tests/proof/deaths.py --times 10 --engine real --signal KILL`: the real engine is the control on this machine's
-CPU, the stand-in a scripted one that starts at once. The moments are the same for the same --seed.
+`python tests/proof/deaths.py --times 10 --engine real --mode slow --signal KILL`: the real engine is the control on
+this machine's CPU, the stand-in a scripted one that starts at once; `--mode slow` runs `-m "smoke or slow"` with a
+short soak. The moments are the same share of a whole run for the same --seed.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ PROOF = Path(__file__).resolve().parent
 ROOT = PROOF.parents[1]
 ENDS_WITHIN_S = 10.0
 TEARDOWN_S = 60.0
-# from before the first import to after the last test
-WINDOW_S = {"stand-in": 6.0, "real": 75.0}
+# the proof's own kills: from before the first import to after the last test of a stand-in's smoke run
+WINDOW_S = 6.0
+TOO_LATE = "the run had ended"
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 
@@ -66,17 +68,22 @@ def kills(times: int, names: Sequence[str], window_s: float, seed: int) -> Itera
         yield Kill(name, twice, round(window_s * (number + draw.random()) / times, 2))
 
 
-def die(kill: Kill, engine: str, folder: Path) -> Death:
+def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
     """Start a run, kill it, wait for the end of all it started."""
     folder.mkdir(parents=True)
     port = free_port()
     with (folder / "out.txt").open("wb") as out:
         run = subprocess.Popen(
-            argv(engine, folder, port), cwd=ROOT, env=environment(), stdout=out, stderr=out, start_new_session=True
+            argv(engine, folder, port, mode),
+            cwd=ROOT,
+            env=environment(),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     with contextlib.suppress(subprocess.TimeoutExpired):
         run.wait(kill.after_s)
-    stage = last_line(folder / "out.txt")
+    stage = TOO_LATE if run.poll() is not None else last_line(folder / "out.txt")
     tree = started_by(run.pid)
     send(run, kill)
     try:
@@ -103,9 +110,10 @@ def send(run: subprocess.Popen[bytes], kill: Kill) -> None:
         time.sleep(0.3 if kill.twice else 0)
 
 
-def argv(engine: str, folder: Path, port: int) -> list[str]:
-    """The command line of a run as a user types it."""
-    base = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "smoke", "--vlm-profile=control-cpu"]
+def argv(engine: str, folder: Path, port: int, mode: str = "smoke") -> list[str]:
+    """The command line of a run as a user types it; `slow` runs both kinds of tests, with a short soak."""
+    base = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--vlm-profile=control-cpu"]
+    base += ["-m", "smoke or slow", "--vlm-soak-s=3"] if mode == "slow" else ["-m", "smoke"]
     base += [f"--vlm-port={port}", f"--vlm-reports={folder / 'reports'}"]
     return base if engine == "real" else [*base, f"--vlm-engine={stand_in(folder)}", "--vlm-set=offline.enabled=false"]
 
@@ -173,6 +181,16 @@ def results(folder: Path) -> tuple[int, list[str]]:
     return count, broken
 
 
+def whole_run_s(engine: str, folder: Path, mode: str) -> float:
+    """How long a run lasts that nobody kills: on this machine, with what else it does now."""
+    folder.mkdir(parents=True)
+    began = time.monotonic()
+    with (folder / "out.txt").open("wb") as out:
+        words = argv(engine, folder, free_port(), mode)
+        subprocess.run(words, cwd=ROOT, env=environment(), stdout=out, stderr=out, check=False)
+    return time.monotonic() - began
+
+
 def next_run_starts(folder: Path) -> bool:
     """Whether a run after all that gets its engine ready."""
     folder.mkdir(parents=True)
@@ -202,19 +220,23 @@ def main() -> int:
     """Print the table; 1 when anything was left or the next run does not start."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--engine", choices=sorted(WINDOW_S), default="stand-in")
+    parser.add_argument("--engine", choices=["stand-in", "real"], default="stand-in")
+    parser.add_argument("--mode", choices=["smoke", "slow"], default="smoke")
     parser.add_argument("--signal", choices=[*SIGNALS, "all"], default="all")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     names = list(SIGNALS) if given.signal == "all" else [given.signal]
-    bad = 0
+    bad = late = 0
     print("  #  signal    after   code  gone_s  results  left        stage")
     with tempfile.TemporaryDirectory(prefix="deaths-") as place:
-        for number, kill in enumerate(kills(given.times, names, WINDOW_S[given.engine], given.seed), start=1):
-            death = die(kill, given.engine, Path(place) / str(number))
+        window_s = whole_run_s(given.engine, Path(place) / "whole", given.mode)
+        for number, kill in enumerate(kills(given.times, names, window_s, given.seed), start=1):
+            death = die(kill, given.engine, Path(place) / str(number), given.mode)
             bad += bool(death.left)
+            late += death.stage.startswith(TOO_LATE)
             print(row(number, death), flush=True)
         starts = next_run_starts(Path(place) / "next")
+    print(f"kills within {window_s:.0f} s, as long as a whole run lasted; {late} came too late")
     print(f"{given.times - bad} of {given.times} left nothing; the next run {'starts' if starts else 'DOES NOT START'}")
     return 1 if bad or not starts else 0
 

@@ -79,6 +79,7 @@ _STREAM = (
     ("error-event-in-200", "after so many text chunks an error event and [DONE] end the stream", 1, stream.error_event),
     ("not-streamed", "all events arrive together at the end", 1, stream.not_streamed),
     ("ttft-added", "the answer, streamed or not, starts so many seconds later", 1.0, stream.ttft_added),
+    ("jitter", "one token of 50 of a stream, by chance, comes so many seconds later", 1.0, stream.jitter),
     ("tpot-added", "each token after the first, streamed or not, takes so many seconds more", 0.1, stream.tpot_added),
 )
 
@@ -86,17 +87,20 @@ _REQUEST = (
     ("picture-dropped", "the engine gets no picture", 1, request.picture_dropped),
     ("picture-replaced", "the engine gets grey pictures of the same size", 1, request.picture_replaced),
     ("picture-downscaled", "pictures are shrunk to so many pixels and enlarged again", 28, request.picture_downscaled),
+    ("picture-recompressed", "pictures are JPEGs of this quality on their way", 5, request.picture_recompressed),
     ("image-bgr", "the engine gets pictures with red and blue swapped", 1, request.image_bgr),
     ("max-tokens-ignored", "the engine does not see max_tokens", 1, request.max_tokens_ignored),
     ("stop-ignored", "the engine does not see stop", 1, request.stop_ignored),
     ("n-ignored", "the engine does not see n", 1, request.n_ignored),
-    ("temperature-forced", "the engine gets this temperature", 2.0, request.temperature_forced),
+    ("temperature-forced", "the engine gets this temperature", 0.7, request.temperature_forced),
+    ("key-not-checked", "every request gets the API key of the first", 1, request.key_not_checked),
     ("wrong-model-accepted", "the model served answers to any name", 1, request.wrong_model_accepted),
 )
 
 _SERVER = (
     ("health-only", "/health is 200, anything else hangs for so many seconds and is cut", 3600, server.health_only),
     ("health-503", "/health is 503", 1, server.health_503),
+    ("health-lost", "/health is 503 once it was asked so many times", 1, server.health_lost),
     ("metrics-gone", "/metrics is 404", 1, server.gone("/metrics")),
     ("version-gone", "/version is 404", 1, server.gone("/version")),
     ("errors-as-html", "any 4xx has an HTML body", 1, server.errors_as_html),
@@ -104,6 +108,8 @@ _SERVER = (
     ("malformed-accepted", "what the engine refuses with 400 or 422 is answered 200", 1, server.malformed_accepted),
     ("tokenize-wrong", "/tokenize counts so many tokens too many", 1, server.tokenize_wrong),
     ("models-empty", "/v1/models lists nothing", 1, server.models_empty),
+    ("models-untyped", "/v1/models does not say that it is a list of models", 1, server.models_untyped),
+    ("any-route-answered", "what the engine does not know is answered 200", 1, server.any_route_answered),
     ("max-model-len-wrong", "/v1/models says so many times the max_model_len", 2, server.max_model_len_wrong),
 )
 
@@ -113,6 +119,12 @@ _ANSWERS = (
     ("answers-random", "every accuracy question is answered with a random letter", 1, answers.random_letters),
     ("answers-of-another", "the share of accuracy questions that another model answers", 0.3, answers.other_model),
     ("answers-a-few-wrong", "the share of accuracy questions that another model answers", 0.03, answers.other_model),
+    (
+        "answers-worse-than-stored",
+        "the share of accuracy questions that another model answers",
+        0.3,
+        answers.other_model,
+    ),
     ("blank-remembered", "blank pictures are answered as the question was before", 1, answers.blank_remembered),
     ("questions-dropped", "the share of accuracy questions whose connection is closed", 0.05, answers.dropped),
     ("questions-refused", "the share of accuracy questions answered with status 500", 0.05, answers.refused),

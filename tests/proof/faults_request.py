@@ -8,6 +8,7 @@ import io
 import json
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fault_stages import CHAT, Call, Dose, Stages
@@ -85,6 +86,15 @@ def image_bgr(dose: Dose) -> Stages:
     return _edits_pictures(lambda picture: Image.merge("RGB", picture.split()[::-1]))
 
 
+def picture_recompressed(dose: Dose) -> Stages:
+    def edit(picture: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=int(dose.magnitude))
+        return Image.open(file)
+
+    return _edits_pictures(edit)
+
+
 def _ignores(*keys: str) -> Stages:
     def edit(body: dict[str, Any]) -> None:
         for key in keys:
@@ -121,3 +131,16 @@ def wrong_model_accepted(dose: Dose) -> Stages:
             body["model"] = served[0]
 
     return _edits_request(edit, CHAT)
+
+
+def key_not_checked(dose: Dose) -> Stages:
+    """The key of the first request that has one opens the door to all."""
+    known: list[str] = []
+
+    def request(call: Call) -> Call:
+        others = {name: value for name, value in call.headers.items() if name.lower() != "authorization"}
+        own = [value for name, value in call.headers.items() if name.lower() == "authorization"]
+        known.extend(own[: not known])
+        return replace(call, headers={**others, "Authorization": known[0]}) if known else call
+
+    return Stages(request=request)

@@ -26,6 +26,14 @@ def health_503(dose: Dose) -> Stages:
     return Stages(response=response)
 
 
+def health_lost(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        is_lost = call.route == "/health" and call.number >= dose.magnitude
+        return replace(response, status=503) if is_lost else response
+
+    return Stages(response=response)
+
+
 def gone(route: str) -> Callable[[Dose], Stages]:
     """The fault that the server does not know a route."""
     not_found = json_response(404, {"detail": "Not Found"})
@@ -82,6 +90,18 @@ def tokenize_wrong(dose: Dose) -> Stages:
 
 def models_empty(dose: Dose) -> Stages:
     return edits_body("/v1/models", lambda body: body.update(data=[]))
+
+
+def models_untyped(dose: Dose) -> Stages:
+    return edits_body("/v1/models", lambda body: body.pop("object", None))
+
+
+def any_route_answered(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        unknown = response.status == 404 and "detail" in (object_of(response.body) or {})
+        return json_response(200, {}) if unknown else response
+
+    return Stages(response=response)
 
 
 def max_model_len_wrong(dose: Dose) -> Stages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from fault_stages import (
     object_of,
     text_of,
 )
+
+STALLS_ONE_IN = 50
 
 
 def role_missing(dose: Dose) -> Stages:
@@ -149,3 +152,14 @@ def tpot_added(dose: Dose) -> Stages:
             yield frame
 
     return Stages(response=response, frames=frames)
+
+
+def jitter(dose: Dose) -> Stages:
+    def frames(call: Call, frames: Frames) -> Frames:
+        drawn = random.Random(f"{dose.seed} {call.number}")
+        for frame in frames:
+            if text_of(frame) and drawn.randrange(STALLS_ONE_IN) == 0:
+                dose.pause(dose.magnitude)
+            yield frame
+
+    return Stages(frames=frames)

@@ -46,9 +46,9 @@ class _NotAModelServer(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def held_port() -> Iterator[int]:
-    """A port on which a web server answers that has nothing to do with models."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _NotAModelServer)
+def held_port(port: int = 0) -> Iterator[int]:
+    """A port (0: a free one) on which a web server answers that has nothing to do with models."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), _NotAModelServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

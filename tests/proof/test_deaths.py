@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 
 import deaths
 import psutil
@@ -14,19 +15,26 @@ from deaths import Kill
 
 from vlm_acceptance.deployment.process import RUN_MARK
 
-STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], 6.0, seed=3))
+STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], deaths.WINDOW_S, seed=3))
 
 
-@pytest.mark.parametrize("kill", STAND_IN, ids=lambda kill: f"{kill.name}{'-twice' if kill.twice else ''}")
-def test_killed_run_leaves_nothing(tmp_path, kill):
-    death = deaths.die(kill, "stand-in", tmp_path / "run")
-    assert death.left == (), death
+@pytest.mark.fault("killed")
+def test_killed_runs_leave_nothing(tmp_path, prove):
+    began = time.monotonic()
+    died = [deaths.die(kill, "stand-in", tmp_path / f"run{number}") for number, kill in enumerate(STAND_IN)]
+    assert [death for death in died if death.left] == []
+    stages = ", ".join(f"{death.kill.name} {death.kill.after_s} s" for death in died)
+    prove("killed", seen=f"{len(died)} kills ({stages}): nothing is left", seconds=time.monotonic() - began)
 
 
-def test_killed_run_of_the_real_engine_leaves_nothing_and_the_next_run_starts(tmp_path):
+@pytest.mark.fault("killed-real")
+def test_killed_run_of_the_real_engine_leaves_nothing_and_the_next_run_starts(tmp_path, prove):
+    began = time.monotonic()
     death = deaths.die(Kill("KILL", twice=False, after_s=20.0), "real", tmp_path / "run")
     assert death.left == (), death
     assert deaths.next_run_starts(tmp_path / "next")
+    seen = f"gone after {death.gone_s:.1f} s, and the next run starts"
+    prove("killed-real", seen=seen, seconds=time.monotonic() - began)
 
 
 def test_what_a_run_leaves_is_found(tmp_path, monkeypatch):

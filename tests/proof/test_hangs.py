@@ -1,4 +1,4 @@
-"""The real engine, stopped in mid-generation: the soak reports a hang with the metrics, and nothing is left behind."""
+"""The real engine, stopped or killed in mid-generation: the soak says so, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ START_S = 240
 
 
 class Stopper(threading.Thread):
-    """Sends SIGSTOP to the server, or to the process below it that generates, once a load has come that far."""
+    """Sends a signal to the server, or to the process below it that generates, once a load has come that far."""
 
-    def __init__(self, port: int, whole: bool) -> None:
+    def __init__(self, port: int, whole: bool, number: signal.Signals = signal.SIGSTOP) -> None:
         super().__init__(daemon=True)
-        self.port, self.whole = port, whole
+        self.port, self.whole, self.number = port, whole, number
         self.stopped: list[psutil.Process] = []
         self.at_s = 0.0
 
@@ -45,13 +45,14 @@ class Stopper(threading.Thread):
         (server,) = holders(self.port, "127.0.0.1")
         below = [child for child in server.children(recursive=True) if child.num_threads() > 1]
         for process in [server] if self.whole else below:
-            process.send_signal(signal.SIGSTOP)
+            process.send_signal(self.number)
             self.stopped.append(process)
         self.at_s = time.monotonic()
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["server", "engine-core"])
-def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, whole):
+@pytest.mark.parametrize("fault", ["real-server-stopped", "real-core-stopped"])
+def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, prove, fault):
+    whole = fault == "real-server-stopped"
     port = free_port()
     stopper = Stopper(port, whole)
     stopper.start()
@@ -66,11 +67,25 @@ def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, whole):
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGCONT)
     assert stopper.stopped, run.out
+    prove(fault, run)
     assert run.code == 1, run.out
-    assert run.refused_by == {"test_load.py::test_soak_is_answered"}
+    assert len(run.refused_by) == 1
     assert f"no token and no answer for {HANG_S}" in run.messages
     assert "vllm:generation_tokens" in run.messages
     assert ("/metrics has been silent" in run.messages) == whole
     assert time.monotonic() - stopper.at_s < HANG_S + 30
     assert not any(process.is_running() for process in stopper.stopped)
+    assert not any(str(port) in process.cmdline() for process in marked_processes())
+
+
+@pytest.mark.fault("real-killed")
+def test_killed_engine_is_rejected_before_the_soak_is_over(accept, prove):
+    port = free_port()
+    killer = Stopper(port, True, signal.SIGKILL)
+    killer.start()
+    run = accept("--vlm-profile=control-cpu", f"--vlm-port={port}", "-m", "slow", SOAK, "--vlm-soak-s=120")
+    prove("real-killed", run)
+    assert run.code == 1, run.out
+    assert "requests in a row got no answer" in run.messages
+    assert time.monotonic() - killer.at_s < 60
     assert not any(str(port) in process.cmdline() for process in marked_processes())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from vlm_acceptance.profile_load import load_profile
 from vlm_acceptance.settings import PROFILES
 
@@ -14,20 +16,24 @@ ADDRESSES = f"{MODULE}::test_private_address_is_refused"
 NOT_ASKED = f"{MODULE}::test_private_address_is_not_asked"
 
 
-def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engine):
+@pytest.mark.fault("dies-of-broken-picture")
+def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engine, prove):
     run = accept(
         *CONTROL,
         *(f"--vlm-engine={stand_in_engine}", f"{MODULE}::test_odd_input[png-truncated]"),
         # two probes of readiness and eight signs come before the broken picture
         env={"VLM_STANDIN": "dies-in-request", "VLM_STANDIN_AFTER": "10"},
     )
+    prove("dies-of-broken-picture", run)
     assert run.code == 1, run.out
     assert run.refused_by == {"test_inputs.py::test_odd_input[png-truncated]"}
     assert "inputs.died" in run.out
 
 
-def test_engine_that_asks_any_address_is_rejected_where_domains_are_restricted(accept):
+@pytest.mark.fault("asks-any-address")
+def test_engine_that_asks_any_address_is_rejected_where_domains_are_restricted(accept, prove):
     run = accept(*CONTROL, RESTRICTED, f"{ADDRESSES}[loopback]", NOT_ASKED)
+    prove("asks-any-address", run)
     assert run.code == 1, run.out
     assert len(run.refused_by) == 2
     assert "inputs.fetched" in run.out

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import socket
+import threading
+import time
 from pathlib import Path
 
 import psutil
 import pytest
+from conftest import CONTROL as MODEL
 from proof_engines import NPU, fake_npu, held_port
 
-from vlm_acceptance.settings import ROOT
+from vlm_acceptance.deployment.port import free_port
+from vlm_acceptance.profile_load import load_profile
+from vlm_acceptance.settings import PROFILES, ROOT
 
-CONTROL = ["--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-set=engine.start_timeout_s=6"]
-FIRST = "test_health.py::test_readiness"
+REAL = ["--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false"]
+CONTROL = [*REAL, "--vlm-set=engine.start_timeout_s=6"]
 
 REFUSED = {
-    # behaviour: (test that refuses, what its message says)
-    "dies-loading": (f"{FIRST}[port]", "the engine ended (exit code 1)"),
-    "exits-zero": (f"{FIRST}[port]", "the engine ended (exit code 0)"),
-    "hangs-loading": (f"{FIRST}[port]", "not reached within 6 s"),
-    "health-too-early": (f"{FIRST}[text]", "HTTP 503"),
-    "wrong-model-id": (f"{FIRST}[model]", "not 'vlm-acceptance/control'"),
+    # fault, and behaviour: what the message of the one test that refuses it says
+    "dies-loading": "the engine ended (exit code 1)",
+    "exits-zero": "the engine ended (exit code 0)",
+    "hangs-loading": "not reached within 6 s",
+    "health-too-early": "HTTP 503",
+    "wrong-model-id": "not 'vlm-acceptance/control'",
 }
 
 
-@pytest.mark.parametrize("behaviour", REFUSED)
-def test_engine_that_does_not_get_ready_is_rejected(accept, stand_in_engine, behaviour):
-    test, says = REFUSED[behaviour]
-    run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": behaviour})
+@pytest.mark.parametrize("fault", REFUSED)
+def test_engine_that_does_not_get_ready_is_rejected(accept, stand_in_engine, prove, fault):
+    run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": fault})
+    prove(fault, run)
     assert run.code == 1, run.out
-    assert run.refused_by == {test}
-    assert says in run.messages
+    assert len(run.refused_by) == 1
+    assert REFUSED[fault] in run.messages
     assert run.ids("error") == set()
     assert "REJECTED" in run.out
 
 
-def test_engine_that_finds_the_card_full_of_others_is_an_environment_error(accept, stand_in_engine):
+@pytest.mark.fault("out-of-memory-by-others")
+def test_engine_that_finds_the_card_full_of_others_is_an_environment_error(accept, stand_in_engine, prove):
     run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": "oom-at-start"})
+    prove("out-of-memory-by-others", run)
     assert run.code == 10, run.out
     assert "the engine ended (exit code" in run.messages
-    assert run.refused_by == set()
 
 
 def test_dead_engine_is_reported_with_its_telling_lines(accept, stand_in_engine):
@@ -52,59 +60,95 @@ def test_dead_engine_is_reported_with_its_telling_lines(accept, stand_in_engine)
     assert "server.log" in texts[0]
 
 
-def test_engine_that_dies_in_mid_request_is_rejected(accept, stand_in_engine):
+@pytest.mark.fault("dies-in-request")
+def test_engine_that_dies_in_mid_request_is_rejected(accept, stand_in_engine, prove):
     run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": "dies-in-request"})
+    prove("dies-in-request", run)
     assert run.code == 1, run.out
     assert "the engine ended" in run.messages
 
 
-def test_engine_that_dies_under_the_accuracy_run_is_rejected(accept, stand_in_engine):
+@pytest.mark.fault("dies-in-accuracy-run")
+def test_engine_that_dies_under_the_accuracy_run_is_rejected(accept, stand_in_engine, prove):
     run = accept(
         *CONTROL,
         f"--vlm-engine={stand_in_engine}",
         *("-m", "slow", "--vlm-set=mmmu.early_stop=false", "tests/acceptance/test_mmmu.py"),
         env={"VLM_STANDIN": "dies-in-request", "VLM_STANDIN_AFTER": "40"},
     )
+    prove("dies-in-accuracy-run", run)
     assert run.code == 1, run.out
-    assert run.refused_by == {
-        "test_mmmu.py::test_every_question_is_answered",
-        "test_mmmu.py::test_answers_are_as_known",
-    }
+    assert len(run.refused_by) == 2
     assert "the engine ended" in run.messages
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "says"), [("ignores-sigterm", "to end on SIGTERM"), ("leaves-children", "standin-child")]
+    ("fault", "says"), [("ignores-sigterm", "to end on SIGTERM"), ("leaves-children", "standin-child")]
 )
-def test_engine_that_does_not_go_is_rejected_and_ended(accept, stand_in_engine, behaviour, says):
+def test_engine_that_does_not_go_is_rejected_and_ended(accept, stand_in_engine, prove, fault, says):
     only = ["tests/acceptance/test_health.py", "tests/acceptance/test_release.py", "--vlm-set=engine.stop_timeout_s=2"]
-    run = accept(*CONTROL, *only, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": behaviour})
-    assert "test_release.py::test_engine_is_released" in run.refused_by, run.out
+    run = accept(*CONTROL, *only, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": fault})
+    prove(fault, run)
     assert says in run.messages
     left = [p for p in psutil.process_iter(["cmdline"]) if "standin-child" in (p.info["cmdline"] or [])]
     assert left == []
 
 
-def test_foreign_server_on_the_port_is_an_environment_error(accept, stand_in_engine):
+class Taker(threading.Thread):
+    """Takes a port once an engine that is to listen there has begun to write its log."""
+
+    def __init__(self, port: int, reports: Path) -> None:
+        super().__init__(daemon=True)
+        self.port, self.reports = port, reports
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not list(self.reports.glob("runs/*/server.log")):
+            time.sleep(0.02)
+        with held_port(self.port):
+            self.done.wait(120)
+
+
+@pytest.mark.parametrize("fault", ["port-taken-meanwhile", "real-port-taken-meanwhile"])
+def test_port_taken_between_choice_and_bind_is_an_environment_error(accept, stand_in_engine, tmp_path, prove, fault):
+    engine = [] if fault.startswith("real") else [f"--vlm-engine={stand_in_engine}"]
+    port = free_port()
+    taker = Taker(port, tmp_path / "reports")
+    taker.start()
+    patient = "--vlm-set=engine.start_timeout_s=60"
+    run = accept(*CONTROL, patient, f"--vlm-port={port}", *engine, env={"VLM_STANDIN": "binds-late"})
+    taker.done.set()
+    prove(fault, run)
+    assert run.code == 10, run.out
+    assert f"port {port} was taken by pid {os.getpid()}" in run.messages
+
+
+@pytest.mark.fault("port-held")
+def test_foreign_server_on_the_port_is_an_environment_error(accept, stand_in_engine, prove):
     with held_port() as port:
         run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-port={port}", env={"VLM_STANDIN": "ready"})
+    prove("port-held", run)
     assert run.code == 10, run.out
     assert f"port {port} is held by" in run.out
-    assert run.refused_by == set()
 
 
-def test_model_server_on_the_port_is_answered_with_the_attach_command(accept, stand_in_engine, control):
+@pytest.mark.fault("port-held-by-model")
+def test_model_server_on_the_port_is_answered_with_the_attach_command(accept, stand_in_engine, control, prove):
     run = accept(
         *CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-port={control.port}", env={"VLM_STANDIN": "ready"}
     )
+    prove("port-held-by-model", run)
     assert run.code == 10, run.out
     assert f"--vlm-base-url http://127.0.0.1:{control.port}" in run.out
 
 
-def test_endpoint_that_does_not_answer_is_an_environment_error(accept):
+@pytest.mark.fault("nothing-answers")
+def test_endpoint_that_does_not_answer_is_an_environment_error(accept, prove):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         run = accept("--vlm-profile=control-cpu", f"--vlm-base-url=http://127.0.0.1:{held.getsockname()[1]}")
+    prove("nothing-answers", run)
     assert run.code == 10, run.out
     assert "nothing answers at" in run.out
 
@@ -115,24 +159,63 @@ def test_attached_endpoint_is_never_stopped(accept, control):
     assert not control.process.has_exited
 
 
-def test_missing_engine_is_an_environment_error(accept, tmp_path):
+@pytest.mark.fault("engine-missing")
+def test_missing_engine_is_an_environment_error(accept, tmp_path, prove):
     run = accept(*CONTROL, f"--vlm-engine={tmp_path / 'no-such-vllm'}")
+    prove("engine-missing", run)
     assert run.code == 10, run.out
     assert "no-such-vllm" in run.out
 
 
-@pytest.mark.parametrize("cut", ["truncated", "without-config"])
-def test_broken_weights_are_an_environment_error(accept, stand_in_engine, tmp_path, cut):
-    folder = broken_folder(tmp_path / "model", cut)
+@pytest.mark.parametrize("fault", ["weights-truncated", "config-missing"])
+def test_broken_weights_are_an_environment_error(accept, stand_in_engine, tmp_path, prove, fault):
+    folder = broken_folder(tmp_path / "model", fault)
     run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-model={folder}", env={"VLM_STANDIN": "ready"})
+    prove(fault, run)
     assert run.code == 10, run.out
-    assert ("model.safetensors" if cut == "truncated" else "config.json") in run.out
+    assert ("model.safetensors" if fault == "weights-truncated" else "config.json") in run.out
 
 
-def broken_folder(folder: Path, cut: str) -> Path:
+# a language model's, of the control's sizes
+OTHER_CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "vocab_size": 512,
+    "max_position_embeddings": 4096,
+}
+
+
+@pytest.mark.fault("real-config-of-another")
+def test_real_engine_with_the_configuration_of_another_model_is_rejected(accept, tmp_path, prove):
+    folder = tmp_path / "model"
+    shutil.copytree(MODEL, folder)
+    (folder / "config.json").write_text(json.dumps(OTHER_CONFIG), "utf-8")
+    run = accept(*REAL, f"--vlm-model={folder}")
+    prove("real-config-of-another", run)
+    assert run.code == 1, run.out
+    assert len(run.refused_by) == 1
+    assert "the engine ended (exit code 1)" in run.messages
+
+
+@pytest.mark.fault("real-out-of-memory")
+def test_real_engine_that_asks_for_more_memory_than_there_is_is_rejected(accept, prove):
+    args = load_profile("control-cpu", PROFILES).profile.engine.args
+    huge = [1 << 50 if before == "--kv-cache-memory-bytes" else arg for before, arg in zip(["", *args], args)]
+    run = accept(*REAL, f"--vlm-set=engine.args={json.dumps(huge)}")
+    prove("real-out-of-memory", run)
+    assert run.code == 1, run.out
+    assert len(run.refused_by) == 1
+    assert "the engine ended (exit code 1)" in run.messages
+
+
+def broken_folder(folder: Path, fault: str) -> Path:
     """A copy of the control with one thing missing."""
-    shutil.copytree(Path(__file__).parents[2] / "fixtures" / "control" / "model", folder)
-    if cut == "truncated":
+    shutil.copytree(MODEL, folder)
+    if fault == "weights-truncated":
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1000])
     else:
@@ -141,35 +224,41 @@ def broken_folder(folder: Path, cut: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("variant", "says"),
-    [("missing", "npu-smi"), ("failing", "-8005"), ("910A", "910A"), ("busy", "someone"), ("small", "MB")],
+    ("fault", "says"),
+    [
+        ("npu-smi-missing", "npu-smi"),
+        ("npu-smi-failing", "-8005"),
+        ("card-910A", "910A"),
+        ("card-busy", "someone"),
+        ("card-small", "MB"),
+    ],
 )
-def test_unusable_device_is_an_environment_error(accept, stand_in_engine, tmp_path, variant, says):
-    env = fake_npu(tmp_path, variant)
+def test_unusable_device_is_an_environment_error(accept, stand_in_engine, tmp_path, prove, fault, says):
+    env = fake_npu(tmp_path, fault.rpartition("-")[2])
     run = accept(*NPU, f"--vlm-engine={stand_in_engine}", env={**env, "VLM_STANDIN": "ready"})
+    prove(fault, run)
     assert run.code == 10, run.out
     assert says in run.out
-    assert run.refused_by == set()
 
 
-@pytest.mark.parametrize("damage", ["absent", "picture-gone", "index-changed", "another-set"])
-def test_data_that_are_not_whole_are_an_environment_error(accept, tmp_path, damage):
+@pytest.mark.parametrize("fault", ["data-absent", "data-picture-gone", "data-index-changed", "data-another-set"])
+def test_data_that_are_not_whole_are_an_environment_error(accept, tmp_path, prove, fault):
     data = tmp_path / "data"
     wanted = "mmmu_mini"
-    if damage != "absent":
+    if fault != "data-absent":
         shutil.copytree(ROOT / "fixtures" / "mmmu_mini" / "prepared", data)
-    if damage == "picture-gone":
+    if fault == "data-picture-gone":
         next((data / "pictures").iterdir()).unlink()
-    if damage == "index-changed":
+    if fault == "data-index-changed":
         index = data / "index.jsonl"
         index.write_bytes(index.read_bytes().replace(b'"gold": ["B"]', b'"gold": ["A"]'))
-    if damage == "another-set":
+    if fault == "data-another-set":
         wanted = "MMMU_val"
     run = accept(
         *("-m", "slow", "--vlm-profile=control-cpu", f"--vlm-set=mmmu.dataset={wanted}", f"--vlm-mmmu-data={data}"),
         "tests/acceptance/test_data.py",
     )
+    prove(fault, run)
     assert run.code == 10, run.out
     assert run.ids("error") == {"test_data.py::test_mmmu_is_prepared"}
-    assert run.refused_by == set()
     assert str(data) in run.messages

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.checks.errors import refused
+from vlm_acceptance.checks.errors import refused, unauthorized
 from vlm_acceptance.exchange import NS, ErrorDetail, Exchange, Frame, Request
 
 REQUEST = Request("POST", "/v1/chat/completions", {"model": "nonsense"})
@@ -108,3 +108,21 @@ def test_a_list_of_details_is_searched_as_text() -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     assert checks(exchange(422, {}, seconds=6), (400,)) == ["errors.deadline", "errors.status", "schema.error"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, {"error": "Unauthorized"}, []),
+        (401, {"error": {"message": "Invalid key", "type": "AuthenticationError", "code": 401}}, []),
+        (401, {"error": ""}, ["schema.unauthorized"]),
+        (401, {"error": {"message": "Invalid key"}}, ["schema.unauthorized"]),
+        (401, b"no", ["errors.body"]),
+        (403, {"error": "Forbidden"}, ["errors.status"]),
+        (200, {"id": "chatcmpl-1"}, ["errors.accepted"]),
+        (500, {"error": "Internal Server Error"}, ["errors.server_error"]),
+    ],
+)
+def test_a_wrong_key_is_a_401_in_words(status: int, body: Any, expected: list[str]) -> None:
+    found = [finding.check for finding in unauthorized(exchange(status, body), 5)]
+    assert sorted(set(found)) == expected

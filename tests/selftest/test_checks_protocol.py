@@ -162,6 +162,30 @@ def test_a_log_probability_above_zero_is_found() -> None:
     assert found
 
 
+def drawn(*chosen: float) -> dict[str, Any]:
+    """Tokens of these log probabilities, each beside alternatives of which the likeliest has -0.5."""
+    token = {"token": "a", "logprob": -0.5, "bytes": [97]}
+    return {
+        "content": [
+            {**token, "logprob": one, "top_logprobs": [{**token, "logprob": one}, *[token] * 4]} for one in chosen
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ((-0.5, -0.5, -0.5), []),
+        ((-0.1, -0.55, -0.5), []),
+        ((-0.5, -0.5, -0.7), ["logprobs.drawn"]),
+        ((-2.0, -0.5), ["logprobs.count"]),
+    ],
+)
+def test_greedy_tokens_are_the_likeliest(chosen: tuple[float, ...], expected: list[str]) -> None:
+    seen = exchange(body(choice(logprobs=drawn(*chosen)), completion=3))
+    assert checks(protocol.greedy(seen, 0.1)) == expected
+
+
 def test_ids_must_be_there_and_differ() -> None:
     one, two = exchange(body(id="a")), exchange(body(id="b"))
     assert protocol.unique_ids([one, two]) == []

@@ -181,6 +181,14 @@ def test_a_proxy_of_the_environment_is_not_used_for_loopback(wire: Wire, monkeyp
     assert len(proxy.asked) == 1
 
 
+def test_a_request_may_bring_a_key_of_its_own_or_none(wire: Wire) -> None:
+    server = wire(lambda asked: [response(b"{}")])
+    client = Client(server.url, "sk-1")
+    for own in ("Bearer wrong", ""):
+        client.send(Request("GET", "/x", headers={"Authorization": own}))
+    assert [asked.headers.get("authorization") for asked in server.asked] == ["Bearer wrong", None]
+
+
 def test_netrc_neither_gives_nor_replaces_a_key(wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login me password secret\n", "utf-8")

@@ -183,3 +183,13 @@ def test_killed_engine_has_nothing_to_tell():
 def test_known_cause_of_one_line(line: str, remedy: str, environment: bool):
     assert remedy in str(explain([line]))
     assert is_environment([line]) is environment
+
+
+@pytest.mark.parametrize(
+    ("free", "asked", "environment"), [("8.09/14.96", 10.0, True), ("8.09/14.96", 1048576.0, False)]
+)
+def test_memory_that_no_machine_has_is_the_deployments_mistake_whoever_holds_the_rest(
+    free: str, asked: float, environment: bool
+):
+    line = f"Available memory on node 0 ({free} GiB) on kv cache allocation is less than requested memory for kv "
+    assert is_environment([f"ValueError: {line}({asked} GiB). Decrease --kv-cache-memory-bytes."]) is environment

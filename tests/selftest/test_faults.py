@@ -6,11 +6,13 @@ import base64
 import copy
 import io
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))  # the stand-ins are scripts, not a package
@@ -63,6 +65,7 @@ CHANGES: dict[str, dict[str, set[str]]] = {
     "finish-reason-wrong": everywhere("choices.finish_reason"),
     "finish-reason-null": everywhere("choices.finish_reason"),
     "ids-repeated": {},
+    "health-lost": {},
     "content-null": everywhere(TEXT),
     "content-type-wrong": {**everywhere(KIND), **at(REFUSALS, KIND)},
     "other-model-name": {**everywhere("model"), "models": {"data.id"}},
@@ -90,6 +93,8 @@ CHANGES: dict[str, dict[str, set[str]]] = {
     "malformed-accepted": {"malformed": REPLACED},
     "tokenize-wrong": {"tokenize": {"count", "tokens"}},
     "models-empty": {"models": {"data"}},
+    "models-untyped": {"models": {"object"}},
+    "any-route-answered": {"no-route": REPLACED},
     "max-model-len-wrong": {"models": {"data.max_model_len"}},
 }
 
@@ -186,6 +191,7 @@ EVENTS: dict[str, Callable[[list[Any]], list[Any]]] = {
     "not-streamed": lambda e: e,
     "ttft-added": lambda e: e,
     "tpot-added": lambda e: e,
+    "jitter": lambda e: e,
 }
 
 
@@ -193,7 +199,7 @@ EVENTS: dict[str, Callable[[list[Any]], list[Any]]] = {
 def test_stream_fault_changes_the_promised_events_and_no_others(
     fault: str, engine: QuickServer, right: dict[str, Any]
 ) -> None:
-    with FaultProxy(engine.url, fault, magnitude=0.01 if fault.endswith("-added") else None) as proxy:
+    with FaultProxy(engine.url, fault, magnitude=0.01 if fault.endswith(("-added", "jitter")) else None) as proxy:
         seen = {probe: observed(ask(proxy.url, probe)) for probe in PROBES}
     stream = {**right["stream"], "body": EVENTS[fault](right["stream"]["body"])}
     assert seen == {**right, "stream": stream}
@@ -210,7 +216,7 @@ RECEIVED: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "max-tokens-ignored": ("chat", lambda sent: {k: v for k, v in sent.items() if k != "max_tokens"}),
     "stop-ignored": ("chat", lambda sent: {k: v for k, v in sent.items() if k != "stop"}),
     "n-ignored": ("several", lambda sent: {k: v for k, v in sent.items() if k != "n"}),
-    "temperature-forced": ("several", lambda sent: {**sent, "temperature": 2.0}),
+    "temperature-forced": ("several", lambda sent: {**sent, "temperature": 0.7}),
     "wrong-model-accepted": ("wrong-model", lambda sent: {**sent, "model": MODEL}),
 }
 
@@ -243,6 +249,32 @@ def test_picture_faults_keep_the_size_and_change_the_pixels(route: str, engine: 
     assert swapped.getpixel((40, 20)) == (60, 10, 200)
     assert small.getpixel((40, 20)) == (200, 10, 60)
     assert small.getpixel((0, 0)) != (0, 250, 0)
+    recompressed = through("picture-recompressed", engine, route)
+    assert recompressed.size == (64, 32)
+    assert recompressed.getpixel((0, 0)) != (0, 250, 0)
+    assert len(recompressed.getcolors()) > 2
+
+
+def test_jitter_holds_back_one_token_of_fifty_and_the_seed_says_which(engine: QuickServer) -> None:
+    words = " ".join(["word"] * 400)
+    with FaultProxy(engine.url, "jitter", magnitude=0.1, seed=3) as proxy:
+        began = time.monotonic()
+        assert ask_text(proxy.url, words, **STREAM) == words
+        took = time.monotonic() - began
+    assert 0.2 < took < 2.5
+
+
+def test_every_request_gets_the_key_of_the_first(engine: QuickServer) -> None:
+    sent = [("Bearer right", "Bearer right"), (None, "Bearer right"), ("Bearer wrong", "Bearer right")]
+    with FaultProxy(engine.url, "key-not-checked") as proxy:
+        assert key_got(engine, proxy.url, None) is None
+        assert [key_got(engine, proxy.url, given) for given, _ in sent] == [got for _, got in sent]
+
+
+def key_got(engine: QuickServer, url: str, key: str | None) -> str | None:
+    """The key that the engine gets when this one is given."""
+    requests.post(url + CHAT, json=chat(), headers={"Authorization": key} if key else {}, timeout=10)
+    return engine.seen[-1].headers.get("authorization")
 
 
 def test_picture_fault_leaves_what_is_no_picture_as_it_is(engine: QuickServer) -> None:
@@ -254,7 +286,7 @@ def test_picture_fault_leaves_what_is_no_picture_as_it_is(engine: QuickServer) -
 
 
 EXAM = ["answers-constant", "answers-mute", "answers-random", "answers-of-another", "answers-a-few-wrong"]
-EXAM += ["blank-remembered", "questions-dropped", "questions-refused"]
+EXAM += ["answers-worse-than-stored", "blank-remembered", "questions-dropped", "questions-refused"]
 
 
 def exam_question(colour: int | None) -> dict[str, Any]:
@@ -307,11 +339,16 @@ def test_a_blank_question_is_answered_as_the_one_with_pictures_was(engine: Quick
     assert first == again
 
 
+def test_health_is_lost_once_it_was_asked(engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "health-lost") as proxy:
+        assert [ask(proxy.url, "health").status_code for _ in range(3)] == [200, 503, 503]
+
+
 def test_every_fault_is_seen_to_act() -> None:
-    pixels = {"picture-replaced", "picture-downscaled", "image-bgr"}
+    pixels = {"picture-replaced", "picture-downscaled", "picture-recompressed", "image-bgr"}
     of_the_proxy = {"truncated-body", "connection-reset", "answers-swapped", "health-only"}  # in test_fault_proxy
     of_pictures = {name for name, fault in FAULTS.items() if fault.family == "pictures"}  # in test_faults_pictures
     of_loads = {name for name, fault in FAULTS.items() if fault.family == "load"}  # in test_faults_load
     of_inputs = {name for name, fault in FAULTS.items() if fault.family == "inputs"}  # in test_faults_inputs
     seen = CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) | of_pictures
-    assert seen | of_loads | of_inputs == FAULTS.keys()
+    assert seen | of_loads | of_inputs | {"key-not-checked"} == FAULTS.keys()

@@ -356,3 +356,25 @@ def test_tree_that_forks_all_the_time_is_ended(tmp_path):
         event = made.ended()
     assert event["left"] == []
     assert alive(word) == []
+
+
+def test_log_that_grows_too_long_keeps_its_beginning_and_its_end(tmp_path):
+    script = "import sys, time\nprint('first line')\n"
+    script += "for number in range(700):\n    print(f'{number} ' + 'x' * 100_000, flush=True)\n"
+    script += "print('last line', flush=True)\ntime.sleep(300)\n"
+    with kept(tmp_path, PYTHON, "-c", script) as made:
+        made.hear()
+        assert eventually(lambda: made.log.stat().st_size < 40_000_000 and b"left out" in made.log.read_bytes())
+        data = made.log.read_bytes()
+    assert data.startswith(b"first line\n0 xxx")
+    assert data.endswith(b"xxx\nlast line\n")
+    assert b"bytes of this log were left out here]\n" in data
+
+
+def test_log_that_is_not_too_long_is_left_alone(tmp_path):
+    with kept(tmp_path, PYTHON, "-c", "import time; print('x' * 1_000_000, flush=True); time.sleep(300)") as made:
+        made.hear()
+        assert eventually(lambda: made.log.stat().st_size == 1_000_001)
+        made.tell("stop 1")
+        made.ended()
+    assert made.log.stat().st_size == 1_000_001

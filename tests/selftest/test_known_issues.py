@@ -11,8 +11,9 @@ import yaml
 
 from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.exchange import NS, ErrorDetail, Exchange, Request
-from vlm_acceptance.known_issues import engine_versions, known_for, load_known_issues
+from vlm_acceptance.known_issues import KnownHere, engine_versions, known_for, load_known_issues
 from vlm_acceptance.odd_inputs import load_inputs
+from vlm_acceptance.outcome import Finding
 from vlm_acceptance.settings import ROOT
 
 FILE = ROOT / "fixtures" / "known_issues.yaml"
@@ -115,3 +116,41 @@ def test_every_issue_of_ours_concerns_an_input_of_ours() -> None:
 def test_no_issue_of_ours_is_open_ended() -> None:
     for issue in load_known_issues(FILE):
         assert not issue.versions.contains("99.0"), issue.id
+
+
+def here(version: str, reported: list[str]) -> KnownHere:
+    """Our own rows on a deployment of this version."""
+    return KnownHere(load_known_issues(FILE), {"vllm": version}, lambda issue: reported.append(issue.id))
+
+
+WRONG = [Finding("inputs.status", "HTTP 200", "HTTP 500")]
+
+
+def test_what_a_known_issue_looks_like_is_reported_in_place_of_its_findings() -> None:
+    reported: list[str] = []
+    known = here("0.18.0", reported)
+    assert list(known.settled("poison", WRONG, seen(500, "Expected a cached item for mm_hash='1'"), 5)) == []
+    assert reported == ["rejected-picture-stays-in-the-cache"]
+
+
+@pytest.mark.parametrize(
+    ("version", "exchange"),
+    [
+        ("0.32.0", seen(500, "Expected a cached item for mm_hash='1'")),
+        ("0.18.0", seen(500, "EngineCore encountered an issue. See stack trace above for the root cause.")),
+        ("0.18.0", seen(503, "Internal server error")),
+        ("0.18.0", seen(200, "another answer")),
+        ("0.18.0", seen(500, "Internal server error", seconds=6)),
+        ("0.18.0", seen(None, error=ErrorDetail("connect", "refused"))),
+    ],
+)
+def test_a_poisoned_server_is_excused_for_nothing_else(version: str, exchange: Exchange) -> None:
+    reported: list[str] = []
+    assert list(here(version, reported).settled("poison", WRONG, exchange, 5)) == WRONG
+    assert reported == []
+
+
+def test_nothing_is_reported_where_nothing_is_wrong() -> None:
+    reported: list[str] = []
+    assert list(here("0.18.0", reported).settled("poison", [], seen(500, "Expected a cached item"), 5)) == []
+    assert reported == []

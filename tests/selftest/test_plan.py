@@ -30,9 +30,9 @@ FULL = {
 
 
 def missing(launched: bool = True, **changes: Any) -> set[str]:
-    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_numbers", "records_numbers")}
+    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_numbers", "records_numbers", "has_key")}
     profile = Profile.model_validate({**FULL, **changes})
-    return set(missing_features(profile, launched=launched, **given)) - {"openai"}
+    return set(missing_features(profile, launched=launched, **given)) - {"openai", "video"}
 
 
 def test_a_full_profile_launched_misses_nothing() -> None:
@@ -62,10 +62,17 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"has_baseline": False}, "mmmu_baseline"),
         ({"has_numbers": False}, "numbers_baseline"),
         ({"records_numbers": False}, "numbers_recording"),
+        ({"has_key": False}, "api_key"),
     ],
 )
 def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], feature: str) -> None:
     assert missing(**changes) == {feature}
+
+
+@pytest.mark.parametrize(("takes", "feature"), [(True, "no_video"), (False, "video")])
+def test_a_model_takes_videos_or_must_refuse_them(takes: bool, feature: str) -> None:
+    profile = Profile.model_validate({**FULL, "model": {**FULL["model"], "video": takes}})  # type: ignore[dict-item]
+    assert {"no_video", "video"} & missing_features(profile, launched=True).keys() == {feature}
 
 
 def test_a_profile_without_the_section_asks_for_nothing_of_mmmu() -> None:

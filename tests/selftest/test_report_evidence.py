@@ -61,6 +61,16 @@ def test_the_line_takes_the_key_from_its_variable(
     assert server.asked[0].body == server.asked[1].body
 
 
+def test_the_line_of_a_request_with_a_wrong_key_keeps_that_key(
+    store: RunStore, tmp_path: Path, wire: Callable[[Answer], WireServer]
+) -> None:
+    server = wire(lambda asked: [response(b"{}", status="401 Unauthorized")])
+    exchange = Client(server.url, "sk-1").send(Request("POST", CHAT, {"a": 1}, {"Authorization": "Bearer wrong"}))
+    _, line = keep(store, "t", exchange, server.url, "MY_KEY")
+    repeated(line, tmp_path, MY_KEY="sk-1")
+    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer wrong", "Bearer wrong"]
+
+
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b'{"model": '), ("POST", {})])
 def test_a_refused_request_is_repeated_with_its_refusal(
     method: str, body: Any, store: RunStore, tmp_path: Path, wire: Callable[[Answer], WireServer]

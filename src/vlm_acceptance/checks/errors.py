@@ -38,6 +38,11 @@ def refused(
     return found + _body(exchange, schema, says)
 
 
+def unauthorized(exchange: Exchange, deadline_s: float) -> list[Finding]:
+    """The request was refused with 401 within `deadline_s` seconds, in words; vLLM's are a bare string."""
+    return refused(exchange, statuses=(401,), deadline_s=deadline_s, schema="unauthorized")
+
+
 def _wrong_status(exchange: Exchange, statuses: Collection[int]) -> Finding:
     expected = f"HTTP {' or '.join(map(str, sorted(statuses)))}"
     observed = f"HTTP {exchange.status}: {trimmed(_shown(exchange))}"

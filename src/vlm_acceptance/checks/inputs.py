@@ -103,7 +103,10 @@ def sane(exchange: Exchange, special_tokens: Sequence[str] = ()) -> list[Finding
     body = exchange.request.body
     if exchange.request.path != CHAT or not isinstance(body, dict) or exchange.status != 200:
         return []
-    if body.get("temperature", 1.0) > _SAMPLED or any(body.get(name) for name in _NOT_ITS_OWN):
+    temperature = body.get("temperature", 1.0)
+    # one that is no number should have been refused: what it was answered is no matter of sense
+    is_greedy = isinstance(temperature, (int, float)) and temperature <= _SAMPLED
+    if not is_greedy or any(body.get(name) for name in _NOT_ITS_OWN):
         return []
     try:
         reply = reply_of(exchange)

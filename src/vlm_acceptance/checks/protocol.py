@@ -13,6 +13,8 @@ from vlm_acceptance.outcome import Finding, trimmed
 from vlm_acceptance.reply import Reply, reply_of, usage_of
 
 ZERO = 1e-6
+# with one alternative, vLLM lists the chosen token alone
+ALTERNATIVES = 5
 
 
 def body_conforms(name: str, exchange: Exchange) -> list[Finding]:
@@ -127,6 +129,20 @@ def _entry(number: int, entry: dict[str, Any], top: int) -> list[Finding]:
     if not top <= len(entry["top_logprobs"]) <= top + 1:
         return [Finding("logprobs.top", f"{top} alternatives", str(len(entry["top_logprobs"])), where)]
     return []
+
+
+def greedy(exchange: Exchange, tie: float) -> list[Finding]:
+    """Every token is the likeliest of its alternatives, or behind it by at most `tie` (natural log units)."""
+    found = logprobs_are(exchange, top=ALTERNATIVES)
+    if found:
+        return found
+    content = exchange.json()["choices"][0]["logprobs"]["content"]
+    gaps = [max(other["logprob"] for other in entry["top_logprobs"]) - entry["logprob"] for entry in content]
+    drawn = sum(gap > tie for gap in gaps)
+    if not drawn:
+        return []
+    seen = f"{drawn} of {len(gaps)} tokens are not, by up to {max(gaps):.3g}"
+    return [Finding("logprobs.drawn", "at temperature 0, each token the likeliest one", seen)]
 
 
 def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:

@@ -39,6 +39,8 @@ class DirectClient(Client):
         self, request: Request, data: bytes | memoryview | None, headers: dict[str, str], seen: Observed
     ) -> None:
         fields = {**self._fixed, **headers}
+        if fields.get("Authorization") == "":
+            del fields["Authorization"]
         if data is not None or request.method != "GET":
             fields["Content-Length"] = str(len(data or b""))
         with contextlib.closing(_connected(self._place, min(CONNECT_TIMEOUT_S, request.deadline_s))) as link:

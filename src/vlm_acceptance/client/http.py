@@ -26,13 +26,19 @@ MAX_BODY_BYTES = 64 << 20
 
 
 class BearerAuth(requests.auth.AuthBase):
-    """Sets the key itself, so that no ~/.netrc entry can replace it and no stored request holds it."""
+    """Sets the key itself, so that no ~/.netrc entry can replace it and no stored request holds it.
+
+    A request with an Authorization of its own keeps that; with an empty one it is sent without any.
+    """
 
     def __init__(self, key: str | None) -> None:
         self._key = key
 
     def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._key:
+        own = prepared.headers.get("Authorization")
+        if own == "":
+            del prepared.headers["Authorization"]
+        elif own is None and self._key:
             prepared.headers["Authorization"] = f"Bearer {self._key}"
         return prepared
 

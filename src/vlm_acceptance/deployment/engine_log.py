@@ -248,7 +248,9 @@ _CAUSES = (
         "--max-num-batched-tokens",
     ),
 )
-_FREE_OF_TOTAL = re.compile(r"(?:Free|Available) memory on .*?\(([\d.]+)/([\d.]+) GiB\)")
+_FREE_OF_TOTAL = re.compile(
+    r"(?:Free|Available) memory on .*?\(([\d.]+)/([\d.]+) GiB\)(?:.*?\((?:[\d.]+, )?([\d.]+) GiB\))?"
+)
 
 
 def explain(lines: Iterable[str]) -> str | None:
@@ -269,6 +271,7 @@ def _known_cause(lines: Sequence[str]) -> _Cause | None:
 
 
 def _held_by_others(lines: Sequence[str]) -> bool:
-    # A free device has more than 95 % of its memory free; asking for more than that is the deployment's mistake.
-    shares = [float(m[1]) / float(m[2]) for line in lines if (m := _FREE_OF_TOTAL.search(line)) and float(m[2])]
-    return any(share < 0.85 for share in shares)
+    # A free device has more than 95 % of its memory free; asking for more than that, or for more than there is at all,
+    # is the deployment's mistake.
+    said = [(float(m[1]), float(m[2]), float(m[3] or 0)) for line in lines if (m := _FREE_OF_TOTAL.search(line))]
+    return any(free < 0.85 * total and asked <= total for free, total, asked in said)

@@ -24,6 +24,9 @@ PR_SET_CHILD_SUBREAPER = 36
 ORPHANED_GRACE_S = 3.0
 LEFTOVER_GRACE_S = 5.0
 KILL_PATIENCE_S = 10.0
+# of a log longer than this the beginning and the end are kept: an engine that floods it must not fill the disk
+LOG_BYTES = 64 << 20
+LOG_END_BYTES = 16 << 20
 
 
 def prctl(option: int, value: int) -> None:
@@ -76,6 +79,24 @@ def send(pid: int, number: int) -> None:
     """A signal to a process that may be gone already."""
     with contextlib.suppress(OSError):
         os.kill(pid, number)
+
+
+def cut_log(path: str) -> None:
+    """Take the middle out of a log that has grown too long; whoever appends to it goes on.
+
+    What is written in that moment is lost. A log that cannot be cut stays as it is.
+    """
+    with contextlib.suppress(OSError):
+        size = Path(path).stat().st_size
+        if size <= LOG_BYTES:
+            return
+        with open(path, "r+b") as file:
+            file.seek(size - LOG_END_BYTES)
+            end = file.read(LOG_END_BYTES).partition(b"\n")[2]
+            file.truncate(LOG_END_BYTES)
+        left_out = size - LOG_END_BYTES - len(end)
+        with open(path, "ab") as file:
+            file.write(b"\n[%d bytes of this log were left out here]\n" % left_out + end)
 
 
 class Keeper:
@@ -194,6 +215,7 @@ class Keeper:
             if not left or now >= min(until.values()):
                 return left
             self.hear(0.05)
+            cut_log(self.job["log"])
 
     def end(self) -> None:
         """SIGTERM to the engine, SIGKILL to all that is left; tells what was killed and what would not go."""
@@ -224,6 +246,7 @@ class Keeper:
         while self.grace_s is None and not self.suite_gone:
             self.hear(0.2)
             self.reap()
+            cut_log(self.job["log"])
             if self.code is not None and not exit_told:
                 exit_told = True
                 self.tell(event="exited", code=self.code)

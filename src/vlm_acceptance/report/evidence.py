@@ -41,7 +41,7 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
     asked = exchange.request
     steps = ["import os, urllib.request as u"]
     steps.append(f"h = {_quoted({'Content-Type': 'application/json', **asked.headers})}")
-    if key_env:
+    if key_env and "Authorization" not in asked.headers:
         steps.append(f'h["Authorization"] = "Bearer " + os.environ[{_quoted(key_env)}]')
     data = "None" if asked.method == "GET" else f'open({_quoted(str(request))}, "rb").read()'
     steps.append(f"q = u.Request({_quoted(base_url + asked.path)}, {data}, h, method={_quoted(asked.method)})")

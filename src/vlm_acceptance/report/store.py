@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from xml.sax import saxutils
 
+from vlm_acceptance.errors import EnvironmentProblem
 from vlm_acceptance.exchange import Exchange
 from vlm_acceptance.outcome import printable
 from vlm_acceptance.report.transcript import entry
@@ -39,19 +41,32 @@ def masker(secret: str | None) -> Callable[[str], str]:
     return lambda text: pattern.sub(MASK, text)
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """What the disk refuses, a full one above all, is the surroundings' fault: EnvironmentProblem."""
+    try:
+        yield
+    except OSError as broken:
+        raise EnvironmentProblem(f"reports cannot be written: {broken}") from None
+
+
 class RunStore:
-    """`reports/runs/<UTC>-<profile>/`: results, exchanges, transcript, evidence and summary."""
+    """`reports/runs/<UTC>-<profile>/`: results, exchanges, transcript, evidence and summary.
+
+    EnvironmentProblem from whatever cannot be written.
+    """
 
     def __init__(self, reports: Path, profile: str, secret: str | None = None) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         runs = reports / "runs"
-        runs.mkdir(parents=True, exist_ok=True)
-        self.folder = _new_folder(runs, f"{stamp}-{profile}")
         self.reports = reports
         self.mask = masker(secret)
-        self._results = (self.folder / "results.jsonl").open("a", encoding="utf-8")
-        self._exchanges = (self.folder / "exchanges.jsonl").open("a", encoding="utf-8")
-        self._log = (self.folder / "verification_log.txt").open("a", encoding="utf-8", errors="backslashreplace")
+        with writing():
+            runs.mkdir(parents=True, exist_ok=True)
+            self.folder = _new_folder(runs, f"{stamp}-{profile}")
+            self._results = (self.folder / "results.jsonl").open("a", encoding="utf-8")
+            self._exchanges = (self.folder / "exchanges.jsonl").open("a", encoding="utf-8")
+            self._log = (self.folder / "verification_log.txt").open("a", encoding="utf-8", errors="backslashreplace")
 
     def result(self, result: TestResult) -> None:
         """One finished test."""
@@ -77,23 +92,26 @@ class RunStore:
 
     def note(self, text: str) -> None:
         """A passage of the readable transcript."""
-        self._log.write(self.mask(text) + "\n")
-        self._log.flush()
+        with writing():
+            self._log.write(self.mask(text) + "\n")
+            self._log.flush()
 
     def write(self, name: str, text: str) -> Path:
         """A text file of the run, replaced whole; returns its path."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".part")
-        partial.write_text(self.mask(text), "utf-8", errors="replace")
-        partial.replace(path)
+        with writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(self.mask(text), "utf-8", errors="replace")
+            partial.replace(path)
         return path
 
     def write_bytes(self, name: str, data: bytes) -> Path:
         """A binary file of the run, for pictures and raw bodies."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        with writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
         return path
 
     def mask_file(self, path: Path) -> None:
@@ -106,11 +124,13 @@ class RunStore:
     def close(self) -> None:
         """Close the line files."""
         for file in (self._results, self._exchanges, self._log):
-            file.close()
+            with writing():
+                file.close()
 
     def _line(self, file: Any, row: Mapping[str, Any]) -> None:
-        file.write(self.mask(json.dumps(row, ensure_ascii=True, default=str)) + "\n")
-        file.flush()
+        with writing():
+            file.write(self.mask(json.dumps(row, ensure_ascii=True, default=str)) + "\n")
+            file.flush()
 
 
 def _new_folder(runs: Path, name: str) -> Path:

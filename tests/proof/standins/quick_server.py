@@ -14,8 +14,8 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MODEL = "quick-standin"
@@ -33,6 +33,7 @@ class Seen:
     method: str
     path: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """The body as JSON; ValueError when it is none."""
@@ -52,13 +53,15 @@ class Refused(Exception):
 class Behaviour:
     """How the server answers. `chat_status` other than 200 refuses every chat request, 0 never answers one.
 
-    `on_chat` is called with the number of chat requests before this one; `token_delay_s` passes before each token.
+    `on_chat` is called with the number of chat requests before this one; `token_delay_s` passes before each token;
+    videos are passed over, or refused unless `takes_videos`.
     """
 
     model: str = MODEL
     max_model_len: int = 4096
     chat_status: int = 200
     token_delay_s: float = 0.0
+    takes_videos: bool = True
     on_chat: Callable[[int], object] | None = None
 
 
@@ -141,7 +144,10 @@ class QuickServer:
             return None
         if behaviour.chat_status != 200:
             raise Refused(behaviour.chat_status, "InternalServerError", "the engine is not ready")
-        said = Said.of(_request(seen), behaviour.model, behaviour.max_model_len, before)
+        request = _request(seen)
+        if not behaviour.takes_videos and _has_video(request["messages"]):
+            raise Refused(400, "BadRequestError", "At most 0 video(s) may be provided in one prompt.")
+        said = Said.of(request, behaviour.model, behaviour.max_model_len, before)
         self.prompt_tokens += said.prompt_tokens
         self.generation_tokens += len(said.tokens) * said.n
         if not said.stream:
@@ -280,7 +286,7 @@ class _Connection(asyncio.Protocol):
             return
         body = bytes(self.held[end + 4 : end + 4 + size])
         del self.held[: end + 4 + size]
-        answer = self.site.answer(Seen(method, path, body))
+        answer = self.site.answer(Seen(method, path, body, fields))
         if answer is not None:
             self._write(*answer, close=fields.get("connection", "").lower() == "close")
 
@@ -344,6 +350,10 @@ def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _question(messages: list[dict[str, Any]]) -> str:
     return " ".join(part["text"] for part in _parts(messages[-1]) if part.get("type") == "text")
+
+
+def _has_video(messages: list[dict[str, Any]]) -> bool:
+    return any(part.get("type") == "video_url" for message in messages for part in _parts(message))
 
 
 def _prompt_tokens(messages: list[dict[str, Any]]) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from quick_server import Behaviour, QuickServer
 
 VERSION = "0.18.0"
 CHILD_LIFE_S = 300
+# at eight requests at once, some thirty megabytes a second at most
+SLOW_TOKEN_S = 0.1
 # The marker words stay in the command line, so that a test can find what was left behind.
 CHILD = [sys.executable, "-c", f"import time; time.sleep({CHILD_LIFE_S})", "standin-child"]
 SPAWN = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
@@ -158,6 +161,18 @@ def core_failed() -> int:
     return 1
 
 
+def tells_key(options: Options) -> int:
+    Log.info("APIServer", "utils.py:302", f"the key is {os.environ.get('VLLM_API_KEY')}")
+    return ready(options)
+
+
+def dies_of_key(options: Options) -> int:
+    loading(options)
+    error = f"ValueError: the key {os.environ.get('VLLM_API_KEY')!r} is not valid"
+    Log.traceback("APIServer", "vllm/entrypoints/openai/api_server.py", "run_server", error)
+    return 1
+
+
 def exits_zero(options: Options) -> int:
     loading(options)
     return 0
@@ -192,21 +207,44 @@ def wrong_model_id(options: Options) -> int:
     return serving(options, site(options, Behaviour(model="somebody-elses-model")))
 
 
+def binds_late(options: Options) -> int:
+    """Wait until somebody else has taken the port, then try to bind it."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with socket.socket() as asked:
+            if asked.connect_ex((options.host, options.port)) == 0:
+                break
+        time.sleep(0.05)
+    return ready(options)
+
+
 def floods_log(options: Options) -> int:
-    """8 MB at once, and 4 MB a second for as long as it serves."""
+    """80 MB at once, and some 17 MB a second, a gigabyte a minute, for as long as it serves."""
 
     line = (
         f"(EngineCore pid={os.getpid()}) WARNING 01-01 00:00:00 [utils.py:1] Please DO NOT tune args ['num_warps']!\n"
     )
-    print(line * (8_000_000 // len(line)), end="", flush=True)
+    print(line * (80_000_000 // len(line)), end="", flush=True)
 
     def flood() -> None:
         while True:
-            os.write(1, line.encode() * 2000)  # not print: a lock held at exit would abort the interpreter
+            os.write(1, line.encode() * 8500)  # not print: a lock held at exit would abort the interpreter
             time.sleep(0.05)
 
     threading.Thread(target=flood, daemon=True).start()
     return ready(options)
+
+
+def answers_slowly(options: Options) -> int:
+    """Answers that take as long as a small model's, so that a soak is no flood."""
+    return serving(options, site(options, replace(options.behaviour, token_delay_s=SLOW_TOKEN_S)))
+
+
+def leaks(options: Options) -> int:
+    """Answers as slowly, and every chat request leaves a megabyte behind."""
+    kept: list[bytes] = []
+    unhurried = replace(options.behaviour, token_delay_s=SLOW_TOKEN_S, on_chat=lambda _: kept.append(b"x" * (1 << 20)))
+    return serving(options, site(options, unhurried))
 
 
 def dies_in_request(options: Options) -> int:
@@ -250,6 +288,11 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "ignores-sigterm": ignores_sigterm,
     "wrong-model-id": wrong_model_id,
     "floods-log": floods_log,
+    "binds-late": binds_late,
+    "tells-key": tells_key,
+    "dies-of-key": dies_of_key,
+    "answers-slowly": answers_slowly,
+    "leaks": leaks,
     "dies-in-request": dies_in_request,
     "hangs-in-request": hangs_in_request,
 }

@@ -1,0 +1,160 @@
+"""Clean smoke runs of the control under conditions that are no fault of it; exit code 1 when any is not accepted.
+
+`python benchmarks/false_alarms.py` makes 20 runs, one after the other, each from a copy of this checkout; `--runs N`
+makes N of them, going round the conditions; `--only NAME` those of a condition. A run that is not accepted is named
+with the tests that refused it. As root it also runs as `nobody`; `--old-pytest DIR` is a folder into which
+`pip install --target DIR "pytest==8.2.*"` has put the older pytest, else that condition is left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv*", "reports", "__pycache__", ".*_cache")
+NOBODY = "65534"
+DEAD = "http://127.0.0.1:9"
+BUSY = "while True: pass"
+HOLD = "import time\nheld = bytearray(b'x') * {}\ntime.sleep(100000)"
+SYNC = (
+    "import os, sys\npath = sys.argv[1]\nwhile True:\n    with open(path, 'wb') as file:\n        for _ in range(16):\n"
+    "            file.write(os.urandom(1 << 20)); file.flush(); os.fsync(file.fileno())\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is different about a run: its environment, umask, the name of its folder, its user, what runs beside it."""
+
+    name: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    umask: int = -1
+    folder: str = "checkout"
+    user: str = ""
+    beside: Sequence[str] = ()
+    old_pytest: bool = False
+
+
+PROXIES = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), DEAD)
+CONDITIONS = (
+    Condition("both cores busy", beside=(BUSY, BUSY)),
+    Condition("half the memory taken", beside=("memory",)),
+    Condition("slow disk", beside=("disk",)),
+    Condition("LC_ALL=C", env={"LC_ALL": "C", "LANG": "C"}),
+    Condition("LC_ALL=POSIX", env={"LC_ALL": "POSIX"}),
+    Condition("LANG=zh_CN.UTF-8", env={"LANG": "zh_CN.UTF-8", "LANGUAGE": "zh_CN"}),
+    Condition("LC_ALL=tr_TR.UTF-8", env={"LC_ALL": "tr_TR.UTF-8"}),
+    Condition("TZ=Pacific/Chatham", env={"TZ": "Pacific/Chatham"}),
+    Condition("umask 077", umask=0o077),
+    Condition("umask 000", umask=0),
+    Condition("dead proxies", env=PROXIES),
+    Condition("spaces and Chinese in the path", folder="a check out 验收 套件"),
+    Condition("an ordinary user", user=NOBODY),
+    Condition("pytest 8.2", old_pytest=True),
+)
+
+
+def copied(place: Path, condition: Condition) -> Path:
+    """A copy of this checkout that a run of `condition` may use."""
+    root = place / condition.folder
+    shutil.copytree(ROOT, root, ignore=LEFT_BEHIND, symlinks=True)
+    if condition.user:
+        for path in (place, root, *root.rglob("*")):
+            os.chown(path, int(condition.user), int(condition.user), follow_symlinks=False)
+    return root
+
+
+@contextlib.contextmanager
+def beside(condition: Condition, place: Path) -> Iterator[None]:
+    """What runs beside a run."""
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    scripts = {"memory": HOLD.format(half), "disk": SYNC}
+    started = [
+        subprocess.Popen([sys.executable, "-c", scripts.get(what, what), str(place / "filler")])
+        for what in condition.beside
+    ]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def run(condition: Condition, place: Path, old_pytest: Path | None) -> tuple[int, str]:
+    """Exit code of one run, and who refused or could not judge, or the last line where nothing was written."""
+    root = copied(place, condition)
+    reports = root / "reports"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
+    path = [str(old_pytest)] if condition.old_pytest else []
+    env = {**clean, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1", **condition.env}
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "smoke"]
+    argv += ["--vlm-profile=control-cpu", f"--vlm-reports={reports}"]
+    if condition.user:
+        env = {**env, "HOME": str(place), "USER": "nobody"}
+        # whose interpreter may lie in a home that is closed to others: it may read everything, and write its own
+        caps = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+        argv = ["setpriv", "--reuid", condition.user, "--regid", condition.user, "--clear-groups", *caps, *argv]
+    with beside(condition, place), (place / "out.txt").open("wb") as out:
+        done = subprocess.run(
+            argv,
+            cwd=root,
+            env=env,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            umask=condition.umask,
+            check=False,
+        )
+    return done.returncode, told(reports / "latest" / "summary.json", place / "out.txt")
+
+
+def told(summary: Path, out: Path) -> str:
+    """What a run says that was not accepted."""
+    if not summary.is_file():
+        lines = out.read_text("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+    tests = json.loads(summary.read_text("utf-8"))["tests"]
+    wrong = [test for test in tests if test["outcome"] in ("failed", "error")]
+    return "; ".join(f"{test['id'].rpartition('::')[2]}: {test['message'][:160]}" for test in wrong)
+
+
+def main() -> int:
+    """One line a run, and how many were accepted."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--only", action="append", choices=[condition.name for condition in CONDITIONS])
+    parser.add_argument("--old-pytest", type=Path, help="folder that holds pytest 8.2")
+    given = parser.parse_args()
+    possible = [condition for condition in CONDITIONS if not given.only or condition.name in given.only]
+    left_out = [condition for condition in possible if condition.old_pytest and given.old_pytest is None]
+    left_out += [condition for condition in possible if condition.user and os.getuid() != 0]
+    possible = [condition for condition in possible if condition not in left_out]
+    accepted = 0
+    for condition in islice(cycle(possible), given.runs):
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="alarms-") as place:
+            Path(place).chmod(0o755)
+            code, said = run(condition, Path(place), given.old_pytest)
+        accepted += code == 0
+        print(f"{condition.name:<36} exit {code:>2}  {time.monotonic() - began:5.0f} s  {said}", flush=True)
+    print(f"{accepted} of {given.runs} clean runs were accepted")
+    for condition in left_out:
+        print(f"left out: {condition.name}")
+    return 0 if accepted == given.runs else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

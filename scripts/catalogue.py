@@ -1,0 +1,122 @@
+"""Writes docs/checks.md: every acceptance test, its MUST sentence and the faults it was seen to refuse.
+
+Read from the sources, nothing of the suite is imported; the owners of faults are data. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CATALOGUE = ROOT / "docs" / "checks.md"
+ACCEPTANCE = ROOT / "tests" / "acceptance"
+OWNERS = ROOT / "tests" / "proof" / "owners.py"
+PLAN = ROOT / "src" / "vlm_acceptance" / "plan.py"
+HEAD = """# The checks
+
+Written by `make catalogue` from `tests/acceptance/` and `tests/proof/owners.py`. A check is named `area::test`, its
+sentence is what a deployment MUST do. Its faults are those it is proved on: each was planted in a right deployment,
+and the check failed; where it is said so, the surroundings are at fault, and the check is an error and no failure.
+Smoke runs after every installation, slow at night. A check that needs what the profile or the mode does not have is
+not applicable, and the verdict says why.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One test function: where it stands, when it runs, what the profile or mode must have for it."""
+
+    area: str
+    name: str
+    mark: str
+    needs: tuple[str, ...]
+    must: str
+
+    @property
+    def id(self) -> str:
+        """The name owners are written with, without parameters."""
+        return f"{self.area}::{self.name}"
+
+
+def checks(folder: Path = ACCEPTANCE) -> list[Check]:
+    """Every acceptance test, areas in the order they run in, tests as they stand in their files."""
+    found = [check for path in sorted(folder.glob("test_*.py")) for check in _of_module(path)]
+    order = _areas()
+    return sorted(found, key=lambda check: order.index(check.area) if check.area in order else len(order) - 2)
+
+
+def _of_module(path: Path) -> Iterator[Check]:
+    tree = ast.parse(path.read_text("utf-8"))
+    shared = [mark for node in tree.body if _assigns(node, "pytestmark") for mark in _marks(node)]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            marks = shared + [mark for decorator in node.decorator_list for mark in _marks(decorator)]
+            names = [name for name, _ in marks]
+            needs = tuple(dict.fromkeys(arg for name, args in marks if name == "needs" for arg in args))
+            must = (ast.get_docstring(node) or "").partition("\n")[0]
+            mark = next((name for name in names if name in ("smoke", "slow")), "")
+            yield Check(path.stem.removeprefix("test_"), node.name, mark, needs, must)
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+
+
+def _marks(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Marks of a decorator or of `pytestmark`, each with its arguments that are words."""
+    called = {call.func: call for call in ast.walk(node) if isinstance(call, ast.Call)}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Attribute) and part.value.attr == "mark":
+            args = called[part].args if part in called else []
+            words = (arg.value for arg in args if isinstance(arg, ast.Constant))
+            yield part.attr, tuple(word for word in words if isinstance(word, str))
+
+
+def _areas() -> tuple[str, ...]:
+    tree = ast.parse(PLAN.read_text("utf-8"))
+    value = next(node.value for node in tree.body if isinstance(node, ast.Assign) and _assigns(node, "AREAS"))
+    areas: tuple[str, ...] = ast.literal_eval(value)
+    return areas
+
+
+def faults(path: Path = OWNERS) -> dict[str, list[str]]:
+    """Faults by the id of the test function that owns them, those of the surroundings marked `(error)`."""
+    spec = importlib.util.spec_from_file_location("owners_of_faults", path)
+    assert spec is not None and spec.loader is not None
+    owners = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(owners)
+    found: dict[str, list[str]] = {}
+    for kind, families in (("", owners.REFUSED), (" (error)", owners.ERRORS)):
+        for rows in families.values():
+            for fault, tests in rows.items():
+                for test in dict.fromkeys(owner.partition("[")[0] for owner in tests):
+                    found.setdefault(test, []).append(fault + kind)
+    return found
+
+
+def table(listed: list[Check], owned: Mapping[str, list[str]]) -> str:
+    """The catalogue as Markdown."""
+    smoke = sum(check.mark == "smoke" for check in listed)
+    lines = [HEAD, f"{len(listed)} checks: {smoke} smoke, {len(listed) - smoke} slow."]
+    for area in dict.fromkeys(check.area for check in listed):
+        lines += ["", f"## {area}", "", "| check | runs | needs | MUST | faults |", "|---|---|---|---|---|"]
+        for check in listed:
+            if check.area == area:
+                proved = ", ".join(owned.get(check.id, ())) or "none"
+                must = check.must.replace("|", r"\|")
+                lines.append(f"| `{check.id}` | {check.mark} | {', '.join(check.needs)} | {must} | {proved} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Write the catalogue."""
+    CATALOGUE.parent.mkdir(exist_ok=True)
+    CATALOGUE.write_text(table(checks(), faults()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

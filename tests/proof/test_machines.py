@@ -1,0 +1,49 @@
+"""Machines on which no deployment can be judged: each is told before anything is started, and no engine is blamed."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Iterator
+
+import pytest
+from owners import IMAGE, LIMITS, TORCH_NPU, node
+from walk.container import WALK, card, container
+
+PROFILE = (f"--vlm-profile={WALK / 'internvl2-2b-walk.yaml'}", "--vlm-port=0")
+
+
+@contextlib.contextmanager
+def open_files(limit: int) -> Iterator[None]:
+    """So many files may be open, here and in what is started meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.fault("torch-npu-broken")
+def test_torch_npu_that_does_not_import_is_an_environment_error(accept, tmp_path, prove):
+    options = container(tmp_path)
+    (tmp_path / "site" / "torch_npu.py").write_text("raise ImportError('libhccl.so: cannot open shared object file')\n")
+    run = accept(*PROFILE, *options, node(TORCH_NPU), env=card(tmp_path))
+    assert "libhccl.so" in run.messages
+    prove("torch-npu-broken", run)
+
+
+@pytest.mark.fault("image-of-another-chip")
+def test_image_for_another_chip_is_an_environment_error(accept, tmp_path, prove):
+    env = card(tmp_path, SOC_VERSION="ascend310p3")
+    run = accept(*PROFILE, *container(tmp_path), node(IMAGE), env=env)
+    assert "the image is built for 310P (SOC_VERSION=ascend310p3)" in run.messages
+    prove("image-of-another-chip", run)
+
+
+@pytest.mark.fault("open-files-limited")
+def test_too_few_open_files_are_an_environment_error(accept, stand_in_engine, prove):
+    with open_files(200):
+        run = accept("--vlm-profile=control-cpu", f"--vlm-engine={stand_in_engine}", node(LIMITS))
+    assert "only 200 files may be open" in run.messages
+    prove("open-files-limited", run)

@@ -1,0 +1,265 @@
+"""What the suite itself must bear: disks that are full, clocks that jump, hostile answers, a key that is told."""
+
+from __future__ import annotations
+
+import contextlib
+import html.parser
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hostile import HARM, LONG, Planted, harmful, telling
+from proof_engines import fake_npu
+from standins.quick_server import QuickServer
+from walk.container import WALK
+
+from vlm_acceptance.settings import ROOT
+
+CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false")
+HEALTH, RELEASE, SCHEMA = (f"tests/acceptance/test_{area}.py" for area in ("health", "release", "schema"))
+SIGNS = "tests/acceptance/test_capability.py::test_category[ocr-png]"
+SERVED = "vlm-acceptance/control"
+KEY = "sk-'quoted\"<&>\\-0123456789"
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A file system of that size; the test is skipped where we may not mount one."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a disk cannot be mounted here: {mounted.stderr.decode('utf-8', 'replace').strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def plugin(folder: Path, source: str) -> tuple[list[str], dict[str, str]]:
+    """Options and environment that load `source` before anything of the suite."""
+    folder.mkdir()
+    (folder / "planted.py").write_text(source, "utf-8")
+    return ["-p", "planted"], {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kilobytes"), [("reports-full", 400), ("reports-full-from-the-start", 4), ("log-on-full-disk", 4000)]
+)
+def test_full_disk_is_an_environment_error(accept, stand_in_engine, tmp_path, prove, fault, kilobytes):
+    behaviour = "floods-log" if fault.startswith("log") else "ready"
+    with small_disk(tmp_path / "disk", kilobytes) as disk:
+        reports = disk / "reports"
+        run = accept(
+            *CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-reports={reports}", env={"VLM_STANDIN": behaviour}
+        )
+        torn = [path.name for path in reports.rglob("junit.xml") if not path.read_bytes().endswith(b">")]
+    assert run.code == 10, run.out
+    assert torn == []
+    assert "Traceback" not in run.out
+    assert "reports cannot be written: [Errno 28] No space left on device" in run.out
+    prove(fault, seen="inconclusive, exit 10, in one sentence; no torn JUnit file", seconds=run.seconds)
+
+
+LIMIT = """
+import resource
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+"""
+
+
+@pytest.mark.fault("reports-limited")
+def test_limit_of_file_sizes_is_an_environment_error(accept, stand_in_engine, tmp_path, prove):
+    options, env = plugin(tmp_path / "plugin", LIMIT)
+    run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", *options, env={**env, "VLM_STANDIN": "ready"})
+    assert run.code == 10, run.out
+    assert "reports cannot be written: [Errno 27] File too large" in run.out
+    prove("reports-limited", seen="inconclusive, exit 10, in one sentence", seconds=run.seconds)
+
+
+@pytest.mark.fault("reports-not-writable")
+def test_reports_that_cannot_be_made_are_refused_in_one_sentence(accept, tmp_path, prove):
+    (tmp_path / "file").write_text("", "utf-8")
+    for place in (tmp_path / "file" / "reports", Path("/proc/reports")):
+        run = accept(*CONTROL, f"--vlm-reports={place}")
+        assert run.code == 4, run.out
+        assert run.out.count("\n") < 5
+        assert f"reports cannot be written to '{place}'" in run.out
+    prove("reports-not-writable", seen="refused in one sentence, exit 4, before anything starts", seconds=run.seconds)
+
+
+@pytest.mark.fault("log-flooded")
+def test_engine_that_floods_its_log_is_judged_and_its_log_is_cut(accept, stand_in_engine, tmp_path, prove):
+    run = accept(
+        *(*CONTROL, f"--vlm-engine={stand_in_engine}", "--vlm-api-key-env=FLOOD_KEY", HEALTH, RELEASE),
+        env={"VLM_STANDIN": "floods-log", "FLOOD_KEY": KEY},
+    )
+    log = run.reports / "latest" / "server.log"
+    # the stand-in has no caches, and is refused for that alone
+    assert run.refused_by == {"test_health.py::test_metrics_count"}, run.out
+    assert log.stat().st_size < 100_000_000
+    assert b"bytes of this log were left out here" in log.read_bytes()
+    prove("log-flooded", seen=f"judged; {log.stat().st_size >> 20} MB of log are kept", seconds=run.seconds)
+
+
+# each half second seven hours back, on, or as it was; what counts durations is left alone
+JUMPS = """
+import time
+
+told, began = time.time, time.monotonic()
+time.time = lambda: told() + (int((time.monotonic() - began) * 2) % 3 - 1) * 25200
+time.time_ns = lambda: int(time.time() * 1e9)
+"""
+
+
+@pytest.mark.fault("clock-jumping")
+def test_clock_that_jumps_changes_no_verdict(accept, control, stand_in_engine, tmp_path, prove):
+    options, env = plugin(tmp_path / "plugin", JUMPS)
+    run = accept("--vlm-profile=control-cpu", f"--vlm-base-url={control.base_url}", *options, env=env)
+    assert run.code == 0, run.out
+    assert all(0 <= float(case.get("time")) <= run.seconds for case in run.junit.iter("testcase"))
+    assert sum(test["seconds"] for test in run.summary["tests"]) <= run.seconds
+    launched = accept(
+        *(*CONTROL, f"--vlm-engine={stand_in_engine}", HEALTH, RELEASE, *options), env={**env, "VLM_STANDIN": "ready"}
+    )
+    assert launched.refused_by == {"test_health.py::test_metrics_count"}, launched.out
+    assert all(0 <= test["seconds"] <= launched.seconds for test in launched.summary["tests"])
+    prove("clock-jumping", seen="accepted, every duration is within the run's", seconds=run.seconds + launched.seconds)
+
+
+@pytest.mark.fault("two-runs-one-card")
+def test_second_run_on_one_card_is_refused_in_one_sentence(accept, stand_in_engine, tmp_path, prove):
+    env = fake_npu(tmp_path, "idle")
+    wanted = [f"--vlm-profile={WALK / 'internvl2-2b-walk.yaml'}", "--vlm-port=0", "--vlm-set=offline.enabled=false"]
+    wanted += [f"--vlm-engine={stand_in_engine}", "--vlm-set=versions={}"]
+    argv = [sys.executable, "-m", "pytest", "-m", "smoke", *wanted, HEALTH, f"--vlm-reports={tmp_path / 'first'}"]
+    hangs = {**os.environ, **env, "VLM_STANDIN": "hangs-loading"}
+    with (tmp_path / "first.txt").open("wb") as out:
+        first = subprocess.Popen(argv, cwd=ROOT, env=hangs, stdout=out, stderr=out)
+    try:
+        until = time.monotonic() + 60
+        while not list((tmp_path / "first").glob("runs/*/server.log")) and time.monotonic() < until:
+            time.sleep(0.1)
+        run = accept(*wanted, HEALTH, env={**env, "VLM_STANDIN": "ready"})
+    finally:
+        first.terminate()
+        first.wait(60)
+    assert run.code == 10, run.out
+    assert run.refused_by == set()
+    assert f"another run of this suite (pid {first.pid}) uses card 0" in run.messages
+    assert all(len(line) < 200 for line in run.messages.splitlines())
+    prove("two-runs-one-card", seen="refused in one sentence, exit 10", seconds=run.seconds)
+
+
+class Page(html.parser.HTMLParser):
+    """What could do something on a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.live: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.live += [tag] if tag in ("script", "iframe", "object", "embed", "base") else []
+        self.live += [name for name, value in attrs if name.startswith("on") or "javascript:" in (value or "")]
+
+
+def unreadable(reports: Path) -> list[str]:
+    """Files of a run that no program can read as what they are, or that could act on their reader."""
+    bad = []
+    for path in reports.rglob("*"):
+        if not path.is_file() or path.is_symlink():
+            continue
+        text = path.read_text("utf-8", "replace")
+        try:
+            if path.suffix == ".xml":
+                ET.fromstring(text)
+            if path.suffix in (".json", ".jsonl"):
+                for line in [text] if path.suffix == ".json" else text.split("\n")[:-1]:
+                    json.loads(line)
+        except (ET.ParseError, ValueError) as broken:
+            bad.append(f"{path.name}: {broken}")
+        if path.suffix == ".html" and (live := Page(text).live):
+            bad.append(f"{path.name}: {live}")
+        if path.suffix == ".txt" and set(text) & {"\x1b", "\x07", "\x00", "\u202e"}:
+            bad.append(f"{path.name}: raw control characters")
+    return bad
+
+
+@pytest.mark.fault("hostile-answers")
+def test_hostile_answers_leave_harmless_reports_in_every_format(accept, tmp_path, prove):
+    with QuickServer() as server, Planted(server.url, harmful()) as proxy:
+        server.behaviour = type(server.behaviour)(model=SERVED)
+        run = accept(
+            *("--vlm-profile=control-cpu", f"--vlm-base-url={proxy.url}", "--vlm-evidence=all", HEALTH, SCHEMA, SIGNS)
+        )
+    assert run.code == 1, run.out[-3000:]
+    exchanges = (run.reports / "latest" / "exchanges.jsonl").read_text("utf-8")
+    assert len(exchanges) > LONG
+    assert json.dumps(HARM[:40])[1:-1] in exchanges.replace("\\\\", "\\")
+    assert {path.suffix for path in run.reports.rglob("*")} >= {".xml", ".json", ".jsonl", ".html", ".txt"}
+    assert unreadable(run.reports) == []
+    assert not set(run.out) & {"\x1b", "\x07", "\x00", "\u202e"}
+    assert len(run.out) < 1_000_000
+    seen = f"{len(exchanges) >> 20} MB of hostile answers: XML, JSON and HTML can be read and do nothing"
+    prove("hostile-answers", seen=seen, seconds=run.seconds)
+
+
+def test_what_would_do_harm_is_found(tmp_path):
+    for name, text in {
+        "a.xml": "<a>]]></b>",
+        "b.json": "{",
+        "c.html": "<p onclick='x'><script>1</script>",
+        "d.txt": "\x1b[2J",
+    }.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    assert len(unreadable(tmp_path)) == 4
+
+
+def leaks(run, key: str) -> list[str]:
+    """Where a run has written a key, plain or as JSON, Python or XML writes it."""
+    forms = {key, json.dumps(key)[1:-1], repr(key)[1:-1], key.replace("&", "&amp;").replace("<", "&lt;"), key[-10:]}
+    files = {str(path): path.read_bytes() for path in run.reports.rglob("*") if path.is_file()}
+    found = [name for name, data in files.items() if any(form.encode() in data for form in forms)]
+    return [*found, *(["the terminal"] if any(form in run.out for form in forms) else [])]
+
+
+@pytest.mark.fault("key-leaks")
+def test_key_is_in_no_report(accept, stand_in_engine, prove):
+    asked = ("--vlm-profile=control-cpu", "--vlm-api-key-env=PLANTED_KEY", "--vlm-evidence=all", HEALTH, SCHEMA, SIGNS)
+    with QuickServer() as server, Planted(server.url, telling()) as proxy:
+        server.behaviour = type(server.behaviour)(model=SERVED)
+        attached = accept(*asked, f"--vlm-base-url={proxy.url}", env={"PLANTED_KEY": KEY})
+    assert "your key is [masked]" in (attached.reports / "latest" / "exchanges.jsonl").read_text("utf-8")
+    assert leaks(attached, KEY) == []
+    launched = accept(
+        *(*asked, "--vlm-set=offline.enabled=false", f"--vlm-engine={stand_in_engine}"),
+        env={"PLANTED_KEY": KEY, "VLM_STANDIN": "tells-key"},
+    )
+    assert "the key is [masked]" in (launched.reports / "latest" / "server.log").read_text("utf-8"), launched.out
+    assert leaks(launched, KEY) == []
+    dead = accept(
+        *(*asked, "--vlm-set=offline.enabled=false", f"--vlm-engine={stand_in_engine}"),
+        env={"PLANTED_KEY": KEY, "VLM_STANDIN": "dies-of-key"},
+    )
+    assert dead.code == 1, dead.out
+    assert leaks(dead, KEY) == []
+    seconds = attached.seconds + launched.seconds + dead.seconds
+    seen = "told in bodies, headers, errors, streams, model ids, versions and logs: in no file, not on the terminal"
+    prove("key-leaks", seen=seen, seconds=seconds)
+
+
+@pytest.mark.fault("key-in-url")
+def test_key_in_an_url_is_refused_without_repeating_it(accept, prove):
+    run = accept("--vlm-profile=control-cpu", "--vlm-base-url=http://user:sk-0123456789@127.0.0.1:9")
+    assert run.code == 4, run.out
+    assert "carries credentials" in run.out
+    assert "0123456789" not in run.out
+    prove("key-in-url", seen="refused in one sentence, exit 4, without the key", seconds=run.seconds)

@@ -1,0 +1,34 @@
+"""What only the profile says: a model that takes videos, tiles that are not the served model's."""
+
+from __future__ import annotations
+
+import pytest
+from owners import SERVED_TILES, VIDEO_TAKEN, node
+from standins.quick_server import MODEL, Behaviour, QuickServer
+
+# no model here takes videos: a stand-in does
+TAKES_VIDEOS = ("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=model.video=true")
+
+
+def test_answered_video_is_accepted(accept):
+    with QuickServer() as server:
+        run = accept(*TAKES_VIDEOS, f"--vlm-base-url={server.url}", node(VIDEO_TAKEN))
+        sent = server.seen[-1].json()["messages"][0]["content"][0]
+    assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
+    assert len(run.ids("passed")) == 1
+    assert sent["video_url"]["url"].startswith("data:video/x-msvideo;base64,UklGR")
+
+
+@pytest.mark.fault("video-refused")
+def test_refused_video_is_rejected(accept, prove):
+    with QuickServer(Behaviour(takes_videos=False)) as server:
+        run = accept(*TAKES_VIDEOS, f"--vlm-base-url={server.url}", node(VIDEO_TAKEN))
+    assert "HTTP 400" in run.messages
+    prove("video-refused", run)
+
+
+@pytest.mark.fault("tiles-said-otherwise")
+def test_profile_of_other_tiles_than_the_served_models_is_an_error(accept, prove):
+    run = accept("--vlm-profile=control-cpu", "--vlm-set=model.pictures.tile_px=448", node(SERVED_TILES))
+    assert "the profile says model.pictures.tile_px: 448, the served config.json 112" in run.messages
+    prove("tiles-said-otherwise", run)

@@ -1,0 +1,48 @@
+"""Engines that start, answer and go, and do not do what their profile says."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT
+from owners import FIGURES, GUIDE, LEAK, OFFLINE, node
+
+from vlm_acceptance.client.pictures_server import serve_pictures
+
+IMAGES = ROOT / "fixtures" / "images"
+LAUNCHED = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "-m", "smoke or slow")
+
+
+@pytest.mark.fault("memory-leaked")
+def test_engine_that_keeps_a_megabyte_of_every_request_is_rejected(accept, stand_in_engine, prove):
+    args = (*LAUNCHED, "--vlm-soak-s=20", node(LEAK), f"--vlm-engine={stand_in_engine}")
+    assert accept(*args, env={"VLM_STANDIN": "answers-slowly"}).refused_by == set()
+    run = accept(*args, env={"VLM_STANDIN": "leaks"})
+    assert "at most 64 KB more a request" in run.messages
+    prove("memory-leaked", run)
+
+
+@pytest.mark.fault("log-of-another-model")
+def test_engine_whose_log_tells_of_another_model_is_rejected(accept, stand_in_engine, prove):
+    args = (*LAUNCHED, node(FIGURES), f"--vlm-engine={stand_in_engine}")
+    right = accept(*args, "--vlm-set=model_memory_gib={value: 4.12, tolerance: 0.1}", env={"VLM_STANDIN": "ready"})
+    assert right.refused_by == set()
+    run = accept(*args, "--vlm-set=model_memory_gib={value: 15.5, tolerance: 0.1}", env={"VLM_STANDIN": "ready"})
+    assert "model memory in GiB: 15.5" in run.messages
+    prove("log-of-another-model", run)
+
+
+@pytest.mark.fault("logo-not-read")
+def test_engine_that_does_not_read_the_guides_logo_is_rejected(accept, stand_in_engine, prove):
+    with serve_pictures(IMAGES) as url:
+        logo = f"--vlm-set=capability.url_picture={url}/{next(IMAGES.rglob('*.png')).relative_to(IMAGES).as_posix()}"
+        run = accept(*LAUNCHED, logo, node(GUIDE), f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": "ready"})
+    assert "'Qwen'" in run.messages
+    prove("logo-not-read", run)
+
+
+@pytest.mark.fault("offline-differs")
+def test_offline_engine_that_answers_otherwise_than_the_server_is_rejected(accept, prove):
+    # another epsilon in the offline engine alone: its words and its numbers are no longer the server's
+    other = '--vlm-set=offline.llm.hf_overrides={"llm_config": {"rms_norm_eps": 0.5}}'
+    run = accept("-m", "smoke or slow", "--vlm-profile=control-cpu", other, *map(node, OFFLINE))
+    prove("offline-differs", run)
