@@ -15,6 +15,10 @@ TILES = "capability::test_picture_costs_its_tiles"
 OCR, CHART, CARD, CHINESE = (
     f"capability::test_category[{name}-png]" for name in ("ocr", "understanding", "reasoning", "chinese")
 )
+IN_CHINESE = tuple(
+    f"capability::test_bilingual_twin[{name}]" for name in ("ocr", "description", "understanding", "reasoning")
+)
+IN_ENGLISH = "capability::test_bilingual_twin[chinese]"
 REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
 REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
 NOT_JSON = "schema::test_malformed_json_is_refused"
@@ -89,7 +93,8 @@ WIRE: dict[str, tuple[str, ...]] = {
     "mojibake": (CHINESE, KNOWN),
     "replacement-characters": (OCR, KNOWN, BODY),
     "special-token-leaked": (OCR, KNOWN, BODY, STOPS),
-    "language-switched": (OCR, CHINESE),
+    "language-switched": (OCR, CHINESE, *IN_CHINESE, IN_ENGLISH),
+    "chinese-garbled": (CHINESE, *IN_CHINESE, KNOWN),
     "answer-of-previous": (OCR, KNOWN),
     "answers-swapped": (OCR, BURST),
     "error-as-200": (TEXT,),
