@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -40,18 +40,36 @@ class _QuestionFile(_Strict):
         return self
 
 
+class _TwinFile(_Strict):
+    of: str
+    prompt: str
+    language: str = Field(pattern="^(en|zh)$")
+    tokens: tuple[int, int]
+    max_tokens: int
+
+
 class _CategoryFile(_Strict):
     id: str
     title: str
     dataset: str
     must: str
     questions: list[_QuestionFile] = Field(min_length=1)
+    twin: _TwinFile
 
     @model_validator(mode="after")
     def _ids_differ(self) -> _CategoryFile:
         ids = [question.id for question in self.questions]
         if len(set(ids)) < len(ids):
             raise ValueError(f"two questions have one id among {ids}")
+        return self
+
+    @model_validator(mode="after")
+    def _twin_speaks_the_other_language(self) -> _CategoryFile:
+        languages = {question.id: question.language for question in self.questions}
+        if self.twin.of not in languages:
+            raise ValueError(f"twin.of: {self.twin.of!r} is no question among {list(languages)}")
+        if self.twin.language == languages[self.twin.of]:
+            raise ValueError(f"twin.language: {self.twin.of!r} is asked in {self.twin.language!r} already")
         return self
 
 
@@ -87,13 +105,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One of the five capabilities, with the MUST sentence its test stands for."""
+    """One of the five capabilities, with the MUST sentence its test stands for.
+
+    `twin` asks one of the questions in the other language: same pictures, same planted answers, id `sign-zh`.
+    """
 
     id: str
     title: str
     dataset: str
     must: str
     questions: tuple[Question, ...]
+    twin: Question
 
 
 def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
@@ -112,7 +134,20 @@ def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
 
 def _load(path: Path, images: Path) -> Category:
     raw = read_yaml(path, _CategoryFile)
-    return Category(raw.id, raw.title, raw.dataset, raw.must, tuple(_question(q, path, images) for q in raw.questions))
+    questions = tuple(_question(question, path, images) for question in raw.questions)
+    return Category(raw.id, raw.title, raw.dataset, raw.must, questions, _twin(raw.twin, questions))
+
+
+def _twin(raw: _TwinFile, questions: tuple[Question, ...]) -> Question:
+    (own,) = (question for question in questions if question.id == raw.of)
+    return replace(
+        own,
+        id=f"{raw.of}-{raw.language}",
+        prompt=raw.prompt,
+        language=raw.language,
+        tokens=raw.tokens,
+        max_tokens=raw.max_tokens,
+    )
 
 
 def _question(raw: _QuestionFile, path: Path, images: Path) -> Question:

@@ -28,6 +28,16 @@ def test_category(ask, judge, profile, category, route, request):
         judge.note(**verdict.figures)
 
 
+def test_bilingual_twin(ask, judge, profile, category):
+    """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
+    judge.note(category=category.id, language=category.twin.language)
+    urls = [png_url(picture.path) for picture in category.twin.pictures]
+    exchanges = ask.all(exam.bodies(ask.model_id, category.twin, urls), profile.capability.concurrency)
+    verdict = exam.judged(profile, category, category.twin, [exam.answer_of(exchange) for exchange in exchanges])
+    judge.add_each(verdict.findings, exam.by_picture(category.twin, exchanges))
+    judge.note(**verdict.figures)
+
+
 def test_blind_twins_do_not_score(ask, judge, profile, category):
     """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
     for question in category.questions:

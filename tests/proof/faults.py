@@ -59,6 +59,7 @@ _RESPONSE = (
     ("replacement-characters", "this share of the characters is U+FFFD", 0.1, response.replacement_characters),
     ("special-token-leaked", "the text ends with <|im_end|>", 1, response.special_token_leaked),
     ("language-switched", "Chinese is answered in English, all else in Chinese", 1, response.language_switched),
+    ("chinese-garbled", "a Chinese prompt is answered with other Chinese characters", 1, response.chinese_garbled),
     ("answer-of-previous", "the text is that of the answer before; the first is right", 1, response.answer_of_previous),
     ("answers-swapped", "two that end within so many seconds swap texts", 0.5, response.answers_swapped),
     ("error-as-200", "every answer is an error object with status 200", 1, response.error_as_200),

@@ -206,6 +206,19 @@ def language_switched(dose: Dose) -> Stages:
     return rewrites_text(start)
 
 
+def chinese_garbled(dose: Dose) -> Stages:
+    def start(call: Call) -> Rewriter:
+        is_hit = _CJK.search(question_of(call)) is not None
+        return lambda text, _done: "".join(map(_other_character, text)) if is_hit else text
+
+    return rewrites_text(start)
+
+
+def _other_character(char: str) -> str:
+    """A Chinese character in the place of any other; neighbours lie far apart."""
+    return chr(0x4E00 + ord(char) * 7919 % 20000)
+
+
 def answer_of_previous(dose: Dose) -> Stages:
     last: list[str] = []
 

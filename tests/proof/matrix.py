@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import owners as owned
+from check_ids import short
 
 NAME = "matrix"
 
@@ -51,7 +52,7 @@ def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float) -> R
     owners = (owned.REFUSED if refused else owned.ERRORS)[family][fault]
     by: dict[str, list[str]] = {"failed": [], "error": [], "passed": []}
     for ident, outcome in outcomes:
-        by.setdefault(outcome, []).append(owned.short(ident))
+        by.setdefault(outcome, []).append(short(ident))
     return Row(
         fault,
         family,

@@ -6,100 +6,85 @@ surroundings': their owners must be errors, and nothing may fail.
 
 from __future__ import annotations
 
-TEXT, MODEL, HEALTH = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health"))
-PORT, PROCESS_RUNG = (f"health::test_readiness[{rung}]" for rung in ("port", "process"))
-RELEASED, DATA = "release::test_engine_is_released", "data::test_mmmu_is_prepared"
-VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_expected_ones", "weights_are_whole"))
-BODY = "schema::test_completion_body"
-STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
-SAME = "schema::test_stream_says_the_same"
-KNOWN = "capability::test_known_answers"
-TILES = "capability::test_picture_costs_its_tiles"
-OCR, CHART, CARD, CHINESE = (
-    f"capability::test_category[{name}-png]" for name in ("ocr", "understanding", "reasoning", "chinese")
+from check_ids import (
+    ALL_NUMBERS,
+    ALONE,
+    ANSWERS,
+    BLIND,
+    BODY,
+    BUDGETS,
+    BURST,
+    CARD,
+    CHART,
+    CHINESE,
+    COMPLETE,
+    DATA,
+    DEVICE,
+    EARLY,
+    FIGURES,
+    FORMS,
+    GUIDE,
+    HEALTH,
+    HUNT,
+    IMAGE,
+    IN_CHINESE,
+    IN_ENGLISH,
+    INSTALLED,
+    KEYS,
+    KNOWN,
+    LADDER,
+    LARGE,
+    LARGE_BURST,
+    LEAK,
+    LEAVES,
+    LIMIT,
+    LIMITS,
+    LONG_TWINS,
+    MIXED,
+    MODEL,
+    MODELS,
+    NO_ROUTE,
+    NOT_BASE64,
+    NOT_JSON,
+    NUMBERS,
+    OCR,
+    ODD_SIZES,
+    ODDER_BROKEN,
+    ODDER_N,
+    OFFLINE,
+    OPENAI,
+    ORDER,
+    OTHER_PROMPT,
+    PAIRED,
+    POISON,
+    PORT,
+    PROCESS_RUNG,
+    REFUSED_MODEL,
+    REFUSED_TYPE,
+    RELEASED,
+    SAME,
+    SCORE,
+    SERVED_TILES,
+    SHAPE,
+    SIGHTED,
+    SLOWS,
+    SOAK,
+    STOPS,
+    STREAMS,
+    TEXT,
+    TILES,
+    TOKENS,
+    TOO_LONG,
+    TORCH_NPU,
+    TRUNCATED,
+    TWINS,
+    UUID,
+    VERSIONS,
+    VIDEO,
+    VIDEO_TAKEN,
+    WEIGHTS,
+    WRONG_MIME,
 )
-REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
-KEYS = ("schema::test_wrong_key_is_refused[none]", "schema::test_wrong_key_is_refused[wrong]")
-REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
-NOT_JSON = "schema::test_malformed_json_is_refused"
-SERVED_TILES = "environment::test_tiles_are_the_served_models"
-VIDEO, VIDEO_TAKEN = "schema::test_video_is_refused", "schema::test_video_is_answered"
-TRUNCATED, NOT_BASE64, WRONG_MIME = (
-    f"inputs::test_odd_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
-)
-POISON, STOPS = "inputs::test_refused_picture_is_no_poison", "inputs::test_short_answer_stops"
-COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
-    f"mmmu::test_{name}"
-    for name in (
-        "every_question_is_answered",
-        "no_early_rejection",
-        "answers_have_the_shape_of_a_models",
-        "score_is_within_its_limits",
-        "blank_pictures_score_lower",
-        "answers_are_as_known",
-        "pictures_arrive_tiled_as_intended",
-    )
-)
-TWINS, LONG_TWINS, OTHER_PROMPT, ORDER, FORMS, ODD_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
-    f"pictures::test_{name}"
-    for name in (
-        "twins",
-        "long_twins_hit_the_caches",
-        "other_prompt_right_after",
-        "several_pictures_keep_their_order",
-        "forms_of_a_picture",
-        "odd_sizes",
-        "limit_of_pictures",
-        "ladder_of_sizes",
-        "picture_near_the_pixel_limit",
-        "uuid_with_other_bytes",
-        "no_answer_is_swapped",
-    )
-)
-
-BURST, LARGE_BURST, ALONE, LEAVES, SOAK, BUDGETS, SLOWS = (
-    f"load::test_{name}"
-    for name in (
-        "burst",
-        "large_burst",
-        "bad_request_stays_alone",
-        "client_that_leaves_frees_its_slot",
-        "soak_is_answered",
-        "soak_is_within_budgets",
-        "soak_does_not_slow_down",
-    )
-)
-
-LEAK, PAIRED = "load::test_soak_does_not_leak", "mmmu::test_not_worse_than_the_baseline"
-GUIDE, FIGURES = "capability::test_guide_request", "health::test_engine_log_figures"
-OFFLINE = (
-    "offline::test_category[ocr]",
-    "offline::test_answers_like_the_server[ocr]",
-    "numbers::test_server_gives_the_numbers_of_the_offline_engine",
-)
-INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
-    f"environment::test_{name}"
-    for name in (
-        "engine_is_installed",
-        "torch_npu_imports",
-        "device_is_present_and_free",
-        "image_fits_the_chip",
-        "limits_are_sufficient",
-    )
-)
-BLIND, MIXED = "capability::test_blind_twins_do_not_score", "steady::test_mixed_round"
-ODDER_BROKEN, ODDER_N = (f"inputs::test_odder_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
-MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
-    f"schema::test_{name}"
-    for name in (
-        "models_body",
-        "unknown_route_is_refused",
-        "too_long_prompt_is_refused",
-        "openai_client_round_trip",
-    )
-)
-NUMBERS = "numbers::test_numbers_are_those_of_the_baseline"
-ALL_NUMBERS = tuple(f"numbers::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
 
 WIRE: dict[str, tuple[str, ...]] = {
     "status-500": (TEXT,),
@@ -126,7 +111,8 @@ WIRE: dict[str, tuple[str, ...]] = {
     "mojibake": (CHINESE, KNOWN),
     "replacement-characters": (OCR, KNOWN, BODY),
     "special-token-leaked": (OCR, KNOWN, BODY, STOPS),
-    "language-switched": (OCR, CHINESE),
+    "language-switched": (OCR, CHINESE, *IN_CHINESE, IN_ENGLISH),
+    "chinese-garbled": (CHINESE, *IN_CHINESE, KNOWN),
     "answer-of-previous": (OCR, KNOWN),
     "answers-swapped": (OCR, BURST, f"{MIXED}[1]"),
     "error-as-200": (TEXT,),
@@ -394,14 +380,3 @@ def family_of(fault: str) -> str:
             if fault in faults:
                 return family
     raise KeyError(fault)
-
-
-def node(owner: str) -> str:
-    """An owner as pytest's node id."""
-    area, _, test = owner.partition("::")
-    return f"tests/acceptance/test_{area}.py::{test}"
-
-
-def short(ident: str) -> str:
-    """A node id, or one without its folder, as an owner is written."""
-    return ident.rpartition("/")[2].removeprefix("test_").replace(".py::", "::")

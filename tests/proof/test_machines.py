@@ -7,7 +7,7 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from owners import IMAGE, LIMITS, TORCH_NPU, node
+from check_ids import IMAGE, LIMITS, TORCH_NPU, node
 from walk.container import WALK, card, container
 
 PROFILE = (f"--vlm-profile={WALK / 'internvl2-2b-walk.yaml'}", "--vlm-port=0")

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 import yaml
+from check_ids import ALL_NUMBERS, KNOWN, NUMBERS, TILES, node, short
 from conftest import CONTROL, PROOF, ROOT
 from mutant_engine import FAULTS
 from mutants import MAKERS
-from owners import ALL_NUMBERS, KNOWN, MUTANTS, NUMBERS, TILES, node, short
+from owners import MUTANTS
 
 CATEGORIES = tuple(
     f"capability::test_category[{name}-png]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from owners import SERVED_TILES, VIDEO_TAKEN, node
+from check_ids import SERVED_TILES, VIDEO_TAKEN, node
 from standins.quick_server import MODEL, Behaviour, QuickServer
 
 # no model here takes videos: a stand-in does

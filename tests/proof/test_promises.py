@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from check_ids import FIGURES, GUIDE, LEAK, OFFLINE, node
 from conftest import ROOT
-from owners import FIGURES, GUIDE, LEAK, OFFLINE, node
 
 from vlm_acceptance.client.pictures_server import serve_pictures
 

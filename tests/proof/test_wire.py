@@ -6,8 +6,9 @@ import csv
 import json
 
 import pytest
+from check_ids import PAIRED, node
 from faults import FAULTS
-from owners import CROSS_SECTION, KEYED, PAIRED, STORED, WIRE, WIRE_ERRORS, node
+from owners import CROSS_SECTION, KEYED, STORED, WIRE, WIRE_ERRORS
 from standins.fault_proxy import FaultProxy
 
 from vlm_acceptance.settings import ROOT

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
 IMAGES, CONTROL, MODEL = FIXTURES / "images", FIXTURES / "control", FIXTURES / "control" / "model"
 CATEGORIES = load_categories(FIXTURES / "cases", IMAGES)
-QUESTIONS = [(category.id, question) for category in CATEGORIES for question in category.questions]
+QUESTIONS = [(category.id, question) for category in CATEGORIES for question in (*category.questions, category.twin)]
 TILES = TileRule(tile_px=112, tokens_per_tile=16, min_tiles=1, max_tiles=6, thumbnail=True)
 PER_TILE, EXTRA = 16, 3  # tokens of a tile; <img>, </img> and the newline behind them
 

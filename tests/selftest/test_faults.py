@@ -77,6 +77,7 @@ CHANGES: dict[str, dict[str, set[str]]] = {
     "replacement-characters": everywhere(TEXT),
     "special-token-leaked": everywhere(TEXT),
     "language-switched": everywhere(TEXT),
+    "chinese-garbled": everywhere(TEXT),
     "answer-of-previous": {},
     "error-as-200": {**everywhere("body"), "stream": {"body", KIND}, **at(REFUSALS, *ERROR)},
     "logprobs-missing": everywhere("choices.logprobs"),
@@ -148,6 +149,14 @@ def test_text_fault_says_the_same_streamed_or_not(fault: str, probe: str, engine
     with FaultProxy(engine.url, fault) as proxy:
         body = observed(ask(proxy.url, probe))["body"]
     assert text_of(body) == SAID[fault]
+
+
+def test_chinese_garbled_leaves_an_english_question_alone(engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "chinese-garbled") as proxy:
+        assert ask_text(proxy.url, "sign 5") == "sign 5"
+        said = ask_text(proxy.url, "sign 五")
+    assert len(said) == 6
+    assert not set(said) & set("sign 五")
 
 
 def test_language_switched_answers_an_english_question_in_chinese(engine: QuickServer) -> None:
