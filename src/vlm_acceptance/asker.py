@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -35,7 +36,11 @@ class Asker:
         self.deadlines = deadlines
         self._record = record
         self._warm = warm
-        self._defaults = defaults
+        self.defaults = defaults
+
+    def is_warm(self, kind: str) -> bool:
+        """Whether a request of this kind was asked before."""
+        return kind in self._warm
 
     def deadline(self, kind: str) -> float:
         """Seconds for a request of this kind: long the first time."""
@@ -45,13 +50,14 @@ class Asker:
         """One greedy chat request about pictures given as URLs; `params` replace or add body fields."""
         return self.body(chat_body(self.model_id, prompt, pictures, **params))
 
-    def body(self, body: dict[str, Any]) -> Exchange:
-        """One chat request with exactly this body."""
-        return self.send(self.request(body), kind_of(body))
+    def body(self, body: dict[str, Any], deadline_s: float | None = None) -> Exchange:
+        """One chat request with exactly this body; the deadline of its kind where none is given, in seconds."""
+        request = self.request(body)
+        return self.send(request if deadline_s is None else replace(request, deadline_s=deadline_s), kind_of(body))
 
     def request(self, body: dict[str, Any]) -> Request:
         """The chat request of a body, not sent."""
-        whole = {**self._defaults, **body}
+        whole = {**self.defaults, **body}
         return Request("POST", CHAT, whole, deadline_s=self.deadline(kind_of(body)), stream=bool(body.get("stream")))
 
     def get(self, path: str) -> Exchange:

@@ -15,7 +15,7 @@ from vlm_acceptance.checks.latency import Sample, flows, median_of
 from vlm_acceptance.checks.prompt_tokens import size_name
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.messages import chat_body, get, jpeg_url, plain_url, png_url, user_message
-from vlm_acceptance.errors import NoReply
+from vlm_acceptance.errors import NoReply, UsageProblem, nearest
 from vlm_acceptance.exchange import Exchange
 from vlm_acceptance.numbers import PARAMS, TOP, Numbers, Prompt, numbers_of
 from vlm_acceptance.outcome import Finding
@@ -48,6 +48,26 @@ def blind_bodies(model: str, question: Question) -> list[dict[str, Any]]:
     """The same question about a grey picture of the same size, and about none."""
     grey = plain_url(PICTURE_PX, PICTURE_PX)
     return [chat_body(model, question.prompt, pictures, max_tokens=question.max_tokens) for pictures in ((grey,), ())]
+
+
+def planted(categories: Sequence[Category], images: Path) -> set[tuple[str, tuple[str, ...]]]:
+    """Every prompt with the name of a picture that holds its answer, as prompts for numbers name them."""
+    return {
+        (question.prompt, (picture.path.relative_to(images).as_posix(),))
+        for category in categories
+        for question in (*category.questions, category.twin)
+        for picture in question.pictures
+    }
+
+
+def require_question(categories: Sequence[Category], ident: str | None) -> None:
+    """UsageProblem when the profile names a question for long twins that none is."""
+    known = [f"{category.id}/{question.id}" for category in categories for question in category.questions]
+    if ident is not None and ident not in known:
+        raise UsageProblem(
+            f"capability.long_twins.question: {ident!r} is no question; there are: {', '.join(known)}."
+            f"{nearest(ident, known)}"
+        )
 
 
 def answer_of(exchange: Exchange) -> Reply | NoReply:

@@ -48,6 +48,10 @@ class Judge:
         if findings:
             self._seen.append((exchange, findings))
 
+    def disregard(self, exchange: Exchange) -> None:
+        """What was watched in this answer does not count."""
+        self._seen = [(seen, findings) for seen, findings in self._seen if seen is not exchange]
+
     def note(self, **properties: object) -> None:
         """Figures to report whatever the outcome; None is left out."""
         self.properties.update({key: str(value) for key, value in properties.items() if value is not None})

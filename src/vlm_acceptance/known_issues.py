@@ -35,12 +35,17 @@ class KnownIssue:
     source: str
 
     def concerns(self, asked: str, versions: Mapping[str, str]) -> bool:
-        """Whether this input meets the issue on a deployment of these versions; unknown versions have no issue."""
+        """Whether this input meets the issue on a deployment of these versions.
+
+        Unknown versions have no issue but one that would end the engine: what may do that is not sent.
+        """
+        if asked not in self.inputs:
+            return False
         try:
             version = Version(versions.get(self.package, ""))
         except InvalidVersion:
-            return False
-        return asked in self.inputs and self.versions.contains(version, prereleases=True)
+            return not self.sent
+        return self.versions.contains(version, prereleases=True)
 
     def shows_in(self, exchange: Exchange, deadline_s: float) -> bool:
         """Whether this is how the issue shows: status, body, and time within `within_s` or else the deadline."""
@@ -115,6 +120,8 @@ class _Row(BaseModel):
     def _shows_somehow(self) -> _Row:
         if self.sent == (self.status is None):
             raise ValueError("it needs a status, or `sent: false` and none")
+        if self.sent and not self.says:
+            raise ValueError("says: what is sent is known by a part of its body")
         return self
 
 

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from vlm_acceptance.asker import Asker
+from vlm_acceptance.asker import Asker, kind_of
 from vlm_acceptance.case import Category
 from vlm_acceptance.checks import load as checks
-from vlm_acceptance.checks.hang import Hang, Reading, hang_in
-from vlm_acceptance.checks.models import metrics
+from vlm_acceptance.checks.hang import (
+    RUNNING,
+    Hang,
+    Reading,
+    counted_while_running,
+    freed,
+    hang_in,
+    only_ours,
+)
+from vlm_acceptance.checks.models import figure_of, metrics
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.leaving import LeavingClient
 from vlm_acceptance.client.messages import chat_body, get, png_url
-from vlm_acceptance.errors import HarnessProblem, NoReply
+from vlm_acceptance.client.pool import send_all
+from vlm_acceptance.errors import HarnessProblem, NoReply, VlmAcceptanceError
 from vlm_acceptance.exam import answer_of
-from vlm_acceptance.exchange import Exchange, Request
+from vlm_acceptance.exchange import NS, Exchange, Request
+from vlm_acceptance.outcome import Finding
 from vlm_acceptance.reply import Reply
 
 TEXTS = (
@@ -37,6 +49,7 @@ TEXT_TOKENS = 96
 POLL_S = 0.5
 POLL_DEADLINE_S = 2.0
 HBM_EVERY_S = 5.0
+LEFT_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +60,20 @@ class Job:
     body: dict[str, Any]
 
 
-def jobs(model: str, categories: Sequence[Category], known: dict[tuple[str, str], str], seed: int = 0) -> list[Job]:
+def jobs(
+    model: str,
+    categories: Sequence[Category],
+    known: dict[tuple[str, str], str],
+    demoted: Collection[str] = (),
+    seed: int = 0,
+) -> list[Job]:
     """Every capability picture once and one text in seven, shuffled, every other one streamed.
 
-    `known` holds exact answers by prompt and picture file (names as in `fixtures/images`, '' for none).
+    `known` holds exact answers by prompt and picture file (names as in `fixtures/images`, '' for none); `demoted` are
+    categories whose answers do not count.
     """
     made = [_picture_job(model, c, n, known, k) for c in categories for n in range(len(c.questions)) for k in range(8)]
+    made = [replace(job, asked=replace(job.asked, demoted=category_of(job) in demoted)) for job in made]
     made += [
         Job(
             checks.Asked(f"text/{name}-{turn}", ((word,),), known=known.get((prompt, "")), is_picture=False),
@@ -80,11 +101,18 @@ def _streamed(job: Job) -> Job:
 
 
 def mixed(made: Sequence[Job], size: int) -> list[Job]:
-    """So many of the jobs, a quarter of them texts as far as there are any."""
+    """So many of the jobs, a quarter of them texts as far as there are any, the others of all categories alike."""
     texts = [job for job in made if not job.asked.is_picture][: size // 4]
-    pictures = [job for job in made if job.asked.is_picture][: size - len(texts)]
-    chosen = {job.asked.id for job in [*texts, *pictures]}
+    pictures = [job for job in made if job.asked.is_picture]
+    rows = [[job for job in pictures if category_of(job) == name] for name in dict.fromkeys(map(category_of, pictures))]
+    evenly = [job for turn in itertools.zip_longest(*rows) for job in turn if job is not None]
+    chosen = {job.asked.id for job in [*texts, *evenly[: size - len(texts)]]}
     return [job for job in made if job.asked.id in chosen]
+
+
+def category_of(job: Job) -> str:
+    """The category that a job is of; `text` for one without a picture."""
+    return job.asked.id.partition("/")[0]
 
 
 def known_answers(path: Path) -> dict[tuple[str, str], str]:
@@ -105,7 +133,8 @@ def resident_mb(processes: Sequence[psutil.Process]) -> float | None:
 class Watchdog:
     """Reads `/metrics` in the background; `hang` is set once nothing has moved for `patience_s` seconds.
 
-    `rss_mb` and `hbm_mb` are asked for memory at every reading, the second one seldom: it costs a second.
+    `rss_mb` and `hbm_mb` are asked for memory at every reading, the second one seldom: it costs a second. Where they
+    fail, nothing was seen. `least_s` says how long must be waited for now, whatever the patience: something compiles.
     """
 
     def __init__(
@@ -118,6 +147,7 @@ class Watchdog:
         self.client = client
         self.readings: list[Reading] = []
         self.hang: Hang | None = None
+        self.least_s: Callable[[], float] = lambda: 0.0
         self._patience_s = patience_s
         self._rss_mb, self._hbm_mb = rss_mb, hbm_mb
         self._next_hbm_s = 0.0
@@ -129,19 +159,41 @@ class Watchdog:
         at_s = time.monotonic() - self._began
         hbm_mb = None
         if at_s >= self._next_hbm_s:
-            hbm_mb, self._next_hbm_s = self._hbm_mb(), at_s + HBM_EVERY_S
+            self._next_hbm_s = at_s + HBM_EVERY_S
+            with contextlib.suppress(VlmAcceptanceError):  # a tool that fails once tells nothing about the engine
+                hbm_mb = self._hbm_mb()
         self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb))
         if self.hang is None:
-            self.hang = hang_in(self.readings, self._patience_s)
+            self.hang = hang_in(self.readings, max(self._patience_s, self.least_s()))
 
     def _figures(self) -> dict[str, float] | None:
-        page = self.client.send(get("/metrics", POLL_DEADLINE_S))
-        if page.status != 200 or page.error is not None:
-            return None
-        try:
-            return metrics(page.body.decode("utf-8", "replace"))
-        except ValueError:
-            return None
+        return figures_in(self.client.send(get("/metrics", POLL_DEADLINE_S)))
+
+
+def figures_in(page: Exchange) -> dict[str, float] | None:
+    """The figures of a `/metrics` page; None where it has none that can be read."""
+    if page.status != 200 or page.error is not None:
+        return None
+    try:
+        return metrics(page.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
+
+
+class Cold:
+    """Kinds of requests that may have to compile first, until one of them was answered."""
+
+    def __init__(self, ask: Asker, bodies: Iterable[dict[str, Any]]) -> None:
+        self._kinds = {kind for kind in map(kind_of, bodies) if not ask.is_warm(kind)}
+        self._cold_s = ask.deadlines.cold_s
+
+    def least_s(self) -> float:
+        """Seconds that must be waited for now."""
+        return self._cold_s if self._kinds else 0.0
+
+    def came(self, body: dict[str, Any]) -> None:
+        """A request with this body came back."""
+        self._kinds.discard(kind_of(body))
 
 
 class Load:
@@ -157,11 +209,12 @@ class Load:
         self._dog = dog
         self._lock = threading.Lock()
         self._ended = 0
+        self._broken: Exception | None = None
         self.done = self.in_flight = 0
         self.closed = threading.Event()
 
     def run(self, requests: Iterator[tuple[int, Request]]) -> Hang | None:
-        """Send everything; the hang that ended it, or None. HarnessProblem when a thread of ours broke."""
+        """Send everything; the hang that ended it, or None. Whatever breaks a thread of ours ends it and is raised."""
         # daemons: neither a hang nor Ctrl-C waits for an endpoint that does not answer
         threads = [
             threading.Thread(target=self._drain, args=(requests,), name="load", daemon=True)
@@ -169,20 +222,34 @@ class Load:
         ]
         for thread in threads:
             thread.start()
+        try:
+            self._watch(threads)
+        finally:
+            self.closed.set()
+        if self._broken is not None:
+            raise self._broken
+        if self._dog.hang is None and self._ended < self._concurrency:
+            raise HarnessProblem(f"{self._concurrency - self._ended} of {self._concurrency} threads of a load broke")
+        return self._dog.hang
+
+    def _watch(self, threads: Sequence[threading.Thread]) -> None:
         next_look = 0.0
-        while any(thread.is_alive() for thread in threads):
+        while self._broken is None and any(thread.is_alive() for thread in threads):
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + POLL_S
                 self._dog.look(self.done, self.in_flight)
                 if self._dog.hang is not None:
-                    self.closed.set()
-                    return self._dog.hang
+                    return
             next((thread for thread in threads if thread.is_alive()), threads[0]).join(0.02)
-        if self._ended < self._concurrency:
-            raise HarnessProblem(f"{self._concurrency - self._ended} of {self._concurrency} threads of a load broke")
-        return None
 
     def _drain(self, requests: Iterator[tuple[int, Request]]) -> None:
+        try:
+            self._send_all(requests)
+        except Exception as broken:  # noqa: BLE001  (nobody sees what a thread raises: `run` raises it)
+            self._broken = self._broken or broken
+            self.closed.set()
+
+    def _send_all(self, requests: Iterator[tuple[int, Request]]) -> None:
         while not self.closed.is_set():
             with self._lock:
                 following = next(requests, None)
@@ -209,15 +276,87 @@ class Burst:
 
     def replies(self, numbers: Sequence[int]) -> list[Reply | NoReply]:
         """The answers to these requests."""
-        return [answer_of(self.exchanges[n]) if n in self.exchanges else NoReply("given up") for n in numbers]
+        return [answer_to(self.exchanges[n]) if n in self.exchanges else NoReply("given up") for n in numbers]
+
+
+def answer_to(exchange: Exchange) -> Reply | NoReply:
+    """The finished answer in an exchange, or why there is none."""
+    return checks.finished(answer_of(exchange))
 
 
 def burst(ask: Asker, bodies: Sequence[dict[str, Any]], patience_s: float) -> Burst:
     """All requests at the same time, watched; every exchange is recorded."""
     seen: dict[int, Exchange] = {}
     requests = [ask.request(body) for body in bodies]
-    cheap = direct(ask.client)
-    hang = Load(cheap, len(bodies), seen.__setitem__, Watchdog(cheap, patience_s)).run(iter(list(enumerate(requests))))
+    cheap, cold = direct(ask.client), Cold(ask, bodies)
+    dog = Watchdog(cheap, patience_s)
+    dog.least_s = cold.least_s
+
+    def take(number: int, exchange: Exchange) -> None:
+        seen[number] = exchange
+        cold.came(bodies[number])
+
+    hang = Load(cheap, len(bodies), take, dog).run(iter(list(enumerate(requests))))
     for number in sorted(seen):
         ask.keep(seen[number], bodies[number])
     return Burst(seen, hang)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Clients that left: running requests by `/metrics` before, in mid-stream, and after, by seconds since.
+
+    Without exchanges nobody asked: others kept the endpoint busy.
+    """
+
+    before: float | None
+    during: tuple[float | None, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    after: tuple[tuple[float, float | None], ...] = ()
+
+    def found(self, within_s: float) -> list[Finding]:
+        """Slots that were not counted, or not freed in time."""
+        before = self.before or 0.0
+        return [*counted_while_running(before, self.during), *freed(before, self.after, within_s)]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the figures can be of these clients alone, on the engine that served them."""
+        is_counted = not counted_while_running(self.before or 0.0, self.during)
+        return self.before == 0 and is_counted and only_ours(self.after, len(self.exchanges))
+
+
+def leave(ask: Asker, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool) -> Left:
+    """Ask for streams and leave each after so many events, once nothing runs; see whether the slots are freed.
+
+    An endpoint of others that stays busy for `within_s` seconds is not asked.
+    """
+    before = _until(ask, lambda running: running == 0, within_s)[-1][1]
+    if before is None or (before > 0 and not is_alone):
+        return Left(before)
+    during: list[float | None] = []
+    client = LeavingClient(ask.client.base_url, ask.client.api_key, events, lambda: during.append(_running(ask)))
+    exchanges = send_all(client, [ask.request(body) for body in bodies], len(bodies))
+    last = max(exchange.finished_ns for exchange in exchanges)
+    late_s = (time.monotonic_ns() - last) / NS
+    after = _until(ask, lambda running: running is not None and running <= (before or 0.0), within_s)
+    for exchange, body in zip(exchanges, bodies, strict=True):
+        ask.keep(exchange, body)
+    return Left(before, tuple(during), tuple(exchanges), tuple((late_s + at_s, running) for at_s, running in after))
+
+
+def _until(ask: Asker, is_so: Callable[[float | None], bool], within_s: float) -> list[tuple[float, float | None]]:
+    """Running requests by seconds from now, until they are so or the time is over."""
+    began = time.monotonic()
+    seen: list[tuple[float, float | None]] = []
+    while not seen or (seen[-1][0] < within_s and not is_so(seen[-1][1])):
+        if seen:
+            time.sleep(LEFT_EVERY_S)
+        at_s = time.monotonic() - began
+        seen.append((at_s, _running(ask)))
+    return seen
+
+
+def _running(ask: Asker) -> float | None:
+    """Running requests by `/metrics`; None where it does not say."""
+    return figure_of(figures_in(ask.get("/metrics")) or {}, RUNNING)

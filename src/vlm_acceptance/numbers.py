@@ -8,7 +8,7 @@ A baseline is JSON lines: `id`, `prompt`, `pictures` (below fixtures/images), `s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +72,10 @@ def _id(token: str) -> int:
 
 
 def is_baseline(path: Path) -> bool:
-    """Whether a file is a baseline of numbers, by its first line."""
+    """Whether a file is a baseline of numbers, by its first line that is not blank."""
     try:
         with path.open("rb") as file:
-            row = json.loads(file.readline())
+            row = json.loads(next((line for line in file if line.strip()), b""))
     except (OSError, ValueError):
         return False
     return isinstance(row, dict) and {"prompt", "tokens", "top"} <= row.keys()
@@ -89,6 +89,22 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
 def read_baseline(path: Path) -> tuple[Known, ...]:
     """The rows of a baseline; UsageProblem of one line names a bad one."""
     return tuple(_each(path, _known))
+
+
+def require_pictures(path: Path, asked: Iterable[Prompt], images: Path) -> None:
+    """UsageProblem when a prompt of the file names a picture that is not there."""
+    for prompt in asked:
+        for name in prompt.pictures:
+            if not (images / name).is_file():
+                raise UsageProblem(f"{path}: {prompt.id!r} names the picture {name!r}, which {images} does not hold")
+
+
+def require_prompts(path: Path, asked: Sequence[Prompt], images: Path) -> None:
+    """UsageProblem when the file's prompts cannot be asked, or are all with or all without a picture."""
+    require_pictures(path, asked, images)
+    for has_picture, kind in ((True, "with a picture"), (False, "without a picture")):
+        if not any(bool(prompt.pictures) is has_picture for prompt in asked):
+            raise UsageProblem(f"numbers.prompts: {path} holds no prompt {kind}")
 
 
 def line_of(known: Known) -> str:
@@ -118,10 +134,12 @@ def _each(path: Path, make: Any) -> Iterable[Any]:
     shown = printable(str(path)).replace("\n", "\\n")
     seen: set[str] = set()
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as broken:
         raise UsageProblem(f"{shown} cannot be read: {broken}") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             made = make(row)

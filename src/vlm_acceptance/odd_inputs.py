@@ -7,8 +7,10 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from PIL import Image
@@ -82,19 +84,30 @@ class OddInput:
         asked = self.made_of.get("n", 1) if self.how == "fields" else 1
         return asked if isinstance(asked, int) else 1
 
-    def request(self, model: str, question: str, picture: Path, served_at: str | None, deadline_s: float) -> Request:
-        """The request; `served_at` is the root of the server of odd pictures, asked for by `served` rows alone."""
+    def request(
+        self,
+        model: str,
+        question: str,
+        picture: Path,
+        served_at: str | None,
+        deadline_s: float,
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Request:
+        """The request; `served_at` is the root of the server of odd pictures, asked for by `served` rows alone.
+
+        `defaults` are the body fields that every chat request carries unless it has its own.
+        """
         if self.how == "nested":
-            whole = json.dumps(chat_body(model, TEXT, max_tokens=FEW_TOKENS))
+            whole = json.dumps({**defaults, **chat_body(model, TEXT, max_tokens=FEW_TOKENS)})
             deep = f'{whole[:-1]}, "surplus": {"[" * self.made_of}{"]" * self.made_of}}}'
             return Request("POST", CHAT, deep.encode("ascii"), _JSON, deadline_s)
         if self.how == "text":
-            return Request("POST", CHAT, chat_body(model, self.made_of, max_tokens=FEW_TOKENS), {}, deadline_s)
-        if self.how == "fields":
+            body = chat_body(model, self.made_of, max_tokens=FEW_TOKENS)
+        elif self.how == "fields":
             body = {**chat_body(model, TEXT, max_tokens=FEW_TOKENS), **self.made_of}
-            return Request("POST", CHAT, body, {}, deadline_s)
-        url = self._picture_url(picture, served_at)
-        return Request("POST", CHAT, chat_body(model, question, (url,)), {}, deadline_s)
+        else:
+            body = chat_body(model, question, (self._picture_url(picture, served_at),))
+        return Request("POST", CHAT, {**defaults, **body}, {}, deadline_s)
 
     def _picture_url(self, picture: Path, served_at: str | None) -> str:
         if self.how == "url":

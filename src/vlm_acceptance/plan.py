@@ -56,14 +56,14 @@ def missing_features(
         "no_video": (profile.model.video, "the model takes videos (model.video)"),
         "video": (not profile.model.video, "the model takes no videos (model.video)"),
         "api_key": (not has_key, "the run has no API key (--vlm-api-key-env)"),
-        "running_metric": (
-            "vllm:num_requests_running" not in profile.metrics,
-            "the profile expects no vllm:num_requests_running (metrics)",
+        "load_budgets": (
+            not profile.load.budgets.bounds_figures,
+            "the profile bounds no figure of the soak (load.budgets)",
         ),
         "versions": (not profile.versions, "the profile expects no versions"),
         "openai": (importlib.util.find_spec("openai") is None, "the openai package is not installed"),
     }
-    absent |= _mmmu(profile, has_baseline)
+    absent |= _metrics(profile) | _mmmu(profile, has_baseline)
     absent |= {
         "numbers_baseline": (not has_numbers, "no stored numbers to compare with (numbers.baseline, --vlm-baseline)"),
         "numbers_recording": (not records_numbers, "no numbers are to be recorded (--vlm-record-baseline=FILE.jsonl)"),
@@ -72,6 +72,19 @@ def missing_features(
         if is_absent:
             missing.setdefault(feature, reason)
     return missing
+
+
+def _metrics(profile: Profile) -> dict[str, tuple[bool, str]]:
+    return {
+        "running_metric": (
+            "vllm:num_requests_running" not in profile.metrics,
+            "the profile expects no vllm:num_requests_running (metrics)",
+        ),
+        "cache_metrics": (
+            not {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"} <= set(profile.metrics),
+            "the profile expects no counters of both caches (metrics)",
+        ),
+    }
 
 
 def _mmmu(profile: Profile, has_baseline: bool) -> dict[str, tuple[bool, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -22,6 +22,14 @@ class Pictures(Section):
     max_tiles: int = Field(default=12, gt=0)
     thumbnail: bool = True
     wrapper_tokens: int = 2
+
+    @field_validator("max_tiles")
+    @classmethod
+    def _is_no_less_than_the_fewest(cls, most: int, seen: ValidationInfo) -> int:
+        least = seen.data.get("min_tiles")
+        if least is not None and most < least:
+            raise ValueError(f"it must not be less than min_tiles, {least}")
+        return most
 
 
 class Model(Section):
@@ -95,12 +103,16 @@ class Budget(Section):
     e2e_s: Seconds | None = None
 
 
-def known_categories(named: Iterable[str]) -> None:
-    """ValueError for a name that is no capability category."""
+# what calibration may demote beside the categories: several pictures named in their order
+SEVERAL = "several"
+
+
+def known_categories(named: Iterable[str], more: Sequence[str] = ()) -> None:
+    """ValueError for a name that is no capability category and none of `more`."""
+    allowed = (*CATEGORY_ORDER, *more)
     for name in named:
-        if name not in CATEGORY_ORDER:
-            allowed = ", ".join(CATEGORY_ORDER)
-            raise ValueError(f"{name!r} is no category; there are: {allowed}.{nearest(name, CATEGORY_ORDER)}")
+        if name not in allowed:
+            raise ValueError(f"{name!r} is no category; there are: {', '.join(allowed)}.{nearest(name, allowed)}")
 
 
 class Latency(Section):
@@ -147,7 +159,10 @@ class LongTwins(Section):
 
 
 class Capability(Section):
-    """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly."""
+    """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly.
+
+    `demoted` names categories, or `several` for the order of several pictures: reported, and only what is fatal judged.
+    """
 
     min_correct: int = Field(default=6, ge=1, le=8)
     calibrated: bool = False
@@ -161,8 +176,8 @@ class Capability(Section):
 
     @field_validator("demoted")
     @classmethod
-    def _are_categories(cls, named: list[str]) -> list[str]:
-        known_categories(named)
+    def _may_be_demoted(cls, named: list[str]) -> list[str]:
+        known_categories(named, (SEVERAL,))
         return named
 
 

@@ -29,7 +29,8 @@ class NumberLimits(Section):
     list among their five likeliest, `common_top5` is the least share of those; `alarm_prompt` limits each prompt's.
 
     Another token is forgiven when the known one was ahead by at most `tie`. `steady` limits the mean |Δ| between two
-    answers of one deployment to one request: again, in a batch, offline; with `batch_invariant` no text may differ.
+    answers of one deployment to the same requests: again, in a batch, offline; `steady_prompt` limits each prompt's.
+    With `batch_invariant` no text may differ.
     `sample` prompts are asked in smoke; `prompts` is what a recording asks.
     """
 
@@ -42,6 +43,7 @@ class NumberLimits(Section):
     common_top5: Share = 0.8
     tie: Nats = 0.5
     steady: Nats = 0.14
+    steady_prompt: Nats = 0.4
     batch_invariant: bool = False
 
 
@@ -67,6 +69,15 @@ class LoadBudgets(Section):
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
     output_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
 
+    @property
+    def bounds_figures(self) -> bool:
+        """Whether any percentile, rate or share of good answers has a bound."""
+        limits = [self.ttft_s, self.tpot_s, self.itl_s, self.e2e_s]
+        bounds = [bound for limit in limits for bound in (limit.p50, limit.p90, limit.p99)]
+        return any(
+            bound is not None for bound in (*bounds, self.goodput, self.requests_per_s, self.output_tokens_per_s)
+        )
+
 
 class Load(Section):
     """Many requests at once. One is starved that takes `slower` times the median and more than `slower_s` seconds; it
@@ -82,7 +93,7 @@ class Load(Section):
     slower_s: Seconds = 10
     hang_s: Seconds = 60
     freed_s: Seconds = 10
-    soak_s: Seconds = 600
+    soak_s: Annotated[float, Field(ge=1)] = 600
     soak_concurrency: int = Field(default=8, ge=1, le=64)
     bench: bool = True
     drift: Annotated[float, Field(ge=0)] = 0.5

@@ -17,10 +17,12 @@ from vlm_acceptance.outcome import Outcome, printable
 from vlm_acceptance.report import html, summary
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.suite import Suite
-from vlm_acceptance.verdict import EXIT, Ruling
+from vlm_acceptance.verdict import EXIT, Ruling, TestResult
 
 LATEST = "latest"
 HEADROOM = 1.5
+# what a model may be unable to do; anything else that is found is no matter of calibration
+CALIBRATED = ("answer.", "several.order")
 
 
 def header(suite: Suite) -> list[str]:
@@ -120,7 +122,7 @@ def record(suite: Suite, ruling: Ruling) -> list[str]:
             base = path.resolve()
     for path, content in written.items():
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        path.write_text(f"# recorded by {suite.store.folder.name}\n{text}", "utf-8")
+        path.write_text(suite.mask(f"# recorded by {suite.store.folder.name}\n{text}"), "utf-8")
     return said
 
 
@@ -134,23 +136,34 @@ def record_numbers(suite: Suite, ruling: Ruling) -> list[str]:
     if suite.narrowed or ruling.code != EXIT["accepted"]:
         why = "the run was narrowed" if suite.narrowed else "the deployment was not found right"
         return [f"  baseline: not recorded ({why}): {path}"]
-    path.write_text("".join(f"{numbers.line_of(known)}\n" for known in taken), "utf-8")
+    lines = "".join(f"{suite.mask(numbers.line_of(known))}\n" for known in taken)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(lines, "utf-8", errors="replace")  # a lone surrogate has no form in UTF-8
+    part.replace(path)  # never half a baseline
     return [f"  baseline: {path} ({len(taken)} prompts)"]
 
 
 def _calibration(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:
     """What a calibration holds, or nothing and why: only a right deployment can say what it cannot do."""
-    judged = [result for result in suite.results if "category" in result.properties]
+    judged = [result for result in suite.results if _categories(result)]
     refused = [result for result in suite.results if result.outcome is Outcome.FAILED]
     if suite.narrowed or not judged or any(r.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for r in judged):
         return {}, "the capability cases did not all run"
-    if ruling.code == EXIT["environment"] or any("category" not in result.properties for result in refused):
+    found = [finding for result in refused for finding in result.findings]
+    others = [finding for finding in found if not finding["check"].startswith(CALIBRATED)]
+    if ruling.code == EXIT["environment"] or others or not all(map(_categories, refused)):
         return {}, "something else than the capability cases failed"
-    if any(found.get("fatal") for result in refused for found in result.findings):
+    if any(finding.get("fatal") for finding in found):
         return {}, "a fatal finding is no matter of calibration"
-    demoted = sorted({result.properties["category"] for result in refused})
+    demoted = sorted({category for result in refused for category in _categories(result)})
     word = f"demotes {', '.join(demoted)}" if demoted else "every category keeps its bar"
     return {"capability": {"calibrated": True, "demoted": demoted}}, word
+
+
+def _categories(result: TestResult) -> list[str]:
+    """The categories a result speaks of: the one it judges, or of many those it found below their bar."""
+    named = result.properties.get("category") or result.properties.get("below_bar", "")
+    return named.split(", ") if named else []
 
 
 def _baseline(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:

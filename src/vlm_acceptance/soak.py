@@ -16,10 +16,9 @@ from vlm_acceptance.checks.latency import Budget, Sample, from_reply
 from vlm_acceptance.checks.load import fault_of, good, percentiles
 from vlm_acceptance.checks.slope import drift_of, growth, shown
 from vlm_acceptance.client.direct import direct
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exam import answer_of
+from vlm_acceptance.errors import EnvironmentProblem, NoReply
 from vlm_acceptance.exchange import NS, Exchange, Request
-from vlm_acceptance.load import Job, Load, Watchdog
+from vlm_acceptance.load import Cold, Job, Load, Watchdog, answer_to
 from vlm_acceptance.outcome import Finding
 
 # so many requests in a row without an answer: the rest would say nothing new
@@ -30,12 +29,16 @@ TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is kept of one answer: when it was asked for and complete (seconds of the soak), times, what was wrong."""
+    """What is kept of one answer: when it was asked for and complete (seconds of the soak), times, what was wrong.
+
+    An answer that is not `counted` is of a demoted category.
+    """
 
     began_s: float
     ended_s: float
     sample: Sample | None
     fault: Finding | None
+    counted: bool = True
 
 
 @dataclass
@@ -61,6 +64,11 @@ class Soak:
         return [one.fault for one in self.served if one.fault is not None]
 
     @property
+    def answered(self) -> int:
+        """How many answers came that count."""
+        return sum(one.sample is not None and one.counted for one in self.served)
+
+    @property
     def tokens(self) -> int:
         """Output tokens of all answers, as far as they were told."""
         return sum(sample.tokens or 0 for sample in self.samples)
@@ -83,27 +91,40 @@ class Soak:
         return [float(done) for done, _ in seen], [mb for _, mb in seen]
 
 
-def soak(ask: Asker, made: Sequence[Job], seconds: float, concurrency: int, dog: Watchdog) -> Soak:
+def soak(
+    ask: Asker,
+    made: Sequence[Job],
+    seconds: float,
+    concurrency: int,
+    dog: Watchdog,
+    special_tokens: Sequence[str] = (),
+) -> Soak:
     """The jobs round after round, each shuffled anew, for so many seconds, or until nothing is answered any more.
 
-    The exchanges of the first round are recorded, and the first few that went wrong.
+    The exchanges of the first round are recorded, and the first few that went wrong. EnvironmentProblem when it came to
+    no request at all.
     """
-    run = _Run(ask, made, seconds)
+    run = _Run(ask, made, seconds, special_tokens)
+    dog.least_s = run.cold.least_s
     load = Load(direct(ask.client), concurrency, run.take, dog)
     run.result.hang = load.run(run.requests())
     run.result.seconds = run.now_s()
     run.result.readings = dog.readings
+    if not run.result.served and run.result.hang is None:
+        raise EnvironmentProblem(f"the soak of {seconds:g} s was over before one request was: nothing to judge")
     return run.result
 
 
 class _Run:
     """One soak on its way; `take` is called by one thread at a time."""
 
-    def __init__(self, ask: Asker, made: Sequence[Job], seconds: float) -> None:
+    def __init__(self, ask: Asker, made: Sequence[Job], seconds: float, special_tokens: Sequence[str]) -> None:
         self.result = Soak()
         self._ask = ask
         self._made = made
+        self.cold = Cold(ask, [job.body for job in made])
         self._everyone = [job.asked for job in made]
+        self._special_tokens = special_tokens
         self._seconds = seconds
         self._began_ns = time.monotonic_ns()
         self._faults = self._silent = 0
@@ -114,22 +135,23 @@ class _Run:
 
     def requests(self) -> Iterator[tuple[int, Request]]:
         """Numbered requests; the number modulo the count of jobs is the job's."""
-        requests = [self._ask.request(job.body) for job in self._made]
         for turn in itertools.count():
-            order = list(range(len(requests)))
+            order = list(range(len(self._made)))
             random.Random(turn).shuffle(order)  # noqa: S311  (a seeded order, no secret)
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
-                yield turn * len(requests) + index, requests[index]
+                # made now: its deadline is that of a kind that is warm by now
+                yield turn * len(order) + index, self._ask.request(self._made[index].body)
 
     def take(self, number: int, exchange: Exchange) -> None:
         """One exchange more."""
-        job, reply = self._made[number % len(self._made)], answer_of(exchange)
-        fault = fault_of(job.asked, reply, self._everyone)
+        job, reply = self._made[number % len(self._made)], answer_to(exchange)
+        self.cold.came(job.body)
+        fault = fault_of(job.asked, reply, self._everyone, self._special_tokens)
         sample = None if isinstance(reply, NoReply) else from_reply(reply)
         began_s, ended_s = ((at - self._began_ns) / NS for at in (exchange.started_ns, exchange.finished_ns))
-        self.result.served.append(Served(began_s, ended_s, sample, fault))
+        self.result.served.append(Served(began_s, ended_s, sample, fault, not job.asked.demoted))
         if isinstance(reply, NoReply):
             self._silent += 1
             if self._silent >= SILENT_IN_A_ROW:

@@ -228,11 +228,13 @@ class Suite:
         return deployment
 
     def check_stored_runs(self) -> None:
-        """UsageProblem when --vlm-resume names no run that can be gone on with, or --vlm-baseline none that can be
-        compared with; what else is wrong shows later.
+        """UsageProblem when --vlm-resume names no run that can be gone on with, --vlm-baseline none that can be
+        compared with, or the profile prompts or a question of long twins that are none; what else shows later.
         """
-        if self.settings.numbers_baseline is not None:
-            self._check_pictures([known.asked for known in self.known_numbers])
+        numbers.require_prompts(existing(self.profile.numbers.prompts), self.number_prompts, IMAGES)
+        exam.require_question(self.categories, self.profile.capability.long_twins.question)
+        if (stored := self.settings.numbers_baseline) is not None:
+            numbers.require_pictures(stored, [known.asked for known in self.known_numbers], IMAGES)
         resume, baseline = self.settings.resume, self.settings.baseline
         if resume is None and baseline is None:
             return
@@ -244,15 +246,6 @@ class Suite:
                 accuracy.check_resume(plan, resume, self.settings.reports, self.mask)
             if baseline is not None:
                 require_same_data(read_baseline(baseline, plan.prepared), plan.prepared)
-
-    def _check_pictures(self, asked: Sequence[Prompt]) -> None:
-        for prompt in asked:
-            for name in prompt.pictures:
-                if not (IMAGES / name).is_file():
-                    path = self.settings.numbers_baseline
-                    raise UsageProblem(
-                        f"{path}: {prompt.id!r} names the picture {name!r}, which {IMAGES} does not hold"
-                    )
 
     def _plan_accuracy(self) -> AccuracyPlan:
         return accuracy.plan(self.profile)

@@ -88,7 +88,7 @@ def becomes_what_it_must(odd, ask, judge, suite, deployment, known, sign, served
     patience_s = max([deadline_s, *(issue.within_s or 0 for issue in issues)])
     readable = read_before(ask, suite, sign)
     picture = readable or sign.pictures[0]
-    request = odd.request(ask.model_id, sign.prompt, picture.path, served_at, patience_s)
+    request = odd.request(ask.model_id, sign.prompt, picture.path, served_at, patience_s, ask.defaults)
     with grown(deployment) as peak:
         exchange = ask.send(request, f"odd {odd.id}")
     how = {"expect": odd.expect, "parts": picture.parts, "choices": odd.choices, "schema": odd.schema}

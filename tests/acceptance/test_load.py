@@ -1,26 +1,23 @@
 """Many at once: bursts, clients that leave, and a soak. Each answer its own, none waits for ever, nothing grows."""
 
-import time
-
 import pytest
 
 from vlm_acceptance import load, soak
 from vlm_acceptance.checks import errors, hang, slope
 from vlm_acceptance.checks import load as checks
-from vlm_acceptance.checks.models import figure_of, metrics
 from vlm_acceptance.client.direct import direct
-from vlm_acceptance.client.leaving import LeavingClient
 from vlm_acceptance.client.messages import chat_body
-from vlm_acceptance.client.pool import send_all
 from vlm_acceptance.deployment import bench, command
-from vlm_acceptance.errors import NotRun
+from vlm_acceptance.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.outcome import Finding
 from vlm_acceptance.suite import Once, existing
 
 LEAVERS = 4
 LEAVE_AFTER_EVENTS = 32
+LEAVE_TRIES = 3
 LONG_TOKENS = 2000
 BENCH_S = 300
+SEEN_TO_END_S = 2
 BROKEN_URL = "data:image/png;base64,%%%"
 
 
@@ -28,7 +25,8 @@ BROKEN_URL = "data:image/png;base64,%%%"
 def jobs(ask, profile, suite):
     """Every capability picture and some texts, shuffled, half of them streamed."""
     file = profile.capability.known_answers
-    return load.jobs(ask.model_id, suite.categories, load.known_answers(existing(file)) if file else {})
+    known = load.known_answers(existing(file)) if file else {}
+    return load.jobs(ask.model_id, suite.categories, known, profile.capability.demoted)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,8 @@ def soaked(ask, jobs, suite, deployment, soak_once):
 
     def run():
         suite.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
-        return soak.soak(ask, jobs, wanted.soak_s, wanted.soak_concurrency, dog)
+        tokens = suite.profile.model.special_tokens
+        return soak.soak(ask, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
 
     return soak_once.setdefault("soak", Once(run)).get()
 
@@ -57,6 +56,8 @@ def steady(soaked):
     """The soak, where it went on to its end."""
     if soaked.hang is not None or soaked.given_up:
         raise NotRun("the soak did not go on to its end")
+    if not soaked.samples:
+        raise EnvironmentProblem(f"no request of the soak was answered ({len(soaked.served)} were sent): no figures")
     return soaked
 
 
@@ -80,14 +81,16 @@ def judged_burst(ask, judge, profile, jobs):
     seen = load.burst(ask, [job.body for job in jobs], profile.load.hang_s)
     judge.add(hang.not_hung(seen.hang, "burst"))
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
-    least = profile.capability.min_correct / 8
-    judge.add_each(
-        checks.own_answers([job.asked for job in jobs], seen.replies(range(len(jobs))), least),
-        by_name,
-    )
+    judge.add_each(own_answers(profile, jobs, seen.replies(range(len(jobs)))), by_name)
     seconds = {name: exchange.elapsed_s for name, exchange in by_name.items()}
     judge.add_each(checks.fair(seconds, profile.load.slower, profile.load.slower_s), by_name)
     judge.note(requests=len(jobs), e2e=checks.percentiles(list(seconds.values())))
+
+
+def own_answers(profile, jobs, replies):
+    """What is wrong with the answers to these jobs, by the profile's bar."""
+    asked = [job.asked for job in jobs]
+    return checks.own_answers(asked, replies, profile.capability.min_correct, profile.model.special_tokens)
 
 
 @pytest.mark.smoke
@@ -121,61 +124,74 @@ def test_bad_request_stays_alone(ask, judge, profile, jobs):
             judge.add(found, seen.exchanges[number], "the wrong request")
     names = [job.asked.id for job in chosen]
     by_name = {name: seen.exchanges[n] for name, n in zip(names, others) if n in seen.exchanges}
-    least = profile.capability.min_correct / 8
-    judge.add_each(checks.own_answers([job.asked for job in chosen], seen.replies(others), least), by_name)
+    judge.add_each(own_answers(profile, chosen, seen.replies(others)), by_name)
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("running_metric")
-def test_client_that_leaves_frees_its_slot(ask, judge, profile):
+def test_client_that_leaves_frees_its_slot(ask, judge, profile, deployment):
     """Clients that go away in mid-stream MUST free their slots: the running requests fall back within seconds."""
-    before = running(ask)
-    during = []
     extra = {"stream": True, "ignore_eos": True, "max_tokens": LONG_TOKENS}
-    prompts = [f"Count from {number} to 200." for number in range(1, LEAVERS + 1)]
-    client = LeavingClient(
-        ask.client.base_url, ask.client.api_key, LEAVE_AFTER_EVENTS, lambda: during.append(running(ask))
-    )
-    bodies = [chat_body(ask.model_id, prompt, **extra) for prompt in prompts]
-    exchanges = send_all(client, [ask.request(body) for body in bodies], LEAVERS)
-    left = time.monotonic()
-    for exchange, body in zip(exchanges, bodies):
-        ask.keep(exchange, body)
+    bodies = [chat_body(ask.model_id, f"Count from {number} to 200.", **extra) for number in range(1, LEAVERS + 1)]
+    within_s, is_alone = profile.load.freed_s, deployment.launched
+    tries = []
+    # what others do at an endpoint that is not ours alone passes
+    while not tries or (tries[-1].found(within_s) and len(tries) < (1 if is_alone else LEAVE_TRIES)):
+        tries.append(load.leave(ask, bodies, LEAVE_AFTER_EVENTS, within_s, is_alone))
+    for exchange in (exchange for left in tries for exchange in left.exchanges):
         if exchange.status != 200 or not exchange.frames:
             seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"
             judge.add([Finding("load.no_stream", "a stream to leave", seen)], exchange)
-    judge.add(hang.counted_while_running(before, during), exchanges[0])
-    seen = []
-    while not seen or (hang.freed(before, seen, profile.load.freed_s) and seen[-1][0] < profile.load.freed_s):
-        seen.append((time.monotonic() - left, running(ask)))
-        time.sleep(0.1)
-    judge.add(hang.freed(before, seen, profile.load.freed_s), exchanges[0])
-    judge.note(running_before=before, running_in_mid_stream=during, freed_after_s=f"{seen[-1][0]:.2f}")
+    left = judged_of(tries, within_s, is_alone)
+    if left is None and not judge.findings:
+        seen = "; ".join(f"{left.before} before, {list(left.during)} in mid-stream" for left in tries)
+        raise EnvironmentProblem(
+            f"/metrics does not tell of our clients alone, {len(tries)} times: {hang.RUNNING} {seen}"
+        )
+    if left is not None:
+        judge.add(left.found(within_s), left.exchanges[0])
+        judge.note(
+            running_before=left.before, running_in_mid_stream=left.during, freed_after_s=f"{left.after[-1][0]:.2f}"
+        )
 
 
-def running(ask):
-    """Running requests by `/metrics`; 0 where it does not say."""
-    page = ask.get("/metrics")
-    return figure_of(metrics(page.body.decode("utf-8", "replace")), hang.RUNNING) or 0.0
+def judged_of(tries, within_s, is_alone):
+    """The try to judge by: the last where nothing was found, else one whose figures are ours; None without any."""
+    if not tries[-1].found(within_s):
+        return tries[-1]
+    return next((left for left in tries if left.exchanges and (is_alone or left.is_ours)), None)
+
+
+def with_end(deployment, seen):
+    """The same, and how the engine ended, where it is ours and did."""
+    process = deployment.process
+    if process is None or process.wait(SEEN_TO_END_S) is None:
+        return seen
+    return f"the engine ended ({process.how_it_ended}): {seen}"
 
 
 @pytest.mark.slow
-def test_soak_is_answered(soaked, judge, profile):
+def test_soak_is_answered(soaked, jobs, judge, profile, deployment):
     """Under a steady mixed load every request MUST be answered with its own answer, and the engine MUST NOT hang."""
     judge.add(hang.not_hung(soaked.hang, "soak"))
     if soaked.given_up:
-        judge.add([Finding("load.given_up", "answers", soaked.given_up, fatal=True)])
+        judge.add([Finding("load.given_up", "answers", with_end(deployment, soaked.given_up), fatal=True)])
     unanswered = [fault for fault in soaked.faults if fault.check == "load.no_answer"]
     wrong = [fault for fault in soaked.faults if fault.check != "load.no_answer"]
     over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)
     judge.add_each([*over, *(unanswered[: checks.SHOWN] if over else [])], soaked.kept)
-    answered = len(soaked.served) - len(unanswered)
-    judge.add_each(checks.counted(wrong, answered, profile.capability.min_correct / 8), soaked.kept)
+    # one picture asked a hundred times is one picture
+    different = sum(not job.asked.demoted for job in jobs)
+    least = checks.fewest(soaked.answered, profile.capability.min_correct, different)
+    judge.add_each(checks.counted(wrong, soaked.answered, least), soaked.kept)
+    if not soaked.samples and not judge.findings:
+        raise EnvironmentProblem(f"no request of the soak was answered ({len(soaked.served)} were sent)")
     judge.note(**soak.figures(soaked, profile.latency.default))
 
 
 @pytest.mark.slow
-def test_soak_is_within_budgets(steady, judge, profile, vllm_bench):
+@pytest.mark.needs("load_budgets")
+def test_soak_is_within_budgets(steady, judge, profile):
     """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
     budgets = profile.load.budgets
     for name in ("ttft_s", "tpot_s", "e2e_s"):
@@ -191,14 +207,18 @@ def test_soak_is_within_budgets(steady, judge, profile, vllm_bench):
     for name, (rate, unit) in rates.items():
         judge.add(checks.at_least(name, rate, getattr(budgets, name), unit))
         judge.note(**{name: f"{rate:.2f}"})
-    judge.note(**vllm_bench)
 
 
 @pytest.mark.slow
-def test_soak_does_not_slow_down(steady, judge, profile):
+def test_soak_does_not_slow_down(steady, judge, profile, vllm_bench):
     """Times MUST NOT grow while a steady load goes on."""
+    judge.note(**vllm_bench)
     for name, short in soak.TIMES.items():
-        judge.add(slope.drift(steady.points(name), short, profile.load.drift))
+        points = steady.points(name)
+        if short == "tpot" and not slope.can_drift(points):
+            judge.note(tpot_drift=f"not judged: {len(points)} answers were long enough to tell")
+            continue
+        judge.add(slope.drift(points, short, profile.load.drift))
 
 
 @pytest.mark.slow
@@ -207,7 +227,11 @@ def test_soak_does_not_leak(steady, judge, profile):
     """The memory of the engine's processes, and of its card where it has one, MUST NOT grow with the requests."""
     wanted = profile.load
     judge.add(slope.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
-    requests, megabytes = steady.memory("hbm_mb")
-    if profile.device.kind == "npu":
-        judge.add(slope.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))
     judge.note(**soak.memory_figures(steady))
+    requests, megabytes = steady.memory("hbm_mb")
+    if profile.device.kind != "npu":
+        return
+    if not megabytes:  # as at the release: what was not observed is not judged
+        judge.note(hbm="not observed")
+        return
+    judge.add(slope.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))

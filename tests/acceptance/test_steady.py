@@ -22,9 +22,12 @@ def test_mixed_round(ask, judge, profile, suite, round_number):
         chat_body(ask.model_id, q.prompt, (png_url(q.pictures[n].path),), max_tokens=q.max_tokens) for _, q, n in asked
     ]
     exchanges = dict(zip([(c.id, q.id, n) for c, q, n in asked], ask.all(bodies, CONCURRENCY), strict=True))
+    below = set()
     for category in suite.categories:
         for question in category.questions:
             mine = [exchanges[category.id, question.id, n] for n in range(len(question.pictures))]
             verdict = exam.judged(profile, category, question, [exam.answer_of(exchange) for exchange in mine])
             judge.add_each(verdict.findings, exam.by_picture(question, mine))
+            below |= {category.id} if verdict.findings else set()
             judge.note(**verdict.figures)
+    judge.note(below_bar=", ".join(sorted(below)) or None)

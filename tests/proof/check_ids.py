@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TEXT, MODEL, HEALTH = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health"))
+TEXT, MODEL, HEALTH, PICTURE = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health", "picture"))
 PORT, PROCESS_RUNG = (f"health::test_readiness[{rung}]" for rung in ("port", "process"))
 RELEASED, DATA = "release::test_engine_is_released", "data::test_mmmu_is_prepared"
 VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_expected_ones", "weights_are_whole"))
@@ -100,6 +100,52 @@ MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
 )
 NUMBERS = "numbers::test_numbers_are_those_of_the_baseline"
 ALL_NUMBERS = tuple(f"numbers::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
+
+
+ODD_REFUSED = (
+    NOT_BASE64,
+    *(
+        f"inputs::test_odder_input[{name}]"
+        for name in (
+            "no-picture",
+            "empty-data",
+            "empty-url",
+            "unknown-scheme",
+            "local-file",
+            "decompression-bomb",
+            "deep-json",
+            "n-of-a-million",
+            "n-negative",
+            "max-tokens-negative",
+            "top-k-negative",
+            "penalty-out-of-range",
+            "top-logprobs-negative",
+        )
+    ),
+)
+ODD_ANSWERED = (
+    WRONG_MIME,
+    *(
+        f"inputs::test_odder_input[{name}]"
+        for name in (
+            "text-mime",
+            "large-picture",
+            "nul-in-text",
+            "surrogate-in-text",
+            "empty-text",
+            "n-of-a-thousand",
+            "max-tokens-huge",
+            "seed-negative",
+            "unknown-field",
+            "unknown-role",
+        )
+    ),
+)
+# where the pictures are fetched from a server of ours, which a foreign engine may not reach
+ODD_ADDRESSES = tuple(
+    f"inputs::test_odder_input[{name}]"
+    for name in ("url-missing", "url-closed", "url-redirected", "url-circle", "url-endless")
+)
 
 
 def node(owner: str) -> str:

@@ -31,6 +31,7 @@ import owners  # noqa: E402
 from interrupts import interrupts_are_heard  # noqa: E402, F401  (a fixture)
 
 ROWS = pytest.StashKey[list[matrix.Row]]()
+WHOLE = os.environ.get("PROOF_FULL") == "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the part that `make test` runs: faults of owners.PART, and what is about none and marked by itself."""
+    """Marks the part that `make test` runs: faults of owners.PART. A whole suite on each fault takes its time."""
     for item in items:
+        if WHOLE:
+            item.add_marker(pytest.mark.timeout(0))
         call = getattr(item, "callspec", None)
         fault = call.params.get("fault") if call else None
         for mark in item.iter_markers("fault"):
@@ -87,17 +90,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Writes the matrix beside the JUnit file, or to PROOF_REPORTS."""
-    rows = session.config.stash[ROWS]
-    if rows:
-        folder = Path(os.environ.get("PROOF_REPORTS", ROOT / "reports" / "proof"))
-        matrix.write(rows, folder, os.environ.get("PROOF_FULL") == "1")
+    """Writes the matrix to PROOF_REPORTS, that of a narrowed session as a part; a whole one must have every row."""
+    config = session.config
+    rows = config.stash[ROWS]
+    narrowed = config.option.keyword or config.option.markexpr or [Path(arg).name for arg in config.args] != ["proof"]
+    if not rows or config.option.collectonly:
+        return
+    folder = Path(os.environ.get("PROOF_REPORTS") or ROOT / "reports" / "proof")
+    missing = matrix.write(rows, folder, "part" if narrowed else "matrix", WHOLE)
+    if missing and not narrowed:
+        sys.stdout.write(f"\nnot tried, so that the matrix is not whole: {', '.join(missing)}\n")
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
 def whole_suite() -> bool:
-    """Whether every fault on the wire meets the whole suite: PROOF_FULL=1, `make proof FULL=1`."""
-    return os.environ.get("PROOF_FULL") == "1"
+    """Whether mutants and faults on the wire meet the whole suite: PROOF_FULL=1, `make proof FULL=1`."""
+    return WHOLE
 
 
 @pytest.fixture(scope="session")
@@ -137,8 +146,9 @@ def accept(tmp_path: Path) -> Accept:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
         began = time.monotonic()
         done = subprocess.run(
-            argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+            argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True,
+            timeout=timeout_s * (20 if WHOLE else 1), check=False,
+        )  # fmt: skip
         path = reports / "latest" / "summary.json"
         summary = json.loads(path.read_text("utf-8")) if path.is_file() else None
         return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary)

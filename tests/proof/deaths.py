@@ -2,7 +2,7 @@
 
 `python tests/proof/deaths.py --times 10 --engine real --mode slow --signal KILL`: the real engine is the control on
 this machine's CPU, the stand-in a scripted one that starts at once; `--mode slow` runs `-m "smoke or slow"` with a
-short soak. The moments are the same share of a whole run for the same --seed.
+short soak. A kill waits for what a run has written, not for the clock: so many lines of a file, drawn from --seed.
 """
 
 from __future__ import annotations
@@ -32,19 +32,58 @@ PROOF = Path(__file__).resolve().parent
 ROOT = PROOF.parents[1]
 ENDS_WITHIN_S = 10.0
 TEARDOWN_S = 60.0
-# the proof's own kills: from before the first import to after the last test of a stand-in's smoke run
-WINDOW_S = 6.0
+COMES_SO_FAR_S = 600.0
+# a kill at the very last line of a file might come after the run
+MOST = 0.9
 TOO_LATE = "the run had ended"
+NEVER = "it never came so far"
+LOG, EXCHANGES, RESULTS = "server.log", "exchanges.jsonl", "results.jsonl"
+PHASES = ("", LOG, EXCHANGES, RESULTS)
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """How far a run has come: so many `lines` in one of its files (0: it is there; no file: at once), and seconds."""
+
+    file: str
+    lines: int = 0
+    after_s: float = 0.0
+
+    def reached(self, folder: Path) -> bool:
+        """Whether the run of this folder has come so far; `after_s` still has to pass."""
+        files = folder.glob(f"reports/runs/*/{self.file}") if self.file else ()
+        return not self.file or any(path.read_bytes().count(b"\n") >= self.lines for path in files)
+
+    def __str__(self) -> str:
+        return f"{self.file or 'start'}{f':{self.lines}' if self.lines else ''} +{self.after_s:.2f} s"
+
+
+# how a phase that is counted in seconds ends
+NEXT = {"": Moment(LOG), LOG: Moment(EXCHANGES, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A run that nobody kills: seconds until its engine's log and its first exchange, lines of its files."""
+
+    starting_s: float
+    loading_s: float
+    exchanges: int
+    results: int
+
+
+# at least what a stand-in's smoke run comes to, on a fast machine
+STAND_IN = Whole(starting_s=0.6, loading_s=0.0, exchanges=40, results=40)
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
-    """What is sent, how often, and how many seconds after the start."""
+    """What is sent, how often, and when."""
 
     name: str
     twice: bool
-    after_s: float
+    at: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +97,28 @@ class Death:
     results: int
     left: tuple[str, ...]
 
+    @property
+    def missed(self) -> bool:
+        """Whether the kill did not come when it was to come: such a death says nothing."""
+        return self.stage.startswith((TOO_LATE, NEVER))
 
-def kills(times: int, names: Sequence[str], window_s: float, seed: int) -> Iterator[Kill]:
-    """`times` kills: the signals in turn, all but SIGKILL every other time twice, moments spread over the window."""
+
+def kills(times: int, names: Sequence[str], whole: Whole, seed: int) -> Iterator[Kill]:
+    """`times` kills: the signals and the phases in turn, all but SIGKILL every other time twice."""
     draw = random.Random(seed)
     for number in range(times):
         name = names[number % len(names)]
         twice = name != "KILL" and (number // len(names)) % 2 == 1
-        yield Kill(name, twice, round(window_s * (number + draw.random()) / times, 2))
+        # every signal meets every phase
+        phase = PHASES[(number + number // 12) % 4]
+        yield Kill(name, twice, moment(phase, draw.random() * MOST, whole))
+
+
+def moment(phase: str, share: float, whole: Whole) -> Moment:
+    """Where a share of a phase of a run lies."""
+    if phase in ("", LOG):
+        return Moment(phase, 0, round(share * (whole.loading_s if phase else whole.starting_s), 2))
+    return Moment(phase, 1 + int(share * (whole.exchanges if phase == EXCHANGES else whole.results)))
 
 
 def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
@@ -81,9 +134,9 @@ def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
             stderr=out,
             start_new_session=True,
         )
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        run.wait(kill.after_s)
-    stage = TOO_LATE if run.poll() is not None else last_line(folder / "out.txt")
+    came = wait_for(kill.at, folder, run)
+    stage = last_line(folder / "out.txt") if came else NEVER
+    stage = TOO_LATE if run.poll() is not None else stage
     tree = started_by(run.pid)
     send(run, kill)
     try:
@@ -100,6 +153,17 @@ def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
     lines, broken = results(folder)
     jobs = [path.name for path in folder.glob("reports/runs/*/offline-job.json")]
     return Death(kill, stage, run.returncode, gone_s, lines, (*left, *broken, *jobs))
+
+
+def wait_for(moment: Moment, folder: Path, run: subprocess.Popen[bytes]) -> bool:
+    """Wait until a run has come so far, or has ended; whether it came so far. Seconds end with their phase."""
+    until = time.monotonic() + COMES_SO_FAR_S
+    while not (came := moment.reached(folder)) and run.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    until = time.monotonic() + moment.after_s
+    while came and time.monotonic() < until and run.poll() is None and not NEXT[moment.file].reached(folder):
+        time.sleep(0.01)
+    return came
 
 
 def send(run: subprocess.Popen[bytes], kill: Kill) -> None:
@@ -170,10 +234,10 @@ def lives(process: psutil.Process) -> bool:
 def results(folder: Path) -> tuple[int, list[str]]:
     """How many lines the run's files hold, and which of them cannot be read."""
     count, broken = 0, []
-    for name in ("results.jsonl", "exchanges.jsonl"):
+    for name in (RESULTS, EXCHANGES):
         for path in folder.glob(f"reports/runs/*/{name}"):
             for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-                count += name == "results.jsonl"
+                count += name == RESULTS
                 try:
                     json.loads(line)
                 except ValueError:
@@ -181,14 +245,23 @@ def results(folder: Path) -> tuple[int, list[str]]:
     return count, broken
 
 
-def whole_run_s(engine: str, folder: Path, mode: str) -> float:
-    """How long a run lasts that nobody kills: on this machine, with what else it does now."""
+def whole_run(engine: str, folder: Path, mode: str) -> Whole:
+    """What a run comes to that nobody kills: on this machine, with what else it does now."""
     folder.mkdir(parents=True)
     began = time.monotonic()
     with (folder / "out.txt").open("wb") as out:
         words = argv(engine, folder, free_port(), mode)
-        subprocess.run(words, cwd=ROOT, env=environment(), stdout=out, stderr=out, check=False)
-    return time.monotonic() - began
+        run = subprocess.Popen(words, cwd=ROOT, env=environment(), stdout=out, stderr=out)
+    wait_for(Moment(LOG), folder, run)
+    starting_s = time.monotonic() - began
+    wait_for(Moment(EXCHANGES, 1), folder, run)
+    loading_s = time.monotonic() - began - starting_s
+    run.wait()
+    counts = [
+        sum(path.read_bytes().count(b"\n") for path in folder.glob(f"reports/runs/*/{name}"))
+        for name in (EXCHANGES, RESULTS)
+    ]
+    return Whole(starting_s, loading_s, *counts)
 
 
 def next_run_starts(folder: Path) -> bool:
@@ -212,12 +285,12 @@ def row(number: int, death: Death) -> str:
     """One line of the table."""
     kill = f"{death.kill.name}{' x2' if death.kill.twice else ''}"
     left = "; ".join(death.left) or "nothing"
-    cells = (f"{number:>3}", f"{kill:<7}", f"{death.kill.after_s:>6.2f}", f"{death.code!s:>5}", f"{death.gone_s:>6.1f}")
+    cells = (f"{number:>3}", f"{kill:<7}", f"{death.kill.at!s:<28}", f"{death.code!s:>5}", f"{death.gone_s:>6.1f}")
     return "  ".join((*cells, f"{death.results:>7}", f"{left:<10}", death.stage[:60]))
 
 
 def main() -> int:
-    """Print the table; 1 when anything was left or the next run does not start."""
+    """Print the table; 1 when anything was left, a kill came too late, or the next run does not start."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--engine", choices=["stand-in", "real"], default="stand-in")
@@ -227,18 +300,18 @@ def main() -> int:
     given = parser.parse_args()
     names = list(SIGNALS) if given.signal == "all" else [given.signal]
     bad = late = 0
-    print("  #  signal    after   code  gone_s  results  left        stage")
+    print("  #  signal   when                           code  gone_s  results  left        stage")
     with tempfile.TemporaryDirectory(prefix="deaths-") as place:
-        window_s = whole_run_s(given.engine, Path(place) / "whole", given.mode)
-        for number, kill in enumerate(kills(given.times, names, window_s, given.seed), start=1):
+        whole = whole_run(given.engine, Path(place) / "whole", given.mode)
+        for number, kill in enumerate(kills(given.times, names, whole, given.seed), start=1):
             death = die(kill, given.engine, Path(place) / str(number), given.mode)
             bad += bool(death.left)
-            late += death.stage.startswith(TOO_LATE)
+            late += death.missed
             print(row(number, death), flush=True)
         starts = next_run_starts(Path(place) / "next")
-    print(f"kills within {window_s:.0f} s, as long as a whole run lasted; {late} came too late")
+    print(f"of a run that nobody killed: {whole}; {late} kills came too late")
     print(f"{given.times - bad} of {given.times} left nothing; the next run {'starts' if starts else 'DOES NOT START'}")
-    return 1 if bad or not starts else 0
+    return 1 if bad or late or not starts else 0
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def object_of(body: bytes) -> dict[str, Any] | None:
     """The bytes as a JSON object; None when they are none."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

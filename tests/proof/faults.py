@@ -35,7 +35,8 @@ class Fault:
 
 _RESPONSE = (
     ("status-500", "the share of chat requests that is answered with status 500", 1.0, response.status_500),
-    ("status-500-some", "the share of chat requests that is answered with status 500", 0.02, response.status_500),
+    ("status-500-some", "the share of chat requests that is answered with status 500", 0.02, response.status_some(500)),
+    ("status-503-some", "the share of chat requests that is answered with status 503", 0.02, response.status_some(503)),
     ("missing-id", "the answer has no id", 1, response.missing("id")),
     ("missing-usage", "the answer has no usage", 1, response.missing("usage")),
     ("missing-model", "the answer has no model", 1, response.missing("model")),
@@ -170,6 +171,9 @@ _INPUTS = (
     ),
     ("resets-on-broken", "a picture that cannot be read has the connection reset", 1, inputs.resets_on_broken),
     ("never-stops", "the engine is told to go on to max_tokens", 1, inputs.never_stops),
+    ("odd-accepted", "what is odd is answered as if it were not, in so many words", 1, inputs.odd_accepted),
+    ("odd-500", "what is odd but harmless is answered with status 500", 1, inputs.odd_500),
+    ("pictures-refused", "every request with a picture is answered with status 500", 1, inputs.pictures_refused),
 )
 
 _FAMILIES = {

@@ -6,7 +6,8 @@ import base64
 import io
 from collections.abc import Callable
 
-from fault_stages import Call, Cut, Dose, Response, Stages, error_response
+from fault_stages import Call, Cut, Dose, Response, Stages, error_response, json_response
+from faults_server import small_answer
 from PIL import Image
 
 
@@ -72,3 +73,64 @@ def never_stops(dose: Dose) -> Stages:
         return call if body is None else call.with_json({**body, "ignore_eos": True})
 
     return Stages(request=request)
+
+
+_FIELDS = {"model", "messages", "max_tokens", "temperature", "stream", "stream_options", "logprobs", "top_logprobs"}
+_FIELDS |= {"n", "stop", "seed"}
+_ROLES = ("system", "user", "assistant")
+_MOST_PIXELS = 10**8
+
+
+def _is_odd_picture(url: str) -> bool:
+    if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")):
+        return True
+    head = url.partition(",")[2][:32]
+    try:
+        start = base64.b64decode(head, validate=True)
+    except ValueError:
+        return True
+    if not start.startswith(b"\x89PNG"):
+        return is_broken(url)
+    width, height = (int.from_bytes(start[at : at + 4], "big") for at in (16, 20))
+    return url.startswith("data:image/jpeg") or width * height > _MOST_PIXELS
+
+
+def _is_odd_text(text: object) -> bool:
+    return not text or any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) < 0xE000 for c in str(text))
+
+
+def is_odd(call: Call) -> bool:
+    """Whether a chat request is one that only the odd inputs of the suite make."""
+    if not call.is_chat:
+        return False
+    body = call.json()
+    if body is None or body.keys() - _FIELDS:
+        return True
+    numbers = [body.get(key) or 0 for key in ("n", "max_tokens", "seed", "top_logprobs")]
+    if min(numbers) < 0 or max(numbers) > 10**5 or numbers[0] > 100:
+        return True
+    messages = [m for m in body["messages"] if isinstance(m, dict)] if isinstance(body.get("messages"), list) else []
+    texts = [m["content"] for m in messages if isinstance(m.get("content"), str)]
+    return (
+        any(m.get("role") not in _ROLES for m in messages)
+        or any(map(_is_odd_text, texts))
+        or any(map(_is_odd_picture, pictures_of(call)))
+    )
+
+
+def odd_accepted(dose: Dose) -> Stages:
+    def instead(call: Call) -> Response | None:
+        if not is_odd(call):
+            return None
+        answer = small_answer(call.number, (call.json() or {}).get("model"))
+        return json_response(200, answer)
+
+    return Stages(instead=instead)
+
+
+def odd_500(dose: Dose) -> Stages:
+    return Stages(instead=lambda call: error_response(500, "This was not foreseen.") if is_odd(call) else None)
+
+
+def pictures_refused(dose: Dose) -> Stages:
+    return Stages(instead=lambda call: error_response(500, "No pictures today.") if pictures_of(call) else None)

@@ -31,6 +31,7 @@ _CJK = re.compile(r"[\u4e00-\u9fff]")
 ENGLISH = "The picture shows several things next to each other."
 CHINESE = "图片里有几样东西并排放着。"
 OTHER_MODEL = "another-model"
+_READINESS = 4
 
 
 def _edits_choices(edit: Callable[[dict[str, Any]], None]) -> Stages:
@@ -51,6 +52,19 @@ def status_500(dose: Dose) -> Stages:
         return error_response(500, "EngineCore encountered an issue.") if is_hit else None
 
     return Stages(instead=instead)
+
+
+def status_some(status: int) -> Callable[[Dose], Stages]:
+    """A status now and then, never to the few requests of readiness: those are asked once."""
+
+    def stages(dose: Dose) -> Stages:
+        def instead(call: Call) -> Response | None:
+            is_hit = call.is_chat and call.number >= _READINESS and dose.strikes(call.number)
+            return error_response(status, "The server is out of sorts.") if is_hit else None
+
+        return Stages(instead=instead)
+
+    return stages
 
 
 def error_as_200(dose: Dose) -> Stages:
@@ -193,9 +207,12 @@ def special_token_leaked(dose: Dose) -> Stages:
 
 def question_of(call: Call) -> str:
     """The text of the last message of a chat request; '' when there is none."""
-    messages = (call.json() or {}).get("messages") or [{}]
-    content = messages[-1].get("content") or ""
-    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+    messages = (call.json() or {}).get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
 
 
 def language_switched(dose: Dose) -> Stages:

@@ -65,13 +65,14 @@ def malformed_accepted(dose: Dose) -> Stages:
     def response(call: Call, response: Response) -> Response:
         if not call.is_chat or response.status not in (400, 422):
             return response
-        answer = _small_answer(call.number, (object_of(call.body) or {}).get("model"))
+        answer = small_answer(call.number, (object_of(call.body) or {}).get("model"))
         return replace(response, status=200).with_json(answer)
 
     return Stages(response=response)
 
 
-def _small_answer(number: int, model: object) -> dict[str, Any]:
+def small_answer(number: int, model: object) -> dict[str, Any]:
+    """A completion that says OK."""
     nulls = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
     message: dict[str, Any] = {"role": "assistant", "content": "OK.", **nulls, "tool_calls": [], "reasoning": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop", "stop_reason": None}

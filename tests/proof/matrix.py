@@ -10,8 +10,6 @@ from pathlib import Path
 import owners as owned
 from check_ids import short
 
-NAME = "matrix"
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -71,8 +69,8 @@ def wanted() -> dict[str, str]:
     return {fault: family for family, faults in families for fault in faults}
 
 
-def write(rows: Sequence[Row], folder: Path, full: bool) -> None:
-    """Both files. `missing` names the faults that no row is about, so that a part is not taken for the whole."""
+def write(rows: Sequence[Row], folder: Path, name: str, full: bool) -> list[str]:
+    """Both files, and the faults that no row is about, so that a part is not taken for the whole."""
     folder.mkdir(parents=True, exist_ok=True)
     families = wanted()
     ordered = sorted(rows, key=lambda row: (list(families).index(row.fault), row.fault))
@@ -83,8 +81,9 @@ def write(rows: Sequence[Row], folder: Path, full: bool) -> None:
         "missing": missing,
         "seconds": round(sum(row.seconds for row in rows), 1),
     }
-    (folder / f"{NAME}.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    (folder / f"{NAME}.md").write_text(table(ordered, missing), "utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (folder / f"{name}.md").write_text(table(ordered, missing), "utf-8")
+    return missing
 
 
 def table(rows: Sequence[Row], missing: Sequence[str]) -> str:

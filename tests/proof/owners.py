@@ -48,6 +48,9 @@ from check_ids import (
     NOT_JSON,
     NUMBERS,
     OCR,
+    ODD_ADDRESSES,
+    ODD_ANSWERED,
+    ODD_REFUSED,
     ODD_SIZES,
     ODDER_BROKEN,
     ODDER_N,
@@ -56,6 +59,7 @@ from check_ids import (
     ORDER,
     OTHER_PROMPT,
     PAIRED,
+    PICTURE,
     POISON,
     PORT,
     PROCESS_RUNG,
@@ -89,6 +93,7 @@ from check_ids import (
 WIRE: dict[str, tuple[str, ...]] = {
     "status-500": (TEXT,),
     "status-500-some": (KNOWN, SOAK),
+    "status-503-some": (KNOWN, SOAK),
     "missing-id": (BODY, "schema::test_ids_are_unique"),
     "missing-usage": (BODY,),
     "missing-model": (BODY,),
@@ -190,6 +195,9 @@ WIRE: dict[str, tuple[str, ...]] = {
     "hangs-on-broken": (TRUNCATED,),
     "resets-on-broken": (TRUNCATED, NOT_BASE64),
     "never-stops": (STOPS,),
+    "odd-accepted": ODD_REFUSED,
+    "odd-500": ODD_ANSWERED,
+    "pictures-refused": (PICTURE,),
     "max-model-len-wrong": ("health::test_models_lists_the_served_model",),
 }
 # faults beside a stored run of the accuracy test
@@ -235,8 +243,9 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "health-too-early": (TEXT,),
     "wrong-model-id": (MODEL,),
     "dies-in-request": ("health::test_text_probe",),
-    "dies-in-accuracy-run": (COMPLETE, ANSWERS),
+    "dies-in-accuracy-run": (COMPLETE,),
     "dies-of-broken-picture": (TRUNCATED,),
+    "answers-every-address": ODD_ADDRESSES,
     "asks-any-address": (
         "inputs::test_private_address_is_refused[loopback]",
         "inputs::test_private_address_is_not_asked",

@@ -11,26 +11,31 @@ import time
 import deaths
 import psutil
 import pytest
-from deaths import Kill
+from deaths import EXCHANGES, Kill, Moment
 
 from vlm_acceptance.deployment.process import RUN_MARK
 
-STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], deaths.WINDOW_S, seed=3))
+STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], deaths.STAND_IN, seed=3))
 
 
 @pytest.mark.fault("killed")
 def test_killed_runs_leave_nothing(tmp_path, prove):
     began = time.monotonic()
     died = [deaths.die(kill, "stand-in", tmp_path / f"run{number}") for number, kill in enumerate(STAND_IN)]
-    assert [death for death in died if death.left] == []
-    stages = ", ".join(f"{death.kill.name} {death.kill.after_s} s" for death in died)
-    prove("killed", seen=f"{len(died)} kills ({stages}): nothing is left", seconds=time.monotonic() - began)
+    assert [death for death in died if death.left or death.missed] == []
+    assert {death.kill.at.file for death in died} == set(deaths.PHASES)
+    assert deaths.next_run_starts(tmp_path / "next")
+    stages = ", ".join(f"{death.kill.name} at {death.kill.at}" for death in died)
+    seen = f"{len(died)} kills ({stages}): nothing is left, and the next run starts"
+    prove("killed", seen=seen, seconds=time.monotonic() - began)
 
 
 @pytest.mark.fault("killed-real")
 def test_killed_run_of_the_real_engine_leaves_nothing_and_the_next_run_starts(tmp_path, prove):
     began = time.monotonic()
-    death = deaths.die(Kill("KILL", twice=False, after_s=20.0), "real", tmp_path / "run")
+    # its first exchange that is kept: the server is up
+    death = deaths.die(Kill("KILL", twice=False, at=Moment(EXCHANGES, 1)), "real", tmp_path / "run")
+    assert not death.missed, death
     assert death.left == (), death
     assert deaths.next_run_starts(tmp_path / "next")
     seen = f"gone after {death.gone_s:.1f} s, and the next run starts"
@@ -58,6 +63,46 @@ def test_what_a_run_leaves_is_found(tmp_path, monkeypatch):
     assert left[3].startswith(f"port {port} held by pid {os.getpid()}")
     (folder / ".run").unlink()
     assert deaths.leftovers(77, tree, port) == []
+
+
+def test_kills_come_in_every_phase_with_every_signal():
+    names = ["KILL", "TERM", "INT"]
+    drawn = list(deaths.kills(24, names, deaths.STAND_IN, seed=1))
+    assert {(kill.name, kill.at.file) for kill in drawn} == {(name, file) for name in names for file in deaths.PHASES}
+    assert all(kill.at.lines < deaths.STAND_IN.results for kill in drawn)
+
+
+def test_a_moment_is_reached_when_the_file_has_so_many_lines(tmp_path):
+    folder = tmp_path / "reports" / "runs" / "one"
+    folder.mkdir(parents=True)
+    assert Moment("").reached(tmp_path)
+    assert not Moment(deaths.LOG).reached(tmp_path)
+    (folder / deaths.LOG).touch()
+    (folder / EXCHANGES).write_text("{}\n{}")
+    assert Moment(deaths.LOG).reached(tmp_path)
+    assert [Moment(EXCHANGES, lines).reached(tmp_path) for lines in (1, 2)] == [True, False]
+
+
+def test_the_seconds_of_a_moment_end_with_its_phase(tmp_path):
+    folder = tmp_path / "reports" / "runs" / "one"
+    folder.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as run:
+        began = time.monotonic()
+        assert deaths.wait_for(Moment("", 0, 0.3), tmp_path, run)
+        assert time.monotonic() - began >= 0.3
+        (folder / deaths.LOG).touch()
+        assert deaths.wait_for(Moment("", 0, 30.0), tmp_path, run)
+        assert time.monotonic() - began < 30
+        run.kill()
+
+
+def test_a_kill_that_comes_too_late_or_never_is_told(tmp_path):
+    run = subprocess.Popen(["true"])
+    run.wait()
+    assert not deaths.wait_for(Moment(EXCHANGES, 1), tmp_path, run)
+    kill = Kill("KILL", twice=False, at=Moment(""))
+    assert deaths.Death(kill, deaths.TOO_LATE, 0, 0.0, 0, ()).missed
+    assert not deaths.Death(kill, "collected 3 items", 0, 0.0, 0, ()).missed
 
 
 def test_results_that_cannot_be_read_are_found(tmp_path):

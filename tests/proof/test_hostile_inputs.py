@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from check_ids import ODD_ADDRESSES, node
 
 from vlm_acceptance.profile_load import load_profile
 from vlm_acceptance.settings import PROFILES
@@ -46,3 +47,11 @@ def test_engine_that_asks_allowed_domains_alone_is_not_rejected(accept):
     assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
     assert run.refused_by == set()
     assert len(run.ids("passed")) == 5
+
+
+@pytest.mark.fault("answers-every-address")
+def test_engine_that_answers_about_pictures_it_cannot_have_is_rejected(accept, stand_in_engine, prove):
+    tests = map(node, ODD_ADDRESSES)
+    run = accept(*CONTROL, *(f"--vlm-engine={stand_in_engine}", *tests), env={"VLM_STANDIN": "ready"})
+    prove("answers-every-address", run)
+    assert run.code == 1, run.out

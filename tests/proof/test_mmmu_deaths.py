@@ -41,6 +41,7 @@ class Exam:
         )
         assert self.server.stdout is not None
         self.url = self.server.stdout.readline().strip()
+        self.runs: list[subprocess.Popen[str]] = []
 
     def start(self, reports: Path, *args: str) -> subprocess.Popen[str]:
         """One run of the suite, in a session of its own."""
@@ -59,10 +60,32 @@ class Exam:
         for override in ("early_stop=false", f"concurrency={CONCURRENCY}", "sighted.sample=0"):
             argv.append(f"--vlm-set=mmmu.{override}")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
-        return subprocess.Popen(
+        run = subprocess.Popen(
             [*argv, *args], cwd=ROOT, env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
+        self.runs.append(run)
+        return run
+
+    def wait_for_questions(self, run: subprocess.Popen[str], more_than: int) -> None:
+        """Until so many are asked, the run has ended or half a minute is over."""
+        deadline = time.monotonic() + 30
+        while len(self.asked()) <= more_than and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        """Kill what still runs, and end the server: a test that failed leaves nothing."""
+        for run in self.runs:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+                run.communicate()
+        assert self.server.stdin is not None
+        self.server.stdin.close()
+        try:
+            self.server.wait(10)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
 
     def asked(self) -> list[str]:
         """Keys of the questions asked so far."""
@@ -74,9 +97,7 @@ def exam(tmp_path: Path) -> Iterator[Exam]:
     """The server for one test."""
     made = Exam(tmp_path, hold_s=0.15)
     yield made
-    assert made.server.stdin is not None
-    made.server.stdin.close()
-    made.server.wait(10)
+    made.end()
 
 
 def latest_answers(reports: Path) -> dict[str, str | None]:
@@ -103,9 +124,7 @@ def kill_somewhere(exam: Exam, reports: Path, chance: random.Random, args: list[
     if chance.random() < 0.25:
         time.sleep(chance.uniform(0.0, 1.5))
     else:
-        deadline = time.monotonic() + 30
-        while len(exam.asked()) == before and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
+        exam.wait_for_questions(process, before)
         time.sleep(chance.uniform(0.0, 0.35))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -138,8 +157,9 @@ def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: Exam, tmp_pa
 def test_a_run_asked_otherwise_is_not_gone_on_with(exam: Exam, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     process = exam.start(reports)
-    while not exam.asked():
-        time.sleep(0.01)
+    exam.wait_for_questions(process, 0)
+    assert exam.asked()
+    assert process.poll() is None, process.communicate()
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     seen = len(exam.asked())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import html.parser
+import itertools
 import json
-import os
+import shutil
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from deaths import environment
 from hostile import HARM, LONG, Planted, harmful, telling
 from proof_engines import fake_npu
 from standins.quick_server import QuickServer
@@ -22,9 +25,12 @@ from walk.container import WALK
 from vlm_acceptance.settings import ROOT
 
 CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false")
-HEALTH, RELEASE, SCHEMA = (f"tests/acceptance/test_{area}.py" for area in ("health", "release", "schema"))
+HEALTH, RELEASE, SCHEMA, MMMU = (f"tests/acceptance/test_{area}.py" for area in ("health", "release", "schema", "mmmu"))
 SIGNS = "tests/acceptance/test_capability.py::test_category[ocr-png]"
 SERVED = "vlm-acceptance/control"
+# what writes something into a report, and as much of the accuracy run: to the last question, whatever is answered
+WRITERS = ("--vlm-evidence=all", HEALTH, SCHEMA, SIGNS)
+QUESTIONS = ("-m", "smoke or slow", "--vlm-set=mmmu.early_stop=false", MMMU)
 KEY = "sk-'quoted\"<&>\\-0123456789"
 
 
@@ -54,14 +60,20 @@ def plugin(folder: Path, source: str) -> tuple[list[str], dict[str, str]]:
     ("fault", "kilobytes"), [("reports-full", 400), ("reports-full-from-the-start", 4), ("log-on-full-disk", 4000)]
 )
 def test_full_disk_is_an_environment_error(accept, stand_in_engine, tmp_path, prove, fault, kilobytes):
-    behaviour = "floods-log" if fault.startswith("log") else "ready"
+    floods = fault.startswith("log")
     with small_disk(tmp_path / "disk", kilobytes) as disk:
         reports = disk / "reports"
-        run = accept(
-            *CONTROL, f"--vlm-engine={stand_in_engine}", f"--vlm-reports={reports}", env={"VLM_STANDIN": behaviour}
-        )
+        only = (HEALTH, RELEASE) if floods else ()
+        args = (*CONTROL, *only, f"--vlm-engine={stand_in_engine}", f"--vlm-reports={reports}")
+        run = accept(*args, env={"VLM_STANDIN": "floods-log" if floods else "ready"})
         torn = [path.name for path in reports.rglob("junit.xml") if not path.read_bytes().endswith(b">")]
+        log = sum(path.stat().st_size for path in reports.glob("runs/*/server.log"))
+        shutil.rmtree(reports, ignore_errors=True)
+        # without such a log the disk is large enough
+        fits = accept(*args, env={"VLM_STANDIN": "ready"}) if floods else None
     assert run.code == 10, run.out
+    assert (log > kilobytes * 800) == floods
+    assert fits is None or (fits.code == 1 and "No space left" not in fits.out), fits
     assert torn == []
     assert "Traceback" not in run.out
     assert "reports cannot be written: [Errno 28] No space left on device" in run.out
@@ -111,12 +123,29 @@ def test_engine_that_floods_its_log_is_judged_and_its_log_is_cut(accept, stand_i
 
 # each half second seven hours back, on, or as it was; what counts durations is left alone
 JUMPS = """
+import datetime
 import time
 
-told, began = time.time, time.monotonic()
+told, began, right = time.time, time.monotonic(), datetime.datetime
+
+
+class Jumping(right):
+    @classmethod
+    def now(cls, tz=None):  # the real one reads the clock past the module `time`
+        return right.fromtimestamp(time.time(), tz)
+
+
 time.time = lambda: told() + (int((time.monotonic() - began) * 2) % 3 - 1) * 25200
 time.time_ns = lambda: int(time.time() * 1e9)
+datetime.datetime = Jumping
 """
+
+
+def hours_back(run) -> float:
+    """The largest step back between two exchanges of a run, as it has stamped them."""
+    lines = (run.reports / "latest" / "exchanges.jsonl").read_text("utf-8").splitlines()
+    stamps = [datetime.fromisoformat(json.loads(line)["started_utc"]) for line in lines]
+    return max((before - after).total_seconds() / 3600 for before, after in itertools.pairwise(stamps))
 
 
 @pytest.mark.fault("clock-jumping")
@@ -124,6 +153,8 @@ def test_clock_that_jumps_changes_no_verdict(accept, control, stand_in_engine, t
     options, env = plugin(tmp_path / "plugin", JUMPS)
     run = accept("--vlm-profile=control-cpu", f"--vlm-base-url={control.base_url}", *options, env=env)
     assert run.code == 0, run.out
+    back = hours_back(run)
+    assert back > 6
     assert all(0 <= float(case.get("time")) <= run.seconds for case in run.junit.iter("testcase"))
     assert sum(test["seconds"] for test in run.summary["tests"]) <= run.seconds
     launched = accept(
@@ -131,7 +162,8 @@ def test_clock_that_jumps_changes_no_verdict(accept, control, stand_in_engine, t
     )
     assert launched.refused_by == {"test_health.py::test_metrics_count"}, launched.out
     assert all(0 <= test["seconds"] <= launched.seconds for test in launched.summary["tests"])
-    prove("clock-jumping", seen="accepted, every duration is within the run's", seconds=run.seconds + launched.seconds)
+    seen = f"accepted, with stamps up to {back:.0f} h back; every duration is within the run's"
+    prove("clock-jumping", seen=seen, seconds=run.seconds + launched.seconds)
 
 
 @pytest.mark.fault("two-runs-one-card")
@@ -140,7 +172,7 @@ def test_second_run_on_one_card_is_refused_in_one_sentence(accept, stand_in_engi
     wanted = [f"--vlm-profile={WALK / 'internvl2-2b-walk.yaml'}", "--vlm-port=0", "--vlm-set=offline.enabled=false"]
     wanted += [f"--vlm-engine={stand_in_engine}", "--vlm-set=versions={}"]
     argv = [sys.executable, "-m", "pytest", "-m", "smoke", *wanted, HEALTH, f"--vlm-reports={tmp_path / 'first'}"]
-    hangs = {**os.environ, **env, "VLM_STANDIN": "hangs-loading"}
+    hangs = {**environment(), **env, "VLM_STANDIN": "hangs-loading"}
     with (tmp_path / "first.txt").open("wb") as out:
         first = subprocess.Popen(argv, cwd=ROOT, env=hangs, stdout=out, stderr=out)
     try:
@@ -150,7 +182,11 @@ def test_second_run_on_one_card_is_refused_in_one_sentence(accept, stand_in_engi
         run = accept(*wanted, HEALTH, env={**env, "VLM_STANDIN": "ready"})
     finally:
         first.terminate()
-        first.wait(60)
+        try:
+            first.wait(60)
+        except subprocess.TimeoutExpired:
+            first.kill()  # its keeper ends the engine
+            first.wait()
     assert run.code == 10, run.out
     assert run.refused_by == set()
     assert f"another run of this suite (pid {first.pid}) uses card 0" in run.messages
@@ -197,10 +233,9 @@ def unreadable(reports: Path) -> list[str]:
 def test_hostile_answers_leave_harmless_reports_in_every_format(accept, tmp_path, prove):
     with QuickServer() as server, Planted(server.url, harmful()) as proxy:
         server.behaviour = type(server.behaviour)(model=SERVED)
-        run = accept(
-            *("--vlm-profile=control-cpu", f"--vlm-base-url={proxy.url}", "--vlm-evidence=all", HEALTH, SCHEMA, SIGNS)
-        )
+        run = accept("--vlm-profile=control-cpu", f"--vlm-base-url={proxy.url}", *WRITERS, *QUESTIONS)
     assert run.code == 1, run.out[-3000:]
+    assert json.dumps(HARM[:30])[1:-1] in accuracy_files(run)["mmmu_val.jsonl"]
     exchanges = (run.reports / "latest" / "exchanges.jsonl").read_text("utf-8")
     assert len(exchanges) > LONG
     assert json.dumps(HARM[:40])[1:-1] in exchanges.replace("\\\\", "\\")
@@ -223,6 +258,13 @@ def test_what_would_do_harm_is_found(tmp_path):
     assert len(unreadable(tmp_path)) == 4
 
 
+def accuracy_files(run) -> dict[str, str]:
+    """The files of a run's accuracy part, by name."""
+    found = {path.name: path.read_text("utf-8") for path in (run.reports / "latest").glob("*mmmu*")}
+    assert {"mmmu_val.jsonl", "mmmu_val.txt", "cpu_accuracy_mmmu_val.json"} <= found.keys()
+    return found
+
+
 def leaks(run, key: str) -> list[str]:
     """Where a run has written a key, plain or as JSON, Python or XML writes it."""
     forms = {key, json.dumps(key)[1:-1], repr(key)[1:-1], key.replace("&", "&amp;").replace("<", "&lt;"), key[-10:]}
@@ -233,11 +275,13 @@ def leaks(run, key: str) -> list[str]:
 
 @pytest.mark.fault("key-leaks")
 def test_key_is_in_no_report(accept, stand_in_engine, prove):
-    asked = ("--vlm-profile=control-cpu", "--vlm-api-key-env=PLANTED_KEY", "--vlm-evidence=all", HEALTH, SCHEMA, SIGNS)
+    asked = ("--vlm-profile=control-cpu", "--vlm-api-key-env=PLANTED_KEY", *WRITERS)
     with QuickServer() as server, Planted(server.url, telling()) as proxy:
         server.behaviour = type(server.behaviour)(model=SERVED)
-        attached = accept(*asked, f"--vlm-base-url={proxy.url}", env={"PLANTED_KEY": KEY})
+        attached = accept(*asked, *QUESTIONS, f"--vlm-base-url={proxy.url}", env={"PLANTED_KEY": KEY})
+    assert attached.code == 1, attached.out
     assert "your key is [masked]" in (attached.reports / "latest" / "exchanges.jsonl").read_text("utf-8")
+    assert "your key is [masked]" in accuracy_files(attached)["mmmu_val.jsonl"]
     assert leaks(attached, KEY) == []
     launched = accept(
         *(*asked, "--vlm-set=offline.enabled=false", f"--vlm-engine={stand_in_engine}"),

@@ -35,7 +35,10 @@ def test_engine_whose_log_tells_of_another_model_is_rejected(accept, stand_in_en
 def test_engine_that_does_not_read_the_guides_logo_is_rejected(accept, stand_in_engine, prove):
     with serve_pictures(IMAGES) as url:
         logo = f"--vlm-set=capability.url_picture={url}/{next(IMAGES.rglob('*.png')).relative_to(IMAGES).as_posix()}"
-        run = accept(*LAUNCHED, logo, node(GUIDE), f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": "ready"})
+        args = (*LAUNCHED, logo, node(GUIDE), f"--vlm-engine={stand_in_engine}")
+        right = accept(*args, env={"VLM_STANDIN": "reads-logo"})
+        run = accept(*args, env={"VLM_STANDIN": "ready"})
+    assert right.ids("passed") == {"test_capability.py::test_guide_request"}, right.out
     assert "'Qwen'" in run.messages
     prove("logo-not-read", run)
 

@@ -32,7 +32,7 @@ def attached(tmp_path):
 def test_owners_accept_the_control_through_the_proxy(accept, control, attached):
     owners = sorted({owner for fault in WIRE.keys() - APART for owner in WIRE[fault]} | set(CROSS_SECTION))
     with FaultProxy(control.base_url) as proxy:
-        run = accept(*attached, f"--vlm-base-url={proxy.url}", *map(node, owners))
+        run = accept(*attached, f"--vlm-base-url={proxy.url}", *map(node, owners), timeout_s=1200)
     assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
     assert run.refused_by == set()
     assert len(run.ids("passed")) == len(owners)
@@ -62,7 +62,7 @@ def test_fault_before_an_engine_with_a_key_is_met_by_its_owners(accept, keyed_co
 
 
 @pytest.mark.fault("answers-worse-than-stored")
-def test_worse_deployment_is_refused_beside_a_stored_run(accept, control, prove, tmp_path):
+def test_worse_deployment_is_refused_beside_a_stored_run(accept, control, prove, seed, tmp_path):
     rows = [json.loads(line) for line in (MINI / "expected.jsonl").read_text("utf-8").splitlines()]
     stored = tmp_path / "stored.csv"
     with stored.open("w", encoding="utf-8", newline="") as file:
@@ -70,7 +70,7 @@ def test_worse_deployment_is_refused_beside_a_stored_run(accept, control, prove,
     args = (*ATTACHED, "--vlm-set=mmmu.early_stop=false", f"--vlm-baseline={stored}", node(PAIRED))
     with FaultProxy(control.base_url) as proxy:
         assert accept(*args, f"--vlm-base-url={proxy.url}").refused_by == set()
-    with FaultProxy(control.base_url, "answers-worse-than-stored") as proxy:
+    with FaultProxy(control.base_url, "answers-worse-than-stored", seed=seed) as proxy:
         run = accept(*args, f"--vlm-base-url={proxy.url}")
     assert run.code == 1, run.out
     prove("answers-worse-than-stored", run)

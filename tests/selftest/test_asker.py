@@ -50,6 +50,14 @@ def test_a_kind_is_what_a_body_uses_and_not_its_words(body: dict[str, object], k
     assert kind_of(body) == kind
 
 
+def test_a_request_may_have_a_deadline_of_its_own(server: QuickServer) -> None:
+    recorded: list[Exchange] = []
+    ask = asker(server.url, recorded)
+    for deadline_s in (None, None, 15, None):
+        ask.body(chat_body(MODEL, "one two"), deadline_s)
+    assert [exchange.request.deadline_s for exchange in recorded] == [20, 10, 15, 10]
+
+
 def test_every_exchange_is_recorded_in_the_order_asked(server: QuickServer) -> None:
     recorded: list[Exchange] = []
     ask = asker(server.url, recorded)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from vlm_acceptance.odd_inputs import load_inputs
+
 ROOT = Path(__file__).resolve().parents[2]
-# checks that no fault can be planted for, each with the reason
-WITHOUT_FAULT = {
-    "environment::test_proxies_spare_loopback": "the suite spares loopback itself, whatever the environment says",
-}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def test_a_check_is_read_with_its_marks_needs_and_sentence(catalogue: ModuleType
     assert (one.id, one.mark, one.needs) == ("load::test_one", "slow", ("launched", "oracle"))
     text = catalogue.table([first, one], {"load::test_one": ["slow-down", "port-held (error)"]})
     assert r"| `load::test_one` | slow | launched, oracle | It MUST be a\|b. | slow-down, port-held (error) |" in text
-    assert "| `health::test_first` | smoke |  | It MUST. | none |" in text
+    assert "| `health::test_first` | smoke |  | It MUST. | none: not yet |" in text
     assert "2 checks: 1 smoke, 1 slow." in text
 
 
@@ -78,8 +77,20 @@ def test_the_catalogue_is_as_the_sources_are(catalogue: ModuleType) -> None:
 def test_every_check_has_a_fault(catalogue: ModuleType) -> None:
     owned = catalogue.faults()
     bare = {check.id for check in catalogue.checks() if check.id not in owned}
-    assert bare == set(WITHOUT_FAULT), "give each a fault in tests/proof/owners.py"
+    assert bare == set(catalogue.WITHOUT_FAULT), "give each a fault in tests/proof/owners.py"
 
 
 def test_every_owner_is_a_check(catalogue: ModuleType) -> None:
     assert set(catalogue.faults()) - {check.id for check in catalogue.checks()} == set()
+
+
+def test_every_odd_input_and_every_rung_has_a_fault(catalogue: ModuleType) -> None:
+    owned = runpy.run_path(str(catalogue.OWNERS))
+    tables = [faults for kind in ("REFUSED", "ERRORS") for faults in owned[kind].values()]
+    named = {owner for faults in tables for owners in faults.values() for owner in owners}
+    inputs = [
+        f"inputs::test_odd{'' if row.smoke else 'er'}_input[{row.id}]"
+        for row in load_inputs(catalogue.ROOT / "fixtures" / "inputs.yaml")
+    ]
+    rungs = [f"health::test_readiness[{rung}]" for rung in ("process", "port", "health", "model", "text", "picture")]
+    assert {test for test in (*inputs, *rungs) if test not in named} == set()

@@ -1,4 +1,4 @@
-"""Cache counters are a proof when they grow, a doubt when they do not, and nothing when they are not told."""
+"""Cache counters are a proof when they grow, and a doubt when they do not or are not told."""
 
 from __future__ import annotations
 
@@ -33,16 +33,21 @@ def test_a_cache_without_a_hit_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("after", [page(), exchange("", 404), exchange("no figures"), exchange("x 1\n")])
-def test_what_is_not_told_is_not_judged(after: Exchange) -> None:
+def test_what_is_not_told_is_no_proof(after: Exchange) -> None:
     used = uses(page(1, 1, 1, 1), after)
-    assert [use.is_told for use in used] == [False, False]
-    assert unproven(*used) == ""
-    assert str(used[0]) == "not told by /metrics"
+    assert [use.hits for use in used] == [None, None]
+    told = "did not grow (not told by /metrics)"
+    assert unproven(*used) == f"vllm:prefix_cache_hits {told}; vllm:mm_cache_hits {told}"
+
+
+def test_a_counter_that_fell_is_no_proof() -> None:
+    used = uses(page(10, 9, 4, 3), page(110, 4, 8, 1))
+    assert unproven(*used).count("did not grow") == 2
 
 
 def test_a_page_that_did_not_come_tells_nothing() -> None:
     lost = Exchange("r1", Request("GET", "/metrics"), "t", 0, 1, error=ErrorDetail("timeout", "late"))
-    assert not any(use.is_told for use in uses(lost, page(1, 1, 1, 1)))
+    assert [use.hits for use in uses(lost, page(1, 1, 1, 1))] == [None, None]
     assert block_size(lost) is None
 
 

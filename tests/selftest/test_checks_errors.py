@@ -126,3 +126,17 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_a_wrong_key_is_a_401_in_words(status: int, body: Any, expected: list[str]) -> None:
     found = [finding.check for finding in unauthorized(exchange(status, body), 5)]
     assert sorted(set(found)) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, b"", []),
+        (403, b"<html>no</html>", []),
+        (404, b"", ["errors.status"]),
+        (200, {"id": "chatcmpl-1"}, ["errors.accepted"]),
+        (500, b"", ["errors.server_error"]),
+    ],
+)
+def test_a_gateway_refuses_a_wrong_key_in_its_own_way(status: int, body: Any, expected: list[str]) -> None:
+    assert [finding.check for finding in unauthorized(exchange(status, body), 5, launched=False)] == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.checks.hang import Reading, freed, hang_in, not_hung
+from vlm_acceptance.checks.hang import Reading, freed, hang_in, not_hung, only_ours
 
 
 def page(running: float, tokens: float, prompt: float = 100) -> dict[str, float]:
@@ -75,3 +75,10 @@ def test_a_slot_is_freed_in_time_or_kept() -> None:
     assert (kept.check, kept.observed) == ("load.slot_kept", "1 after 10.2 s")
     assert freed(0, [(11.0, 0.0)], 10) != []
     assert "no figure" in freed(0, [(1.0, None)], 10)[0].observed
+
+
+def test_figures_of_our_clients_never_rise_and_never_pass_their_number() -> None:
+    assert only_ours([(0.1, 4.0), (0.2, None), (0.3, 2.0), (0.4, 2.0)], 4)
+    assert only_ours([(0.1, 4.0), (0.2, 5.0), (0.9, 4.0), (1.0, 4.0)], 4)  # counted twice while it is freed
+    assert not only_ours([(0.1, 4.0), (1.0, 5.0)], 4)
+    assert not only_ours([(0.1, 2.0), (0.9, 2.0), (1.0, 3.0)], 4)

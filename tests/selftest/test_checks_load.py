@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vlm_acceptance.checks.latency import Sample
 from vlm_acceptance.checks.load import (
     Asked,
     at_least,
+    counted,
     errors_within,
     fair,
     fault_of,
+    fewest,
+    finished,
     good,
     own_answers,
     percentiles,
@@ -20,6 +25,7 @@ from vlm_acceptance.errors import NoReply
 from vlm_acceptance.profile import Budget
 from vlm_acceptance.profile_sections import Limits
 from vlm_acceptance.reply import Reply
+from vlm_acceptance.statistics import at_most
 
 RIVER = Asked("ocr/sign-1", (("RIVER",), ("472",)), frozenset({"RIVER", "472"}))
 BRIDGE = Asked("ocr/sign-5", (("BRIDGE",), ("164",)), frozenset({"BRIDGE", "164"}))
@@ -34,16 +40,16 @@ def reply(text: str) -> Reply:
     return Reply(text, "stop", None, "m", 0.1)
 
 
-def checks_of(texts: list[str], least: float = 0.6) -> list[str]:
-    return [found.check for found in own_answers(ALL, [reply(text) for text in texts], least)]
+def checks_of(texts: list[str], min_correct: int = 4) -> list[str]:
+    return [found.check for found in own_answers(ALL, [reply(text) for text in texts], min_correct)]
 
 
 def test_own_answers_pass() -> None:
-    assert checks_of(RIGHT, 1.0) == []
+    assert checks_of(RIGHT, 8) == []
 
 
 def test_an_answer_to_another_request_is_fatal_and_says_whose_it_is() -> None:
-    found = own_answers(ALL, [reply(text) for text in [RIGHT[1], *RIGHT[1:]]], 0.1)
+    found = own_answers(ALL, [reply(text) for text in [RIGHT[1], *RIGHT[1:]]], 1)
     assert [one.check for one in found] == ["load.count", "load.mixed_up"]
     assert found[1].fatal
     assert found[1].observed.startswith("the answer to ocr/sign-5")
@@ -52,7 +58,47 @@ def test_an_answer_to_another_request_is_fatal_and_says_whose_it_is() -> None:
 def test_a_few_wrong_answers_are_a_matter_of_share() -> None:
     wrong = ["nothing", *RIGHT[1:]]
     assert checks_of(wrong) == []
-    assert checks_of(wrong, 1.0) == ["load.count", "load.answer"]
+    assert checks_of(wrong, 8) == ["load.count", "load.answer"]
+
+
+def test_a_demoted_category_counts_for_nothing_unless_it_is_fatal() -> None:
+    asked = [replace(RIVER, demoted=True), *ALL[1:]]
+    texts = ["nothing", *RIGHT[1:]]
+    assert own_answers(asked, [reply(text) for text in texts], 8) == []
+    (summary, wrong) = own_answers(asked, [reply(text) for text in ["nothing", "nor this", *RIGHT[2:]]], 8)
+    assert (summary.observed[:6], wrong.where) == ("3 of 4", "ocr/sign-5")
+    for broken in (reply(RIGHT[1]), NoReply("HTTP 500"), reply("river river " * 20)):
+        assert own_answers(asked, [broken, *[reply(text) for text in RIGHT[1:]]], 8)[0].fatal
+
+
+def test_a_model_just_good_enough_does_not_fall_by_the_draw() -> None:
+    assert [fewest(total, 6) for total in (0, 12, 16, 64)] == [0, 4, 6, 37]
+    for total in (12, 16, 64):
+        assert at_most(fewest(total, 6) - 1, total, 0.75) <= 0.001 < at_most(fewest(total, 6), total, 0.75)
+    assert fewest(16, 8) == 16
+    # a picture asked again and again is one picture
+    assert fewest(6400, 6, different=64) == 3700
+    assert fewest(30, 6, different=64) == fewest(30, 6)
+    assert counted([fault_of(RIVER, reply("no"), ALL)] * 10, 16, fewest(16, 6)) == []  # type: ignore[list-item]
+    assert counted([fault_of(RIVER, reply("no"), ALL)] * 11, 16, fewest(16, 6)) != []  # type: ignore[list-item]
+
+
+def test_degenerate_text_is_fatal_though_it_holds_the_answer() -> None:
+    fault = fault_of(TEA, reply("tea <|im_end|>"), ALL)
+    assert fault is not None
+    assert (fault.check, fault.where, fault.fatal) == ("degeneracy.special_token", "reasoning/cheaper-1", True)
+    assert fault_of(TEA, reply("tea [OWN]"), ALL) is None
+    assert fault_of(TEA, reply("tea [OWN]"), ALL, ["[OWN]"]) is not None
+    counting = Asked("text/count", (("20",),), is_picture=False)
+    assert fault_of(counting, reply(", ".join(map(str, range(1, 21)))), ALL) is None
+
+
+def test_an_answer_that_was_not_finished_is_none() -> None:
+    assert all(isinstance(finished(Reply("x", ending, None, "m", 0.1)), Reply) for ending in ("stop", "length"))
+    for ending in (None, "abort", "error"):
+        seen = finished(Reply("RIVER 472", ending, None, "m", 0.1))
+        assert isinstance(seen, NoReply)
+        assert repr(ending) in str(seen)
 
 
 def test_a_word_that_the_own_picture_shows_is_wrong_but_not_anothers_answer() -> None:
@@ -69,7 +115,7 @@ def test_a_texts_answer_is_nobodys_evidence() -> None:
 
 
 def test_a_request_without_an_answer_is_fatal() -> None:
-    found = own_answers(ALL, [NoReply("HTTP 500: x"), *[reply(text) for text in RIGHT[1:]]], 0.1)
+    found = own_answers(ALL, [NoReply("HTTP 500: x"), *[reply(text) for text in RIGHT[1:]]], 1)
     assert [one.check for one in found] == ["load.count", "load.no_answer"]
     assert "1 not answered" in found[0].observed
 

@@ -12,7 +12,7 @@ from vlm_acceptance.errors import NoReply
 from vlm_acceptance.numbers import Numbers
 from vlm_acceptance.profile_sections import NumberLimits
 
-LIMITS = NumberLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02)
+LIMITS = NumberLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
 
 
 def numbers(*tokens: int, off: float = 0.0, lists: Mapping[int, Mapping[int, float]] | None = None) -> Numbers:
@@ -121,7 +121,14 @@ def test_two_answers_alike_within_the_limit_have_no_finding() -> None:
 
 def test_two_answers_beyond_the_limit_are_unsteady() -> None:
     found, _ = alike({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.03)}, LIMITS, exact=False)
-    assert checks(found) == [("numbers.unsteady", "a")]
+    assert checks(found) == [("numbers.unsteady", "")]
+
+
+@pytest.mark.parametrize(("off", "refused"), [(-0.09, []), (-0.11, [("numbers.unsteady", "7")])])
+def test_one_prompt_may_be_less_steady_than_all_together(off: float, refused: list) -> None:
+    first = {str(n): numbers(n) for n in range(20)}
+    found, _ = alike(first, {**first, "7": numbers(7, off=off)}, LIMITS, exact=False)
+    assert checks(found) == refused
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.checks.several import in_order, names_in_order, tokens_grow_evenly
+from vlm_acceptance.checks.several import count_in_order, in_order, names_in_order, tokens_grow_evenly
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.reply import Reply, Usage
 
@@ -29,14 +29,19 @@ def test_as_many_wrong_ones_as_the_bar_allows_are_no_finding() -> None:
     wrong = [reply("Red, green."), reply("Red, green.")]
     assert in_order(ORDERS, wrong, 1) == []
     (found,) = in_order(ORDERS, wrong, 2)
-    assert (found.where, found.fatal) == ("green-red", True)
+    assert (found.where, found.fatal) == ("green-red", False)
     assert found.observed.startswith("another order")
     assert in_order(ORDERS, [reply("Red, green."), reply("Green")], 2)[0].observed.startswith("not said: red")
 
 
 def test_a_request_without_an_answer_is_found_whatever_the_bar() -> None:
     (found,) = in_order(ORDERS, [reply("Red, green."), NoReply("HTTP 500: x")], 1)
-    assert found.check == "several.missing"
+    assert (found.check, found.fatal) == ("several.missing", True)
+
+
+def test_answers_in_order_are_counted() -> None:
+    assert count_in_order(ORDERS, [reply("Red, green."), reply("Red, green.")]) == 1
+    assert count_in_order(ORDERS, [reply("Red, green."), NoReply("HTTP 500: x")]) == 1
 
 
 def test_every_picture_costs_the_same() -> None:

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from vlm_acceptance.checks.slope import drift, drift_of, growth, leak
+from vlm_acceptance.checks.slope import can_drift, drift, drift_of, growth, leak
+from vlm_acceptance.errors import EnvironmentProblem
 
 REQUESTS = [float(n * 7) for n in range(120)]
 
@@ -38,8 +39,10 @@ def test_a_leak_that_cannot_be_told_from_noise_is_not_called_one() -> None:
     assert leak(REQUESTS, sampled(0.1, 200.0), "engine", 64) == []
 
 
-def test_memory_that_was_not_sampled_is_a_finding_of_its_own() -> None:
-    assert [one.check for one in leak([1.0] * 40, [5.0] * 40, "engine", 64)] == ["slope.no_data"]
+def test_memory_that_was_hardly_sampled_is_not_judged() -> None:
+    for requests in ([1.0] * 40, REQUESTS[:5], []):
+        with pytest.raises(EnvironmentProblem, match="too few to judge the memory of engine"):
+            leak(requests, [5.0] * len(requests), "engine", 64)
     assert growth(REQUESTS[:5], [1.0] * 5) is None
 
 
@@ -67,4 +70,9 @@ def test_noise_that_comes_late_and_at_once_is_no_drift() -> None:
 
 def test_a_few_times_say_nothing() -> None:
     assert drift_of(times("grows")[:10]) is None
-    assert drift([], "tpot", 0.5) == []
+    assert can_drift(times("flat"))
+    # 24 are enough for the whole and too few for its first two thirds
+    for few in (times("grows")[:10], times("grows")[:24], []):
+        assert not can_drift(few)
+        with pytest.raises(EnvironmentProblem, match="too few to judge whether tpot grows"):
+            drift(few, "tpot", 0.5)

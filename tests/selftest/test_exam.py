@@ -143,3 +143,10 @@ def test_a_latency_row_has_medians_of_warm_samples_and_the_cold_one_beside() -> 
     row = exam.latency_row(Sample(9.0, 0.01, 10.0, 10), samples)
     assert (row["n"], row["ttft_s"], row["cold_ttft_s"], row["cold_e2e_s"]) == (3, 0.2, 9.0, 10.0)
     assert row["tokens"] == 10
+
+
+def test_prompts_with_a_planted_answer_are_told_from_those_without() -> None:
+    planted = exam.planted(CATEGORIES, IMAGES)
+    assert ("What is written on the sign?", ("ocr/sign-1.png",)) in planted
+    for pictures in (("probe/grey-448.png",), ("chinese/sign-1.png",), ()):
+        assert ("What is written on the sign?", pictures) not in planted

@@ -12,6 +12,7 @@ from vlm_acceptance import facts, run_files
 from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.outcome import Outcome, Verdict
 from vlm_acceptance.profile_load import load_profile
+from vlm_acceptance.report.store import masker
 from vlm_acceptance.settings import PROFILES, load
 from vlm_acceptance.suite import Suite
 from vlm_acceptance.verdict import Ruling, TestResult
@@ -130,6 +131,46 @@ def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     assert (capability.calibrated, capability.demoted) == (True, ["chinese"])
 
 
+WRONG = {"check": "answer.count", "fatal": False}
+
+
+def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="ocr"),
+        replace(result("pictures", Outcome.FAILED, below_bar="chinese, ocr"), findings=(WRONG,)),
+        replace(
+            result("pictures", Outcome.FAILED, category="several"),
+            findings=({"check": "several.order", "fatal": False},),
+        ),
+    ]
+    run_files.record(suite, replace(ACCEPTED, code=1))
+    assert load_profile(str(file), PROFILES).profile.capability.demoted == ["chinese", "ocr", "several"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "named", "why"),
+    [
+        ({"check": "pictures.contaminated", "fatal": True}, {"below_bar": "ocr"}, "something else"),
+        ({"check": "latency.ttft", "fatal": False}, {"category": "ocr"}, "something else"),
+        ({"check": "answer.foreign", "fatal": True}, {"category": "ocr"}, "a fatal finding"),
+        (WRONG, {}, "something else"),
+    ],
+)
+def test_what_is_no_matter_of_capability_calibrates_nothing(
+    tmp_path: Path, finding: dict[str, object], named: dict[str, str], why: str
+) -> None:
+    suite = attached(tmp_path, vlm_calibrate=str(tmp_path / "mine.yaml"))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="chinese"),
+        replace(result("pictures", Outcome.FAILED, **named), findings=(finding,)),
+    ]
+    (said,) = run_files.record(suite, replace(ACCEPTED, code=1))
+    assert "not recorded" in said
+    assert why in said
+
+
 def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     suite = attached(tmp_path, vlm_calibrate=str(file))
@@ -146,7 +187,14 @@ def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) ->
     [
         {"narrowed": "-k 'ocr'"},
         {"results": [result("capability", Outcome.FAILED, category="ocr"), result("schema", Outcome.FAILED)]},
-        {"results": [replace(result("capability", Outcome.FAILED, category="ocr"), findings=({"fatal": True},))]},
+        {
+            "results": [
+                replace(
+                    result("capability", Outcome.FAILED, category="ocr"),
+                    findings=({"check": "answer.count", "fatal": True},),
+                )
+            ]
+        },
     ],
     ids=["narrowed", "something else failed", "fatal"],
 )
@@ -170,6 +218,71 @@ def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None
     again = attached(tmp_path, vlm_baseline=str(file))
     assert (again.settings.baseline, again.settings.numbers_baseline) == (None, file)
     assert list(again.known_numbers) == suite.notes["numbers"]
+
+
+def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_path: Path) -> None:
+    key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    suite.mask = masker(key)
+    known = list(suite.known_numbers)
+    said = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
+    suite.notes["numbers"] = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
+    assert run_files.record(suite, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    assert key[-10:] not in file.read_text("utf-8")
+    again = list(attached(tmp_path, vlm_baseline=str(file)).known_numbers)
+    assert [row.numbers.tokens for row in again] == [row.numbers.tokens for row in known]
+    assert again[0].numbers.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
+
+
+def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    suite.notes["numbers"] = list(attached(tmp_path).known_numbers)
+
+    def full(path: Path, text: str, *_: object, **__: object) -> None:
+        path.write_bytes(text.encode()[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_files.record(suite, ACCEPTED)
+    assert not file.exists()
+
+
+def prompts(tmp_path: Path, *rows: dict[str, object]) -> str:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "What?", **row}) + "\n" for row in rows), "utf-8")
+    return f"numbers.prompts={path}"
+
+
+SIGN = {"id": "a", "pictures": ["ocr/sign-1.png"]}
+BARE: dict[str, object] = {"id": "b", "pictures": []}
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([SIGN], "holds no prompt without a picture"),
+        ([BARE], "holds no prompt with a picture"),
+        ([SIGN, BARE, {"id": "c", "pictures": ["none.png"]}], "'c' names the picture 'none.png'"),
+        ([SIGN, {"id": "b"}], "line 2 is no row"),
+        ([], "holds no row"),
+    ],
+)
+def test_prompts_that_cannot_be_asked_are_told_before_anything_starts(
+    tmp_path: Path, rows: list[dict[str, object]], why: str
+) -> None:
+    with pytest.raises(UsageProblem, match=why) as told:
+        attached(tmp_path, vlm_set=[prompts(tmp_path, *rows)]).check_stored_runs()
+    assert "\n" not in str(told.value)
+
+
+def test_a_question_for_long_twins_that_is_none_is_told_with_the_nearest(tmp_path: Path) -> None:
+    attached(tmp_path, vlm_set=[prompts(tmp_path, SIGN, BARE)]).check_stored_runs()
+    wanted = "capability.long_twins.question=understanding/plumb"
+    with pytest.raises(UsageProblem, match="Did you mean 'understanding/plum'") as told:
+        attached(tmp_path, vlm_set=[wanted]).check_stored_runs()
+    assert str(told.value).startswith("capability.long_twins.question: 'understanding/plumb'")
 
 
 def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:

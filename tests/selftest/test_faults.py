@@ -55,6 +55,7 @@ KIND = "headers.content-type"
 CHANGES: dict[str, dict[str, set[str]]] = {
     "status-500": {**everywhere(*REPLACED), "stream": REPLACED | {KIND}, **at(REFUSALS, *ERROR)},
     "status-500-some": {},
+    "status-503-some": {},
     "missing-id": everywhere("id"),
     "missing-usage": everywhere("usage"),
     "missing-model": everywhere("model"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,8 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))  # the stand-ins are scripts, not a package
 
-from faults_inputs import is_broken
+from fault_stages import Call
+from faults_inputs import is_broken, is_odd
 from standins.fault_proxy import FaultProxy
 from standins.probes import chat, picture_url, send
 from standins.quick_server import CHAT, QuickServer
@@ -75,3 +77,45 @@ def test_the_engine_is_told_not_to_stop(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "never-stops") as proxy:
         send(proxy.url, "POST", CHAT, chat())
     assert engine.seen[-1].json()["ignore_eos"] is True
+
+
+def said(**fields: Any) -> Call:
+    return Call(0, "POST", CHAT, {}, json.dumps({**chat(), **fields}).encode())
+
+
+ODD = {
+    "unknown field": said(no_such_field=1),
+    "negative": said(n=-1),
+    "huge": said(max_tokens=10**9),
+    "role": said(messages=[{"role": "wizard", "content": "Say OK."}]),
+    "empty": said(messages=[{"role": "user", "content": ""}]),
+    "nul": said(messages=[{"role": "user", "content": "a\0b"}]),
+    "surrogate": said(messages=[{"role": "user", "content": "\ud800"}]),
+    "address": said(**about("http://127.0.0.1/x.png")),
+    "wrong type": said(**about(WHOLE.replace("image/png", "image/jpeg"))),
+    "no JSON": Call(0, "POST", CHAT, {}, b"["),
+    "deep": Call(0, "POST", CHAT, {}, b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_only_odd_inputs_say_is_odd(name: str) -> None:
+    assert is_odd(ODD[name])
+
+
+def test_plain_requests_are_not_odd() -> None:
+    plain = (said(), said(temperature=0, max_tokens=64, n=2, seed=7), said(**about(WHOLE)))
+    assert not any(map(is_odd, plain))
+
+
+@pytest.mark.parametrize(("fault", "status"), [("odd-accepted", 200), ("odd-500", 500)])
+def test_odd_requests_alone_are_met(engine: QuickServer, fault: str, status: int) -> None:
+    with FaultProxy(engine.url, fault) as proxy:
+        assert send(proxy.url, "POST", CHAT, {**chat(), "n": -1}).status_code == status
+        assert send(proxy.url, "POST", CHAT, about(WHOLE)).json()["choices"][0]["message"]["content"] != "OK."
+
+
+def test_pictures_alone_are_refused(engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "pictures-refused") as proxy:
+        assert send(proxy.url, "POST", CHAT, about(WHOLE)).status_code == 500
+        assert send(proxy.url, "POST", CHAT, chat()).status_code == 200

@@ -43,6 +43,19 @@ def test_no_finding_no_failure(store: RunStore) -> None:
     assert kept(store) == []
 
 
+def test_what_was_watched_may_be_disregarded_and_what_was_found_not(store: RunStore) -> None:
+    made, babble, answer = judge(store), exchange(1), exchange(2)
+    made.watch([SMALL], babble)
+    made.disregard(babble)
+    made.settle()
+    made.watch([SMALL], answer)
+    made.add([FATAL], babble)
+    made.disregard(babble)
+    with pytest.raises(DeploymentFailure):
+        made.settle()
+    assert [row["check"] for row in made.rows] == ["b.check", "a.check"]
+
+
 def test_the_gravest_finding_comes_first_and_none_is_lost(store: RunStore) -> None:
     made = judge(store)
     made.add([SMALL])

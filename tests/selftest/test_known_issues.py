@@ -61,6 +61,15 @@ def test_an_issue_concerns_nothing_else(tmp_path: Path, asked: str, versions: di
     assert known_for(asked, load_known_issues(written(tmp_path, ROW)), versions) == []
 
 
+@pytest.mark.parametrize(
+    ("versions", "concerned"),
+    [({}, True), ({"vllm": "dev"}, True), ({"vllm": "0.18.0"}, True), ({"vllm": "0.19.0"}, False)],
+)
+def test_what_may_end_an_engine_is_not_sent_to_unknown_versions(versions: dict[str, str], concerned: bool) -> None:
+    known = known_for("n-of-a-million", load_known_issues(FILE), versions)
+    assert [issue.sent for issue in known] == ([False] if concerned else [])
+
+
 def test_only_its_own_behaviour_shows_an_issue(tmp_path: Path) -> None:
     (issue,) = load_known_issues(written(tmp_path, ROW))
     assert issue.shows_in(seen(500), 5)
@@ -83,6 +92,7 @@ def test_an_issue_may_take_longer_than_a_request(tmp_path: Path) -> None:
         ({"versions": ""}, "names the versions"),
         ({"says": "("}, "no regular expression"),
         ({"status": None}, "it needs a status"),
+        ({"says": ""}, "says: what is sent is known by"),
         ({"sent": False}, "it needs a status"),
         ({"inputs": []}, "inputs"),
         ({"until": "0.19"}, "until"),
@@ -148,6 +158,31 @@ def test_a_poisoned_server_is_excused_for_nothing_else(version: str, exchange: E
     reported: list[str] = []
     assert list(here(version, reported).settled("poison", WRONG, exchange, 5)) == WRONG
     assert reported == []
+
+
+# as 0.32.0 said it after 112 s, and as the HTTP client of 0.18 words a status
+SILENT = '{"error":{"message":"","type":"InternalServerError","param":null,"code":500}}'
+UNKIND = '{"error": {"message": "404, message=\'Not Found\', url=\'http://127.0.0.1:1/missing\'"}}'
+CRASHED = '{"error":{"message":"EngineCore encountered an issue.","type":"InternalServerError","code":500}}'
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "body", "settled"),
+    [
+        ("0.32.0", "url-endless", SILENT, True),
+        ("0.32.0", "url-endless", CRASHED, False),
+        ("0.18.0", "url-endless", SILENT, True),
+        ("0.18.0", "url-endless", CRASHED, False),
+        ("0.18.0", "url-missing", UNKIND, True),
+        ("0.18.0", "url-missing", CRASHED, False),
+        ("0.18.0", "url-circle", SILENT, False),
+    ],
+)
+def test_a_failed_download_is_known_by_its_words(version: str, asked: str, body: str, settled: bool) -> None:
+    exchange = Exchange("r1", Request("POST", "/"), "", 0, NS, 500, body=body.encode())
+    reported: list[str] = []
+    found = here(version, reported).settled(asked, WRONG, exchange, 5)
+    assert (list(found) == [], len(reported) == 1) == (settled, settled)
 
 
 def test_nothing_is_reported_where_nothing_is_wrong() -> None:

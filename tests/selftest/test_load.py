@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))  # the st
 from standins.quick_server import MODEL, Behaviour, QuickServer
 
 from vlm_acceptance import load
-from vlm_acceptance.asker import Asker
+from vlm_acceptance.asker import Asker, kind_of
 from vlm_acceptance.case import load_categories
 from vlm_acceptance.checks.hang import Reading
 from vlm_acceptance.checks.load import Asked
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.leaving import LeavingClient
 from vlm_acceptance.client.messages import chat_body
-from vlm_acceptance.errors import HarnessProblem, NoReply
-from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.errors import DeviceProblem, EnvironmentProblem, NoReply
+from vlm_acceptance.exchange import Exchange, Request
 from vlm_acceptance.profile import Budget, Deadlines
 from vlm_acceptance.soak import SILENT_IN_A_ROW, figures, memory_figures, soak
 from vlm_acceptance.suite import CASES, IMAGES
@@ -76,6 +77,20 @@ def test_jobs_are_all_pictures_and_texts_mixed_and_half_streamed() -> None:
     assert load.jobs("m", load_categories(CASES, IMAGES), {})[0].asked.id == made[0].asked.id
 
 
+def test_a_small_load_is_drawn_from_all_categories_alike() -> None:
+    for seed in range(20):
+        made = load.jobs("m", load_categories(CASES, IMAGES), {}, seed=seed)
+        drawn = Counter(map(load.category_of, load.mixed(made, 16)))
+        assert drawn.pop("text") == 4
+        assert (len(drawn), sorted(drawn.values())) == (5, [2, 2, 2, 3, 3])
+    assert len(load.mixed(made, 64)) == 64
+
+
+def test_jobs_of_a_demoted_category_are_marked() -> None:
+    made = load.jobs("m", load_categories(CASES, IMAGES), {}, ["chinese"])
+    assert {load.category_of(one) for one in made if one.asked.demoted} == {"chinese"}
+
+
 def test_known_answers_are_found_by_prompt_and_picture() -> None:
     known = load.known_answers(IMAGES.parent / "control" / "expected.jsonl")
     assert known["What is written on the sign?", "ocr/sign-1.png"] == "The sign says RIVER 472."
@@ -102,6 +117,7 @@ def test_a_hang_ends_a_burst_long_before_its_deadlines(
     engine.behaviour = Behaviour(chat_status=0)
     monkeypatch.setattr(load, "POLL_S", 0.05)
     monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
+    ask = Asker(ask.client, MODEL, ask.deadlines, lambda _: None, {kind_of(one.body) for one in JOBS})
     began = time.monotonic()
     seen = load.burst(ask, [one.body for one in JOBS], 0.3)
     assert time.monotonic() - began < 2
@@ -110,17 +126,119 @@ def test_a_hang_ends_a_burst_long_before_its_deadlines(
     assert [str(reply) for reply in seen.replies([0])] == ["given up"]
 
 
-def test_a_broken_thread_of_ours_is_no_finding_about_the_engine(ask: Asker) -> None:
-    def take(_number: int, _exchange: Exchange) -> None:
-        raise RuntimeError("ours")
+def test_what_compiles_first_is_waited_for_until_it_came(ask: Asker) -> None:
+    cold = load.Cold(ask, [JOBS[0].body, JOBS[1].body])
+    assert cold.least_s() == ask.deadlines.cold_s
+    cold.came(JOBS[0].body)
+    assert cold.least_s() == ask.deadlines.cold_s
+    cold.came(JOBS[1].body)
+    assert cold.least_s() == 0
+    assert load.Cold(Asker(ask.client, MODEL, ask.deadlines, print, {"chat"}), [JOBS[0].body]).least_s() == 0
 
-    requests = iter([(0, ask.request(JOBS[0].body))])
-    hook, threading.excepthook = threading.excepthook, lambda _: None
-    try:
-        with pytest.raises(HarnessProblem, match="1 of 1 threads"):
-            load.Load(ask.client, 1, take, watched(ask)).run(requests)
-    finally:
-        threading.excepthook = hook
+
+def test_a_cold_burst_is_no_hang_until_it_must_be_warm(
+    ask: Asker, engine: QuickServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.behaviour = Behaviour(chat_status=0)
+    monkeypatch.setattr(load, "POLL_S", 0.05)
+    monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
+    cold = Asker(ask.client, MODEL, Deadlines(request_s=5, cold_s=1), lambda _: None, set())
+    began = time.monotonic()
+    load.burst(cold, [one.body for one in JOBS], 0.2)
+    assert time.monotonic() - began > 0.9
+
+
+def test_a_soak_gives_each_request_the_deadline_of_its_time(ask: Asker, recorded: list[Exchange]) -> None:
+    seen: list[float] = []
+    asked = Asker(ask.client, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
+    send, request = ask.client, asked.request
+    asked.request = lambda body: (seen.append((made := request(body)).deadline_s), made)[1]  # type: ignore[method-assign]
+    soak(asked, JOBS, 0.3, 1, load.Watchdog(send, 60))
+    assert seen[0] == 5
+    assert seen.count(5) <= 2
+    assert set(seen[len(JOBS) :]) == {4}
+
+
+@pytest.mark.parametrize("broken", [RuntimeError("ours"), EnvironmentProblem("the disk is full")])
+def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(ask: Asker, broken: Exception) -> None:
+    def take(_number: int, _exchange: Exchange) -> None:
+        raise broken
+
+    sent = 0
+
+    def requests() -> Iterator[tuple[int, Request]]:
+        nonlocal sent
+        for sent in range(1000):
+            yield sent, ask.request(JOBS[0].body)
+
+    one = load.Load(ask.client, 4, take, watched(ask))
+    with pytest.raises(type(broken), match=str(broken)):
+        one.run(requests())
+    assert one.closed.is_set()
+    assert sent < 10
+
+
+def test_a_load_is_closed_however_it_ends(ask: Asker) -> None:
+    dog = watched(ask)
+    dog.look = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
+    one = load.Load(ask.client, 1, lambda *_: None, dog)
+    with pytest.raises(KeyboardInterrupt):
+        one.run(iter([(0, ask.request(JOBS[0].body))]))
+    assert one.closed.is_set()
+
+
+def test_a_card_that_cannot_be_read_was_not_seen(ask: Asker) -> None:
+    def broken() -> float | None:
+        raise DeviceProblem("npu-smi: time-out")
+
+    dog = load.Watchdog(ask.client, 60, hbm_mb=broken)
+    dog.look(0, 1)
+    assert dog.readings[0].hbm_mb is None
+    assert dog.readings[0].figures is not None
+
+
+LEAVERS = [chat_body(MODEL, " ".join("n" * 80), **STREAM) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "is_alone", "asked", "found", "is_ours"),
+    [
+        ([0, 2, 2, 0], False, True, [], True),
+        ([0, 2, 2, 2], False, True, ["load.slot_kept"], True),
+        ([0, 2, 2, *[1, 2] * 20], False, True, ["load.slot_kept"], False),
+        ([0, 2, 2, 3], False, True, ["load.slot_kept"], False),
+        ([0, 0, 0, 0], False, True, ["load.slot_uncounted"], False),
+        ([1], False, False, ["load.slot_uncounted", "load.slot_kept"], False),
+        ([1], True, True, ["load.slot_uncounted"], False),
+        ([0, None, None, None], False, True, ["load.slot_uncounted", "load.slot_kept"], False),
+        ([None], True, False, ["load.slot_uncounted", "load.slot_kept"], False),
+    ],
+    ids=["freed", "kept", "others come", "others", "replicas", "busy", "ours is busy", "mute", "mute from the start"],
+)
+def test_clients_that_leave_are_told_from_other_traffic(
+    ask: Asker,
+    engine: QuickServer,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: list[int | None],
+    is_alone: bool,
+    asked: bool,
+    found: list[str],
+    is_ours: bool,
+) -> None:
+    engine.behaviour = Behaviour(token_delay_s=0.01)
+    read, lock = iter(range(1000)), threading.Lock()
+
+    def page() -> str:
+        with lock:
+            figure = pages[min(next(read), len(pages) - 1)]
+        return "no metrics at all" if figure is None else f"vllm:num_requests_running {figure}\n"
+
+    busy_s = 0.5
+    monkeypatch.setattr(engine, "_metrics", page)
+    left = load.leave(ask, LEAVERS, 3, busy_s, is_alone)
+    assert bool(left.exchanges) is asked
+    assert [one.check for one in left.found(busy_s)] == found
+    assert left.is_ours is is_ours
 
 
 def test_a_client_leaves_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
@@ -158,6 +276,19 @@ def test_a_soak_keeps_what_was_wrong_and_gives_up_when_nothing_is_answered(ask: 
     made = soak(ask, JOBS, 30, 4, watched(ask))
     assert "in a row got no answer" in made.given_up
     assert SILENT_IN_A_ROW <= len(made.served) < 2 * SILENT_IN_A_ROW
+
+
+def test_a_soak_that_came_to_no_request_is_no_pass(ask: Asker) -> None:
+    with pytest.raises(EnvironmentProblem, match="over before one request"):
+        soak(ask, JOBS, 0.0, 1, watched(ask))
+
+
+def test_a_soak_counts_a_degenerate_answer_and_no_demoted_one(ask: Asker) -> None:
+    looping = load.Job(Asked("loop", (("la",),)), chat_body(MODEL, "la " * 40))
+    demoted = load.Job(replace(JOBS[0].asked, parts=(("omega",),), demoted=True), JOBS[0].body)
+    made = soak(ask, [looping, demoted, JOBS[2]], 0.3, 1, watched(ask))
+    assert {(fault.check.partition(".")[0], fault.where) for fault in made.faults} == {("degeneracy", "loop")}
+    assert made.answered < len(made.served)
 
 
 def test_memory_is_read_of_what_lives() -> None:

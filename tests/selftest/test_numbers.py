@@ -105,6 +105,13 @@ def test_a_baseline_is_known_by_its_content(tmp_path: Path) -> None:
     assert not is_baseline(tmp_path / "odd")
 
 
+def test_blank_lines_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "spaced.jsonl"
+    path.write_text(f"\n  \n{json.dumps(ROW)}\n\n", "utf-8")
+    assert is_baseline(path)
+    assert len(read_baseline(path)) == 1
+
+
 def test_the_controls_baseline_holds_every_prompt_and_the_answers_it_was_taught() -> None:
     known = read_baseline(BASELINES / "control.jsonl")
     assert tuple(row.asked for row in known) == read_prompts(BASELINES / "prompts.jsonl")

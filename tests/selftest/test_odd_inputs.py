@@ -96,6 +96,20 @@ def test_texts_arrive_with_what_is_odd_about_them() -> None:
     assert "\ud800" in body_of(INPUTS["surrogate-in-text"])["messages"][0]["content"]
 
 
+@pytest.mark.parametrize("name", ["deep-json", "nul-in-text", "unknown-field", "png-truncated", "empty-url"])
+def test_every_odd_input_carries_what_all_requests_do(name: str) -> None:
+    defaults = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": 999}
+    body = INPUTS[name].request("m", "What?", SIGN, None, 5, defaults).body
+    text = body.decode() if isinstance(body, bytes) else json.dumps(body)
+    assert '"chat_template_kwargs": {"enable_thinking": false}' in text
+    assert '"max_tokens": 999' not in text
+
+
+def test_only_an_engine_of_ours_is_asked_for_a_million_choices() -> None:
+    assert INPUTS["n-of-a-million"].ours
+    assert not INPUTS["n-of-a-thousand"].ours
+
+
 def test_fields_are_added_and_choices_counted() -> None:
     assert body_of(INPUTS["n-of-a-thousand"])["n"] == 1000
     assert INPUTS["n-of-a-thousand"].choices == 1000

@@ -12,6 +12,7 @@ from vlm_acceptance.plan import AREAS, area_of, missing_features, narrowing, ran
 from vlm_acceptance.profile import Profile
 
 ACCEPTANCE = Path(__file__).resolve().parents[1] / "acceptance"
+RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
 FULL = {
     "name": "full",
     "model": {
@@ -23,8 +24,9 @@ FULL = {
     },
     "device": {"kind": "npu"},
     "versions": {"vllm": "0.18.0"},
-    "metrics": ["vllm:num_requests_running"],
+    "metrics": [*RUNNING, *CACHES],
     "capability": {"known_answers": "x.jsonl", "url_picture": "http://h/p.png"},
+    "load": {"budgets": {"itl_s": {"p99": 1}}},
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
 
@@ -49,7 +51,10 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"device": {"kind": "cpu"}}, "npu"),
         ({"offline": {"enabled": False}}, "offline"),
         ({"versions": {}}, "versions"),
-        ({"metrics": []}, "running_metric"),
+        ({"metrics": CACHES}, "running_metric"),
+        ({"load": {}}, "load_budgets"),
+        ({"load": {"budgets": {"errors": 0.01}}}, "load_budgets"),
+        ({"metrics": [*RUNNING, CACHES[0]]}, "cache_metrics"),
         ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_pictures": None}}, "max_pictures"),  # type: ignore[dict-item]
@@ -67,6 +72,11 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
 )
 def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], feature: str) -> None:
     assert missing(**changes) == {feature}
+
+
+@pytest.mark.parametrize("budgets", [{"goodput": 0.9}, {"requests_per_s": 1}, {"e2e_s": {"p50": 1}}])
+def test_one_bound_is_a_budget(budgets: dict[str, Any]) -> None:
+    assert missing(load={"budgets": budgets}) == set()
 
 
 @pytest.mark.parametrize(("takes", "feature"), [(True, "no_video"), (False, "video")])

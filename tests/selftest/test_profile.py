@@ -153,6 +153,19 @@ def test_a_category_that_is_none_is_refused_with_the_nearest(tmp_path: Path, key
         load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")
 
 
+def test_several_pictures_may_be_demoted_and_have_no_budget(tmp_path: Path) -> None:
+    top = "extends: base\nname: top\n"
+    demoted = load(tmp_path, "top", top=f"{top}capability: {{demoted: [several, ocr]}}\n").profile.capability.demoted
+    assert demoted == ["several", "ocr"]
+    with pytest.raises(UsageProblem, match="'several' is no category"):
+        load(tmp_path, "top", top=f"{top}latency: {{categories: {{several: {{}}}}}}\n")
+
+
+def test_fewer_tiles_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"max_tiles: .*less than min_tiles, 3"):
+        load(tmp_path, "top", top="extends: base\nname: top\nmodel: {pictures: {min_tiles: 3, max_tiles: 2}}\n")
+
+
 def test_limits_of_the_accuracy_run_may_be_one_number_or_only_one_of_them(tmp_path: Path) -> None:
     for keys in ("min_correct: 9, max_correct: 9", "min_correct: 9", "max_correct: 9", ""):
         wanted = load(tmp_path, "top", top=f"extends: base\nname: top\nmmmu: {{{keys}}}\n").profile.mmmu

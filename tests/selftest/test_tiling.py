@@ -61,6 +61,8 @@ def test_each_key_of_the_config_counts(tmp_path: Path, changes: dict[str, Any], 
     [
         ("--mm-processor-kwargs", '{"max_dynamic_patch": 4}'),
         ("--dtype", "bfloat16", '--mm-processor-kwargs={"max_dynamic_patch": 4}'),
+        ("--mm-processor-kwargs.max_dynamic_patch", "4"),
+        ("--mm_processor_kwargs.max_dynamic_patch=4",),
     ],
 )
 def test_arguments_of_the_engine_change_the_config(tmp_path: Path, args: tuple[str, ...]) -> None:
@@ -68,7 +70,13 @@ def test_arguments_of_the_engine_change_the_config(tmp_path: Path, args: tuple[s
 
 
 @pytest.mark.parametrize(
-    "args", [("--mm-processor-kwargs",), ("--mm-processor-kwargs", "{"), ("--mm-processor-kwargs", "3")]
+    "args",
+    [
+        ("--mm-processor-kwargs",),
+        ("--mm-processor-kwargs", "{"),
+        ("--mm-processor-kwargs", "3"),
+        ("--mm-processor-kwargs.max_dynamic_patch",),
+    ],
 )
 def test_arguments_that_the_engine_refuses_change_nothing(tmp_path: Path, args: tuple[str, ...]) -> None:
     assert served(tmp_path, args) == told(448, 256, 12)
@@ -95,6 +103,15 @@ def test_what_a_profile_says_otherwise_is_named_in_one_line(tmp_path: Path) -> N
         "the profile says model.pictures.tile_px: 112, the served config.json 448"
     ]
     assert contradictions(Pictures(oracle="none", tile_px=112), served(tmp_path)) == []
+
+
+def test_what_an_argument_says_otherwise_is_told_of_the_argument(tmp_path: Path) -> None:
+    args = ("--mm-processor-kwargs.max_dynamic_patch", "4")
+    said = Pictures(oracle="internvl", tile_px=112, max_tiles=12)
+    assert contradictions(said, served(tmp_path, args), args) == [
+        "the profile says model.pictures.tile_px: 112, the served config.json 448",
+        "the profile says model.pictures.max_tiles: 12, the engine's --mm-processor-kwargs max_dynamic_patch 4",
+    ]
 
 
 def test_what_a_profile_leaves_open_is_the_served_models() -> None:

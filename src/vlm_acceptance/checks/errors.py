@@ -17,12 +17,13 @@ def refused(
     *,
     statuses: Collection[int],
     deadline_s: float,
-    schema: str = "error",
+    schema: str | None = "error",
     says: str | None = None,
 ) -> list[Finding]:
     """The request was refused within `deadline_s` seconds, with one of `statuses` and a message matching `says`.
 
-    `schema="detail"` also takes the web framework's own `{"detail": ...}`, for unknown routes and JSON nested too deep.
+    `schema="detail"` also takes the web framework's own `{"detail": ...}`, for unknown routes and JSON nested too deep;
+    with None any body does.
     """
     found = []
     if exchange.elapsed_s > deadline_s:
@@ -35,11 +36,16 @@ def refused(
         # Neither an answer nor a crash owes the body of a refusal.
         if exchange.status is None or not 400 <= exchange.status < 500:
             return found
-    return found + _body(exchange, schema, says)
+    return found if schema is None else found + _body(exchange, schema, says)
 
 
-def unauthorized(exchange: Exchange, deadline_s: float) -> list[Finding]:
-    """The request was refused with 401 within `deadline_s` seconds, in words; vLLM's are a bare string."""
+def unauthorized(exchange: Exchange, deadline_s: float, *, launched: bool = True) -> list[Finding]:
+    """The request was refused with 401 within `deadline_s` seconds, in words; vLLM's are a bare string.
+
+    A gateway may stand before an endpoint that was not `launched` by us: it may say 403, and with any body.
+    """
+    if not launched:
+        return refused(exchange, statuses=(401, 403), deadline_s=deadline_s, schema=None)
     return refused(exchange, statuses=(401,), deadline_s=deadline_s, schema="unauthorized")
 
 

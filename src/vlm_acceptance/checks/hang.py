@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,6 +96,16 @@ def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: f
     expected = f"{RUNNING} back to {before:g} within {within_s:g} s of the clients' leaving"
     last = f"{told[-1][1]:g} after {told[-1][0]:.1f} s" if told else "no figure in /metrics"
     return [Finding("load.slot_kept", expected, last, "/metrics")]
+
+
+def only_ours(seen: Sequence[tuple[float, float | None]], clients: int) -> bool:
+    """Whether figures after the clients left can be theirs alone: never more than they were, and never rising.
+
+    The first half of the time is left out: an engine that frees a slot may count it twice for a moment.
+    """
+    settled_s = seen[-1][0] / 2 if seen else 0.0
+    told = [running for at_s, running in seen if running is not None and at_s >= settled_s]
+    return all(one <= clients for one in told) and all(b <= a for a, b in itertools.pairwise(told))
 
 
 def _tokens(reading: Reading) -> tuple[float | None, float | None]:

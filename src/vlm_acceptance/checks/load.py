@@ -9,26 +9,37 @@ from statistics import median
 from typing import Protocol
 
 from vlm_acceptance.checks.answer import holds
+from vlm_acceptance.checks.degeneracy import degenerate
 from vlm_acceptance.checks.latency import Budget, Sample
 from vlm_acceptance.errors import NoReply
 from vlm_acceptance.outcome import Finding, trimmed
 from vlm_acceptance.reply import Reply
+from vlm_acceptance.statistics import lower_limit
 
 SHOWN = 8
 # A percentile is judged when so many samples lie beyond it.
 BEYOND = 10
+# of a question's pictures, for min_correct
+PICTURES = 8
+# a model that has exactly min_correct of each question right falls below the bar with this probability at most
+MISSED = 0.001
+FINISHED = ("stop", "length")
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request of a load. Its answer is `known`, or holds each of `parts`; `shown` are all words its picture shows."""
+    """A request of a load. Its answer is `known`, or holds each of `parts`; `shown` are all words its picture shows.
+
+    One that is `demoted` is not counted: an answer that is merely wrong is no fault there.
+    """
 
     id: str
     parts: tuple[tuple[str, ...], ...]
     shown: frozenset[str] = frozenset()
     known: str | None = None
     is_picture: bool = True
+    demoted: bool = False
 
     def is_answered_by(self, text: str) -> bool:
         """Whether this is its own answer."""
@@ -65,37 +76,74 @@ class Percentiles:
         return f"p50 {self.p50:.4g}, p90 {self.p90:.4g}, p99 {self.p99:.4g} s (n={self.n})"
 
 
-def fault_of(asked: Asked, reply: Reply | NoReply, everyone: Sequence[Asked]) -> Finding | None:
-    """What is wrong with one answer of a load: none, another's (both fatal), or not its own; None when it is right."""
+def finished(reply: Reply | NoReply) -> Reply | NoReply:
+    """The same; a reply that neither stopped nor reached its length is none."""
+    if isinstance(reply, NoReply) or reply.finish_reason in FINISHED:
+        return reply
+    return NoReply(f"an answer that was not finished: finish_reason {reply.finish_reason!r}")
+
+
+def fault_of(
+    asked: Asked, reply: Reply | NoReply, everyone: Sequence[Asked], special_tokens: Sequence[str] = ()
+) -> Finding | None:
+    """What is wrong with one answer of a load: none, degenerate, another's (all fatal), or not its own; None if right.
+
+    `special_tokens` are the model's own.
+    """
     if isinstance(reply, NoReply):
         return Finding("load.no_answer", "an answer", str(reply), asked.id, fatal=True)
-    if asked.is_answered_by(reply.text):
+    is_right = asked.is_answered_by(reply.text)
+    if is_right and asked.known is not None:
+        return None
+    insane = degenerate(reply.text, special_tokens)
+    if insane:
+        return insane[0].at(asked.id)
+    if is_right:
         return None
     expected = trimmed(asked.known) if asked.known is not None else " and ".join("/".join(p) for p in asked.parts)
     owner = next((other for other in everyone if asked.could_be(other, reply.text)), None)
     if owner is not None:
         seen = f"the answer to {owner.id}: {trimmed(reply.text)}"
         return Finding("load.mixed_up", expected, seen, asked.id, fatal=True)
+    if asked.demoted and asked.known is None:
+        return None
     return Finding("load.answer", expected, trimmed(reply.text), asked.id, fatal=asked.known is not None)
 
 
-def own_answers(asked: Sequence[Asked], replies: Sequence[Reply | NoReply], least: float) -> list[Finding]:
-    """Every request is answered, none with another's answer, and at least the share `least` with its own.
+def own_answers(
+    asked: Sequence[Asked], replies: Sequence[Reply | NoReply], min_correct: int, special_tokens: Sequence[str] = ()
+) -> list[Finding]:
+    """Every request is answered, none with another's answer or degenerate, and enough with their own; see `fewest`.
 
     Answers known to the letter must all be so.
     """
-    faults = [fault_of(one, reply, asked) for one, reply in zip(asked, replies, strict=True)]
-    return counted([fault for fault in faults if fault is not None], len(asked), least)
+    faults = [fault_of(one, reply, asked, special_tokens) for one, reply in zip(asked, replies, strict=True)]
+    total = sum(not one.demoted for one in asked)
+    return counted([fault for fault in faults if fault is not None], total, fewest(total, min_correct))
 
 
-def counted(wrong: Sequence[Finding], total: int, least: float) -> list[Finding]:
-    """Findings of a load of `total` answers: all that are fatal, the others when too many; a count, then a few."""
+def fewest(total: int, min_correct: int, different: int | None = None) -> int:
+    """How many of `total` answers must be right, by the exact binomial limit for `min_correct` right of PICTURES.
+
+    Where only so many are `different` and the others repeat them, the limit is as wide as for these.
+    """
+    drawn = total if different is None else min(total, different)
+    if drawn == 0:
+        return 0
+    return math.ceil(lower_limit(min_correct, PICTURES, drawn, MISSED) * total / drawn)
+
+
+def counted(wrong: Sequence[Finding], total: int, least: int) -> list[Finding]:
+    """Findings of a load, of whose answers `total` count: all that are fatal, the others when fewer than `least` of
+    them are right; a count, then a few.
+    """
     fatal = [finding for finding in wrong if finding.fatal]
-    if not fatal and total - len(wrong) >= least * total:
+    right = max(0, total - len(wrong))  # what is fatal may be about one that does not count
+    if not fatal and right >= least:
         return []
     kinds = {name: sum(finding.check == f"load.{name}" for finding in wrong) for name in ("no_answer", "mixed_up")}
-    seen = f"{total - len(wrong)} of {total}; {kinds['no_answer']} not answered, {kinds['mixed_up']} with another's"
-    expected = f"at least {math.ceil(least * total)} of {total} with their own answers, none with another's"
+    seen = f"{right} of {total}; {kinds['no_answer']} not answered, {kinds['mixed_up']} with another's"
+    expected = f"at least {least} of {total} with their own answers, none with another's"
     summary = Finding("load.count", expected, seen, fatal=bool(fatal))
     return [summary, *sorted(wrong, key=lambda finding: (not finding.fatal, finding.check == "load.answer"))[:SHOWN]]
 

@@ -121,7 +121,7 @@ def against_baseline(
 def alike(
     first: Mapping[str, Numbers | NoReply], second: Mapping[str, Numbers | NoReply], limits: NumberLimits, exact: bool
 ) -> tuple[list[Finding], Totals | None]:
-    """Two answers of one deployment to each prompt: no mean |Δ logprob| beyond `steady`.
+    """Two answers of one deployment to each prompt: no mean |Δ logprob| beyond `steady`, no prompt's beyond its own.
 
     With `exact` no text may differ, else only where the first answer was undecided (`tie`).
     """
@@ -136,10 +136,16 @@ def alike(
             found.append(Finding("numbers.text", trimmed(one.text), trimmed(other.text), name))
         else:
             found += _other_token(name, differences[-1], one, other, limits.tie)
-        if differences[-1].shift > limits.steady:
-            expected = f"the same log probabilities, within {limits.steady:g} in the mean"
+        if differences[-1].shift > limits.steady_prompt:
+            expected = f"the same log probabilities, within {limits.steady_prompt:g} in the mean of a prompt"
             found.append(Finding("numbers.unsteady", expected, f"{differences[-1].shift:.4f}", name))
-    return found, totals(differences) if differences else None
+    if not differences:
+        return found, None
+    together = totals(differences)
+    if together.shift > limits.steady:
+        expected = f"the same log probabilities, within {limits.steady:g} in the mean of all"
+        found.append(Finding("numbers.unsteady", expected, f"{together.shift:.4f} over {together.prompts} answers"))
+    return found, together
 
 
 def _other_token(name: str, one: Difference, known: Numbers, seen: object, tie: float) -> list[Finding]:

@@ -7,11 +7,14 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from vlm_acceptance.errors import EnvironmentProblem
 from vlm_acceptance.outcome import Finding
 from vlm_acceptance.regression import BLOCKS, FEWEST_BLOCKS, Interval, slope
 
 # caches and allocators fill at first: that is no leak
 WARM_UP = 1 / 3
+# what grew in the end only came at once
+EARLY = 2 / 3
 FEWEST_SAMPLES = 12
 FEWEST_IN_A_BLOCK = 5
 # of a logarithm: what takes 20,000 times as long need not be told more exactly
@@ -23,11 +26,12 @@ def leak(requests: Sequence[float], megabytes: Sequence[float], where: str, budg
     """Memory does not grow by more than `budget_kb` a request: the whole interval of the slope is above it else.
 
     Both the samples after the first third and the later half of these must say so: what fills up levels off.
+    EnvironmentProblem where there are too few samples to tell.
     """
     whole, late = (growth(requests, megabytes, start) for start in (WARM_UP, (1 + WARM_UP) / 2))
     if whole is None or late is None:
         seen = f"{len(megabytes)} samples over {len(set(requests))} counts of requests"
-        return [Finding("slope.no_data", f"memory of {where} sampled under load", seen, where)]
+        raise EnvironmentProblem(f"too few to judge the memory of {where}: {seen}; the soak was too short")
     if min(whole.low, late.low) <= budget_kb:
         return []
     expected = f"at most {budget_kb:g} KB more a request"
@@ -47,13 +51,21 @@ def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> l
     """Times (at second, value) of the last third are not longer than the first third's by more than the share `budget`.
 
     A finding needs the whole interval beyond it, and growth in the first two thirds too: a neighbour comes at once.
+    EnvironmentProblem where there are too few times to tell.
     """
-    whole, early = drift_of(points), drift_of(points, until=2 / 3)
-    if whole is None or early is None or whole.low <= budget or early.low <= 0:
+    whole, early = drift_of(points), drift_of(points, EARLY)
+    if whole is None or early is None:
+        raise EnvironmentProblem(f"too few to judge whether {where} grows: {len(points)} times; the soak was too short")
+    if whole.low <= budget or early.low <= 0:
         return []
     expected = f"last third within {1 + budget:g} times the first"
     seen = f"{1 + whole.value:.3g} times (99 % interval {1 + whole.low:.3g} to {1 + whole.high:.3g}, n={whole.n})"
     return [Finding("slope.drift", expected, seen, where)]
+
+
+def can_drift(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether there are times enough to judge."""
+    return drift_of(points, EARLY) is not None
 
 
 def drift_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Interval | None:

@@ -105,7 +105,11 @@ def _blame_environment(deployment: Deployment) -> None:
         return
     others = _strangers(deployment)
     ours = port.holds(deployment.process.tree(), deployment.port)
-    if broken.name == "port" and not ours and port.is_open(deployment.port, deployment.profile.engine.host):
+    if (
+        broken.name in ("process", "port")
+        and not ours
+        and port.is_open(deployment.port, deployment.profile.engine.host)
+    ):
         raise PortTaken(_taken(deployment, others))
     telling = engine_log.telling_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
     if engine_log.is_environment(telling):

@@ -10,6 +10,15 @@ from typing import Any
 from vlm_acceptance.profile import Pictures
 
 KINDS = ("internvl_chat",)
+ARGUMENT = "--mm-processor-kwargs"
+# by which keys of config.json, or of the argument, a value of `model.pictures` is told
+_TOLD_BY: Mapping[str, tuple[str, ...]] = {
+    "tile_px": ("force_image_size",),
+    "tokens_per_tile": ("force_image_size", "downsample_ratio"),
+    "min_tiles": ("min_dynamic_patch", "dynamic_image_size"),
+    "max_tiles": ("max_dynamic_patch", "dynamic_image_size"),
+    "thumbnail": ("use_thumbnail",),
+}
 
 
 def served_tiling(folder: Path, engine_args: Sequence[str] = ()) -> dict[str, int | bool]:
@@ -38,12 +47,13 @@ def served_tiling(folder: Path, engine_args: Sequence[str] = ()) -> dict[str, in
     }
 
 
-def contradictions(said: Pictures, served: Mapping[str, int | bool]) -> list[str]:
+def contradictions(said: Pictures, served: Mapping[str, int | bool], engine_args: Sequence[str] = ()) -> list[str]:
     """What the profile says of tiles and the served model does otherwise; what it leaves open contradicts nothing."""
     if said.oracle == "none":
         return []
+    given = _options(engine_args)
     return [
-        f"the profile says model.pictures.{key}: {_word(getattr(said, key))}, the served config.json {_word(value)}"
+        f"the profile says model.pictures.{key}: {_word(getattr(said, key))}, {_source(key, given)} {_word(value)}"
         for key, value in served.items()
         if key in said.model_fields_set and getattr(said, key) != value
     ]
@@ -56,16 +66,30 @@ def effective(said: Pictures, served: Mapping[str, int | bool]) -> dict[str, Any
 
 
 def _options(args: Sequence[str]) -> dict[str, Any]:
-    """What `--mm-processor-kwargs` changes, given in one word or in two."""
+    """What `--mm-processor-kwargs` changes, given in one word or in two, whole or key by key after a dot."""
     found: dict[str, Any] = {}
     for place, word in enumerate(args):
-        name, equals, value = word.partition("=")
-        if name == "--mm-processor-kwargs":
+        name, equals, value = str(word).partition("=")
+        option, _, key = name.partition(".")
+        if option.replace("_", "-") == ARGUMENT:
             try:
-                found |= json.loads(value if equals else args[place + 1])
+                told = value if equals else str(args[place + 1])
+                found |= {key: _value(told)} if key else json.loads(told)
             except (ValueError, TypeError, IndexError):
                 continue  # the engine itself will refuse it
     return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _source(key: str, given: Mapping[str, Any]) -> str:
+    named = [f"{ARGUMENT} {name}" for name in _TOLD_BY[key] if name in given]
+    return f"the engine's {' and '.join(named)}" if named else "the served config.json"
 
 
 def _word(value: object) -> str:

@@ -63,10 +63,13 @@ class FaultProxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        """RuntimeError when a fault of the proxy's own came between, and nothing else is being raised."""
         self._closing.set()
         self._server.shutdown()
         self._server.close()
         self._thread.join()
+        if self._server.broken and exc[0] is None:
+            raise RuntimeError(f"the proxy broke {len(self._server.broken)} times") from self._server.broken[0]
 
 
 class _Server(ThreadingHTTPServer):
@@ -79,6 +82,7 @@ class _Server(ThreadingHTTPServer):
         self.upstream = (where.hostname or "127.0.0.1", where.port or 80)
         self.stages = stages
         self.connections: set[socket.socket] = set()
+        self.broken: list[Exception] = []
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -128,6 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(call, answer)
         except (Cut, OSError, HTTPException):
             # The engine is gone, or went in mid-answer, or the client did: a proxy has only one way to say so.
+            self._reset()
+        except Exception as broken:  # noqa: BLE001  a proxy that breaks must not pass for its fault
+            self.server.broken.append(broken)
             self._reset()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _pass_on  # noqa: N815

@@ -54,7 +54,7 @@ class Behaviour:
     """How the server answers. `chat_status` other than 200 refuses every chat request, 0 never answers one.
 
     `on_chat` is called with the number of chat requests before this one; `token_delay_s` passes before each token;
-    videos are passed over, or refused unless `takes_videos`.
+    videos are passed over, or refused unless `takes_videos`; `says` is the answer to everything, not the question.
     """
 
     model: str = MODEL
@@ -62,6 +62,7 @@ class Behaviour:
     chat_status: int = 200
     token_delay_s: float = 0.0
     takes_videos: bool = True
+    says: str = ""
     on_chat: Callable[[int], object] | None = None
 
 
@@ -147,7 +148,7 @@ class QuickServer:
         request = _request(seen)
         if not behaviour.takes_videos and _has_video(request["messages"]):
             raise Refused(400, "BadRequestError", "At most 0 video(s) may be provided in one prompt.")
-        said = Said.of(request, behaviour.model, behaviour.max_model_len, before)
+        said = Said.of(request, behaviour, before)
         self.prompt_tokens += said.prompt_tokens
         self.generation_tokens += len(said.tokens) * said.n
         if not said.stream:
@@ -191,8 +192,9 @@ class Said:
     include_usage: bool
 
     @staticmethod
-    def of(request: dict[str, Any], model: str, max_model_len: int, number: int) -> Said:
+    def of(request: dict[str, Any], behaviour: Behaviour, number: int) -> Said:
         """The question's own words, bounded by `max_tokens` and `stop`; Refused for what vLLM refuses."""
+        model, max_model_len = behaviour.model, behaviour.max_model_len
         if request.get("model", model) != model:
             raise Refused(404, "NotFoundError", f"The model `{request['model']}` does not exist.")
         prompt, limit, n = _prompt_tokens(request["messages"]), _limit(request), request.get("n") or 1
@@ -200,7 +202,7 @@ class Said:
             raise Refused(400, "BadRequestError", "n must be 1 when using greedy sampling.")
         if prompt + (limit or 0) > max_model_len:
             raise Refused(400, "BadRequestError", f"This model's maximum context length is {max_model_len} tokens.")
-        text = _question(request["messages"]) or "ok"
+        text = behaviour.says or _question(request["messages"]) or "ok"
         for stop in [request["stop"]] if isinstance(request.get("stop"), str) else request.get("stop") or []:
             text = text.partition(stop)[0]
         tokens = _tokens(text)

@@ -27,6 +27,8 @@ VERSION = "0.18.0"
 CHILD_LIFE_S = 300
 # at eight requests at once, some thirty megabytes a second at most
 SLOW_TOKEN_S = 0.1
+# so long an engine lives before it finds its port taken: a launcher has then seen it start
+SEEN_ALIVE_S = 1.0
 # The marker words stay in the command line, so that a test can find what was left behind.
 CHILD = [sys.executable, "-c", f"import time; time.sleep({CHILD_LIFE_S})", "standin-child"]
 SPAWN = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
@@ -161,6 +163,11 @@ def core_failed() -> int:
     return 1
 
 
+def reads_logo(options: Options) -> int:
+    """Answers everything with the words of the guide's logo."""
+    return serving(options, site(options, replace(options.behaviour, says="TONGYI Qwen")))
+
+
 def tells_key(options: Options) -> int:
     Log.info("APIServer", "utils.py:302", f"the key is {os.environ.get('VLLM_API_KEY')}")
     return ready(options)
@@ -215,6 +222,7 @@ def binds_late(options: Options) -> int:
             if asked.connect_ex((options.host, options.port)) == 0:
                 break
         time.sleep(0.05)
+    time.sleep(SEEN_ALIVE_S)
     return ready(options)
 
 
@@ -289,6 +297,7 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "wrong-model-id": wrong_model_id,
     "floods-log": floods_log,
     "binds-late": binds_late,
+    "reads-logo": reads_logo,
     "tells-key": tells_key,
     "dies-of-key": dies_of_key,
     "answers-slowly": answers_slowly,
