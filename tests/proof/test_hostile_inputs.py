@@ -52,6 +52,6 @@ def test_engine_that_asks_allowed_domains_alone_is_not_rejected(accept):
 @pytest.mark.fault("answers-every-address")
 def test_engine_that_answers_about_pictures_it_cannot_have_is_rejected(accept, stand_in_engine, prove):
     tests = map(node, ODD_ADDRESSES)
-    run = accept(*CONTROL, *(f"--vlm-engine={stand_in_engine}", *tests), env={"VLM_STANDIN": "ready"})
+    run = accept(*CONTROL, *(f"--vlm-engine={stand_in_engine}", *tests), env={"VLM_STANDIN": "newer"})
     prove("answers-every-address", run)
     assert run.code == 1, run.out

@@ -54,7 +54,8 @@ class Behaviour:
     """How the server answers. `chat_status` other than 200 refuses every chat request, 0 never answers one.
 
     `on_chat` is called with the number of chat requests before this one; `token_delay_s` passes before each token;
-    videos are passed over, or refused unless `takes_videos`; `says` is the answer to everything, not the question.
+    videos are passed over, or refused unless `takes_videos`; `says` is the answer to everything, not the question;
+    of more choices than `most_choices` only so many are made.
     """
 
     model: str = MODEL
@@ -63,6 +64,8 @@ class Behaviour:
     token_delay_s: float = 0.0
     takes_videos: bool = True
     says: str = ""
+    version: str = "0.18.0"
+    most_choices: int | None = None
     on_chat: Callable[[int], object] | None = None
 
 
@@ -128,7 +131,7 @@ class QuickServer:
             if route == "/health":
                 return 200, "text/plain", [b""]
             if route == "/version":
-                return 200, "application/json", [_dumps({"version": "0.18.0"})]
+                return 200, "application/json", [_dumps({"version": self.behaviour.version})]
             return 200, "application/json", [_dumps(self._models() if route == "/v1/models" else self._tokenize(seen))]
         except Refused as refused:
             return refused.status, "application/json", [_dumps(refused.body)]
@@ -198,6 +201,7 @@ class Said:
         if request.get("model", model) != model:
             raise Refused(404, "NotFoundError", f"The model `{request['model']}` does not exist.")
         prompt, limit, n = _prompt_tokens(request["messages"]), _limit(request), request.get("n") or 1
+        n = min(n, behaviour.most_choices or n)
         if n > 1 and request.get("temperature") == 0:
             raise Refused(400, "BadRequestError", "n must be 1 when using greedy sampling.")
         if prompt + (limit or 0) > max_model_len:

@@ -168,6 +168,11 @@ def reads_logo(options: Options) -> int:
     return serving(options, site(options, replace(options.behaviour, says="TONGYI Qwen")))
 
 
+def newer(options: Options) -> int:
+    """Of a version without the known issues of 0.18, and quietly gives two choices where a million are asked for."""
+    return serving(options, site(options, replace(options.behaviour, version="0.32.0", most_choices=2)))
+
+
 def tells_key(options: Options) -> int:
     Log.info("APIServer", "utils.py:302", f"the key is {os.environ.get('VLLM_API_KEY')}")
     return ready(options)
@@ -298,6 +303,7 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "floods-log": floods_log,
     "binds-late": binds_late,
     "reads-logo": reads_logo,
+    "newer": newer,
     "tells-key": tells_key,
     "dies-of-key": dies_of_key,
     "answers-slowly": answers_slowly,
