@@ -120,7 +120,7 @@ _ANSWERS = (
     ("answers-mute", "every question of the accuracy run is answered with nothing", 1, answers.mute),
     ("answers-random", "every accuracy question is answered with a random letter", 1, answers.random_letters),
     ("answers-of-another", "the share of accuracy questions that another model answers", 0.3, answers.other_model),
-    ("answers-a-few-wrong", "the share of accuracy questions that another model answers", 0.03, answers.other_model),
+    ("answers-a-few-wrong", "the share of accuracy questions that another model answers", 0.06, answers.other_model),
     (
         "answers-worse-than-stored",
         "the share of accuracy questions that another model answers",

@@ -146,7 +146,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "picture-dropped": (TILES, OCR, CARD, TOKENS),
     "picture-replaced": (OCR, CHART, CARD, EARLY, WRONG_MIME),
     "picture-downscaled": (KNOWN,),
-    "picture-recompressed": (CARD, KNOWN, NUMBERS, *ALL_NUMBERS),
+    "picture-recompressed": (NUMBERS, *ALL_NUMBERS),
     "image-bgr": (CARD, KNOWN),
     "max-tokens-ignored": ("schema::test_max_tokens_cuts",),
     "stop-ignored": ("schema::test_stop_string_stops",),
