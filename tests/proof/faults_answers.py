@@ -94,7 +94,7 @@ def dropped(dose: Dose) -> Stages:
     """The connection is closed before the first byte of this share of the answers; a second try is another request."""
 
     def instead(call: Call) -> Response | None:
-        if is_question(call) and _drawn(dose, call).random() < dose.magnitude:
+        if is_question(call) and dose.strikes(call.number):
             raise Cut
         return None
 
@@ -103,7 +103,7 @@ def dropped(dose: Dose) -> Stages:
 
 def refused(dose: Dose) -> Stages:
     def instead(call: Call) -> Response | None:
-        is_hit = is_question(call) and _drawn(dose, call).random() < dose.magnitude
+        is_hit = is_question(call) and dose.strikes(call.number)
         return error_response(500, "EngineCore encountered an issue.") if is_hit else None
 
     return Stages(instead=instead)
