@@ -6,7 +6,7 @@ import csv
 import json
 
 import pytest
-from check_ids import PAIRED, node
+from check_ids import PAIRED, SCORE, node
 from faults import FAULTS
 from owners import CROSS_SECTION, KEYED, STORED, WIRE, WIRE_ERRORS
 from standins.fault_proxy import FaultProxy
@@ -67,7 +67,7 @@ def test_worse_deployment_is_refused_beside_a_stored_run(accept, control, prove,
     stored = tmp_path / "stored.csv"
     with stored.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("id", "prediction"), *((row["id"], row["answer"]) for row in rows)])
-    args = (*ATTACHED, "--vlm-set=mmmu.early_stop=false", f"--vlm-baseline={stored}", node(PAIRED))
+    args = (*ATTACHED, "--vlm-set=mmmu.early_stop=false", f"--vlm-baseline={stored}", node(PAIRED), node(SCORE))
     with FaultProxy(control.base_url) as proxy:
         assert accept(*args, f"--vlm-base-url={proxy.url}").refused_by == set()
     with FaultProxy(control.base_url, "answers-worse-than-stored", seed=seed) as proxy:
