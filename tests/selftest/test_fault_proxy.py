@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import requests
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))  # the stand-ins are scripts, not a package
 
 from faults import FAULTS, fault_named
+from runs import eventually
 from standins.fault_proxy import FaultProxy
 from standins.probes import PROBES, QUESTION, STREAM, arrivals, ask, ask_text, chat, direct, observed
 from standins.quick_server import CHAT, Behaviour, QuickServer
@@ -143,13 +144,6 @@ def test_request_that_the_client_gives_up_ends_at_the_engine_too(fault: str | No
             session.post(proxy.url + CHAT, json=body, timeout=0.1)
         assert engine.seen[-1].json() == body
         assert eventually(lambda: not engine.connections)
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    ends = time.monotonic() + 5
-    while not holds() and time.monotonic() < ends:
-        time.sleep(0.01)
-    return holds()
 
 
 def test_many_requests_at_once_each_get_their_own_answer(engine: QuickServer) -> None:

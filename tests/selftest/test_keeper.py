@@ -8,8 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from runs import eventually
 
 from vlm_acceptance.deployment.process import KEEPER
 
@@ -105,13 +105,6 @@ def end(made: Kept) -> None:
     made.process.kill()
     made.process.wait()
     made.process.stdout.close()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
-    ends = time.monotonic() + seconds
-    while not holds() and time.monotonic() < ends:
-        time.sleep(0.02)
-    return holds()
 
 
 def alive(word: str) -> list[int]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))  # the stand-ins are scripts, not a package
 
+from runs import eventually
 from standins.probes import direct
 from standins.quick_server import CHAT, QuickServer
 
@@ -80,13 +81,6 @@ def started(behaviour: str, tmp_path: Path, **env: str) -> Iterator[Engine]:
         process.wait()
         for pid in engine.children():
             os.kill(pid, signal.SIGKILL)
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    ends = time.monotonic() + seconds
-    while not holds() and time.monotonic() < ends:
-        time.sleep(0.02)
-    return holds()
 
 
 def test_ready_serves_the_model_and_stops_when_told(tmp_path: Path) -> None:
