@@ -26,6 +26,7 @@ from vlm_acceptance.checks.load import Asked  # noqa: E402
 from vlm_acceptance.checks.slope import growth, leak, shown  # noqa: E402
 from vlm_acceptance.client.http import Client  # noqa: E402
 from vlm_acceptance.client.messages import chat_body  # noqa: E402
+from vlm_acceptance.deployment.memory import resident_mb  # noqa: E402
 from vlm_acceptance.profile import Deadlines  # noqa: E402
 from vlm_acceptance.profile_sections import Load  # noqa: E402
 from vlm_acceptance.soak import soak  # noqa: E402
@@ -61,7 +62,7 @@ def flagged(kb: int, seconds: float) -> tuple[bool, str]:
             assert server.stdout is not None
             client = Client(f"http://127.0.0.1:{server.stdout.readline().strip()}")
             tree = [psutil.Process(server.pid)]
-            dog = load.Watchdog(client, 60, lambda: load.resident_mb(tree))
+            dog = load.Watchdog(client, 60, lambda: resident_mb(tree))
             ask = Asker(client, MODEL, Deadlines(), lambda _: None, set())
             jobs = [load.Job(Asked(word, ((word,),)), chat_body(MODEL, word)) for word in ("one", "two", "three")]
             made = soak(ask, jobs, seconds, CONCURRENCY, dog)

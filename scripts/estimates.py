@@ -23,6 +23,7 @@ HEAD = """# What each acceptance test cost on the control, launched on two cores
 """
 # made once for several tests: their cost goes by the profile, not by the test
 SHARED = ("load::test_soak_", "mmmu::")
+WHOLE = ("server_s", "offline_s", "soak_per_s", "mmmu_per_s")
 READY = "health::test_readiness"
 
 
@@ -75,6 +76,8 @@ def written(engine: str, runs: Sequence[Path]) -> str:
         starts = zip(("server_s", "offline_s"), starts_of(results, took), strict=True)
         for name, figure in (*starts, *rates_of(run, results, took).items()):
             figures[name].append(figure)
+    if lacking := [name for name in WHOLE if min(figures[name], default=0.0) <= 0]:
+        sys.exit(f"not every run is a whole `smoke or slow` run of launched engines: no {', '.join(lacking)}")
     lines = [f"{HEAD}engine: {engine}"]
     lines += [f"{name}: {(max if name.endswith('_per_s') else min)(seen):.1f}" for name, seen in figures.items()]
     lines.append("tests:")

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.client.messages import CHAT, chat_body
+from vlm_acceptance.client.messages import chat_body
 from vlm_acceptance.client.pool import send_all
-from vlm_acceptance.exchange import Exchange, Request
+from vlm_acceptance.exchange import CHAT, Exchange, Request
 from vlm_acceptance.profile import Deadlines
 
 Recorder = Callable[[Exchange], None]

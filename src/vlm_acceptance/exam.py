@@ -104,8 +104,8 @@ def offline_ids(category: Category, question: Question) -> list[str]:
 
 def spread(rows: Sequence[T], count: int) -> list[T]:
     """At most `count` of the rows, evenly spread, the first among them."""
-    step = max(1, -(-len(rows) // count))
-    return list(rows[::step])
+    count = min(count, len(rows))
+    return [rows[number * len(rows) // count] for number in range(count)]
 
 
 def number_body(model: str, asked: Prompt, images: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NS = 1_000_000_000
+CHAT = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)

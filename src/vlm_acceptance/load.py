@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from vlm_acceptance.asker import Asker, kind_of
 from vlm_acceptance.case import Category
 from vlm_acceptance.checks import load as checks
@@ -27,7 +25,7 @@ from vlm_acceptance.checks.hang import (
     hang_in,
     only_ours,
 )
-from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.checks.models import figure_of, figures_in
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.leaving import LeavingClient
@@ -40,12 +38,12 @@ from vlm_acceptance.outcome import Finding
 from vlm_acceptance.reply import Reply
 
 TEXTS = (
-    ("ok", "Reply with OK.", "OK"),
-    ("sum", "What is 2 + 3? Answer with a number.", "5"),
-    ("capital", "What is the capital of France? Answer with one word.", "Paris"),
-    ("count", "Count from 1 to 20.", "20"),
+    ("ok", "Reply with OK.", "OK", ()),
+    ("sum", "What is 2 + 3? Answer with a number.", "5", ("2", "3")),
+    ("capital", "What is the capital of France? Answer with one word.", "Paris", ()),
+    ("count", "Count from 1 to 20.", "20", tuple(map(str, range(1, 21)))),
 )
-TEXT_TOKENS = 96
+TEXT_TOKENS = 256
 POLL_S = 0.5
 POLL_DEADLINE_S = 2.0
 HBM_EVERY_S = 5.0
@@ -76,11 +74,13 @@ def jobs(
     made = [replace(job, asked=replace(job.asked, demoted=category_of(job) in demoted)) for job in made]
     made += [
         Job(
-            checks.Asked(f"text/{name}-{turn}", ((word,),), known=known.get((prompt, "")), is_picture=False),
+            checks.Asked(
+                f"text/{name}-{turn}", ((word,),), frozenset(shown), known.get((prompt, "")), is_picture=False
+            ),
             chat_body(model, prompt, max_tokens=TEXT_TOKENS),
         )
         for turn in (1, 2)
-        for name, prompt, word in TEXTS
+        for name, prompt, word, shown in TEXTS
     ]
     random.Random(seed).shuffle(made)  # noqa: S311  (a seeded order, no secret)
     return [_streamed(job) if number % 2 else job for number, job in enumerate(made)]
@@ -121,15 +121,6 @@ def known_answers(path: Path) -> dict[tuple[str, str], str]:
     return {(row["prompt"], "".join(row["pictures"])): row["answer"] for row in rows if len(row["pictures"]) < 2}
 
 
-def resident_mb(processes: Sequence[psutil.Process]) -> float | None:
-    """Resident memory of living processes together, in MB (2**20); None without any."""
-    seen = []
-    for process in processes:
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile
-            seen.append(process.memory_info().rss)
-    return sum(seen) / (1 << 20) if seen else None
-
-
 class Watchdog:
     """Reads `/metrics` in the background; `hang` is set once nothing has moved for `patience_s` seconds.
 
@@ -155,7 +146,7 @@ class Watchdog:
 
     def look(self, done: int, in_flight: int) -> None:
         """One reading; `done` and `in_flight` count requests of ours."""
-        figures = self._figures()
+        figures = figures_in(self.client.send(get("/metrics", POLL_DEADLINE_S)))
         at_s = time.monotonic() - self._began
         hbm_mb = None
         if at_s >= self._next_hbm_s:
@@ -165,19 +156,6 @@ class Watchdog:
         self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb))
         if self.hang is None:
             self.hang = hang_in(self.readings, max(self._patience_s, self.least_s()))
-
-    def _figures(self) -> dict[str, float] | None:
-        return figures_in(self.client.send(get("/metrics", POLL_DEADLINE_S)))
-
-
-def figures_in(page: Exchange) -> dict[str, float] | None:
-    """The figures of a `/metrics` page; None where it has none that can be read."""
-    if page.status != 200 or page.error is not None:
-        return None
-    try:
-        return metrics(page.body.decode("utf-8", "replace"))
-    except ValueError:
-        return None
 
 
 class Cold:

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vlm_acceptance.client.messages import CHAT, JPEG_QUALITY, chat_body
+from vlm_acceptance.client.messages import JPEG_QUALITY, chat_body
 from vlm_acceptance.errors import HarnessProblem, UsageProblem
-from vlm_acceptance.exchange import Request
+from vlm_acceptance.exchange import CHAT, Request
 from vlm_acceptance.yaml_data import read_yaml
 
 TEXT = "Reply with OK."

@@ -75,7 +75,7 @@ def block_means(values: Sequence[float], blocks: int) -> list[float]:
     return [fmean(values[start:end]) for start, end in itertools.pairwise(edges)]
 
 
-def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99, blocks: int = BLOCKS) -> Interval | None:
+def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99) -> Interval | None:
     """Least squares through the means of consecutive blocks; None for too few samples or an x that does not move.
 
     With r, the correlation of neighbouring residuals, where it is positive, the interval is wider by the root of
@@ -83,7 +83,7 @@ def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99, bl
     """
     if len(xs) < FEWEST_BLOCKS:
         return None
-    blocks = min(blocks, len(xs))
+    blocks = min(BLOCKS, len(xs))
     across, up = block_means(xs, blocks), block_means(ys, blocks)
     middle, height = fmean(across), fmean(up)
     spread = sum((x - middle) ** 2 for x in across)

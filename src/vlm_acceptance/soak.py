@@ -29,13 +29,12 @@ TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is kept of one answer: when it was asked for and complete (seconds of the soak), times, what was wrong.
+    """What is kept of one answer: when it was asked for (seconds of the soak), times, what was wrong.
 
     An answer that is not `counted` is of a demoted category.
     """
 
     began_s: float
-    ended_s: float
     sample: Sample | None
     fault: Finding | None
     counted: bool = True
@@ -150,8 +149,8 @@ class _Run:
         self.cold.came(job.body)
         fault = fault_of(job.asked, reply, self._everyone, self._special_tokens)
         sample = None if isinstance(reply, NoReply) else from_reply(reply)
-        began_s, ended_s = ((at - self._began_ns) / NS for at in (exchange.started_ns, exchange.finished_ns))
-        self.result.served.append(Served(began_s, ended_s, sample, fault, not job.asked.demoted))
+        began_s = (exchange.started_ns - self._began_ns) / NS
+        self.result.served.append(Served(began_s, sample, fault, not job.asked.demoted))
         if isinstance(reply, NoReply):
             self._silent += 1
             if self._silent >= SILENT_IN_A_ROW:

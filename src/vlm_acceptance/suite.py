@@ -251,7 +251,7 @@ class Suite:
         return accuracy.plan(self.profile)
 
     def _run_accuracy(self) -> Accuracy:
-        plan = self.accuracy_plan.get()
+        plan = dataclasses.replace(self.accuracy_plan.get(), served_rule=self.tile_rule)
         book = accuracy.Book(plan, self.store.folder, self.store.mask, self.progress, self.say)
         if plan.wanted.engine == "offline":
             ready = self._ready_to_start()

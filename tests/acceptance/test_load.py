@@ -8,6 +8,7 @@ from vlm_acceptance.checks import load as checks
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.messages import chat_body
 from vlm_acceptance.deployment import bench, command
+from vlm_acceptance.deployment.memory import resident_mb
 from vlm_acceptance.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.outcome import Finding
 from vlm_acceptance.suite import Once, existing
@@ -40,7 +41,7 @@ def soaked(ask, jobs, suite, deployment, soak_once):
     """The soak, made when the first test asks for it."""
     wanted = suite.profile.load
     device = (lambda: suite.preflight.device_state().used_mb) if deployment.launched else lambda: None
-    rss = (lambda: load.resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
+    rss = (lambda: resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
     dog = load.Watchdog(direct(ask.client), wanted.hang_s, rss, device)
 
     def run():
@@ -194,8 +195,8 @@ def test_soak_is_answered(soaked, jobs, judge, profile, deployment):
 def test_soak_is_within_budgets(steady, judge, profile):
     """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
     budgets = profile.load.budgets
-    for name in ("ttft_s", "tpot_s", "e2e_s"):
-        judge.add(checks.within(getattr(budgets, name), checks.percentiles(steady.times(name)), name[:-2]))
+    for name, short in soak.TIMES.items():
+        judge.add(checks.within(getattr(budgets, name), checks.percentiles(steady.times(name)), short))
     judge.add(checks.within(budgets.itl_s, checks.percentiles(steady.itl), "itl"))
     total = max(1, len(steady.served))
     goodput = checks.good(steady.samples, profile.latency.default) / total

@@ -41,7 +41,7 @@ def test_pictures_arrive_tiled_as_intended(accuracy, judge):
     """Prompt tokens of every answer MUST be those of its text and of its pictures by the tile formula."""
     if not accuracy.texts:
         accuracy.require_whole()
-    tile = accuracy.plan.profile.model.pictures.tokens_per_tile
+    tile = accuracy.plan.rule.tokens_per_tile
     judge.add(accuracy.with_repeat(clauses.wrong_tokens(accuracy.counted(), tile)))
     judge.note(answers=accuracy.answered)
     doubt = clauses.doubtful_tokens(accuracy.counted(), tile)

@@ -9,8 +9,8 @@ from vlm_acceptance import exam
 from vlm_acceptance.checks import errors, liveness, protocol, schema, stream, usage
 from vlm_acceptance.client.clip import clip_url
 from vlm_acceptance.client.http import is_loopback
-from vlm_acceptance.client.messages import CHAT, chat_body, plain_url
-from vlm_acceptance.exchange import Request
+from vlm_acceptance.client.messages import chat_body, plain_url
+from vlm_acceptance.exchange import CHAT, Request
 from vlm_acceptance.outcome import Finding
 
 pytestmark = pytest.mark.smoke

@@ -43,6 +43,7 @@ _RESPONSE = (
     ("wrong-type-created", "created is a string", 1, response.wrong_type_created),
     ("float-usage", "the counts in usage are floats", 1, response.float_usage),
     ("usage-off-by-one", "so many prompt tokens too many, in the total too", 1, response.prompt_tokens_off),
+    ("completion-off-by-one", "so many answer tokens too many, in the total too", 1, response.completion_tokens_off),
     ("usage-sum-wrong", "the total of usage is so many too high", 1, response.total_tokens_off),
     ("finish-reason-wrong", "finish_reason is 'done'", 1, response.finish_reason_wrong),
     ("finish-reason-null", "finish_reason is null", 1, response.finish_reason_null),

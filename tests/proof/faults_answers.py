@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import random
 from collections import deque
 
 from fault_stages import Call, Cut, Dose, Response, Rewriter, Stages, error_response, rewrites_text
@@ -18,11 +17,6 @@ LETTERS = "ABCD"
 def is_question(call: Call) -> bool:
     """Whether a chat request is a question of the accuracy run."""
     return call.is_chat and any(tail in question_of(call) for tail in _TAILS)
-
-
-def _drawn(dose: Dose, call: Call) -> random.Random:
-    """Chance that depends on the seed and the request's number alone."""
-    return random.Random(f"{dose.seed} {call.number}")
 
 
 def _says(answer: Rewriter, call: Call) -> Rewriter:
@@ -39,7 +33,7 @@ def mute(dose: Dose) -> Stages:
 
 def random_letters(dose: Dose) -> Stages:
     def start(call: Call) -> Rewriter:
-        letter = _drawn(dose, call).choice(LETTERS)
+        letter = dose.drawn(call.number).choice(LETTERS)
         return _says(lambda _text, _done: letter, call)
 
     return rewrites_text(start)
@@ -49,7 +43,7 @@ def other_model(dose: Dose) -> Stages:
     """Another model of the kind: right or wrong elsewhere, in this share of its answers."""
 
     def start(call: Call) -> Rewriter:
-        drawn = _drawn(dose, call)
+        drawn = dose.drawn(call.number)
         is_other, letter = drawn.random() < dose.magnitude, drawn.choice(LETTERS)
 
         def rewrite(text: str, done: bool) -> str:

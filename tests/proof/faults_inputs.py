@@ -26,7 +26,7 @@ def is_broken(url: str) -> bool:
     try:
         with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2], validate=True))) as picture:
             picture.load()
-    except (OSError, ValueError):
+    except (OSError, ValueError, Image.DecompressionBombError):
         return True
     return False
 

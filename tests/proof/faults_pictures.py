@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import random
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from fault_stages import (
@@ -23,7 +22,8 @@ from fault_stages import (
     error_response,
     rewrites_text,
 )
-from faults_response import question_of
+from faults_request import data_url
+from faults_response import Meeting, question_of
 from PIL import Image, UnidentifiedImageError
 
 Part = dict[str, Any]
@@ -135,10 +135,7 @@ def shrunk(dose: Dose) -> Stages:
             return part
         small = picture.convert("RGB")
         small.thumbnail((most, most))
-        file = io.BytesIO()
-        small.save(file, "PNG", compress_level=1)
-        url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        return {**part, "image_url": {**part["image_url"], "url": url}}
+        return {**part, "image_url": {**part["image_url"], "url": data_url(small)}}
 
     return _puts(lambda parts: [edit(part) for part in parts])
 
@@ -174,38 +171,11 @@ def caches_idle(dose: Dose) -> Stages:
     return Stages(response=response)
 
 
-@dataclass(slots=True)
-class _Held:
-    text: str
-    received: str | None = None
-    is_met: threading.Event = field(default_factory=threading.Event)
-
-
-class _Rare:
-    """A text that is drawn waits a moment for the next one that ends, and is exchanged with that."""
-
-    def __init__(self, dose: Dose) -> None:
-        self._dose, self._lock = dose, threading.Lock()
-        self._waiting: _Held | None = None
-
-    def exchange(self, call: Call, text: str) -> str:
-        drawn = random.Random(f"{self._dose.seed} {call.number}").random() < self._dose.magnitude
-        with self._lock:
-            other, self._waiting = self._waiting, None
-            if other is not None:
-                other.received = text
-                other.is_met.set()
-                return other.text
-            if not drawn:
-                return text
-            mine = self._waiting = _Held(text)
-        mine.is_met.wait(SWAP_WAIT_S)
-        with self._lock:
-            if self._waiting is mine:
-                self._waiting = None
-        return text if mine.received is None else mine.received
-
-
 def swapped_rarely(dose: Dose) -> Stages:
-    rare = _Rare(dose)
-    return rewrites_text(lambda call: lambda text, done: rare.exchange(call, text) if done else "")
+    meeting = Meeting(SWAP_WAIT_S)
+
+    def start(call: Call) -> Rewriter:
+        waits = dose.drawn(call.number).random() < dose.magnitude
+        return lambda text, done: meeting.exchange(text, waits) if done else ""
+
+    return rewrites_text(start)

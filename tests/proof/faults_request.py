@@ -44,7 +44,7 @@ def _edits_pictures(edit: Callable[[Image.Image], Image.Image]) -> Stages:
     def each(part: dict[str, Any]) -> dict[str, Any]:
         source: Any = part.get("image_url")
         picture = _opened(source["url"]) if isinstance(source, dict) and "url" in source else None
-        return part if picture is None else {**part, "image_url": {**source, "url": _data_url(edit(picture))}}
+        return part if picture is None else {**part, "image_url": {**source, "url": data_url(edit(picture))}}
 
     return _edits_parts(each)
 
@@ -55,11 +55,11 @@ def _opened(url: str) -> Image.Image | None:
         return None
     try:
         return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2], validate=True))).convert("RGB")
-    except (UnidentifiedImageError, OSError, binascii.Error):
+    except (UnidentifiedImageError, OSError, binascii.Error, Image.DecompressionBombError):
         return None
 
 
-def _data_url(picture: Image.Image) -> str:
+def data_url(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -93,6 +92,10 @@ def _usage_off(dose: Dose, *keys: str) -> Stages:
 
 def prompt_tokens_off(dose: Dose) -> Stages:
     return _usage_off(dose, "prompt_tokens", "total_tokens")
+
+
+def completion_tokens_off(dose: Dose) -> Stages:
+    return _usage_off(dose, "completion_tokens", "total_tokens")
 
 
 def total_tokens_off(dose: Dose) -> Stages:
@@ -262,33 +265,33 @@ class _Half:
     is_met: threading.Event = field(default_factory=threading.Event)
 
 
-class _Meeting:
+class Meeting:
     """Two texts that arrive within `wait_s` of one another are exchanged; a lone one leaves as it came."""
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s, self._lock = wait_s, threading.Lock()
         self._waiting: _Half | None = None
 
-    def exchange(self, text: str) -> str:
+    def exchange(self, text: str, waits: bool = True) -> str:
+        """The text to send in place of `text`; one that does not wait is exchanged with one that does."""
         with self._lock:
-            other, mine = self._waiting, _Half(text)
-            self._waiting = mine if other is None else None
-        if other is not None:
-            other.received = text
-            other.is_met.set()
-            return other.text
+            other, self._waiting = self._waiting, None
+            if other is not None:
+                other.received = text
+                other.is_met.set()
+                return other.text
+            if not waits:
+                return text
+            mine = self._waiting = _Half(text)
         mine.is_met.wait(self._wait_s)
         with self._lock:
             if self._waiting is mine:
                 self._waiting = None
-                return text
-        # The other one has taken this half, so its text comes at once.
-        mine.is_met.wait()
-        return mine.received if mine.received is not None else text
+        return text if mine.received is None else mine.received
 
 
 def answers_swapped(dose: Dose) -> Stages:
-    meeting = _Meeting(dose.magnitude)
+    meeting = Meeting(dose.magnitude)
     return rewrites_text(lambda _call: lambda text, done: meeting.exchange(text) if done else "")
 
 
@@ -306,7 +309,7 @@ def logprobs_positive(dose: Dose) -> Stages:
 
 def logprobs_unsteady(dose: Dose) -> Stages:
     def edit(call: Call, body: dict[str, Any]) -> None:
-        off = dose.magnitude * random.Random(f"{dose.seed} {call.number}").random()
+        off = dose.magnitude * dose.drawn(call.number).random()
         for choice in body["choices"]:
             for entry in (choice.get("logprobs") or {}).get("content") or []:
                 for one in (entry, *entry["top_logprobs"]):

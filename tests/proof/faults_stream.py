@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -156,7 +155,7 @@ def tpot_added(dose: Dose) -> Stages:
 
 def jitter(dose: Dose) -> Stages:
     def frames(call: Call, frames: Frames) -> Frames:
-        drawn = random.Random(f"{dose.seed} {call.number}")
+        drawn = dose.drawn(call.number)
         for frame in frames:
             if text_of(frame) and drawn.randrange(STALLS_ONE_IN) == 0:
                 dose.pause(dose.magnitude)

@@ -100,6 +100,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "wrong-type-created": (BODY, *STREAMS),
     "float-usage": (BODY,),
     "usage-off-by-one": (TILES, KNOWN),
+    "completion-off-by-one": ("schema::test_logprobs", "schema::test_max_tokens_cuts"),
     "usage-sum-wrong": (BODY,),
     "finish-reason-wrong": (BODY, *STREAMS),
     "finish-reason-null": (BODY, *STREAMS),

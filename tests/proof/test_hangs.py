@@ -9,14 +9,14 @@ import time
 
 import psutil
 import pytest
+from check_ids import SOAK, node
+from deaths import lives
 
 from vlm_acceptance.checks.models import figure_of, metrics
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.messages import get
 from vlm_acceptance.deployment.port import free_port, holders
-from vlm_acceptance.deployment.process import marked_processes
 
-SOAK = "tests/acceptance/test_load.py::test_soak_is_answered"
 HANG_S = 6
 START_S = 240
 
@@ -50,6 +50,12 @@ class Stopper(threading.Thread):
         self.at_s = time.monotonic()
 
 
+def commands_with(port: int) -> list[list[str]]:
+    """Command lines that name this port; a process that ends meanwhile names nothing."""
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if any(str(port) in word for word in line)]
+
+
 @pytest.mark.parametrize("fault", ["real-server-stopped", "real-core-stopped"])
 def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, prove, fault):
     whole = fault == "real-server-stopped"
@@ -59,7 +65,7 @@ def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, prove, faul
     apart = [] if whole else ["--vlm-set=engine.env.VLLM_ENABLE_V1_MULTIPROCESSING=1"]
     try:
         run = accept(
-            *("--vlm-profile=control-cpu", f"--vlm-port={port}", "-m", "slow", SOAK, *apart),
+            *("--vlm-profile=control-cpu", f"--vlm-port={port}", "-m", "slow", node(SOAK), *apart),
             *("--vlm-soak-s=120", f"--vlm-set=load.hang_s={HANG_S}", "--vlm-set=engine.stop_timeout_s=5"),
         )
     finally:
@@ -74,8 +80,8 @@ def test_stopped_engine_is_reported_as_a_hang_and_taken_down(accept, prove, faul
     assert "vllm:generation_tokens" in run.messages
     assert ("/metrics has been silent" in run.messages) == whole
     assert time.monotonic() - stopper.at_s < HANG_S + 30
-    assert not any(process.is_running() for process in stopper.stopped)
-    assert not any(str(port) in process.cmdline() for process in marked_processes())
+    assert not any(map(lives, stopper.stopped))
+    assert commands_with(port) == []
 
 
 @pytest.mark.fault("real-killed")
@@ -83,9 +89,9 @@ def test_killed_engine_is_rejected_before_the_soak_is_over(accept, prove):
     port = free_port()
     killer = Stopper(port, True, signal.SIGKILL)
     killer.start()
-    run = accept("--vlm-profile=control-cpu", f"--vlm-port={port}", "-m", "slow", SOAK, "--vlm-soak-s=120")
+    run = accept("--vlm-profile=control-cpu", f"--vlm-port={port}", "-m", "slow", node(SOAK), "--vlm-soak-s=120")
     prove("real-killed", run)
     assert run.code == 1, run.out
     assert "the engine ended (signal 9): 64 requests in a row got no answer" in run.messages
     assert time.monotonic() - killer.at_s < 60
-    assert not any(str(port) in process.cmdline() for process in marked_processes())
+    assert commands_with(port) == []

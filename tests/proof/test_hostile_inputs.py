@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
-from check_ids import ODD_ADDRESSES, node
+from check_ids import ODD_ADDRESSES, TRUNCATED, node
 
 from vlm_acceptance.profile_load import load_profile
 from vlm_acceptance.settings import PROFILES
 
 CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "-m", "smoke or slow")
 RESTRICTED = "--vlm-set=model.media_domains=[media.example]"
-MODULE = "tests/acceptance/test_inputs.py"
-ADDRESSES = f"{MODULE}::test_private_address_is_refused"
-NOT_ASKED = f"{MODULE}::test_private_address_is_not_asked"
+ADDRESSES = node("inputs::test_private_address_is_refused")
+NOT_ASKED = node("inputs::test_private_address_is_not_asked")
 
 
 @pytest.mark.fault("dies-of-broken-picture")
 def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engine, prove):
     run = accept(
         *CONTROL,
-        *(f"--vlm-engine={stand_in_engine}", f"{MODULE}::test_odd_input[png-truncated]"),
+        *(f"--vlm-engine={stand_in_engine}", node(TRUNCATED)),
         # two probes of readiness and eight signs come before the broken picture
         env={"VLM_STANDIN": "dies-in-request", "VLM_STANDIN_AFTER": "10"},
     )

@@ -13,7 +13,6 @@ import yaml
 from check_ids import ALL_NUMBERS, KNOWN, NUMBERS, TILES, node, short
 from conftest import CONTROL, PROOF, ROOT
 from mutant_engine import FAULTS
-from mutants import MAKERS
 from owners import MUTANTS
 
 from vlm_acceptance.deployment.interpreter import find_engine
@@ -62,15 +61,11 @@ def broken(fault: str, folder) -> tuple[tuple[str, ...], dict[str, str]]:
     return (f"--vlm-model={out}", *lighter), {}
 
 
-def test_every_mutant_has_an_owner():
-    assert set(MUTANTS) == set(MAKERS) | set(FAULTS)
-
-
 @pytest.mark.parametrize("fault", MUTANTS)
 def test_mutant_is_refused(accept, prove, whole_suite, tmp_path, fault):
     options, env = broken(fault, tmp_path)
     tests = [] if whole_suite else dict.fromkeys(map(node, [*ASKED, *MUTANTS[fault]]))
-    run = accept(*QUIET, *options, *tests, env=env, timeout_s=1200)
+    run = accept(*QUIET, *options, *tests, env=env, timeout_s=850)
     prove(fault, run)
     refused = {short(ident) for ident in run.refused_by}
     assert run.code == 1, run.out

@@ -32,7 +32,7 @@ def attached(tmp_path):
 def test_owners_accept_the_control_through_the_proxy(accept, control, attached):
     owners = sorted({owner for fault in WIRE.keys() - APART for owner in WIRE[fault]} | set(CROSS_SECTION))
     with FaultProxy(control.base_url) as proxy:
-        run = accept(*attached, f"--vlm-base-url={proxy.url}", *map(node, owners), timeout_s=1200)
+        run = accept(*attached, f"--vlm-base-url={proxy.url}", *map(node, owners), timeout_s=850)
     assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
     assert run.refused_by == set()
     assert len(run.ids("passed")) == len(owners)
@@ -43,7 +43,7 @@ def test_fault_is_met_by_its_owners(accept, control, attached, prove, seed, whol
     owners = [*WIRE.get(fault, ()), *WIRE_ERRORS.get(fault, ())]
     tests = [] if whole_suite else dict.fromkeys(map(node, [*owners, *CROSS_SECTION]))
     with FaultProxy(control.base_url, fault, seed=seed) as proxy:
-        run = accept(*attached, f"--vlm-base-url={proxy.url}", *tests, timeout_s=1200)
+        run = accept(*attached, f"--vlm-base-url={proxy.url}", *tests, timeout_s=850)
     prove(fault, run)
 
 
@@ -56,7 +56,7 @@ def test_fault_before_an_engine_with_a_key_is_met_by_its_owners(accept, keyed_co
         run = accept(*args, f"--vlm-base-url={proxy.url}", *tests, env=env)
     assert (run.refused_by, len(run.ids("passed"))) == (set(), len(tests)), run.out
     with FaultProxy(keyed_control.base_url, fault, seed=seed) as proxy:
-        run = accept(*args, f"--vlm-base-url={proxy.url}", *([] if whole_suite else tests), env=env, timeout_s=1200)
+        run = accept(*args, f"--vlm-base-url={proxy.url}", *([] if whole_suite else tests), env=env, timeout_s=850)
     assert env["PROOF_API_KEY"] not in run.out
     prove(fault, run)
 

@@ -144,6 +144,13 @@ def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_
     assert plan.picture_cost(picture, 1) == made.TILE_TOKENS
 
 
+def test_tiles_found_in_the_served_model_come_before_the_profiles(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    served = replace(plan, served_rule=replace(plan.rule, tokens_per_tile=7, max_tiles=2))
+    picture = replace(plan.asked(plan.order[0]).pictures[0], width=32, height=16)
+    assert served.picture_cost(picture, None) == 3 * 7
+
+
 def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 6, "margin": 0.5})
     texts = made.right_texts(plan)

@@ -40,6 +40,7 @@ def seen(name: str, text: str) -> list[str]:
     [
         ("sign-1", "The sign says RIVER 472."),
         ("sign-1", "The sign says RIVER 815."),  # half of another one is a mistake
+        ("sign-1", "The sign says RIVER 471, near GARDEN street 815."),  # who reads half of it has seen it
         ("sign-1", "I cannot read it."),
         ("card-1", "Eagle"),  # it is on this card, too
         ("card-4", "Eagle, not Lion"),

@@ -114,6 +114,18 @@ def test_a_texts_answer_is_nobodys_evidence() -> None:
     assert fault.check == "load.answer"
 
 
+def test_a_rivals_word_in_a_sentence_about_the_own_picture_is_a_mistake_and_no_mix_up() -> None:
+    receipt = Asked("receipt", (("HUGO",), ("41.0",)), frozenset({"HUGO", "41.0"}))
+    drink = Asked("drink", (("COFFEE",),), frozenset({"COFFEE", "TEA"}))
+    text = "A receipt for a cup of coffee, customer Hugo. The total is 4."
+    wrong = fault_of(receipt, reply(text), [receipt, drink])
+    assert wrong is not None
+    assert wrong.check == "load.answer"
+    other = fault_of(receipt, reply("It is coffee."), [receipt, drink])
+    assert other is not None
+    assert other.check == "load.mixed_up"
+
+
 def test_a_request_without_an_answer_is_fatal() -> None:
     found = own_answers(ALL, [NoReply("HTTP 500: x"), *[reply(text) for text in RIGHT[1:]]], 1)
     assert [one.check for one in found] == ["load.count", "load.no_answer"]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vlm_acceptance.client.messages import CHAT, chat, chat_body, get, jpeg_url, plain_url, png_url, user_message
+from vlm_acceptance.client.messages import chat, chat_body, get, jpeg_url, plain_url, png_url, user_message
+from vlm_acceptance.exchange import CHAT
 
 PICTURE = next((Path(__file__).resolve().parents[2] / "fixtures" / "images" / "ocr").glob("*.png"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -107,12 +108,26 @@ def recorded_run(folder: Path, slower: float) -> Path:
     return folder
 
 
-def test_costs_are_written_from_the_quickest_of_several_runs(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("estimates_script", ROOT / "scripts" / "estimates.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_run_that_is_not_whole_is_no_source_of_costs(script: ModuleType, tmp_path: Path) -> None:
+    whole, attached = recorded_run(tmp_path / "whole", 1), recorded_run(tmp_path / "attached", 1)
+    rows = (attached / "results.jsonl").read_text("utf-8").replace("(after", "(served for")
+    (attached / "results.jsonl").write_text(rows, "utf-8")
+    (attached / "mmmu_val.jsonl").unlink()
+    with pytest.raises(SystemExit, match="no server_s"):
+        script.written("an engine", [whole, attached])
+
+
+def test_costs_are_written_from_the_quickest_of_several_runs(script: ModuleType, tmp_path: Path) -> None:
     file = tmp_path / "estimates.yaml"
     runs = [recorded_run(tmp_path / "slow", 2), recorded_run(tmp_path / "quick", 1)]
     file.write_text(script.written("an engine", runs), "utf-8")

@@ -62,6 +62,7 @@ CHANGES: dict[str, dict[str, set[str]]] = {
     "wrong-type-created": everywhere("created"),
     "float-usage": everywhere(*USAGE),
     "usage-off-by-one": everywhere("usage.prompt_tokens", "usage.total_tokens"),
+    "completion-off-by-one": everywhere("usage.completion_tokens", "usage.total_tokens"),
     "usage-sum-wrong": everywhere("usage.total_tokens"),
     "finish-reason-wrong": everywhere("choices.finish_reason"),
     "finish-reason-null": everywhere("choices.finish_reason"),
@@ -116,6 +117,9 @@ HOLDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "wrong-type-created": lambda body: body["created"].isdigit(),
     "float-usage": lambda body: all(isinstance(v, float) for k, v in body["usage"].items() if k.endswith("_tokens")),
     "usage-off-by-one": lambda body: (body["usage"]["prompt_tokens"], body["usage"]["total_tokens"]) == (8, 15),
+    "completion-off-by-one": lambda body: (
+        (body["usage"]["completion_tokens"], body["usage"]["total_tokens"]) == (8, 15)
+    ),
     "usage-sum-wrong": lambda body: body["usage"]["total_tokens"] == 15,
     "finish-reason-wrong": lambda body: body["choices"][0]["finish_reason"] == "done",
     "finish-reason-null": lambda body: body["choices"][0]["finish_reason"] is None,

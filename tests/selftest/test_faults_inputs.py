@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import copy
 import json
 import sys
@@ -21,8 +23,11 @@ from standins.fault_proxy import FaultProxy
 from standins.probes import chat, picture_url, send
 from standins.quick_server import CHAT, QuickServer
 
+from vlm_acceptance.odd_inputs import black_png
+
 WHOLE = picture_url()
 BROKEN = WHOLE[:-40]
+JSON = {"Content-Type": "application/json"}
 LONG_TEXT = "one " * 5000
 
 
@@ -47,6 +52,16 @@ def test_a_picture_that_cannot_be_read_is_broken(url: str) -> None:
 @pytest.mark.parametrize("url", [WHOLE, "http://127.0.0.1/x.png", ""])
 def test_what_can_be_read_or_is_elsewhere_is_not_broken(url: str) -> None:
     assert not is_broken(url)
+
+
+@pytest.mark.parametrize("fault", ["temperature-forced", "image-bgr", "resets-on-broken", "picture-shrunk"])
+def test_a_fault_passes_on_what_it_cannot_read(fault: str, engine: QuickServer) -> None:
+    huge = "data:image/png;base64," + base64.b64encode(black_png(20_000)).decode()
+    odd = json.dumps({**about(WHOLE, "a lone \ud800 in it")})
+    with FaultProxy(engine.url, fault) as proxy:  # which fails when it broke
+        for body in (json.dumps(about(huge)), odd):
+            with contextlib.suppress(requests.ConnectionError):
+                requests.post(f"{proxy.url}{CHAT}", data=body, headers=JSON, timeout=10)
 
 
 def test_a_picture_is_poisoned_by_a_refusal_and_no_other_is(engine: QuickServer) -> None:

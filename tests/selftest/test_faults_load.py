@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))  # the stand-ins are scripts, not a package
 
 from faults import FAULTS
+from runs import eventually
 from standins.fault_proxy import FaultProxy
 from standins.probes import STREAM, arrivals, ask, ask_text, chat, send
 from standins.quick_server import CHAT, MODEL, Behaviour, QuickServer
@@ -48,20 +49,22 @@ def test_all_faults_of_this_family_are_seen_here() -> None:
 def test_one_of_fifty_is_slow(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "one-slow", magnitude=0.5) as proxy:
         took = seconds(proxy.url, 50)
-    assert [number for number, one in enumerate(took) if one > 0.4] == [25]
+    assert took.index(max(took)) == 25
+    assert took[25] >= 0.5
 
 
 def test_one_of_sixteen_waits_for_quiet(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "starved", magnitude=0.5) as proxy:
         took = seconds(proxy.url, 16)
-    assert [number for number, one in enumerate(took) if one > 0.3] == [8]
+    assert took.index(max(took)) == 8
+    assert took[8] > 0.4
 
 
 def test_a_refusal_fails_what_is_out_and_nothing_later() -> None:
-    with QuickServer(Behaviour(token_delay_s=0.4)) as slow, FaultProxy(slow.url, "failure-spreads") as proxy:
+    with QuickServer(Behaviour(token_delay_s=1.5)) as slow, FaultProxy(slow.url, "failure-spreads") as proxy:
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(send, proxy.url, "POST", CHAT, chat())
-            time.sleep(0.1)
+            assert eventually(lambda: slow.prompt_tokens > 0)  # its answer is made
             slow.behaviour = Behaviour()
             refused = send(proxy.url, "POST", CHAT, {**chat(), "model": "another"})
             statuses = (waiting.result().status_code, refused.status_code)
@@ -83,10 +86,10 @@ def test_a_stream_that_was_left_stays_counted(engine: QuickServer) -> None:
         assert Client(proxy.url).send(chat_request({**body, "max_tokens": 3}, 10)).status == 200
         before = running(proxy.url)
         LeavingClient(proxy.url, None, 3, lambda: None).send(chat_request(body, 10))
-        time.sleep(0.3)
-        after = running(proxy.url)
+        assert eventually(lambda: running(proxy.url).endswith(" 1.0"))
+        time.sleep(2)  # longer than the stream would have been
+        assert running(proxy.url).endswith(" 1.0")
     assert before.endswith(" 0.0")
-    assert after.endswith(" 1.0")
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
@@ -95,5 +98,5 @@ def test_tokens_take_longer_and_longer(is_stream: bool, engine: QuickServer) -> 
         first = arrivals(proxy.url, stream=is_stream)[-1]
         time.sleep(1)
         later = arrivals(proxy.url, stream=is_stream)[-1]
-    assert first < 0.15
+    assert first < later
     assert later > 0.25

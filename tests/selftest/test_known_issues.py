@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,14 @@ def test_every_issue_of_ours_concerns_an_input_of_ours() -> None:
     issues = load_known_issues(FILE)
     assert {name for issue in issues for name in issue.inputs} <= inputs
     assert len({issue.id for issue in issues}) == len(issues)
+
+
+@pytest.mark.parametrize(
+    "told", ['The sign says "RIVER" on the first line,\nand "472" below it.', "RIVER 472", "River 472"]
+)
+def test_the_stale_picture_is_known_in_whatever_sentence(told: str) -> None:
+    says = next(issue.says for issue in load_known_issues(FILE) if issue.id == "uuid-is-the-only-key")
+    assert re.search(says, json.dumps({"content": told}))
 
 
 def test_no_issue_of_ours_is_open_ended() -> None:

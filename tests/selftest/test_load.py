@@ -25,6 +25,7 @@ from vlm_acceptance.checks.load import Asked
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.leaving import LeavingClient
 from vlm_acceptance.client.messages import chat_body
+from vlm_acceptance.deployment.memory import resident_mb
 from vlm_acceptance.errors import DeviceProblem, EnvironmentProblem, NoReply
 from vlm_acceptance.exchange import Exchange, Request
 from vlm_acceptance.profile import Budget, Deadlines
@@ -242,7 +243,7 @@ def test_clients_that_leave_are_told_from_other_traffic(
 
 
 def test_a_client_leaves_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
-    engine.behaviour = Behaviour(token_delay_s=0.02)
+    engine.behaviour = Behaviour(token_delay_s=0.1)
     called: list[int] = []
     client = LeavingClient(engine.url, None, 3, lambda: called.append(1))
     body = chat_body(MODEL, "one two three four five six seven eight nine ten", **STREAM)
@@ -293,15 +294,15 @@ def test_a_soak_counts_a_degenerate_answer_and_no_demoted_one(ask: Asker) -> Non
 
 def test_memory_is_read_of_what_lives() -> None:
     me = psutil.Process()
-    assert (load.resident_mb([me]) or 0) > 5
+    assert (resident_mb([me]) or 0) > 5
     gone = psutil.Popen(["true"])
     gone.wait()
-    assert load.resident_mb([gone]) is None
-    assert load.resident_mb([]) is None
+    assert resident_mb([gone]) is None
+    assert resident_mb([]) is None
 
 
 def test_memory_figures_say_where_it_began_and_its_slope(ask: Asker) -> None:
-    made = soak(ask, JOBS, 0.05, 1, watched(ask))
+    made = soak(ask, JOBS, 0.3, 1, watched(ask))
     made.readings = [Reading(float(n), None, n * 10, 1, 100.0 + n) for n in range(40)]
     row = memory_figures(made)
     assert row["rss_mb"] == "100.0 to 139.0"

@@ -14,9 +14,8 @@ from vlm_acceptance.benchmark.completion import Completion, completion_of, token
 from vlm_acceptance.benchmark.item import ANSWERED, LOST, REFUSED, Answer, Asked, PictureFile, kept_text
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.client.messages import CHAT
 from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange, Request
+from vlm_acceptance.exchange import CHAT, Exchange, Request
 
 TOKENIZE = "/tokenize"
 TRIES = 3

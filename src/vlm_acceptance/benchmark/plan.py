@@ -37,6 +37,7 @@ class AccuracyPlan:
     wanted: Mmmu
     prepared: Prepared
     prompts: Prompts
+    served_rule: TileRule | None = None
 
     @cached_property
     def order(self) -> list[str]:
@@ -83,11 +84,14 @@ class AccuracyPlan:
             whole.update(f"{asked.id} {asked.sha256}\n".encode())
         return whole.hexdigest()
 
+    @cached_property
+    def rule(self) -> TileRule:
+        """The constants of the token oracle: those found in the served model, where it was read, else the profile's."""
+        return self.served_rule or TileRule(**self.profile.model.pictures.model_dump(exclude={"oracle"}))
+
     def picture_cost(self, picture: PictureFile, max_tiles: int | None) -> int:
         """Prompt tokens of a picture's tiles; the two that wrap it stand in the text twin."""
-        rule = TileRule(**self.profile.model.pictures.model_dump(exclude={"oracle"}))
-        if max_tiles is not None:
-            rule = replace(rule, max_tiles=max_tiles)
+        rule = self.rule if max_tiles is None else replace(self.rule, max_tiles=max_tiles)
         return tiles(picture.width, picture.height, rule) * rule.tokens_per_tile
 
     def identity(self, target: Mapping[str, Any]) -> dict[str, Any]:

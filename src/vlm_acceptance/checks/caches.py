@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.checks.models import figure_of, figures_in
 from vlm_acceptance.exchange import Exchange
 
 PREFIX, PICTURES = "prefix_cache", "mm_cache"
@@ -26,7 +26,7 @@ class Use:
 
 def uses(before: Exchange, after: Exchange) -> tuple[Use, Use]:
     """Use of the prefix cache and of the pictures' cache."""
-    first, second = _figures(before), _figures(after)
+    first, second = (figures_in(page) or {} for page in (before, after))
 
     def grown(name: str) -> float | None:
         was, now = figure_of(first, name), figure_of(second, name)
@@ -54,12 +54,3 @@ def block_size(page: Exchange) -> int | None:
     """Tokens in a block of the prefix cache, where `/metrics` tells it."""
     told = _BLOCK.search(page.body.decode("utf-8", "replace")) if page.status == 200 else None
     return int(told[1]) if told else None
-
-
-def _figures(page: Exchange) -> dict[str, float]:
-    if page.status != 200:
-        return {}
-    try:
-        return metrics(page.body.decode("utf-8", "replace"))
-    except ValueError:
-        return {}  # said by the test of the metrics

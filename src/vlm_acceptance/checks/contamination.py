@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from vlm_acceptance.case import Picture
 from vlm_acceptance.checks.answer import holds
@@ -10,11 +10,13 @@ from vlm_acceptance.errors import NoReply
 from vlm_acceptance.outcome import Finding, trimmed
 from vlm_acceptance.reply import Reply
 
+Parts = Sequence[tuple[str, ...]]
+
 
 def contaminated(
     names: Sequence[str], replies: Sequence[Reply | NoReply], pictures: Mapping[str, Picture]
 ) -> list[Finding]:
-    """Fatal for every answer that misses its own picture's planted words and holds all those of another one.
+    """Fatal for every answer that holds none of its own picture's planted words and all those of another one.
 
     `names` says which of `pictures` each reply is about. A wrong answer that was planted nowhere is no finding here.
     """
@@ -39,14 +41,19 @@ def prompt_unheeded(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
     return [Finding("pictures.prompt", "another answer to another prompt", observed, fatal=True)]
 
 
+def answers_another(text: str, own: Parts, shown: Collection[str], other: Parts) -> bool:
+    """Whether a text holds no part of its own answer and all of another one, which its picture does not show.
+
+    `shown` are all planted words of the own picture. Who says part of the own answer has seen the own picture: the
+    other one's word, often a number or a drink, may stand in a sentence about it.
+    """
+    words = {word for part in own for word in part}.union(shown)
+    if any(holds(text, part) for part in own) or all(words.intersection(part) for part in other):
+        return False
+    return all(holds(text, part, words) for part in other)
+
+
 def _owner(own: Picture, text: str, pictures: Mapping[str, Picture]) -> str | None:
-    """The other picture whose whole planted answer this is; None when it is its own, or nobody's."""
-    words = {word for part in own.parts for word in part} | own.visible
-    if all(holds(text, part) for part in own.parts):
-        return None
-    for name, other in pictures.items():
-        if other is own or all(set(part) & words for part in other.parts):
-            continue  # its answer can be read in the own picture too
-        if all(holds(text, part, words) for part in other.parts):
-            return name
-    return None
+    """The other picture whose planted answer this is; None when it is partly its own, or nobody's."""
+    others = ((name, other.parts) for name, other in pictures.items() if other is not own)
+    return next((name for name, parts in others if answers_another(text, own.parts, own.visible, parts)), None)

@@ -11,12 +11,11 @@ from vlm_acceptance.checks.errors import refused
 from vlm_acceptance.checks.liveness import answered
 from vlm_acceptance.checks.protocol import choices_are
 from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.exchange import CHAT, Exchange
 from vlm_acceptance.outcome import Finding, trimmed
 from vlm_acceptance.reply import Reply, reply_of
 
 REFUSALS = range(400, 500)
-CHAT = "/v1/chat/completions"
 Parts = Sequence[Sequence[str]]
 # an answer that is made longer, or other, than the model would have it is not the model's
 _NOT_ITS_OWN = ("ignore_eos", "min_tokens", "logit_bias", "stop", "stop_token_ids", "response_format", "tools")

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Protocol
 
 from vlm_acceptance.checks.answer import holds
+from vlm_acceptance.checks.contamination import answers_another
 from vlm_acceptance.checks.degeneracy import degenerate
 from vlm_acceptance.checks.latency import Budget, Sample
 from vlm_acceptance.errors import NoReply
@@ -29,9 +30,10 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request of a load. Its answer is `known`, or holds each of `parts`; `shown` are all words its picture shows.
+    """A request of a load. Its answer is `known`, or holds each of `parts`; `shown` is what else may stand in it.
 
-    One that is `demoted` is not counted: an answer that is merely wrong is no fault there.
+    Of a picture these are all planted words that it shows. One that is `demoted` is not counted: an answer that is
+    merely wrong is no fault there.
     """
 
     id: str
@@ -47,9 +49,11 @@ class Asked:
 
     def could_be(self, other: Asked, text: str) -> bool:
         """Whether a text that is not its own answer is the answer to another picture, which this one does not show."""
-        if not other.is_picture or {word for part in other.parts for word in part} <= self.shown:
+        if not other.is_picture or other.id == self.id:
             return False
-        return other.id != self.id and other.is_answered_by(text)
+        if other.known is not None:
+            return text == other.known
+        return answers_another(text, self.parts, self.shown, other.parts)
 
 
 class Limits(Protocol):

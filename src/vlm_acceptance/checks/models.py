@@ -64,6 +64,16 @@ def metrics(text: str) -> dict[str, float]:
     return figures
 
 
+def figures_in(page: Exchange) -> dict[str, float] | None:
+    """The figures of a `/metrics` page; None where it has none that can be read."""
+    if page.status != 200 or page.error is not None:
+        return None
+    try:
+        return metrics(page.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
+
+
 def figure_of(figures: dict[str, float], name: str) -> float | None:
     """The figure `name`, with or without the `_total` that counters carry in one text format and not in another."""
     bare = name.removesuffix("_total")

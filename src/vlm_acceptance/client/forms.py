@@ -10,8 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from vlm_acceptance.client.messages import JPEG_QUALITY
+
 ORIENTATION, TURNED_RIGHT = 0x0112, 6
-JPEG_QUALITY = 95
 
 
 def _data(picture: Image.Image, kind: str, **how: object) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from vlm_acceptance.exchange import Request
+from vlm_acceptance.exchange import CHAT, Request
 
-CHAT = "/v1/chat/completions"
 JPEG_QUALITY = 95
 
 

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.client.messages import CHAT
 from vlm_acceptance.deployment.process import KeptProcess
 from vlm_acceptance.errors import VlmAcceptanceError
+from vlm_acceptance.exchange import CHAT
 
 RESULT = "vllm-bench.json"
 GRACE_S = 5.0
 INPUT_TOKENS, OUTPUT_TOKENS = 64, 32
 REQUESTS_PER_SLOT = 8
-# figure of ours -> the tool's, which counts in milliseconds
-RATES = {"vllm_bench_requests_per_s": "requests/s", "vllm_bench_output_tokens_per_s": "output tokens/s"}
-TIMES = {"ttft": "ttft", "tpot": "tpot", "itl": "itl"}
+# figure of ours -> the tool's, its unit
+RATES = {
+    "vllm_bench_requests_per_s": ("request_throughput", "requests/s"),
+    "vllm_bench_output_tokens_per_s": ("output_throughput", "output tokens/s"),
+}
+TIMES = ("ttft", "tpot", "itl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def argv(engine: Sequence[str], wanted: Bench, place: Path) -> list[str]:
         "--random-output-len": OUTPUT_TOKENS,
         "--num-prompts": REQUESTS_PER_SLOT * wanted.concurrency,
         "--max-concurrency": wanted.concurrency,
-        "--percentile-metrics": ",".join(TIMES.values()),
+        "--percentile-metrics": ",".join(TIMES),
         "--metric-percentiles": "50,90,99",
         "--result-dir": place,
         "--result-filename": RESULT,
@@ -87,19 +90,18 @@ def figures(result: Mapping[str, Any]) -> dict[str, str]:
     done, failed = result.get("completed"), result.get("failed", 0)
     text = f"random text, {INPUT_TOKENS} in and {OUTPUT_TOKENS} out, {result.get('max_concurrency')} at once"
     row = {"vllm_bench": f"{done} answers, {failed} failed; {text}"}
-    rates = {"requests_per_s": "request_throughput", "output_tokens_per_s": "output_throughput"}
-    row |= {f"vllm_bench_{ours}": f"{result[key]:.2f}" for ours, key in rates.items() if _is_number(result.get(key))}
-    for ours, theirs in TIMES.items():
-        marks = {mark: result.get(f"{mark}_{theirs}_ms") for mark in ("p50", "p90", "p99")}
+    row |= {ours: f"{result[key]:.2f}" for ours, (key, _) in RATES.items() if _is_number(result.get(key))}
+    for name in TIMES:
+        marks = {mark: result.get(f"{mark}_{name}_ms") for mark in ("p50", "p90", "p99")}
         if all(_is_number(value) for value in marks.values()):
             told = ", ".join(f"{mark} {value / 1000:.4g}" for mark, value in marks.items() if value is not None)
-            row[f"vllm_bench_{ours}"] = f"{told} s"
+            row[f"vllm_bench_{name}"] = f"{told} s"
     return row
 
 
 def beside(told: Mapping[str, str], requests_per_s: float, tokens_per_s: float) -> str:
     """One line for the verdict: the tool's rates and those of our own load, which is another one."""
-    rates = ", ".join(f"{told[key]} {unit}" for key, unit in RATES.items() if key in told)
+    rates = ", ".join(f"{told[key]} {unit}" for key, (_, unit) in RATES.items() if key in told)
     ours = f"{requests_per_s:.2f} requests/s, {tokens_per_s:.2f} output tokens/s"
     return f"vllm bench serve: {told['vllm_bench']}{': ' if rates else ''}{rates}; the soak, pictures and texts: {ours}"
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import psutil
 
 EVERY_S = 0.1
-_MB = 1 << 20
 
 
 @dataclass
@@ -26,24 +25,28 @@ class Peak:
         return self.highest_mb - self.before_mb
 
 
-def resident_mb(processes: Sequence[psutil.Process]) -> int:
-    """Resident memory of all these processes; one that is gone holds none."""
-    total = 0
+def resident_mb(processes: Sequence[psutil.Process]) -> float | None:
+    """Resident memory of living processes together, in MB (2**20); None without any."""
+    seen = []
     for process in processes:
-        with contextlib.suppress(psutil.Error):
-            total += process.memory_info().rss
-    return total // _MB
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            seen.append(process.memory_info().rss)
+    return sum(seen) / (1 << 20) if seen else None
 
 
 @contextlib.contextmanager
 def watched(tree: Callable[[], Sequence[psutil.Process]]) -> Iterator[Peak]:
     """Look at the tree's memory every EVERY_S seconds while the context is open."""
-    now = resident_mb(tree())
-    peak, over = Peak(now, now), threading.Event()
+
+    def now() -> int:
+        return round(resident_mb(tree()) or 0)
+
+    before, over = now(), threading.Event()
+    peak = Peak(before, before)
 
     def watch() -> None:
         while not over.wait(EVERY_S):
-            peak.highest_mb = max(peak.highest_mb, resident_mb(tree()))
+            peak.highest_mb = max(peak.highest_mb, now())
 
     thread = threading.Thread(target=watch, name="memory", daemon=True)
     thread.start()
