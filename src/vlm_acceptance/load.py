@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,19 +159,28 @@ class Watchdog:
 
 
 class Cold:
-    """Kinds of requests that may have to compile first, until one of them was answered."""
+    """Kinds of requests that may have to compile first: from when one is sent until one of them comes back."""
 
-    def __init__(self, ask: Asker, bodies: Iterable[dict[str, Any]]) -> None:
-        self._kinds = {kind for kind in map(kind_of, bodies) if not ask.is_warm(kind)}
-        self._cold_s = ask.deadlines.cold_s
+    def __init__(self, ask: Asker) -> None:
+        self._ask = ask
+        self._out: set[str] = set()
+        self._seen: set[str] = set()
 
     def least_s(self) -> float:
         """Seconds that must be waited for now."""
-        return self._cold_s if self._kinds else 0.0
+        return self._ask.deadlines.cold_s if self._out else 0.0
+
+    def went(self, body: dict[str, Any]) -> None:
+        """A request with this body is sent."""
+        kind = kind_of(body)
+        if kind not in self._seen and not self._ask.is_warm(kind):
+            self._out.add(kind)
 
     def came(self, body: dict[str, Any]) -> None:
         """A request with this body came back."""
-        self._kinds.discard(kind_of(body))
+        kind = kind_of(body)
+        self._seen.add(kind)
+        self._out.discard(kind)
 
 
 class Load:
@@ -266,7 +275,9 @@ def burst(ask: Asker, bodies: Sequence[dict[str, Any]], patience_s: float) -> Bu
     """All requests at the same time, watched; every exchange is recorded."""
     seen: dict[int, Exchange] = {}
     requests = [ask.request(body) for body in bodies]
-    cheap, cold = direct(ask.client), Cold(ask, bodies)
+    cheap, cold = direct(ask.client), Cold(ask)
+    for body in bodies:
+        cold.went(body)
     dog = Watchdog(cheap, patience_s)
     dog.least_s = cold.least_s
 

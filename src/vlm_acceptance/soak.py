@@ -121,7 +121,7 @@ class _Run:
         self.result = Soak()
         self._ask = ask
         self._made = made
-        self.cold = Cold(ask, [job.body for job in made])
+        self.cold = Cold(ask)
         self._everyone = [job.asked for job in made]
         self._special_tokens = special_tokens
         self._seconds = seconds
@@ -140,6 +140,7 @@ class _Run:
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
+                self.cold.went(self._made[index].body)
                 # made now: its deadline is that of a kind that is warm by now
                 yield turn * len(order) + index, self._ask.request(self._made[index].body)
 
