@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +108,17 @@ def junit_of(reports: Path) -> ET.Element:
     suite = ET.parse(reports / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     return suite
+
+
+def script(name: str) -> ModuleType:
+    """A script of `scripts/` as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def eventually(holds: Callable[[], bool], within_s: float = 30) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import runpy
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from runs import script
 
 from vlm_acceptance.odd_inputs import load_inputs
 
@@ -18,13 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def catalogue() -> ModuleType:
     """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("catalogue", ROOT / "scripts" / "catalogue.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return script("catalogue")
 
 
 MODULE = '''

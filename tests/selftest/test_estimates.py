@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from runs import script
 
 from vlm_acceptance.errors import UsageProblem
 from vlm_acceptance.estimates import Cost, Estimate, Recorded, of_mmmu, of_soak, of_test, read_recorded
+from vlm_acceptance.plan import missing_features
 from vlm_acceptance.profile import Profile
-from vlm_acceptance.settings import ROOT
+from vlm_acceptance.profile_load import load_profile
+from vlm_acceptance.settings import PROFILES, ROOT
 
 FILE = ROOT / "fixtures" / "estimates.yaml"
 RECORDED = Recorded(
@@ -108,29 +109,27 @@ def recorded_run(folder: Path, slower: float) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("estimates_script", ROOT / "scripts" / "estimates.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_every_check_that_the_control_is_asked_has_a_cost() -> None:
+    lacks = missing_features(load_profile("control-cpu", PROFILES).profile, launched=True, has_numbers=True)
+    rates = ("mmmu::", "load::test_soak_")  # made once for several checks
+    asked = [check.id for check in script("catalogue").checks() if not lacks.keys() & set(check.needs)]
+    recorded = read_recorded(FILE).tests
+    assert [ident for ident in asked if not ident.startswith(rates) and ident not in recorded] == []
 
 
-def test_a_run_that_is_not_whole_is_no_source_of_costs(script: ModuleType, tmp_path: Path) -> None:
+def test_a_run_that_is_not_whole_is_no_source_of_costs(tmp_path: Path) -> None:
     whole, attached = recorded_run(tmp_path / "whole", 1), recorded_run(tmp_path / "attached", 1)
     rows = (attached / "results.jsonl").read_text("utf-8").replace("(after", "(served for")
     (attached / "results.jsonl").write_text(rows, "utf-8")
     (attached / "mmmu_val.jsonl").unlink()
     with pytest.raises(SystemExit, match="no server_s"):
-        script.written("an engine", [whole, attached])
+        script("estimates").written("an engine", [whole, attached])
 
 
-def test_costs_are_written_from_the_quickest_of_several_runs(script: ModuleType, tmp_path: Path) -> None:
+def test_costs_are_written_from_the_quickest_of_several_runs(tmp_path: Path) -> None:
     file = tmp_path / "estimates.yaml"
     runs = [recorded_run(tmp_path / "slow", 2), recorded_run(tmp_path / "quick", 1)]
-    file.write_text(script.written("an engine", runs), "utf-8")
+    file.write_text(script("estimates").written("an engine", runs), "utf-8")
     found = read_recorded(file)
     assert (found.engine, found.server_s, found.offline_s) == ("an engine", 20, 10)
     assert (found.soak_per_s, found.mmmu_per_s) == (40, 50)
