@@ -247,7 +247,7 @@ class Load:
             exchange = self._client.send(request)
             with self._lock:
                 self.in_flight -= 1
-                self.done += 1
+                self.done += exchange.error is None  # one that timed out shows no life
                 if not self.closed.is_set():
                     self._take(number, exchange)
         with self._lock:

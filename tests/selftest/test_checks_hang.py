@@ -30,6 +30,12 @@ def test_flat_counters_under_running_requests_are_a_hang_with_its_metrics() -> N
     assert "vllm:generation_tokens 90" in found.observed
 
 
+def test_an_engine_that_stopped_while_it_was_idle_hangs() -> None:
+    hang = hang_in(readings([page(0, 80)] + [page(0, 90)] * 11), 10)
+    assert hang is not None
+    assert "4 requests out: vllm:num_requests_running 0" in not_hung(hang)[0].observed
+
+
 def test_silent_metrics_do_not_hide_a_hang() -> None:
     hang = hang_in(readings([page(4, 80), page(4, 90), *[None] * 12]), 10)
     assert hang is not None
@@ -42,19 +48,17 @@ def test_silent_metrics_do_not_hide_a_hang() -> None:
         readings([page(4, 90)] * 8),
         readings([page(4, float(n)) for n in range(20)]),
         readings([page(4, 90, float(n)) for n in range(20)]),
-        readings([page(0, 90)] * 20),
         readings([page(4, 90)] * 20, in_flight=0),
         readings([None] * 20),
         [],
         [Reading(float(n), page(4, 90), n, 4) for n in range(20)],
         [Reading(float(n), None if n else page(4, 90), n, 4) for n in range(20)],
-        readings([*[page(0, 90)] * 15, *[page(4, 90)] * 5]),
+        [*readings([page(0, 90)] * 15, in_flight=0), *readings([page(4, 90)] * 20)[15:]],
     ],
     ids=[
         "not yet",
         "tokens",
         "prompts",
-        "idle engine",
         "nothing out",
         "no metrics ever",
         "nothing read",

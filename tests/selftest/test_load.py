@@ -190,8 +190,18 @@ def test_a_load_is_closed_however_it_ends(ask: Asker) -> None:
     dog.look = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
     one = load.Load(ask.client, 1, lambda *_: None, dog)
     with pytest.raises(KeyboardInterrupt):
-        one.run(iter([(0, ask.request(JOBS[0].body))]))
+        one.run(
+            (number, ask.request(JOBS[0].body)) for number in range(10_000)
+        )  # it lives when it is looked at
     assert one.closed.is_set()
+
+
+def test_a_request_that_timed_out_shows_no_life(engine: QuickServer) -> None:
+    engine.behaviour = Behaviour(chat_status=0)
+    hasty = Asker(Client(engine.url), MODEL, Deadlines(request_s=0.2), lambda _: None, {"chat"})
+    one = load.Load(hasty.client, 2, lambda *_: None, watched(hasty))
+    one.run((number, hasty.request(JOBS[0].body)) for number in range(4))
+    assert one.done == 0
 
 
 def test_a_card_that_cannot_be_read_was_not_seen(ask: Asker) -> None:

@@ -15,7 +15,8 @@ PROMPT, GENERATION = "vllm:prompt_tokens", "vllm:generation_tokens"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look, `at_s` seconds after the first: `/metrics` as figures, None where it gave none, and our own counts.
+    """One look, `at_s` seconds after the first: `/metrics` as figures, None where it gave none, and our own counts:
+    requests answered in full (`done`) and out.
 
     `rss_mb` and `hbm_mb` are the memory of the engine's processes and of its card; None where not observed.
     """
@@ -31,12 +32,6 @@ class Reading:
         """One figure of the page; None where there is none."""
         return figure_of(self.figures, name) if self.figures is not None else None
 
-    @property
-    def has_work(self) -> bool:
-        """Requests of ours are out, and the engine says that it runs some, or nothing at all."""
-        running, waiting = self.figure(RUNNING), self.figure(WAITING)
-        return self.in_flight > 0 and (running is None or running + (waiting or 0) > 0)
-
 
 @dataclass(frozen=True, slots=True)
 class Hang:
@@ -49,11 +44,12 @@ class Hang:
 
 
 def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
-    """A hang at the end of the readings: work, and no token, no prompt and no answer for `patience_s` seconds.
+    """A hang at the end of the readings: requests out, and no token, prompt or answer for `patience_s` seconds.
 
-    Where `/metrics` has never said anything, nothing is called a hang: a long answer looks like one.
+    Where `/metrics` has never said anything, nothing is called a hang: a long answer looks like one. Its figure of
+    running requests is not asked: a server goes on showing what its engine said last, which may have been idle then.
     """
-    if not readings or not readings[-1].has_work:
+    if not readings or not readings[-1].in_flight:
         return None
     known = next((reading for reading in reversed(readings) if reading.figures is not None), None)
     if known is None or known.figures is None:
@@ -61,7 +57,7 @@ def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
     now = readings[-1]
     began = now.at_s
     for reading in reversed(readings):
-        if not reading.has_work or reading.done != now.done:
+        if not reading.in_flight or reading.done != now.done:
             break
         if reading.figures is not None and _tokens(reading) != _tokens(known):
             break
