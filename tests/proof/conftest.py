@@ -11,6 +11,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,24 +137,25 @@ def prove(request: pytest.FixtureRequest) -> Prove:
     return note
 
 
+def run_suite(folder: Path, *args: str, env: dict[str, str] | None = None, timeout_s: float = 300) -> Run:
+    """Run `pytest -m smoke` in a process of its own with the given arguments; reports go to `folder`."""
+    reports = folder / "reports"
+    argv = [sys.executable, "-m", "pytest", "-q", "-m", "smoke", f"--vlm-reports={reports}", *args]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
+    began = time.monotonic()
+    done = subprocess.run(
+        argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True,
+        timeout=timeout_s * (20 if WHOLE else 1), check=False,
+    )  # fmt: skip
+    path = reports / "latest" / "summary.json"
+    summary = json.loads(path.read_text("utf-8")) if path.is_file() else None
+    return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary)
+
+
 @pytest.fixture
 def accept(tmp_path: Path) -> Accept:
-    """Run `pytest -m smoke` in a process of its own with the given arguments; reports go to a folder of the test."""
-
-    def run(*args: str, env: dict[str, str] | None = None, timeout_s: float = 300) -> Run:
-        reports = tmp_path / "reports"
-        argv = [sys.executable, "-m", "pytest", "-q", "-m", "smoke", f"--vlm-reports={reports}", *args]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
-        began = time.monotonic()
-        done = subprocess.run(
-            argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True,
-            timeout=timeout_s * (20 if WHOLE else 1), check=False,
-        )  # fmt: skip
-        path = reports / "latest" / "summary.json"
-        summary = json.loads(path.read_text("utf-8")) if path.is_file() else None
-        return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary)
-
-    return run
+    """`run_suite` with reports in a folder of the test."""
+    return partial(run_suite, tmp_path)
 
 
 def control_engine(log: Path, api_key: str | None = None) -> Iterator[Deployment]:

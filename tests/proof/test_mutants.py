@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 from check_ids import ALL_NUMBERS, KNOWN, NUMBERS, TILES, node, short
-from conftest import CONTROL, PROOF, ROOT
+from conftest import CONTROL, PROOF, ROOT, Run, run_suite
 from mutant_engine import FAULTS
 from owners import MUTANTS
 
@@ -61,11 +62,25 @@ def broken(fault: str, folder) -> tuple[tuple[str, ...], dict[str, str]]:
     return (f"--vlm-model={out}", *lighter), {}
 
 
+def run_on(fault: str, folder, is_whole: bool) -> Run:
+    options, env = broken(fault, folder)
+    tests = [] if is_whole else dict.fromkeys(map(node, [*ASKED, *MUTANTS[fault]]))
+    return run_suite(folder, *QUIET, *options, *tests, env=env, timeout_s=850)
+
+
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory, whole_suite):
+    """Runs on the mutants of this session, two at a time, as one core loads an engine; a whole suite runs alone."""
+    chosen = [item for item in request.session.items if item.originalname == "test_mutant_is_refused"]
+    pool = ThreadPoolExecutor(1 if whole_suite else 2)
+    faults = [item.callspec.params["fault"] for item in chosen]
+    yield {fault: pool.submit(run_on, fault, tmp_path_factory.mktemp(fault), whole_suite) for fault in faults}
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("fault", MUTANTS)
-def test_mutant_is_refused(accept, prove, whole_suite, tmp_path, fault):
-    options, env = broken(fault, tmp_path)
-    tests = [] if whole_suite else dict.fromkeys(map(node, [*ASKED, *MUTANTS[fault]]))
-    run = accept(*QUIET, *options, *tests, env=env, timeout_s=850)
+def test_mutant_is_refused(prove, runs, whole_suite, fault):
+    run = runs[fault].result()
     prove(fault, run)
     refused = {short(ident) for ident in run.refused_by}
     assert run.code == 1, run.out

@@ -190,9 +190,7 @@ def test_a_load_is_closed_however_it_ends(ask: Asker) -> None:
     dog.look = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
     one = load.Load(ask.client, 1, lambda *_: None, dog)
     with pytest.raises(KeyboardInterrupt):
-        one.run(
-            (number, ask.request(JOBS[0].body)) for number in range(10_000)
-        )  # it lives when it is looked at
+        one.run((number, ask.request(JOBS[0].body)) for number in range(10_000))  # it lives when it is looked at
     assert one.closed.is_set()
 
 

@@ -78,3 +78,11 @@ def test_no_fault_is_owned_twice() -> None:
     families = [faults for table in (owners.REFUSED, owners.ERRORS) for faults in table.values()]
     names = [fault for faults in (*families, owners.OURS) for fault in faults]
     assert sorted(names) == sorted(set(names))
+
+
+def test_the_recorded_matrix_is_whole_and_of_these_faults() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "faults.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
+    assert {row[0].removeprefix("| "): row[1] for row in rows} == matrix.wanted()
+    assert "0 were not tried" in text
+    assert "did not" not in text
