@@ -259,4 +259,4 @@ def test_pictures_are_served_while_asked_for_and_not_longer(tmp_path: Path) -> N
         assert (seen.status, seen.body, seen.headers["content-type"]) == (200, b"png", "image/png")
     began = time.monotonic()
     assert kind(Client(url).send(Request("GET", "/a%20b.png"))) == "connect"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30

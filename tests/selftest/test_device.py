@@ -82,7 +82,7 @@ def test_silent_tool_is_a_device_problem_after_the_time_out(tool: dict[str, str]
     began = time.monotonic()
     with pytest.raises(DeviceProblem, match="no answer in 0.5 s"):
         probe_npu(None, timeout_s=0.5, env={**tool, "NPU_SMI_VARIANT": "silent"})
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_tool_that_knows_no_map_has_its_chips_counted(tmp_path: Path, tool: dict[str, str]):

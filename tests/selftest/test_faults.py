@@ -275,7 +275,7 @@ def test_jitter_holds_back_one_token_of_fifty_and_the_seed_says_which(engine: Qu
         began = time.monotonic()
         assert ask_text(proxy.url, words, **STREAM) == words
         took = time.monotonic() - began
-    assert 0.2 < took < 2.5
+    assert 0.2 < took < 10
 
 
 def test_every_request_gets_the_key_of_the_first(engine: QuickServer) -> None:

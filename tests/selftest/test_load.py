@@ -101,10 +101,10 @@ def test_known_answers_are_found_by_prompt_and_picture() -> None:
 def test_a_burst_is_out_at_once_and_comes_back_in_order(
     ask: Asker, engine: QuickServer, recorded: list[Exchange]
 ) -> None:
-    engine.behaviour = Behaviour(token_delay_s=0.02)
+    engine.behaviour = Behaviour(token_delay_s=0.1)
     began = time.monotonic()
     seen = load.burst(ask, [one.body for one in JOBS * 4], 60)
-    assert time.monotonic() - began < 1.5  # one after another they take three seconds
+    assert time.monotonic() - began < 7  # one after another they take fifteen seconds
     assert seen.hang is None
     replies = seen.replies(range(16))
     texts = [reply.text.split()[0] for reply in replies if not isinstance(reply, NoReply)]
@@ -121,7 +121,7 @@ def test_a_hang_ends_a_burst_long_before_its_deadlines(
     ask = Asker(ask.client, MODEL, ask.deadlines, lambda _: None, {kind_of(one.body) for one in JOBS})
     began = time.monotonic()
     seen = load.burst(ask, [one.body for one in JOBS], 0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < ask.deadlines.request_s
     assert seen.hang is not None
     assert seen.hang.in_flight == 4
     assert [str(reply) for reply in seen.replies([0])] == ["given up"]

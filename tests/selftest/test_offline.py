@@ -104,7 +104,7 @@ def test_engine_that_hangs_is_ended_at_its_deadline(offline):
     began = time.monotonic()
     with pytest.raises(EngineFailure, match=r"did not finish within 0.5 s"):
         offline("exec sleep 300", timeout_s=0.5)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_deaf_engine_that_hangs_is_killed_at_its_deadline(offline):
