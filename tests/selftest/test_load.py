@@ -112,12 +112,16 @@ def test_a_burst_is_out_at_once_and_comes_back_in_order(
     assert len(recorded) == 16
 
 
-def test_a_hang_ends_a_burst_long_before_its_deadlines(
-    ask: Asker, engine: QuickServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stuck(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that answers nothing and whose figures stand still, looked at often."""
     engine.behaviour = Behaviour(chat_status=0)
     monkeypatch.setattr(load, "POLL_S", 0.05)
     monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_hang_ends_a_burst_long_before_its_deadlines(ask: Asker) -> None:
     ask = Asker(ask.client, MODEL, ask.deadlines, lambda _: None, {kind_of(one.body) for one in JOBS})
     began = time.monotonic()
     seen = load.burst(ask, [one.body for one in JOBS], 0.3)
@@ -143,12 +147,8 @@ def test_what_compiles_first_is_waited_for_from_when_it_was_sent_until_it_came(a
     assert warm.least_s() == 0
 
 
-def test_a_cold_burst_is_no_hang_until_it_must_be_warm(
-    ask: Asker, engine: QuickServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine.behaviour = Behaviour(chat_status=0)
-    monkeypatch.setattr(load, "POLL_S", 0.05)
-    monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
+@pytest.mark.usefixtures("stuck")
+def test_a_cold_burst_is_no_hang_until_it_must_be_warm(ask: Asker) -> None:
     cold = Asker(ask.client, MODEL, Deadlines(request_s=5, cold_s=1), lambda _: None, set())
     began = time.monotonic()
     load.burst(cold, [one.body for one in JOBS], 0.2)
