@@ -7,12 +7,12 @@ smoke: venv  ## accept the control, served by the real engine on this machine's 
 	$(PYTEST) -m smoke --vlm-profile control-cpu
 
 test: venv  ## the project's own tests: selftests, a part of the proof, smoke and slow (a short soak) on the control
-	$(PYTEST) tests/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
+	$(PYTEST) tests/selftest tests/proof/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
 	PROOF_REPORTS=$(REPORTS)/proof $(PYTEST) tests/proof -q -m part --junitxml=$(REPORTS)/proof/junit.xml
 	$(PYTEST) -m "smoke or slow" --vlm-profile control-cpu --vlm-soak-s=30 --vlm-reports=$(REPORTS)/control
 
 selftest: venv  ## tests of src/ alone: no engine
-	$(PYTEST) tests/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
+	$(PYTEST) tests/selftest tests/proof/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
 
 proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours
 	PROOF_FULL=$(FULL) PROOF_REPORTS=$(REPORTS)/proof $(PYTEST) tests/proof -q --junitxml=$(REPORTS)/proof/junit.xml

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from vlm_acceptance import facts
-from vlm_acceptance.accuracy import Accuracy
-from vlm_acceptance.asker import Asker
-from vlm_acceptance.checks import inputs
-from vlm_acceptance.client.messages import chat_defaults
-from vlm_acceptance.client.pictures_server import serve_pictures
-from vlm_acceptance.deployment.offline import OfflineRun
-from vlm_acceptance.deployment.server import Deployment
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.judge import Judge
-from vlm_acceptance.keys import FINDINGS, PROPERTIES, SUITE
-from vlm_acceptance.numbers import Numbers
-from vlm_acceptance.profile import Profile
-from vlm_acceptance.suite import IMAGES, Once, Suite
+from vlm_acceptance.accuracy.run import Accuracy
+from vlm_acceptance.cases.picture_servers import serve_pictures
+from vlm_acceptance.checks import edge_inputs
+from vlm_acceptance.client.chat import chat_defaults
+from vlm_acceptance.client.recording import Asker
+from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.logprobs import Numbers
+from vlm_acceptance.engine.offline import OfflineRun
+from vlm_acceptance.engine.server import Deployment
+from vlm_acceptance.pytest_plugin import FINDINGS, PROPERTIES, SUITE
+from vlm_acceptance.run import summary
+from vlm_acceptance.run.context import IMAGES, Once, Suite
+from vlm_acceptance.run.findings import Judge
 
 pytest_plugins = ["vlm_acceptance.pytest_plugin"]
 
@@ -34,10 +34,10 @@ def suite(pytestconfig: pytest.Config) -> Suite:
 def junit_properties(pytestconfig: pytest.Config, record_testsuite_property: Callable[..., None]) -> Iterator[None]:
     """What was judged, in the JUnit file; the first half is there even when the run is interrupted."""
     suite = pytestconfig.stash.get(SUITE, None)
-    for name, value in facts.known_before(suite).items() if suite else ():
+    for name, value in summary.known_before(suite).items() if suite else ():
         record_testsuite_property(name, value)
     yield
-    for name, value in facts.known_after(suite).items() if suite else ():
+    for name, value in summary.known_after(suite).items() if suite else ():
         record_testsuite_property(name, value)
 
 
@@ -91,7 +91,7 @@ def ask(suite: Suite, deployment: Deployment, judge: Judge, request: pytest.Fixt
 
     def record(exchange: Exchange) -> None:
         suite.store.exchange(request.node.nodeid, exchange)
-        judge.watch(inputs.sane(exchange, suite.profile.model.special_tokens), exchange)
+        judge.watch(edge_inputs.sane(exchange, suite.profile.model.special_tokens), exchange)
 
     defaults = chat_defaults(suite.profile.model.thinking)
     return Asker(deployment.client, deployment.model_id, suite.profile.deadlines, record, suite.warm, defaults)

@@ -19,13 +19,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "proof")]  # the stand-i
 from standins.fault_proxy import FaultProxy  # noqa: E402
 from standins.oracle_server import OracleServer, planted  # noqa: E402
 
-from vlm_acceptance import twins  # noqa: E402
-from vlm_acceptance.case import load_categories  # noqa: E402
+from vlm_acceptance.cases.capability import load_categories  # noqa: E402
+from vlm_acceptance.client.chat import chat  # noqa: E402
 from vlm_acceptance.client.direct import direct  # noqa: E402
 from vlm_acceptance.client.http import Client  # noqa: E402
-from vlm_acceptance.client.messages import chat  # noqa: E402
 from vlm_acceptance.client.pool import send_all  # noqa: E402
-from vlm_acceptance.suite import CASES, IMAGES  # noqa: E402
+from vlm_acceptance.run.context import CASES, IMAGES  # noqa: E402
+from vlm_acceptance.workloads import similar_pictures  # noqa: E402
 
 MODEL = "oracle"
 BAR = 0.95
@@ -36,9 +36,9 @@ def hunted(url: str) -> tuple[int, int]:
     """Requests sent and answers found to be another picture's, by the bursts of the slow test."""
     client = direct(Client(url))
     sent = found = 0
-    for asked in twins.hunt(twins.all_twins(load_categories(CASES, IMAGES))):
-        requests = [chat(twins.short_body(MODEL, twin), DEADLINE_S) for twin in asked]
-        found += len(twins.mixed_up(asked, send_all(client, requests, twins.CONCURRENCY)))
+    for asked in similar_pictures.hunt(similar_pictures.all_twins(load_categories(CASES, IMAGES))):
+        requests = [chat(similar_pictures.short_body(MODEL, twin), DEADLINE_S) for twin in asked]
+        found += len(similar_pictures.mixed_up(asked, send_all(client, requests, similar_pictures.CONCURRENCY)))
         sent += len(asked)
     return sent, found
 

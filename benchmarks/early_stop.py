@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from vlm_acceptance.benchmark.sequential import LetterStop, ScoreStop, stratified_order
-from vlm_acceptance.profile import Mmmu
-from vlm_acceptance.statistics import at_least, lower_limit
+from vlm_acceptance.accuracy.plan import stratified_order
+from vlm_acceptance.config.profile import Mmmu
+from vlm_acceptance.stats.binomial import at_least, lower_limit
+from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
 TOTAL, GROUPS, CHOICES = 900, 30, 847
 REFERENCE = 327

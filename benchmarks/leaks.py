@@ -20,16 +20,16 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "proof")]
 
 from standins.quick_server import MODEL, Behaviour, QuickServer  # noqa: E402
 
-from vlm_acceptance import load  # noqa: E402
-from vlm_acceptance.asker import Asker  # noqa: E402
 from vlm_acceptance.checks.load import Asked  # noqa: E402
-from vlm_acceptance.checks.slope import growth, leak, shown  # noqa: E402
+from vlm_acceptance.checks.trends import growth, leak, shown  # noqa: E402
+from vlm_acceptance.client.chat import chat_body  # noqa: E402
 from vlm_acceptance.client.http import Client  # noqa: E402
-from vlm_acceptance.client.messages import chat_body  # noqa: E402
-from vlm_acceptance.deployment.memory import resident_mb  # noqa: E402
-from vlm_acceptance.profile import Deadlines  # noqa: E402
-from vlm_acceptance.profile_sections import Load  # noqa: E402
-from vlm_acceptance.soak import soak  # noqa: E402
+from vlm_acceptance.client.recording import Asker  # noqa: E402
+from vlm_acceptance.config.profile import Deadlines  # noqa: E402
+from vlm_acceptance.config.profile_sections import Load  # noqa: E402
+from vlm_acceptance.engine.memory import resident_mb  # noqa: E402
+from vlm_acceptance.workloads import load  # noqa: E402
+from vlm_acceptance.workloads.soak import soak  # noqa: E402
 
 HELD = 32
 TOKEN_DELAY_S = 0.05

@@ -37,15 +37,15 @@ from typing import Any
 import requests
 from PIL import Image
 
-from vlm_acceptance.benchmark.answers import AnswerFile, answers
-from vlm_acceptance.benchmark.asking import ServerAsker
-from vlm_acceptance.benchmark.item import Answer
-from vlm_acceptance.benchmark.preparation import NewItem, NewPicture, write_prepared
-from vlm_acceptance.benchmark.prepared import Prepared
-from vlm_acceptance.benchmark.runner import progress_line, run
+from vlm_acceptance.accuracy.answers_file import AnswerFile, answers
+from vlm_acceptance.accuracy.item import Answer
+from vlm_acceptance.accuracy.mmmu.protocols import protocol
+from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
+from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, write_prepared
+from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.accuracy.runner import progress_line, run
+from vlm_acceptance.accuracy.server_run import ServerAsker
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.mmmu.prompts import protocol
-from vlm_acceptance.mmmu.scorers import SCORERS
 
 QUESTIONS, CONCURRENCY, REPEATS = 900, 32, 3
 SLOTS, SLOT_MS = 16, 500
@@ -55,7 +55,7 @@ SIZE = (640, 480)
 SCORER = "vlmevalkit_2024_07"
 CASES = ("official", "doubled", "slots", "suite", "growth")
 ROOT = Path(__file__).resolve().parents[1]
-AREAS = ("tests/acceptance/test_data.py", "tests/acceptance/test_mmmu.py")
+AREAS = ("tests/acceptance/test_accuracy_data.py", "tests/acceptance/test_mmmu.py")
 SERVER = Path(__file__).with_name("zero_server.py")
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "docs" / "checks.md"
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 OWNERS = ROOT / "tests" / "proof" / "owners.py"
-PLAN = ROOT / "src" / "vlm_acceptance" / "plan.py"
+PLAN = ROOT / "src" / "vlm_acceptance" / "run" / "requirements.py"
 # checks that no fault can be planted for, each with the reason
 WITHOUT_FAULT = {
     "environment::test_proxies_spare_loopback": "the suite spares loopback itself, whatever the environment says",

@@ -13,18 +13,23 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance import choose, plan, run_files, run_plan
-from vlm_acceptance.errors import EnvironmentProblem, NotRun, UsageProblem, VlmAcceptanceError
-from vlm_acceptance.judge import Judge
-from vlm_acceptance.keys import FINDINGS, LINES, PROPERTIES, RESULT, SUITE
-from vlm_acceptance.outcome import Finding, Outcome, printable
-from vlm_acceptance.profile_load import shown
+from vlm_acceptance.config.options import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
+from vlm_acceptance.config.profile_file import shown
+from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem, VlmAcceptanceError
+from vlm_acceptance.core.finding import Finding, Outcome, printable
+from vlm_acceptance.core.verdict import EXIT, TestResult, rule
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.report.store import masker
-from vlm_acceptance.settings import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
-from vlm_acceptance.suite import Suite
-from vlm_acceptance.verdict import EXIT, TestResult, rule
+from vlm_acceptance.run import outputs, preview, profile_choice, requirements
+from vlm_acceptance.run.context import Suite
+from vlm_acceptance.run.findings import Judge
 
+# what hooks and fixtures share
+SUITE = pytest.StashKey[Suite]()
+LINES = pytest.StashKey[list[str]]()
+RESULT = pytest.StashKey[TestResult]()
+PROPERTIES = pytest.StashKey[dict[str, str]]()
+FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 NOT_RUN = "not run: "
 MARKERS = (
@@ -53,7 +58,7 @@ def settings_of(config: pytest.Config) -> tuple[Settings, str]:
     """Settings, and why an attached endpoint could not be reached; UsageError in one line for what is wrong."""
     values = {option.dest: config.getoption(option.dest) for option in OPTIONS}
     try:
-        chosen = choose.profile(values, os.environ)
+        chosen = profile_choice.profile(values, os.environ)
         settings = load(values, os.environ, chosen.name, chosen.reason)
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
@@ -138,7 +143,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is tested, at most six lines."""
     suite = config.stash.get(SUITE, None)
-    return run_files.header(suite) if suite else []
+    return outputs.header(suite) if suite else []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -147,7 +152,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     suite = config.stash.get(SUITE, None)
     if suite is None:
         return (yield)
-    missing = plan.missing_features(
+    missing = requirements.missing_features(
         suite.profile,
         launched=suite.settings.launched,
         has_baseline=suite.settings.baseline is not None,
@@ -163,16 +168,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (kept if reason is None or ACCEPTANCE not in item.path.parents else aside).append(item)
         if reason is not None:
             suite.not_applicable[item.nodeid] = reason
-    kept.sort(key=lambda item: plan.rank(plan.area_of(item.path)))
+    kept.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
     items[:] = kept
     config.hook.pytest_deselected(items=aside)
     required = [item for item in kept if ACCEPTANCE in item.path.parents and _marked(item, config)]
     collected = {item.path for item in [*kept, *aside]}
     result = yield
     # once more: an option or another plugin may have put the release before what it would end
-    items.sort(key=lambda item: plan.rank(plan.area_of(item.path)))
+    items.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
     suite.required = [item.nodeid for item in required]
-    if config.getoption("markexpr") in plan.PLAIN_MARKS:
+    if config.getoption("markexpr") in requirements.PLAIN_MARKS:
         suite.not_applicable = {
             item.nodeid: suite.not_applicable[item.nodeid] for item in aside if _marked(item, config)
         }
@@ -182,7 +187,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
         for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
     }
-    suite.narrowed = plan.narrowing(config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options)
+    suite.narrowed = requirements.narrowing(
+        config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options
+    )
     suite.wants_accuracy = any("accuracy" in getattr(item, "fixturenames", ()) for item in items)
     suite.wants_offline_numbers = any("offline_numbers" in getattr(item, "fixturenames", ()) for item in items)
     suite.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
@@ -200,7 +207,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     serves = any("vllm_server" in getattr(item, "fixturenames", ()) for item in items)
     mark, names = config.getoption("markexpr"), config.get_verbosity() > 0
     try:
-        config.stash[LINES] = run_plan.lines(suite, [item.nodeid for item in items], mark, serves=serves, names=names)
+        config.stash[LINES] = preview.lines(suite, [item.nodeid for item in items], mark, serves=serves, names=names)
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
     return True
@@ -257,7 +264,7 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
     rows: list[dict[str, Any]] = item.stash.get(FINDINGS, [])
     item.stash[RESULT] = TestResult(
         id=item.nodeid,
-        area=plan.area_of(item.path),
+        area=requirements.area_of(item.path),
         outcome=outcome,
         seconds=report.duration,
         message="" if outcome is Outcome.PASSED else reason,
@@ -332,7 +339,7 @@ def _finish(session: pytest.Session, suite: Suite, exitstatus: int) -> None:
         interrupted=interrupted,
     )
     try:
-        session.config.stash[LINES] = run_files.write_run(suite, ruling)
+        session.config.stash[LINES] = outputs.write_run(suite, ruling)
     except (EnvironmentProblem, OSError) as broken:  # a full disk: a verdict whose evidence nobody can read is none
         suite.unwritable = suite.unwritable or str(broken)
         seen = "" if ruling.code == EXIT["environment"] else f"; what was seen: {ruling.verdict.value}: {ruling.reason}"
@@ -357,4 +364,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     xml = config.getoption("xmlpath", None)
     if suite is not None and xml and LINES in config.stash and not config.getoption("vlm_plan"):
-        run_files.finish_junit(suite, Path(xml))
+        outputs.finish_junit(suite, Path(xml))

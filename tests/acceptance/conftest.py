@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance import facts
-from vlm_acceptance.case import Category
-from vlm_acceptance.client.messages import get
-from vlm_acceptance.keys import SUITE
-from vlm_acceptance.known_issues import KnownHere, engine_versions, load_known_issues
-from vlm_acceptance.settings import ROOT
+from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_known_issues
+from vlm_acceptance.client.chat import get
+from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.core.capability import Category
+from vlm_acceptance.pytest_plugin import SUITE
+from vlm_acceptance.run import summary
 
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
@@ -42,7 +42,7 @@ def known(suite, deployment, judge) -> KnownHere:
         judge.note(known_issue=issue.sentence)
         suite.notes.setdefault("known_issues", {}).setdefault(issue.sentence, []).append(judge.test)
 
-    return KnownHere(ISSUES, engine_versions(told, facts.versions(suite)), report)
+    return KnownHere(ISSUES, engine_versions(told, summary.versions(suite)), report)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from vlm_acceptance import exam
-from vlm_acceptance.checks import answer, known, liveness, prompt_tokens
-from vlm_acceptance.client.messages import chat_body, plain_url, png_url
-from vlm_acceptance.exchange import Request
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.suite import IMAGES, existing
+from vlm_acceptance.cases.pictures import png_url
+from vlm_acceptance.checks import answer, golden_answers, liveness, prompt_tokens
+from vlm_acceptance.client.chat import chat_body, plain_url
+from vlm_acceptance.core.exchange import Request
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.run.context import IMAGES, existing
+from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
 
@@ -21,10 +22,12 @@ def test_category(ask, judge, profile, category, route, request):
     served_at = request.getfixturevalue("picture_server") if route == "url" else None
     judge.note(category=category.id, route=route)
     for question in category.questions:
-        urls = [exam.picture_url(picture, route, IMAGES, served_at) for picture in question.pictures]
-        exchanges = ask.all(exam.bodies(ask.model_id, question, urls), profile.capability.concurrency)
-        verdict = exam.judged(profile, category, question, [exam.answer_of(exchange) for exchange in exchanges])
-        judge.add_each(verdict.findings, exam.by_picture(question, exchanges))
+        urls = [capability.picture_url(picture, route, IMAGES, served_at) for picture in question.pictures]
+        exchanges = ask.all(capability.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+        verdict = capability.judged(
+            profile, category, question, [capability.answer_of(exchange) for exchange in exchanges]
+        )
+        judge.add_each(verdict.findings, capability.by_picture(question, exchanges))
         judge.note(**verdict.figures)
 
 
@@ -32,19 +35,21 @@ def test_bilingual_twin(ask, judge, profile, category):
     """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
     judge.note(category=category.id, language=category.twin.language)
     urls = [png_url(picture.path) for picture in category.twin.pictures]
-    exchanges = ask.all(exam.bodies(ask.model_id, category.twin, urls), profile.capability.concurrency)
-    verdict = exam.judged(profile, category, category.twin, [exam.answer_of(exchange) for exchange in exchanges])
-    judge.add_each(verdict.findings, exam.by_picture(category.twin, exchanges))
+    exchanges = ask.all(capability.bodies(ask.model_id, category.twin, urls), profile.capability.concurrency)
+    verdict = capability.judged(
+        profile, category, category.twin, [capability.answer_of(exchange) for exchange in exchanges]
+    )
+    judge.add_each(verdict.findings, capability.by_picture(category.twin, exchanges))
     judge.note(**verdict.figures)
 
 
 def test_blind_twins_do_not_score(ask, judge, profile, category):
     """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
     for question in category.questions:
-        exchanges = ask.all(exam.blind_bodies(ask.model_id, question), profile.capability.concurrency)
-        limited = exam.with_blind_limit(profile, question)
+        exchanges = ask.all(capability.blind_bodies(ask.model_id, question), profile.capability.concurrency)
+        limited = capability.with_blind_limit(profile, question)
         for exchange in exchanges:
-            judge.add(answer.judge_blind(limited, [exam.answer_of(exchange)]), exchange)
+            judge.add(answer.judge_blind(limited, [capability.answer_of(exchange)]), exchange)
 
 
 @pytest.mark.needs("oracle")
@@ -54,10 +59,11 @@ def test_picture_costs_its_tiles(ask, judge, suite):
     bodies = [chat_body(ask.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = ask.all(bodies, 1)
     judge.add_each(
-        prompt_tokens.steps_match(LADDER, [exam.answer_of(e) for e in exchanges], rule), exam.by_size(LADDER, exchanges)
+        prompt_tokens.steps_match(LADDER, [capability.answer_of(e) for e in exchanges], rule),
+        capability.by_size(LADDER, exchanges),
     )
     counted = ask.send(Request("POST", "/tokenize", {"model": ask.model_id, "messages": bodies[1]["messages"]}))
-    judge.add(prompt_tokens.tokenize_agrees(counted, exam.answer_of(exchanges[1])), counted)
+    judge.add(prompt_tokens.tokenize_agrees(counted, capability.answer_of(exchanges[1])), counted)
 
 
 @pytest.mark.needs("known_answers")
@@ -70,19 +76,21 @@ def test_known_answers(ask, judge, profile):
         for row in rows
     ]
     exchanges = ask.all(bodies, profile.capability.concurrency)
-    replies = [exam.answer_of(exchange) for exchange in exchanges]
-    judge.add_each(known.known_answers(rows, replies), dict(zip([row["id"] for row in rows], exchanges, strict=True)))
+    replies = [capability.answer_of(exchange) for exchange in exchanges]
+    judge.add_each(
+        golden_answers.known_answers(rows, replies), dict(zip([row["id"] for row in rows], exchanges, strict=True))
+    )
     judge.note(answers=len(rows))
 
 
 @pytest.mark.needs("url_picture", "launched")
 def test_guide_request(ask, judge, profile):
     """The deployment guide's own request, a logo by URL, MUST be answered with the words it shows."""
-    unreachable = exam.picture_unreachable(profile.capability.url_picture)
+    unreachable = capability.picture_unreachable(profile.capability.url_picture)
     if unreachable:
         pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
     exchange = ask.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
-    reply = exam.answer_of(exchange)
+    reply = capability.answer_of(exchange)
     judge.add(liveness.answered(reply), exchange)
     if not isinstance(reply, Exception) and not answer.holds(reply.text, ("Qwen",)):
         judge.add([Finding("answer.wrong", "'Qwen'", reply.text[:200], "guide")], exchange)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.deployment import interpreter, machine, tiling, weights
-from vlm_acceptance.errors import EnvironmentProblem
-from vlm_acceptance.outcome import Finding
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.engine import installation, machine, tiling, weights
 
 OPEN_FILES = 256
 DISK_BYTES = 200_000_000
@@ -33,7 +33,7 @@ def test_versions_are_the_expected_ones(suite, profile, judge):
     engine = suite.preflight.engine
     if engine.python is None:
         require([f"the interpreter behind {engine.command[0]} is not known: name it with --vlm-engine-python=PATH"])
-    problems = interpreter.version_problems(profile.versions, engine.versions)
+    problems = installation.version_problems(profile.versions, engine.versions)
     judge.add([Finding("environment.versions", "the profile's versions", problem) for problem in problems])
 
 

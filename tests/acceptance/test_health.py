@@ -2,10 +2,10 @@
 
 import pytest
 
-from vlm_acceptance import exam
 from vlm_acceptance.checks import liveness, logfacts, models
-from vlm_acceptance.client.messages import plain_url
-from vlm_acceptance.deployment import engine_log
+from vlm_acceptance.client.chat import plain_url
+from vlm_acceptance.engine import log as engine_log
+from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
 
@@ -48,14 +48,14 @@ def test_metrics_count(ask, judge, profile):
 def test_text_probe(ask, judge):
     """A warm text request MUST be answered within its deadline."""
     exchange = ask.chat("Reply with OK.", max_tokens=8)
-    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
+    judge.add(liveness.answered(capability.answer_of(exchange)), exchange)
 
 
 def test_picture_probe(ask, judge):
     """A warm request about a picture MUST be answered within its deadline."""
     picture = plain_url(64, 64, (255, 0, 0))
     exchange = ask.chat("What colour is this picture? Answer with one word.", (picture,), max_tokens=8)
-    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
+    judge.add(liveness.answered(capability.answer_of(exchange)), exchange)
 
 
 @pytest.mark.needs("launched")

@@ -2,11 +2,12 @@
 
 import pytest
 
-from vlm_acceptance import exam
+from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import latency
-from vlm_acceptance.client.messages import chat_body, fresh_png_url, png_url
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.outcome import Finding
+from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
 
@@ -21,14 +22,14 @@ def test_category_is_within_budget(suite, ask, judge, profile, category):
         extra = {"stream": True, "stream_options": {"include_usage": True}}
         body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
         exchange = ask.body(body)
-        reply = exam.answer_of(exchange)
+        reply = capability.answer_of(exchange)
         if isinstance(reply, NoReply):
             judge.add([Finding("latency.no_answer", "a streamed answer", str(reply), category.id)], exchange)
             return
         samples.append(latency.from_reply(reply))
     cold, warm = samples[0], samples[1:]
     judge.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
-    row = exam.latency_row(cold, warm)
+    row = capability.latency_row(cold, warm)
     judge.note(**row)
     suite.notes.setdefault("latency", {})[category.id] = row
 
@@ -39,6 +40,6 @@ def test_text_flows(ask, judge, profile, category_of):
     extra = {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
     picture = png_url(question.pictures[0].path)
     body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=profile.latency.stream_tokens, **extra)
-    seen = exam.until_one_flows(ask, body, tries=3)
+    seen = capability.until_one_flows(ask, body, tries=3)
     judge.add(seen.findings, seen.exchange)
     judge.note(**seen.figures)

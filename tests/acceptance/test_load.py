@@ -2,16 +2,16 @@
 
 import pytest
 
-from vlm_acceptance import load, soak
-from vlm_acceptance.checks import errors, hang, slope
+from vlm_acceptance.checks import hang, refusals, trends
 from vlm_acceptance.checks import load as checks
+from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.direct import direct
-from vlm_acceptance.client.messages import chat_body
-from vlm_acceptance.deployment import bench, command
-from vlm_acceptance.deployment.memory import resident_mb
-from vlm_acceptance.errors import EnvironmentProblem, NotRun
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.suite import Once, existing
+from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.engine import command, serve_benchmark
+from vlm_acceptance.engine.memory import resident_mb
+from vlm_acceptance.run.context import Once, existing
+from vlm_acceptance.workloads import load, soak
 
 LEAVERS = 4
 LEAVE_AFTER_EVENTS = 32
@@ -68,11 +68,15 @@ def vllm_bench(steady, suite, deployment):
     if not (deployment.launched and suite.profile.load.bench):
         return {}
     ready, concurrency = suite.preflight, suite.profile.load.soak_concurrency
-    wanted = bench.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
+    wanted = serve_benchmark.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
     env = command.engine_env(suite.profile, ready.env)
     suite.say("load: vllm bench serve, for its figures")
-    told = bench.measure(ready.engine.command, wanted, env, suite.store.folder, suite.mark, suite.settings.api_key)
-    suite.notes["vllm_bench"] = bench.beside(told, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds)
+    told = serve_benchmark.measure(
+        ready.engine.command, wanted, env, suite.store.folder, suite.mark, suite.settings.api_key
+    )
+    suite.notes["vllm_bench"] = serve_benchmark.beside(
+        told, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
+    )
     return told
 
 
@@ -121,7 +125,9 @@ def test_bad_request_stays_alone(ask, judge, profile, jobs):
     refused, others = [middle, middle + 1], [n for n in range(len(bodies) + 2) if n not in (middle, middle + 1)]
     for number in refused:
         if number in seen.exchanges:
-            found = errors.refused(seen.exchanges[number], statuses={400, 422}, deadline_s=profile.deadlines.request_s)
+            found = refusals.refused(
+                seen.exchanges[number], statuses={400, 422}, deadline_s=profile.deadlines.request_s
+            )
             judge.add(found, seen.exchanges[number], "the wrong request")
     names = [job.asked.id for job in chosen]
     by_name = {name: seen.exchanges[n] for name, n in zip(names, others) if n in seen.exchanges}
@@ -216,10 +222,10 @@ def test_soak_does_not_slow_down(steady, judge, profile, vllm_bench):
     judge.note(**vllm_bench)
     for name, short in soak.TIMES.items():
         points = steady.points(name)
-        if short == "tpot" and not slope.can_drift(points):
+        if short == "tpot" and not trends.can_drift(points):
             judge.note(tpot_drift=f"not judged: {len(points)} answers were long enough to tell")
             continue
-        judge.add(slope.drift(points, short, profile.load.drift))
+        judge.add(trends.drift(points, short, profile.load.drift))
 
 
 @pytest.mark.slow
@@ -227,7 +233,7 @@ def test_soak_does_not_slow_down(steady, judge, profile, vllm_bench):
 def test_soak_does_not_leak(steady, judge, profile):
     """The memory of the engine's processes, and of its card where it has one, MUST NOT grow with the requests."""
     wanted = profile.load
-    judge.add(slope.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
+    judge.add(trends.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
     judge.note(**soak.memory_figures(steady))
     requests, megabytes = steady.memory("hbm_mb")
     if profile.device.kind != "npu":
@@ -235,4 +241,4 @@ def test_soak_does_not_leak(steady, judge, profile):
     if not megabytes:  # as at the release: what was not observed is not judged
         judge.note(hbm="not observed")
         return
-    judge.add(slope.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))
+    judge.add(trends.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from vlm_acceptance.benchmark import clauses
-from vlm_acceptance.benchmark.result import paired_properties
-from vlm_acceptance.errors import EnvironmentProblem
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.suite import existing
+from vlm_acceptance.accuracy import criteria
+from vlm_acceptance.accuracy.result import paired_properties
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.run.context import existing
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 def test_every_question_is_answered(accuracy, suite, judge):
     """Every question MUST get one completion; a lost request makes the run inconclusive."""
     judge.note(**accuracy.run_figures())
-    judge.add(accuracy.with_repeat(clauses.refusals(accuracy.total, accuracy.answers)))
+    judge.add(accuracy.with_repeat(criteria.refusals(accuracy.total, accuracy.answers)))
     lost = accuracy.incomplete
     if lost and accuracy.by_server:
         suite.ready_deployment()  # an engine that died under the questions is a failure, not a lost request
@@ -42,9 +42,9 @@ def test_pictures_arrive_tiled_as_intended(accuracy, judge):
     if not accuracy.texts:
         accuracy.require_whole()
     tile = accuracy.plan.rule.tokens_per_tile
-    judge.add(accuracy.with_repeat(clauses.wrong_tokens(accuracy.counted(), tile)))
+    judge.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.counted(), tile)))
     judge.note(answers=accuracy.answered)
-    doubt = clauses.doubtful_tokens(accuracy.counted(), tile)
+    doubt = criteria.doubtful_tokens(accuracy.counted(), tile)
     if doubt:
         raise EnvironmentProblem(f"the tiles are not judged: {doubt}")
 
@@ -54,8 +54,8 @@ def test_score_is_within_its_limits(accuracy, judge):
     accuracy.require_whole()
     limits = accuracy.plan.limits
     judge.note(**accuracy.score_figures())
-    judge.add(clauses.score_too_low(accuracy.right, accuracy.total, limits))
-    doubt = clauses.score_too_high(accuracy.right, accuracy.total, limits)
+    judge.add(criteria.score_too_low(accuracy.right, accuracy.total, limits))
+    doubt = criteria.score_too_high(accuracy.right, accuracy.total, limits)
     if doubt:
         raise EnvironmentProblem(doubt)
 
@@ -70,7 +70,7 @@ def test_answers_have_the_shape_of_a_models(accuracy, judge):
         return
     if stop is not None or not accuracy.answered:
         accuracy.require_whole()  # shares of a few answers say little; the clause that stopped the run says more
-    judge.add(clauses.misshapen(accuracy.shape, limits))
+    judge.add(criteria.misshapen(accuracy.shape, limits))
 
 
 @pytest.mark.needs("mmmu_sighted")
@@ -79,7 +79,7 @@ def test_blank_pictures_score_lower(accuracy, judge):
     accuracy.require_whole()
     sighted = accuracy.sighted()
     judge.note(questions=sighted.asked, right=sighted.right, right_on_blank=sighted.blank)
-    judge.add(clauses.not_sighted(sighted.right, sighted.blank, sighted.asked, accuracy.plan.wanted.sighted))
+    judge.add(criteria.not_sighted(sighted.right, sighted.blank, sighted.asked, accuracy.plan.wanted.sighted))
 
 
 @pytest.mark.needs("mmmu_baseline")
@@ -88,7 +88,7 @@ def test_not_worse_than_the_baseline(accuracy, suite, judge):
     accuracy.require_whole()
     paired = accuracy.paired(suite.settings.baseline)
     judge.note(**paired_properties(paired))
-    judge.add(clauses.worse_than_baseline(paired, accuracy.plan.wanted.paired))
+    judge.add(criteria.worse_than_baseline(paired, accuracy.plan.wanted.paired))
 
 
 @pytest.mark.needs("mmmu_known")
@@ -97,7 +97,7 @@ def test_answers_are_as_known(accuracy, judge):
     known = accuracy.known_answers(existing(accuracy.plan.wanted.known_answers))
     came = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}
     known = {ident: text for ident, text in known.items() if ident in came}  # what is missing is another clause's
-    judge.add(accuracy.with_repeat(clauses.unlike_known(known, accuracy.answers)))
+    judge.add(accuracy.with_repeat(criteria.unlike_known(known, accuracy.answers)))
     accuracy.require_whole()
-    judge.add(clauses.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))
+    judge.add(criteria.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))
     judge.note(**accuracy.scores)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from vlm_acceptance import exam
-from vlm_acceptance.checks import offline as checks
-from vlm_acceptance.client.messages import chat_body, png_url
+from vlm_acceptance.cases.pictures import png_url
+from vlm_acceptance.checks import release as checks
+from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.workloads import capability
 
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched", "offline")]
 
@@ -13,8 +14,8 @@ def test_category(offline, judge, profile, category):
     """The offline engine MUST answer each category's question about enough of its eight pictures."""
     judge.note(category=category.id, route="offline")
     for question in category.questions:
-        replies = [checks.reply_to(offline.replies, name) for name in exam.offline_ids(category, question)]
-        verdict = exam.judged(profile, category, question, replies)
+        replies = [checks.reply_to(offline.replies, name) for name in capability.offline_ids(category, question)]
+        verdict = capability.judged(profile, category, question, replies)
         judge.add(verdict.findings)
         judge.note(**verdict.figures)
 
@@ -27,8 +28,8 @@ def test_answers_like_the_server(offline, ask, judge, profile, category):
             for p in question.pictures
         ]
         exchanges = ask.all(bodies, profile.capability.concurrency)
-        served = [exam.answer_of(exchange) for exchange in exchanges]
-        replies = [checks.reply_to(offline.replies, name) for name in exam.offline_ids(category, question)]
+        served = [capability.answer_of(exchange) for exchange in exchanges]
+        replies = [checks.reply_to(offline.replies, name) for name in capability.offline_ids(category, question)]
         equal, found = checks.same_texts(question.id, served, replies)
         judge.note(**{f"{question.id}_equal": f"{equal} of {len(served)}"})
         judge.add(found if profile.offline.same_text else [])

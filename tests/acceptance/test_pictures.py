@@ -5,14 +5,15 @@ import secrets
 
 import pytest
 
-from vlm_acceptance import exam, twins
-from vlm_acceptance.checks import answer, caches, contamination, errors, forms, liveness, prompt_tokens, several, tiles
-from vlm_acceptance.client.forms import LOSSLESS, OTHER, bare_url, form_url
-from vlm_acceptance.client.messages import chat_body, plain_url, png_url
-from vlm_acceptance.errors import EnvironmentProblem, NoReply
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.profile import SEVERAL
-from vlm_acceptance.suite import IMAGES
+from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, form_url, png_url
+from vlm_acceptance.checks import answer, caches, contamination, forms, liveness, pictures, prompt_tokens, refusals
+from vlm_acceptance.client.chat import chat_body, plain_url
+from vlm_acceptance.config.profile import SEVERAL
+from vlm_acceptance.core import tiles
+from vlm_acceptance.core.errors import EnvironmentProblem, NoReply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.run.context import IMAGES
+from vlm_acceptance.workloads import capability, similar_pictures
 
 COLOURS = "What colours are these pictures? Answer in order."
 OTHER_PROMPT = "What colour is this picture? Answer with one word."
@@ -38,18 +39,20 @@ def rule(suite):
 @pytest.mark.smoke
 def test_twins(ask, judge, profile, suite):
     """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
-    every = twins.all_twins(suite.categories)
+    every = similar_pictures.all_twins(suite.categories)
     below = set()
     for seed in (1, 2):
-        asked = twins.shuffled(every, seed)
-        exchanges = ask.all([twins.short_body(ask.model_id, twin) for twin in asked], twins.CONCURRENCY)
+        asked = similar_pictures.shuffled(every, seed)
+        exchanges = ask.all(
+            [similar_pictures.short_body(ask.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
+        )
         by_name = dict(zip([twin.name for twin in asked], exchanges, strict=True))
-        judge.add_each(twins.mixed_up(asked, exchanges), by_name)
+        judge.add_each(similar_pictures.mixed_up(asked, exchanges), by_name)
         for category in suite.categories:
             for question in category.questions:
                 mine = [by_name[f"{category.id}/{picture.path.name}"] for picture in question.pictures]
-                verdict = exam.judged(profile, category, question, [exam.answer_of(one) for one in mine])
-                judge.add_each(verdict.findings, exam.by_picture(question, mine))
+                verdict = capability.judged(profile, category, question, [capability.answer_of(one) for one in mine])
+                judge.add_each(verdict.findings, capability.by_picture(question, mine))
                 below |= {category.id} if verdict.findings else set()
                 judge.note(**{f"{name}_{seed}": seen for name, seen in verdict.figures.items()})
     judge.note(below_bar=", ".join(sorted(below)) or None)
@@ -60,16 +63,16 @@ def test_twins(ask, judge, profile, suite):
 def test_long_twins_hit_the_caches(ask, judge, profile, suite):
     """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
     wanted = profile.capability.long_twins
-    group = twins.of_question(twins.all_twins(suite.categories), wanted.question)
+    group = similar_pictures.of_question(similar_pictures.all_twins(suite.categories), wanted.question)
     before = ask.get("/metrics")
     for seed in (1, 2):
-        asked = twins.shuffled(group, seed)
-        exchanges = ask.all([twins.long_body(ask.model_id, twin, wanted) for twin in asked], len(asked))
-        found = twins.mixed_up(asked, exchanges)
+        asked = similar_pictures.shuffled(group, seed)
+        exchanges = ask.all([similar_pictures.long_body(ask.model_id, twin, wanted) for twin in asked], len(asked))
+        found = similar_pictures.mixed_up(asked, exchanges)
         judge.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
     after = ask.get("/metrics")
     used, block = caches.uses(before, after), caches.block_size(after)
-    longest = max((n for n in map(twins.prompt_tokens_of, exchanges) if n is not None), default=None)
+    longest = max((n for n in map(similar_pictures.prompt_tokens_of, exchanges) if n is not None), default=None)
     judge.note(prefix_cache=used[0], picture_cache=used[1], block_tokens=block, prompt_tokens=longest)
     idle = caches.unproven(*used) or caches.too_short(longest, block)
     if idle and not judge.findings:
@@ -83,16 +86,16 @@ def test_other_prompt_right_after(ask, judge, profile, suite):
     question = category.questions[0]
     judge.note(category=category.id)
     urls = [png_url(picture.path) for picture in question.pictures]
-    first = ask.all(exam.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+    first = ask.all(capability.bodies(ask.model_id, question, urls), profile.capability.concurrency)
     other = ask.all([chat_body(ask.model_id, OTHER_PROMPT, (url,)) for url in urls], profile.capability.concurrency)
-    again = ask.all(exam.bodies(ask.model_id, question, urls), profile.capability.concurrency)
-    pairs = [(exam.answer_of(one), exam.answer_of(two)) for one, two in zip(first, other, strict=True)]
+    again = ask.all(capability.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+    pairs = [(capability.answer_of(one), capability.answer_of(two)) for one, two in zip(first, other, strict=True)]
     for (_, reply), exchange in zip(pairs, other, strict=True):
         judge.add(liveness.answered(reply), exchange)
     readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
     judge.add(contamination.prompt_unheeded(readable), other[0])
-    verdict = exam.judged(profile, category, question, [exam.answer_of(exchange) for exchange in again])
-    judge.add_each(verdict.findings, exam.by_picture(question, again))
+    verdict = capability.judged(profile, category, question, [capability.answer_of(exchange) for exchange in again])
+    judge.add_each(verdict.findings, capability.by_picture(question, again))
 
 
 @pytest.mark.smoke
@@ -104,9 +107,9 @@ def test_several_pictures_keep_their_order(ask, judge, profile):
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
     exchanges = ask.all([chat_body(ask.model_id, COLOURS, pair) for pair in pairs], 1)
     least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
-    replies = [exam.answer_of(exchange) for exchange in exchanges]
-    found = several.in_order(ORDERS, replies, least)
-    judge.note(category=SEVERAL, in_order=f"{several.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
+    replies = [capability.answer_of(exchange) for exchange in exchanges]
+    found = pictures.in_order(ORDERS, replies, least)
+    judge.note(category=SEVERAL, in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
     if SEVERAL in profile.capability.demoted:
         found = [one for one in found if one.fatal]
     judge.add_each(found, dict(zip(map("-".join, ORDERS), exchanges, strict=True)))
@@ -114,8 +117,8 @@ def test_several_pictures_keep_their_order(ask, judge, profile):
         body = {**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]}
         exchange = ask.body(body)
         judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
-        reply = exam.answer_of(exchange)
-        kept = isinstance(reply, NoReply) or several.names_in_order(ORDERS[1], reply.text)
+        reply = capability.answer_of(exchange)
+        kept = isinstance(reply, NoReply) or pictures.names_in_order(ORDERS[1], reply.text)
         judge.note(**{layout: f"{forms.in_words(exchange)}{'' if kept else ', another order'}"})
 
 
@@ -141,36 +144,40 @@ def test_forms_of_a_picture(ask, judge, profile, suite):
     """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
     question = suite.categories[0].questions[0]
     tokens = profile.model.special_tokens
-    picture = twins.first_read(ask, question, tokens)
+    picture = similar_pictures.first_read(ask, question, tokens)
     if picture is None:
         judge.add([Finding("forms.unread", "one picture read rightly as it is", "none of eight", question.id)])
         return
     for form in (*LOSSLESS, *OTHER):
         exchange = ask.chat(question.prompt, (form_url(picture.path, form),), max_tokens=question.max_tokens)
         judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
-        reply = exam.answer_of(exchange)
+        reply = capability.answer_of(exchange)
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
         if form in LOSSLESS:
             judge.add(wrong if exchange.status == 200 else forms.taken(exchange), exchange, form)
         judge.note(**{form: f"{forms.in_words(exchange)}{', read otherwise' if wrong else ''}"})
-    judge.add(liveness.answered(exam.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=8))), where="afterwards")
+    judge.add(
+        liveness.answered(capability.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=8))), where="afterwards"
+    )
 
 
 @pytest.mark.smoke
 def test_odd_sizes(ask, judge, profile, rule):
     """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
     plain = ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    judge.add(liveness.answered(exam.answer_of(plain)), plain)
-    base = twins.prompt_tokens_of(plain)
+    judge.add(liveness.answered(capability.answer_of(plain)), plain)
+    base = similar_pictures.prompt_tokens_of(plain)
     for width, height in ODD_SIZES:
         exchange = ask.chat(WHAT, (bare_url(width, height),), max_tokens=4)
         name = prompt_tokens.size_name((width, height))
         judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, name)
         if rule is not None and base is not None:
             wanted = base + tiles.picture_tokens(width, height, rule) - tiles.picture_tokens(64, 64, rule)
-            judge.add(forms.costs(exam.answer_of(exchange), wanted), exchange, name)
+            judge.add(forms.costs(capability.answer_of(exchange), wanted), exchange, name)
         judge.note(**{name: forms.in_words(exchange)})
-    judge.add(liveness.answered(exam.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4))), where="afterwards")
+    judge.add(
+        liveness.answered(capability.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4))), where="afterwards"
+    )
 
 
 @pytest.mark.smoke
@@ -181,13 +188,13 @@ def test_limit_of_pictures(ask, judge, profile, rule):
     counts = sorted({1, min(2, limit), limit})
     exchanges = {n: ask.chat(WHAT, (url,) * n, max_tokens=4) for n in counts}
     least = 1 if rule is None else tiles.picture_tokens(64, 64, rule)
-    found = several.tokens_grow_evenly({n: exam.answer_of(one) for n, one in exchanges.items()}, least)
+    found = pictures.tokens_grow_evenly({n: capability.answer_of(one) for n, one in exchanges.items()}, least)
     judge.add_each(found, {f"{n} pictures": one for n, one in exchanges.items()})
     beyond = ask.chat(WHAT, (url,) * (limit + 1), max_tokens=4)
     deadline = profile.deadlines.request_s
-    judge.add(errors.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
+    judge.add(refusals.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
     after = ask.chat(WHAT, (url,), max_tokens=4)
-    judge.add(liveness.answered(exam.answer_of(after)), after, "afterwards")
+    judge.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
 
 
 @pytest.mark.slow
@@ -196,8 +203,8 @@ def test_ladder_of_sizes(ask, judge, rule):
     """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
     bodies = [chat_body(ask.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = ask.all(bodies, 2)
-    found = prompt_tokens.steps_match(LADDER, [exam.answer_of(exchange) for exchange in exchanges], rule)
-    judge.add_each(found, exam.by_size(LADDER, exchanges))
+    found = prompt_tokens.steps_match(LADDER, [capability.answer_of(exchange) for exchange in exchanges], rule)
+    judge.add_each(found, capability.by_size(LADDER, exchanges))
     judge.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
 
 
@@ -209,25 +216,25 @@ def test_picture_near_the_pixel_limit(ask, judge, profile):
     judge.add(forms.taken_or_refused(exchange, profile.deadlines.cold_s), exchange)
     judge.note(answer=forms.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
     after = ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    judge.add(liveness.answered(exam.answer_of(after)), after, "afterwards")
+    judge.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
 
 
 @pytest.mark.slow
 def test_uuid_with_other_bytes(ask, judge, profile, suite, known):
     """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
     # alike in size: a server that mixes them up could not survive another one
-    group = twins.of_question(twins.all_twins(suite.categories), None)[:2]
+    group = similar_pictures.of_question(similar_pictures.all_twins(suite.categories), None)[:2]
     uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
     exchanges = []
     for twin in group:
-        body = twins.short_body(ask.model_id, twin)
+        body = similar_pictures.short_body(ask.model_id, twin)
         body["messages"][0]["content"][0]["uuid"] = uuid
         exchanges.append(ask.body(body))
         judge.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], twin.name)
     judge.note(answer=forms.in_words(exchanges[-1]))
     if any(exchange.status != 200 for exchange in exchanges):
         return
-    found = twins.mixed_up(group, exchanges)
+    found = similar_pictures.mixed_up(group, exchanges)
     # the first picture's own answer is nobody's known issue
     second = [one for one in found if one.where == group[-1].name]
     if len(second) == len(found):
@@ -239,9 +246,11 @@ def test_uuid_with_other_bytes(ask, judge, profile, suite, known):
 def test_no_answer_is_swapped(ask, judge, suite):
     """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
     count = 0
-    for asked in twins.hunt(twins.all_twins(suite.categories)):
-        exchanges = ask.all([twins.short_body(ask.model_id, twin) for twin in asked], twins.CONCURRENCY)
-        found = twins.mixed_up(asked, exchanges)
+    for asked in similar_pictures.hunt(similar_pictures.all_twins(suite.categories)):
+        exchanges = ask.all(
+            [similar_pictures.short_body(ask.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
+        )
+        found = similar_pictures.mixed_up(asked, exchanges)
         judge.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
         count += len(asked)
         if found:

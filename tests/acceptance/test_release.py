@@ -2,9 +2,9 @@
 
 import pytest
 
-from vlm_acceptance.checks import offline as checks
-from vlm_acceptance.deployment import port
-from vlm_acceptance.outcome import Finding
+from vlm_acceptance.checks import release as checks
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.engine import port
 
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched")]
 

@@ -5,13 +5,13 @@ import secrets
 
 import pytest
 
-from vlm_acceptance import exam
-from vlm_acceptance.checks import errors, liveness, protocol, schema, stream, usage
-from vlm_acceptance.client.clip import clip_url
+from vlm_acceptance.cases.video_clip import clip_url
+from vlm_acceptance.checks import completion, liveness, refusals, schema, stream, usage
+from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.client.http import is_loopback
-from vlm_acceptance.client.messages import chat_body, plain_url
-from vlm_acceptance.exchange import CHAT, Request
-from vlm_acceptance.outcome import Finding
+from vlm_acceptance.core.exchange import CHAT, Request
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
 
@@ -27,7 +27,7 @@ STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 def picture(category_of):
     """The first receipt: a picture with a long answer."""
     question = category_of["description"].questions[0]
-    return exam.picture_url(question.pictures[0], "png", None, None)
+    return capability.picture_url(question.pictures[0], "png", None, None)
 
 
 @pytest.fixture
@@ -39,15 +39,15 @@ def tries(deployment):
 def test_completion_body(ask, judge, picture):
     """A completion MUST have the shape clients parse, and its usage MUST add up."""
     exchange = ask.chat(PROMPT, (picture,), max_tokens=256)
-    judge.add(protocol.body_conforms("completion", exchange), exchange)
-    judge.add(protocol.names_model(exchange, ask.model_id), exchange)
-    judge.add(protocol.usage_of_exchange(exchange, max_tokens=256), exchange)
+    judge.add(completion.body_conforms("completion", exchange), exchange)
+    judge.add(completion.names_model(exchange, ask.model_id), exchange)
+    judge.add(completion.usage_of_exchange(exchange, max_tokens=256), exchange)
 
 
 def test_models_body(ask, judge):
     """The model list MUST have the shape clients parse."""
     exchange = ask.get("/v1/models")
-    judge.add(protocol.body_conforms("models", exchange), exchange)
+    judge.add(completion.body_conforms("models", exchange), exchange)
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["usage-asked", "usage-not-asked"])
@@ -64,15 +64,15 @@ def test_stream_says_the_same(ask, judge, picture, tries):
     def attempt():
         plain = ask.chat(PROMPT, (picture,), max_tokens=256)
         streamed = ask.chat(PROMPT, (picture,), max_tokens=256, **STREAM)
-        return [*stream.same_text(streamed, plain), *protocol.same_usage(streamed, plain)], streamed
+        return [*stream.same_text(streamed, plain), *completion.same_usage(streamed, plain)], streamed
 
-    judge.add(*exam.first_sound(attempt, tries))
+    judge.add(*capability.first_sound(attempt, tries))
 
 
 def test_max_tokens_cuts(ask, judge, picture):
     """`max_tokens` MUST cut the answer there and say finish_reason `length`."""
     exchange = ask.chat(PROMPT, (picture,), max_tokens=5)
-    judge.add(protocol.cut_at(exchange, 5), exchange)
+    judge.add(completion.cut_at(exchange, 5), exchange)
 
 
 def test_stop_string_stops(ask, judge, picture, tries):
@@ -80,18 +80,18 @@ def test_stop_string_stops(ask, judge, picture, tries):
 
     def attempt():
         whole = ask.chat(PROMPT, (picture,), max_tokens=256)
-        word = protocol.stop_word(exam.answer_of(whole))
+        word = completion.stop_word(capability.answer_of(whole))
         exchange = ask.chat(PROMPT, (picture,), max_tokens=256, stop=[word])
-        return protocol.stopped_before(exchange, whole, word), exchange
+        return completion.stopped_before(exchange, whole, word), exchange
 
-    judge.add(*exam.first_sound(attempt, tries))
+    judge.add(*capability.first_sound(attempt, tries))
 
 
 def test_n_gives_n_choices(ask, judge, picture):
     """`n=2` MUST give two choices with their own indexes, streamed or not."""
     extra = {"n": 2, "temperature": 0.7, "seed": 7}
     exchange = ask.chat(PROMPT, (picture,), max_tokens=16, **extra)
-    judge.add(protocol.choices_are(exchange, 2), exchange)
+    judge.add(completion.choices_are(exchange, 2), exchange)
     streamed = ask.chat(PROMPT, (picture,), max_tokens=16, **extra, **STREAM)
     judge.add(stream.stream_is_sound(streamed, expect_usage=True, n=2), streamed)
 
@@ -99,22 +99,22 @@ def test_n_gives_n_choices(ask, judge, picture):
 def test_logprobs(ask, judge, picture):
     """`logprobs` MUST give one entry a token, none above zero, with as many alternatives as asked for."""
     exchange = ask.chat(PROMPT, (picture,), max_tokens=16, logprobs=True, top_logprobs=5)
-    judge.add(protocol.logprobs_are(exchange, top=5), exchange)
+    judge.add(completion.logprobs_are(exchange, top=5), exchange)
 
 
 def test_temperature_zero_is_greedy(ask, judge):
     """At temperature 0 every token MUST be the likeliest one, in a long text that nothing suggests."""
     # what a model's own generation_config may ask for must not move the likeliest token
     plain = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "ignore_eos": True}
-    exchange = ask.chat(STORY, max_tokens=64, logprobs=True, top_logprobs=protocol.ALTERNATIVES, **plain)
-    judge.add(protocol.greedy(exchange, TIE), exchange)
+    exchange = ask.chat(STORY, max_tokens=64, logprobs=True, top_logprobs=completion.ALTERNATIVES, **plain)
+    judge.add(completion.greedy(exchange, TIE), exchange)
 
 
 def test_ids_are_unique(ask, judge):
     """Every answer MUST have an id of its own."""
     bodies = [chat_body(ask.model_id, "Reply with OK.", max_tokens=2) for _ in range(6)]
     exchanges = ask.all(bodies, 3)
-    judge.add(protocol.unique_ids(exchanges), exchanges[0])
+    judge.add(completion.unique_ids(exchanges), exchanges[0])
 
 
 REFUSALS = {
@@ -147,25 +147,27 @@ def test_wrong_request_is_refused(ask, judge, profile, wrong):
         if value is not None
     }
     exchange = ask.body(body)
-    judge.add(errors.refused(exchange, statuses=statuses, says=says, deadline_s=profile.deadlines.request_s), exchange)
+    judge.add(
+        refusals.refused(exchange, statuses=statuses, says=says, deadline_s=profile.deadlines.request_s), exchange
+    )
     alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(exam.answer_of(alive)), alive, "afterwards")
+    judge.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
 
 
 def test_malformed_json_is_refused(ask, judge, profile):
     """A body that is no JSON MUST be refused with a readable 4xx, and the server MUST live on."""
     headers = {"Content-Type": "application/json"}
     exchange = ask.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
-    judge.add(errors.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
+    judge.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
     alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(exam.answer_of(alive)), alive, "afterwards")
+    judge.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
 
 
 def test_unknown_route_is_refused(ask, judge, profile):
     """An unknown route MUST be a 404."""
     exchange = ask.send(Request("POST", "/v1/no-such-route", {}, {}, profile.deadlines.request_s))
     judge.add(
-        errors.refused(exchange, statuses={404}, schema="detail", deadline_s=profile.deadlines.request_s), exchange
+        refusals.refused(exchange, statuses={404}, schema="detail", deadline_s=profile.deadlines.request_s), exchange
     )
 
 
@@ -181,9 +183,9 @@ def test_wrong_key_is_refused(ask, judge, profile, deployment, key):
         requests.append(Request("GET", "/v1/models", None, headers))
     for request in requests:
         exchange = ask.send(request)
-        judge.add(errors.unauthorized(exchange, deadline_s, launched=deployment.launched), exchange, request.path)
+        judge.add(refusals.unauthorized(exchange, deadline_s, launched=deployment.launched), exchange, request.path)
     alive = ask.body(body)
-    judge.add(liveness.answered(exam.answer_of(alive)), alive, "with the key")
+    judge.add(liveness.answered(capability.answer_of(alive)), alive, "with the key")
 
 
 @pytest.mark.needs("video")
@@ -191,7 +193,7 @@ def test_video_is_answered(ask, judge):
     """A video MUST be answered where the model takes videos."""
     content = [{"type": "video_url", "video_url": {"url": clip_url()}}, {"type": "text", "text": "What happens here?"}]
     exchange = ask.body({**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]})
-    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
+    judge.add(liveness.answered(capability.answer_of(exchange)), exchange)
 
 
 @pytest.mark.needs("no_video")
@@ -203,9 +205,9 @@ def test_video_is_refused(ask, judge, profile):
     }
     content = [video, {"type": "text", "text": "What happens in this video?"}]
     exchange = ask.body({**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]})
-    judge.add(errors.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
+    judge.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
     alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(exam.answer_of(alive)), alive, "afterwards")
+    judge.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
 
 
 @pytest.mark.needs("max_model_len")
@@ -215,9 +217,11 @@ def test_too_long_prompt_is_refused(ask, judge, profile):
     for pictures in ((), (plain_url(64, 64),)):
         exchange = ask.chat(words, pictures, max_tokens=8)
         says = str(profile.model.max_model_len)
-        judge.add(errors.refused(exchange, statuses={400}, says=says, deadline_s=profile.deadlines.request_s), exchange)
+        judge.add(
+            refusals.refused(exchange, statuses={400}, says=says, deadline_s=profile.deadlines.request_s), exchange
+        )
     again = ask.chat(SHORT, (plain_url(64, 64),), max_tokens=8)
-    judge.add(liveness.answered(exam.answer_of(again)), again, "the same picture afterwards")
+    judge.add(liveness.answered(capability.answer_of(again)), again, "the same picture afterwards")
 
 
 @pytest.mark.needs("openai")
@@ -238,6 +242,6 @@ def test_openai_client_round_trip(deployment, suite, judge, picture):
         judge.add([Finding("openai.error", "an answer", f"{type(broken).__name__}: {broken}", fatal=True)])
         return
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    judge.add(protocol.client_texts(plain.choices[0].message.content, text))
+    judge.add(completion.client_texts(plain.choices[0].message.content, text))
     judge.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
-    judge.add(usage.usage_is_sound(protocol.reply_of_client(plain), max_tokens=64))
+    judge.add(usage.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))

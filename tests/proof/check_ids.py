@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TEXT, MODEL, HEALTH, PICTURE = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health", "picture"))
 PORT, PROCESS_RUNG = (f"health::test_readiness[{rung}]" for rung in ("port", "process"))
-RELEASED, DATA = "release::test_engine_is_released", "data::test_mmmu_is_prepared"
+RELEASED, DATA = "release::test_engine_is_released", "accuracy_data::test_mmmu_is_prepared"
 VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_expected_ones", "weights_are_whole"))
 BODY = "schema::test_completion_body"
 STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
@@ -25,9 +25,9 @@ NOT_JSON = "schema::test_malformed_json_is_refused"
 SERVED_TILES = "environment::test_tiles_are_the_served_models"
 VIDEO, VIDEO_TAKEN = "schema::test_video_is_refused", "schema::test_video_is_answered"
 TRUNCATED, NOT_BASE64, WRONG_MIME = (
-    f"inputs::test_odd_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
+    f"edge_inputs::test_odd_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
 )
-POISON, STOPS = "inputs::test_refused_picture_is_no_poison", "inputs::test_short_answer_stops"
+POISON, STOPS = "edge_inputs::test_refused_picture_is_no_poison", "edge_inputs::test_short_answer_stops"
 COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
     f"mmmu::test_{name}"
     for name in (
@@ -75,7 +75,7 @@ GUIDE, FIGURES = "capability::test_guide_request", "health::test_engine_log_figu
 OFFLINE = (
     "offline::test_category[ocr]",
     "offline::test_answers_like_the_server[ocr]",
-    "numbers::test_server_gives_the_numbers_of_the_offline_engine",
+    "logprobs::test_server_gives_the_numbers_of_the_offline_engine",
 )
 INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
     f"environment::test_{name}"
@@ -87,8 +87,8 @@ INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
         "limits_are_sufficient",
     )
 )
-BLIND, MIXED = "capability::test_blind_twins_do_not_score", "steady::test_mixed_round"
-ODDER_BROKEN, ODDER_N = (f"inputs::test_odder_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
+BLIND, MIXED = "capability::test_blind_twins_do_not_score", "repeatability::test_mixed_round"
+ODDER_BROKEN, ODDER_N = (f"edge_inputs::test_odder_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
 MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
     f"schema::test_{name}"
     for name in (
@@ -98,14 +98,14 @@ MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
         "openai_client_round_trip",
     )
 )
-NUMBERS = "numbers::test_numbers_are_those_of_the_baseline"
-ALL_NUMBERS = tuple(f"numbers::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
+NUMBERS = "logprobs::test_numbers_are_those_of_the_baseline"
+ALL_NUMBERS = tuple(f"logprobs::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
 
 
 ODD_REFUSED = (
     NOT_BASE64,
     *(
-        f"inputs::test_odder_input[{name}]"
+        f"edge_inputs::test_odder_input[{name}]"
         for name in (
             "no-picture",
             "empty-data",
@@ -125,7 +125,7 @@ ODD_REFUSED = (
 ODD_ANSWERED = (
     WRONG_MIME,
     *(
-        f"inputs::test_odder_input[{name}]"
+        f"edge_inputs::test_odder_input[{name}]"
         for name in (
             "text-mime",
             "large-picture",
@@ -142,7 +142,7 @@ ODD_ANSWERED = (
 )
 # asked of engines of ours alone: pictures on a server of ours, and what might end somebody else's engine
 ODD_ADDRESSES = tuple(
-    f"inputs::test_odder_input[{name}]"
+    f"edge_inputs::test_odder_input[{name}]"
     for name in ("url-missing", "url-closed", "url-redirected", "url-circle", "url-endless", "n-of-a-million")
 )
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.deployment.interpreter import find_engine
-from vlm_acceptance.deployment.process import run_mark
-from vlm_acceptance.deployment.server import Deployment, launch
-from vlm_acceptance.profile_load import load_profile
-from vlm_acceptance.settings import PROFILES, ROOT
+from vlm_acceptance.config.options import PROFILES, ROOT
+from vlm_acceptance.config.profile_file import load_profile
+from vlm_acceptance.engine.installation import find_engine
+from vlm_acceptance.engine.process import run_mark
+from vlm_acceptance.engine.server import Deployment, launch
 
 PROOF = Path(__file__).resolve().parent
 CONTROL = ROOT / "fixtures" / "control" / "model"
@@ -29,7 +29,7 @@ sys.path.insert(0, str(PROOF))  # the stand-ins are scripts, not a package
 
 import matrix  # noqa: E402
 import owners  # noqa: E402
-from interrupts import interrupts_are_heard  # noqa: E402, F401  (a fixture)
+from tests.support.interrupts import interrupts_are_heard  # noqa: E402, F401  (a fixture)
 
 ROWS = pytest.StashKey[list[matrix.Row]]()
 WHOLE = os.environ.get("PROOF_FULL") == "1"

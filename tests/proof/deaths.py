@@ -25,8 +25,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from vlm_acceptance.deployment.port import free_port, holder, is_open
-from vlm_acceptance.deployment.process import RUN_MARK, marked_processes
+from vlm_acceptance.engine.port import free_port, holder, is_open
+from vlm_acceptance.engine.process import RUN_MARK, marked_processes
 
 PROOF = Path(__file__).resolve().parent
 ROOT = PROOF.parents[1]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-LAUNCHER = Path(__file__).resolve().parents[2] / "src" / "vlm_acceptance" / "deployment" / "cpu_engine.py"
+LAUNCHER = Path(__file__).resolve().parents[2] / "src" / "vlm_acceptance" / "engine" / "cpu_launcher.py"
 # Where vLLM's releases keep the function that cuts a picture into tiles.
 HOMES = ("vllm.transformers_utils.processors.internvl", "vllm.model_executor.models.internvl")
 CUT = "dynamic_preprocess_internvl"
@@ -69,7 +69,7 @@ FAULTS = {"tiles-reversed": tiles_reversed, "thumbnail-first": thumbnail_first, 
 
 def load_launcher() -> ModuleType:
     """The launcher as a module; loading it prepares this process for vLLM."""
-    found = importlib.util.spec_from_file_location("cpu_engine", LAUNCHER)
+    found = importlib.util.spec_from_file_location("cpu_launcher", LAUNCHER)
     if found is None or found.loader is None:
         raise ImportError(f"cannot load {LAUNCHER}")
     module = importlib.util.module_from_spec(found)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from deaths import EXCHANGES, Kill, Moment
 
-from vlm_acceptance.deployment.process import RUN_MARK
+from vlm_acceptance.engine.process import RUN_MARK
 
 STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], deaths.STAND_IN, seed=3))
 

@@ -13,9 +13,9 @@ from check_ids import SOAK, node
 from deaths import lives
 
 from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.client.messages import get
-from vlm_acceptance.deployment.port import free_port, holders
+from vlm_acceptance.engine.port import free_port, holders
 
 HANG_S = 6
 START_S = 240

@@ -7,13 +7,13 @@ import json
 import pytest
 from check_ids import ODD_ADDRESSES, TRUNCATED, node
 
-from vlm_acceptance.profile_load import load_profile
-from vlm_acceptance.settings import PROFILES
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.profile_file import load_profile
 
 CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "-m", "smoke or slow")
 RESTRICTED = "--vlm-set=model.media_domains=[media.example]"
-ADDRESSES = node("inputs::test_private_address_is_refused")
-NOT_ASKED = node("inputs::test_private_address_is_not_asked")
+ADDRESSES = node("edge_inputs::test_private_address_is_refused")
+NOT_ASKED = node("edge_inputs::test_private_address_is_not_asked")
 
 
 @pytest.mark.fault("dies-of-broken-picture")
@@ -26,7 +26,7 @@ def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engin
     )
     prove("dies-of-broken-picture", run)
     assert run.code == 1, run.out
-    assert run.refused_by == {"test_inputs.py::test_odd_input[png-truncated]"}
+    assert run.refused_by == {"test_edge_inputs.py::test_odd_input[png-truncated]"}
     assert "inputs.died" in run.out
 
 

@@ -15,12 +15,12 @@ import pytest
 from conftest import PROOF, ROOT
 from standins.exam_server import key_of
 
-from vlm_acceptance import accuracy
-from vlm_acceptance.benchmark import answers
-from vlm_acceptance.benchmark.prepared import Prepared
-from vlm_acceptance.mmmu.benchmark import MMMU
-from vlm_acceptance.profile_load import load_profile
-from vlm_acceptance.settings import PROFILES
+from vlm_acceptance.accuracy import answers_file
+from vlm_acceptance.accuracy import run as accuracy
+from vlm_acceptance.accuracy.mmmu.dataset import MMMU
+from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.profile_file import load_profile
 
 KILLS = 20
 CONCURRENCY = 4
@@ -106,7 +106,7 @@ def latest_answers(reports: Path) -> dict[str, str | None]:
     if not files:
         return {}
     newest = max(files, key=lambda file: file.stat().st_mtime_ns)
-    return {ident: answer.text for ident, answer in answers.read(newest)[1].items()}
+    return {ident: answer.text for ident, answer in answers_file.read(newest)[1].items()}
 
 
 def keys() -> dict[str, str]:

@@ -16,7 +16,7 @@ from conftest import CONTROL, PROOF, ROOT, Run, run_suite
 from mutant_engine import FAULTS
 from owners import MUTANTS
 
-from vlm_acceptance.deployment.interpreter import find_engine
+from vlm_acceptance.engine.installation import find_engine
 
 CATEGORIES = tuple(
     f"capability::test_category[{name}-png]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")
@@ -92,7 +92,7 @@ def test_mutant_is_refused(prove, runs, whole_suite, fault):
 
 def numbers_of(accept, *options: str):
     """A run of what the numbers say, all prompts; two threads on a busy machine take their time."""
-    return accept(*QUIET, *options, "tests/acceptance/test_numbers.py", timeout_s=850)
+    return accept(*QUIET, *options, "tests/acceptance/test_logprobs.py", timeout_s=850)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -15,7 +15,7 @@ import pytest
 from proof_engines import STANDINS, fake_npu
 from walk.container import EXPECTED, WALK, card, container
 
-from vlm_acceptance.deployment.interpreter import find_engine
+from vlm_acceptance.engine.installation import find_engine
 
 CONTROL = WALK.parents[2] / "fixtures" / "control" / "model"
 # its own port may be taken on this machine

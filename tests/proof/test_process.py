@@ -16,9 +16,9 @@ from check_ids import COMPLETE, node
 from conftest import CONTROL as MODEL
 from proof_engines import NPU, fake_npu, held_port
 
-from vlm_acceptance.deployment.port import free_port
-from vlm_acceptance.profile_load import load_profile
-from vlm_acceptance.settings import PROFILES, ROOT
+from vlm_acceptance.config.options import PROFILES, ROOT
+from vlm_acceptance.config.profile_file import load_profile
+from vlm_acceptance.engine.port import free_port
 
 REAL = ["--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false"]
 CONTROL = [*REAL, "--vlm-set=engine.start_timeout_s=6"]
@@ -259,9 +259,9 @@ def test_data_that_are_not_whole_are_an_environment_error(accept, tmp_path, prov
         wanted = "MMMU_val"
     run = accept(
         *("-m", "slow", "--vlm-profile=control-cpu", f"--vlm-set=mmmu.dataset={wanted}", f"--vlm-mmmu-data={data}"),
-        "tests/acceptance/test_data.py",
+        "tests/acceptance/test_accuracy_data.py",
     )
     prove(fault, run)
     assert run.code == 10, run.out
-    assert run.ids("error") == {"test_data.py::test_mmmu_is_prepared"}
+    assert run.ids("error") == {"test_accuracy_data.py::test_mmmu_is_prepared"}
     assert str(data) in run.messages

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import compileall
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "proof"))  # scripts, not packages
-sys.path.insert(0, str(Path(__file__).parent))
-
-from interrupts import interrupts_are_heard  # noqa: F401  (a fixture)
-from runs import ROOT
-from wire import Answer, WireServer
+from tests.support.interrupts import interrupts_are_heard  # noqa: F401  (a fixture)
+from tests.support.runs import ROOT
+from tests.support.wire import Answer, WireServer
 
 QUICK_PROFILE = """name: quick
 model: {id: quick-standin}

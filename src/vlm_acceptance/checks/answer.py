@@ -7,11 +7,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from vlm_acceptance.case import Picture, Question
 from vlm_acceptance.checks.degeneracy import CJK, degenerate
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.reply import Reply
+from vlm_acceptance.core.capability import Picture, Question
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import Reply
 
 LEAST_SIMILARITY = 0.8
 

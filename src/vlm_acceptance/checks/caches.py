@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from vlm_acceptance.checks.models import figure_of, figures_in
-from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.core.exchange import Exchange
 
 PREFIX, PICTURES = "prefix_cache", "mm_cache"
 _BLOCK = re.compile(r'^vllm:cache_config_info\{[^}\n]*\bblock_size="(\d+)"', re.MULTILINE)

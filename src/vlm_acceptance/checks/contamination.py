@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from vlm_acceptance.case import Picture
 from vlm_acceptance.checks.answer import holds
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.reply import Reply
+from vlm_acceptance.core.capability import Picture
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import Reply
 
 Parts = Sequence[tuple[str, ...]]
 

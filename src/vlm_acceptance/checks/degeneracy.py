@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.core.finding import Finding, trimmed
 
 _TURN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|end|>", "<s>", "</s>", "<unk>", "<pad>")
 _PICTURE_TOKENS = ("<img>", "</img>", "<IMG_CONTEXT>", "<image>")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vlm_acceptance.checks.errors import refused
 from vlm_acceptance.checks.liveness import answered
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.reply import Reply, reply_of
+from vlm_acceptance.checks.refusals import refused
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.reply import Reply, reply_of
 
 REFUSALS = (400, 413, 415, 422)
 

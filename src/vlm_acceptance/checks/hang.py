@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlm_acceptance.checks.models import figure_of
-from vlm_acceptance.outcome import Finding
+from vlm_acceptance.core.finding import Finding
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 PROMPT, GENERATION = "vllm:prompt_tokens", "vllm:generation_tokens"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.reply import Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.reply import Reply
 
 FEWEST_FOR_TPOT = 8
 STREAM_S = 0.5

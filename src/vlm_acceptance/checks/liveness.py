@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vlm_acceptance.checks.models import figure_of, metrics
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.reply import Reply
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import Reply
 
 
 def healthy(exchange: Exchange) -> list[Finding]:

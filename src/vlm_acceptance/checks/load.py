@@ -12,10 +12,10 @@ from vlm_acceptance.checks.answer import holds
 from vlm_acceptance.checks.contamination import answers_another
 from vlm_acceptance.checks.degeneracy import degenerate
 from vlm_acceptance.checks.latency import Budget, Sample
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.reply import Reply
-from vlm_acceptance.statistics import lower_limit
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.stats.binomial import lower_limit
 
 SHOWN = 8
 # A percentile is judged when so many samples lie beyond it.

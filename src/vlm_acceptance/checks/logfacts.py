@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.profile import Measure
+from vlm_acceptance.config.profile import Measure
+from vlm_acceptance.core.engine_figures import EngineFigures
+from vlm_acceptance.core.finding import Finding
 
 NOT_REPORTED = "not reported"
 
 
-def shown(facts: Any) -> dict[str, str]:
-    """Every figure of a LogFacts by name; what the log does not say is `not reported`."""
-    values = dataclasses.asdict(facts)
+def shown(figures: EngineFigures) -> dict[str, str]:
+    """Every figure of an engine's log by name; what the log does not say is `not reported`."""
+    values = dataclasses.asdict(figures)
     return {name: NOT_REPORTED if value is None else str(value) for name, value in values.items()}
 
 
-def mode_is(facts: Any, mode: str) -> list[Finding]:
+def mode_is(figures: EngineFigures, mode: str) -> list[Finding]:
     """The engine runs eager or with graphs as the profile says, where its log tells."""
-    if facts.eager is None or facts.eager == (mode == "eager"):
+    if figures.eager is None or figures.eager == (mode == "eager"):
         return []
-    return [Finding("log.mode", f"{mode} mode", "eager mode" if facts.eager else "graph mode", "server.log")]
+    return [Finding("log.mode", f"{mode} mode", "eager mode" if figures.eager else "graph mode", "server.log")]
 
 
-def graphs_are(facts: Any, count: int | None) -> list[Finding]:
+def graphs_are(figures: EngineFigures, count: int | None) -> list[Finding]:
     """As many captured sizes as the profile expects, where it and the log tell."""
-    if count is None or facts.graph_sizes is None or len(facts.graph_sizes) == count:
+    if count is None or figures.graph_sizes is None or len(figures.graph_sizes) == count:
         return []
-    return [Finding("log.graphs", f"{count} captured sizes", str(len(facts.graph_sizes)), "server.log")]
+    return [Finding("log.graphs", f"{count} captured sizes", str(len(figures.graph_sizes)), "server.log")]
 
 
 def close_to(value: float | None, measure: Measure, what: str) -> list[Finding]:

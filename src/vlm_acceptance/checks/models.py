@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from vlm_acceptance.checks.schema import conforms
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import Finding, trimmed
 
 _LABELS = r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\}'
 _SAMPLE = re.compile(rf"([A-Za-z_:][\w:]*)(?:{_LABELS})?\s+(\S+)(?:\s+\S+)?", re.ASCII)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vlm_acceptance.checks.tiles import TileRule, picture_tokens
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.reply import Reply
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
 
 def size_name(size: tuple[int, int]) -> str:

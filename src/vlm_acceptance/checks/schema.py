@@ -14,8 +14,8 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from vlm_acceptance.errors import HarnessProblem
-from vlm_acceptance.outcome import Finding, trimmed
+from vlm_acceptance.core.errors import HarnessProblem
+from vlm_acceptance.core.finding import Finding, trimmed
 
 SCHEMAS = Path(__file__).parents[3] / "fixtures" / "schemas"
 MOST_FINDINGS = 8

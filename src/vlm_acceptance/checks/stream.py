@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange, Frame
-from vlm_acceptance.outcome import Finding, trimmed
-from vlm_acceptance.reply import reply_of
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import Exchange, Frame
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import reply_of
 
 DONE = "[DONE]"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vlm_acceptance.outcome import Finding
-from vlm_acceptance.reply import Reply, Usage
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.reply import Reply, Usage
 
 
 def usage_is_sound(reply: Reply, *, max_tokens: int | None = None, max_model_len: int | None = None) -> list[Finding]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from vlm_acceptance.client.http import CONNECT_TIMEOUT_S, Client, Observed, is_loopback
-from vlm_acceptance.exchange import Request
+from vlm_acceptance.core.exchange import Request
 
 _PIECE = 1 << 16
 # Each call that may wait hands the interpreter to another thread, which costs more than most of these calls.

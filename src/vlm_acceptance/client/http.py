@@ -19,7 +19,7 @@ import requests
 import urllib3
 
 from vlm_acceptance.client.sse import EventSplitter
-from vlm_acceptance.exchange import NS, ErrorDetail, Exchange, Frame, Request
+from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 64 << 20

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.errors import HarnessProblem
-from vlm_acceptance.exchange import Exchange, Request
+from vlm_acceptance.core.errors import HarnessProblem
+from vlm_acceptance.core.exchange import Exchange, Request
 
 MAX_THREADS = 64
 

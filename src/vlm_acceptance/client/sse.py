@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlm_acceptance.exchange import Frame
+from vlm_acceptance.core.exchange import Frame
 
 
 class EventSplitter:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vlm_acceptance.exchange import Exchange
+from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.report.store import RunStore, stored
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from vlm_acceptance.errors import HarnessProblem
-from vlm_acceptance.outcome import Outcome, Verdict, printable
-from vlm_acceptance.report.readback import files_of, tests_of
-from vlm_acceptance.report.summary import headline, seconds
+from vlm_acceptance.core.errors import HarnessProblem
+from vlm_acceptance.core.finding import Outcome, Verdict, printable
+from vlm_acceptance.report.stored_run import files_of, tests_of
+from vlm_acceptance.report.verdict_text import headline, seconds
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE_BYTES = 2_000_000

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from xml.sax import saxutils
 
-from vlm_acceptance.errors import EnvironmentProblem
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.outcome import printable
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.transcript import entry
-from vlm_acceptance.verdict import TestResult
 
 MASK = "[masked]"
 _ESCAPES: tuple[Callable[[str], str], ...] = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from vlm_acceptance.errors import NoReply
-from vlm_acceptance.exchange import Exchange
-from vlm_acceptance.outcome import printable
-from vlm_acceptance.reply import reply_of
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.reply import reply_of
 
 SHOWN = 2000
 

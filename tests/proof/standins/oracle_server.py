@@ -13,8 +13,8 @@ from typing import Any
 
 from standins.quick_server import Behaviour, QuickServer, Seen
 
-from vlm_acceptance.case import Category
-from vlm_acceptance.client.messages import png_url
+from vlm_acceptance.cases.pictures import png_url
+from vlm_acceptance.core.capability import Category
 
 
 def planted(categories: Iterable[Category]) -> dict[tuple[str, str], str]:

@@ -1,0 +1,204 @@
+"""A stored per-question run to compare with, its rows matched to questions, and the comparison itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vlm_acceptance.accuracy.baseline_files import Row, read_record
+from vlm_acceptance.accuracy.item import Item, Mark
+from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.finding import printable, trimmed
+
+UNMATCHED_SHARE = 0.05
+_SHOWN_TEXT = 120
+# texts that a reader of tables takes for an empty cell, so that VLMEvalKit loses such an option
+_TAKEN_FOR_EMPTY = {"", "n/a", "na", "nan", "none", "null", "<na>", "#n/a", "#na", "-nan"}
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A stored run: raw answers by question id, the record's own hits where it has any.
+
+    `without` are questions that have no answer in it, `strangers` its rows that fit no question; `identity` is what
+    an answers file of ours says of its run.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    hits: Mapping[str, bool] | None
+    without: tuple[str, ...]
+    strangers: tuple[str, ...]
+    identity: Mapping[str, Any] | None = None
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Questions without an answer, then rows without a question."""
+        return self.without + self.strangers
+
+
+def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SHARE) -> Baseline:
+    """The stored run in `path`, for all questions of the data. Rows are matched by id, else by their text.
+
+    UsageProblem of one line for a file of another kind, and where more than `share` of questions or rows stay alone.
+    """
+    record = read_record(path)
+    known = [_Question(item) for item in items]
+    found = _match(known, record.rows)
+    texts = {ident: row.text for ident, row in found.items() if row.text is not None}
+    hits = {ident: row.hit for ident, row in found.items() if row.hit is not None and row.text is not None}
+    matched = {id(row) for row in found.values()}
+    alone = [row for row in record.rows if id(row) not in matched]
+    without = tuple(question.id for question in known if question.id not in texts)
+    if len(without) > share * len(known) or len(alone) > share * len(record.rows):
+        raise UsageProblem(_misfit(path, known, without, record.rows, alone))
+    strangers = tuple(_told(row) for row in alone)
+    return Baseline(path.name, texts, hits or None, without, strangers, record.identity)
+
+
+def _misfit(
+    path: Path, known: Sequence[_Question], without: Sequence[str], rows: Sequence[Row], alone: Sequence[Row]
+) -> str:
+    parts = []
+    if without:
+        parts.append(f"{len(without)} of {len(known)} questions have no answer in it (first {without[0]})")
+    if alone:
+        parts.append(f"{len(alone)} of its {len(rows)} rows fit no question (first {_told(alone[0])})")
+    shown = printable(str(path)).replace("\n", "\\n")
+    return f"{shown} is no record of these questions: {'; '.join(parts)}"
+
+
+def _told(row: Row) -> str:
+    return f"{row.place}: {trimmed((row.id or row.question)[:_SHOWN_TEXT], 60)}"
+
+
+class _Question:
+    """What matching needs of an item, small: 11,000 of them are held at once."""
+
+    __slots__ = ("exact", "id", "loose", "ungrouped")
+
+    def __init__(self, item: Item) -> None:
+        self.id = item.id
+        self.exact = _key_of(item.group, item.question, item.options)
+        self.ungrouped = _key_of("", item.question, item.options)
+        self.loose = _key_of(item.group, item.question, ())
+
+
+def _match(known: Sequence[_Question], rows: Sequence[Row]) -> dict[str, Row]:
+    """Ids first; then the whole text, equal texts in their order; then text that is unique on both sides."""
+    ids = {question.id for question in known}
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row.id in ids:
+            found.setdefault(row.id, row)
+    taken = {id(row) for row in found.values()}
+    left = [row for row in rows if id(row) not in taken and row.question and row.id not in ids]
+    passes: tuple[tuple[Callable[[_Question], bytes], Callable[[Row], bytes], bool], ...] = (
+        (lambda q: q.exact, lambda row: _key_of(row.group, row.question, row.options), True),
+        (lambda q: q.ungrouped, lambda row: _key_of("", row.question, row.options), False),
+        (lambda q: q.loose, lambda row: _key_of(row.group, row.question, ()), False),
+    )
+    for of_question, of_row, in_order in passes:
+        wanting = _by_key((q for q in known if q.id not in found), of_question)
+        offered = _by_key((row for row in left if id(row) not in taken), of_row)
+        for key, questions in wanting.items():
+            candidates = offered.get(key, [])
+            # where their numbers differ, nobody can say which row is whose
+            if len(candidates) == len(questions) and (in_order or len(questions) == 1):
+                found.update(zip((q.id for q in questions), candidates, strict=True))
+                taken.update(id(row) for row in candidates)
+    return found
+
+
+def _by_key(values: Iterable[_Value], key: Callable[[_Value], bytes]) -> dict[bytes, list[_Value]]:
+    found: dict[bytes, list[_Value]] = {}
+    for value in values:
+        found.setdefault(key(value), []).append(value)
+    return found
+
+
+def _key_of(group: str, question: str, options: Sequence[str]) -> bytes:
+    kept = [text for text in map(_plain, options) if text not in _TAKEN_FOR_EMPTY]
+    name = re.sub(r"[\s_]+", "_", _plain(group).replace("&", " and ")).strip("_")
+    text = "\0".join([name, _plain(question), *kept])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _plain(text: str) -> str:
+    """Text as two copies of a data set share it: white space, letter case and the spelling of numbers do not count."""
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    try:
+        return repr(float(folded)) if folded and len(folded) < 30 else folded
+    except ValueError:
+        return folded
+
+
+def require_same_data(baseline: Baseline, prepared: Prepared) -> None:
+    """UsageProblem when a run of ours was asked from other data than these."""
+    data = (baseline.identity or {}).get("data")
+    stored = data.get("sha256") if isinstance(data, dict) else None
+    if stored is not None and stored != prepared.sha256:
+        raise UsageProblem(
+            f"{baseline.name} was asked from other data: index sha256 {stored[:16]}, here {prepared.sha256[:16]}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The questions that both runs answered: lost and gained by id, and how many both or neither got right."""
+
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+    both: int
+    neither: int
+
+    @property
+    def compared(self) -> int:
+        """Questions answered in both runs."""
+        return len(self.lost) + len(self.gained) + self.both + self.neither
+
+
+def compare(now: Mapping[str, Mark], then: Mapping[str, Mark]) -> Comparison:
+    """Two runs question by question, over the questions that are marked in both, in the order of `now`."""
+    pairs = [(ident, mark.right, then[ident].right) for ident, mark in now.items() if ident in then]
+    return Comparison(
+        tuple(ident for ident, new, old in pairs if old and not new),
+        tuple(ident for ident, new, old in pairs if new and not old),
+        sum(new and old for _, new, old in pairs),
+        sum(not new and not old for _, new, old in pairs),
+    )
+
+
+def changed(
+    comparison: Comparison, items: Iterable[Item], now: Mapping[str, str], then: Mapping[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The lost and the gained questions as rows for a report, answers trimmed; `now` and `then` are raw texts."""
+    lost, gained = set(comparison.lost), set(comparison.gained)
+    rows: dict[str, list[dict[str, Any]]] = {"lost": [], "gained": []}
+    for item in items:
+        if item.id in lost or item.id in gained:
+            rows["lost" if item.id in lost else "gained"].append(
+                {
+                    "id": item.id,
+                    "group": item.group,
+                    "gold": list(item.gold),
+                    "then": _cut(then.get(item.id)),
+                    "now": _cut(now.get(item.id)),
+                }
+            )
+    return rows
+
+
+def _cut(text: str | None) -> str | None:
+    if text is None:
+        return None
+    # a text of ten megabytes is cut before it is escaped
+    shown = printable(text[:_SHOWN_TEXT])
+    return shown if len(text) <= _SHOWN_TEXT else f"{shown}… ({len(text)} characters)"

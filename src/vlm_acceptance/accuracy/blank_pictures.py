@@ -1,0 +1,37 @@
+"""The same questions with blank pictures: white, of the same sizes, so that only what they show is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from functools import lru_cache
+
+from PIL import Image
+
+from vlm_acceptance.accuracy.item import Asked, PictureFile
+
+
+def blanked(asked: Asked) -> Asked:
+    """The question with every picture replaced by a blank one."""
+    return replace(asked, pictures=tuple(_blank(picture) for picture in asked.pictures))
+
+
+def _blank(picture: PictureFile) -> PictureFile:
+    digest = hashlib.sha256(f"blank {picture.width}x{picture.height}".encode()).hexdigest()
+    return PictureFile("blank.png", digest, picture.width, picture.height)
+
+
+class BlankPictures:
+    """Stands where the prepared data does: gives a white PNG for every picture."""
+
+    def picture_bytes(self, picture: PictureFile) -> bytes:
+        """A white PNG of the picture's size."""
+        return _white(picture.width, picture.height)
+
+
+@lru_cache(maxsize=32)
+def _white(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (255, 255, 255)).save(buffer, "PNG")
+    return buffer.getvalue()

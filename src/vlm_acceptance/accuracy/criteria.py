@@ -1,0 +1,274 @@
+"""The clauses of an accuracy verdict: pure functions from counts and answers to findings.
+
+What cannot be decided is not a finding: those functions return a reason, and the run is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, Asked, PictureFile
+from vlm_acceptance.accuracy.metrics import ShapeCounts
+from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.stats.binomial import lower_limit, mcnemar, non_inferior, paired_difference, upper_limit
+
+SHOWN = 5
+
+
+def _of(share: float, total: int) -> Fraction:
+    """The share of a total as it is written: the binary 0.29 of 100 is less than 29."""
+    return Fraction(str(share)) * total
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Fewest and most right answers, both allowed, and where they come from."""
+
+    low: int
+    high: int
+    basis: str
+
+
+def limits_of(wanted: Mmmu, references: Mapping[str, Reference], total: int) -> Limits:
+    """The profile's own numbers, else the exact binomial bounds against its reference."""
+    low, high = wanted.min_correct, wanted.max_correct
+    if low is not None and high is not None:
+        return Limits(low, high, "the profile's numbers (mmmu.min_correct, mmmu.max_correct)")
+    wanted.require_limits(references)
+    name, reference = wanted.reference_among(references)
+    assert reference is not None and reference.correct is not None and reference.total is not None
+    told = f"{reference.correct} of {reference.total} ({reference.source or name})"
+    if not wanted.protocol.startswith(reference.protocol):
+        told += f", which protocol {reference.protocol} measured and not {wanted.protocol}"
+    below, above = "the profile's mmmu.min_correct below", "the profile's mmmu.max_correct above"
+    if low is None:
+        low = lower_limit(reference.correct, reference.total, total, wanted.alpha)
+        below = f"exact binomial, one-sided {100 * wanted.alpha:g} % below"
+    if high is None:
+        high = upper_limit(reference.correct, reference.total, total, wanted.ceiling_alpha)
+        above = f"{100 * wanted.ceiling_alpha:g} % above"
+    return Limits(low, high, f"{told}; {below}, {above}")
+
+
+def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str:
+    """Why the run decides nothing, or '': a question without an answer, a request without a response, or more than
+    the share `retried` of requests that broke before the first byte and were sent again.
+    """
+    lost = [answer for answer in answers.values() if answer.status == LOST]
+    missing = total - len(answers)
+    parts = []
+    if lost:
+        kinds = Counter(answer.error.partition(":")[0] for answer in lost)
+        told = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(3))
+        parts.append(f"{len(lost)} of {total} requests got no whole response ({told}), first {lost[0].id}")
+    if missing > 0:
+        parts.append(f"{missing} of {total} questions were not asked")
+    again = [answer for answer in answers.values() if answer.attempts]
+    if len(again) > _of(retried, total):
+        parts.append(
+            f"{len(again)} of {total} requests broke before the first byte and were sent again, more than "
+            f"{100 * retried:g}% (first {again[0].id}: {trimmed(again[0].attempts[0], 120)})"
+        )
+    return "; ".join(parts)
+
+
+def refusals(total: int, answers: Mapping[str, Answer]) -> list[Finding]:
+    """The server answered every question with a completion, none with an error."""
+    refused = [answer for answer in answers.values() if answer.status == REFUSED]
+    return [
+        Finding(
+            "accuracy.refused",
+            f"a completion for each of {total} questions",
+            f"{len(refused)} refused, this one with {trimmed(first.error, 200)}",
+            first.id,
+            fatal=True,
+        )
+        for first in refused[:1]
+    ]
+
+
+def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
+    """No fewer right answers than the limit."""
+    if right >= limits.low:
+        return []
+    expected = f"at least {limits.low} of {total} right ({limits.basis})"
+    return [Finding("accuracy.score", expected, f"{right} of {total} = {right / total:.1%}")]
+
+
+def score_too_high(right: int, total: int, limits: Limits) -> str:
+    """Why more right answers than the limit decide nothing, or ''."""
+    if right <= limits.high:
+        return ""
+    return (
+        f"{right} of {total} right, more than {limits.high} ({limits.basis}): "
+        "check the protocol, the data and the reference before this score is believed"
+    )
+
+
+def misshapen(seen: ShapeCounts, limits: Shape) -> list[Finding]:
+    """Answers look like those of a model that reads its questions."""
+    answered = seen.answered
+    rows: list[tuple[str, str, int, int, float]] = [
+        ("unresolved", "choices that name no option", seen.choice_unresolved, seen.choice_answers, limits.unresolved),
+        ("empty", "empty answers", seen.empty, answered, limits.empty),
+        ("truncated", "answers cut by max_tokens", seen.truncated, answered, limits.truncated),
+        ("declined", "answers that decline", seen.declined, answered, limits.declined),
+        ("open_a", "open questions answered with a bare A", seen.open_a, seen.open_answers, limits.open_a),
+    ]  # fmt: skip
+    found = [
+        Finding(f"accuracy.{name}", f"at most {100 * limit:g}% {what}", f"{count} of {total} = {count / total:.1%}")
+        for name, what, count, total, limit in rows
+        if total and count > _of(limit, total)
+    ]
+    return found + _one_letter(seen, limits)
+
+
+def _one_letter(seen: ShapeCounts, limits: Shape) -> list[Finding]:
+    read = sum(seen.letters.values())
+    if not read:
+        return []
+    histogram = ", ".join(f"{letter} {count}" for letter, count in sorted(seen.letters.items()))
+    letter, count = seen.letters.most_common(1)[0]
+    if count > _of(limits.top_letter, read):
+        expected = f"no letter in more than {100 * limits.top_letter:g}% of the choices"
+        return [Finding("accuracy.letters", expected, f"{letter} in {count} of {read}: {histogram}", fatal=True)]
+    if len(seen.letters) < limits.letters:
+        return [Finding("accuracy.letters", f"at least {limits.letters} letters used", histogram)]
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One answer's prompt tokens: as the server counted them, of the text alone, and of its pictures by the rule."""
+
+    id: str
+    seen: int | None
+    text: int | None
+    pictures: int
+
+    @property
+    def surplus(self) -> int | None:
+        """Tokens more than text and pictures come to; None where a count is missing."""
+        return None if self.seen is None or self.text is None else self.seen - self.text - self.pictures
+
+
+def counted(
+    asked: Iterable[Asked],
+    answers: Mapping[str, Answer],
+    texts: Mapping[str, int],
+    cost: Callable[[PictureFile, int | None], int],
+) -> Iterable[Counted]:
+    """What is compared for every answered question; `cost` is a picture's tokens under a limit of tiles."""
+    for question in asked:
+        answer = answers.get(question.id)
+        if answer is not None and answer.text is not None:
+            wanted = sum(cost(picture, question.max_tiles) for picture in question.pictures)
+            yield Counted(question.id, answer.prompt_tokens, texts.get(question.sha256), wanted)
+
+
+def wrong_tokens(rows: Iterable[Counted], tile: int) -> list[Finding]:
+    """Every answer's prompt tokens are those of its text and of its pictures, tiled as intended.
+
+    Wrong is a missing usage, or a surplus or lack of whole tiles; any other difference is `doubtful_tokens`.
+    """
+    wrong = [row for row in rows if row.seen is None or (row.surplus and row.surplus % tile == 0)]
+    found = []
+    for row in wrong[:SHOWN]:
+        expected = f"{row.pictures} tokens of pictures beside the text's"
+        seen = "no usage in the answer"
+        if row.seen is not None and row.text is not None:
+            seen = f"{row.seen - row.text} ({row.seen} prompt tokens, {row.text} of text)"
+        found.append(Finding("accuracy.tokens", expected, seen, row.id, fatal=True))
+    if len(wrong) > SHOWN:
+        found.append(Finding("accuracy.tokens", "no answer with other counts", f"{len(wrong)} answers in all"))
+    return found
+
+
+def doubtful_tokens(rows: Iterable[Counted], tile: int) -> str:
+    """Why the counts decide nothing, or '': a text that was not counted, a difference that is not of whole tiles."""
+    missing, odd = [], []
+    for row in rows:
+        if row.seen is not None and row.text is None:
+            missing.append(row)
+        elif row.surplus and row.surplus % tile:
+            odd.append(row)
+    parts = []
+    if missing:
+        parts.append(f"the text of {len(missing)} questions was not counted, first {missing[0].id}")
+    if odd:
+        parts.append(
+            f"{len(odd)} answers differ by tokens that are no whole tiles, first {odd[0].id} by {odd[0].surplus}: "
+            "check how the text alone is counted"
+        )
+    return "; ".join(parts)
+
+
+def not_sighted(sighted: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:
+    """The same questions with blank pictures score lower by at least the margin."""
+    if sighted - blank >= _of(wanted.margin, asked):
+        return []
+    expected = f"at least {100 * wanted.margin:g}% fewer right answers on blank pictures"
+    return [
+        Finding(
+            "accuracy.sighted", expected, f"{sighted} of {asked} with pictures, {blank} with blank ones", fatal=True
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PairedFigures:
+    """A run beside a stored one: questions lost and gained, p of the loss, 95 % interval of the difference."""
+
+    compared: int
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+    p: float
+    interval: tuple[float, float]
+    margin_ruled_out: bool
+
+
+def paired_figures(compared: int, lost: Sequence[str], gained: Sequence[str], wanted: Paired) -> PairedFigures:
+    """The figures of a paired comparison; shares in the interval."""
+    p = mcnemar(len(lost), len(gained))
+    interval = paired_difference(compared, len(lost), len(gained), 0.95)
+    ruled_out = non_inferior(compared, len(lost), len(gained), wanted.margin, 0.05)
+    return PairedFigures(compared, tuple(lost), tuple(gained), p, interval, ruled_out)
+
+
+def worse_than_baseline(seen: PairedFigures, wanted: Paired) -> list[Finding]:
+    """Not significantly more questions lost than gained, nor a loss of the margin possible where that is required."""
+    low, high = seen.interval
+    told = (
+        f"{len(seen.lost)} lost and {len(seen.gained)} gained of {seen.compared}, p = {seen.p:.3g}, "
+        f"difference {low:+.1%} to {high:+.1%}"
+    )
+    if seen.p < wanted.alpha:
+        lost = ", ".join(seen.lost[:SHOWN])
+        return [Finding("accuracy.paired", f"p of at least {wanted.alpha:g} (exact McNemar)", f"{told}; lost {lost} …")]
+    if wanted.require_margin and not seen.margin_ruled_out:
+        return [Finding("accuracy.margin", f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", told)]
+    return []
+
+
+def unlike_known(known: Mapping[str, str], answers: Mapping[str, Answer]) -> list[Finding]:
+    """A deployment whose answers are known gives every one of them to the letter."""
+    found = []
+    for ident, expected in known.items():
+        answer = answers.get(ident)
+        seen = "no answer" if answer is None or answer.text is None else answer.text
+        if answer is None or answer.text is None or seen.strip() != expected:
+            found.append(Finding("accuracy.known", repr(expected), trimmed(seen), ident))
+    return found
+
+
+def other_scores(known: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:
+    """Every scorer finds the number of right answers that is known."""
+    return [
+        Finding("accuracy.known_score", f"{right} right by {scorer}", f"{seen.get(scorer)}", scorer)
+        for scorer, right in known.items()
+        if seen.get(scorer) != right
+    ]

@@ -1,0 +1,142 @@
+"""`python -m vlm_acceptance.accuracy.mmmu COMMAND`: what is done with MMMU outside of a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from vlm_acceptance.accuracy.mmmu import cli_ask, cli_rescore
+from vlm_acceptance.accuracy.mmmu.cli_prepare import Request, default_folder, prepare
+from vlm_acceptance.accuracy.mmmu.hubs import HUBS
+from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.core.finding import printable
+
+USAGE, ENVIRONMENT, INTERRUPTED = 4, 10, 130
+_INVALID_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from")  # as argparse words it
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are a UsageProblem of one line, with the nearest right word."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageProblem(f"{message}.{self._hint(message)} See `{self.prog} --help`")
+
+    def _hint(self, message: str) -> str:
+        known = {option: action for action in self._actions for option in action.option_strings}
+        words = [word.partition("=")[0].strip(":,") for word in message.split() if word.startswith("--")]
+        wrong_value = _INVALID_CHOICE.search(message)
+        if wrong_value is not None:
+            choices = known[words[0]].choices if words and words[0] in known else None
+            return nearest(wrong_value[1], map(str, choices or ()))
+        wrong = next((word for word in words if word not in known), "")
+        return nearest(wrong, known) if wrong else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: what it is for, its options, and what it does with them; `run` gives the exit code."""
+
+    purpose: str
+    options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code, after one line on standard error when there is a problem."""
+    try:
+        name, rest = _command(list(sys.argv[1:] if argv is None else argv))
+        if name is None:
+            sys.stdout.write(_overview())
+            return 0
+        command = COMMANDS[name]
+        parser = Parser(
+            prog=f"python -m vlm_acceptance.accuracy.mmmu {name}", description=command.purpose, allow_abbrev=False
+        )
+        command.options(parser)
+        return command.run(parser.parse_args(rest))
+    except UsageProblem as problem:
+        return _ended(str(problem), USAGE)
+    except EnvironmentProblem as problem:
+        return _ended(str(problem), ENVIRONMENT)
+    except KeyboardInterrupt:
+        return _ended("stopped", INTERRUPTED)
+
+
+def _command(words: list[str]) -> tuple[str | None, list[str]]:
+    if not words or words[0] in ("-h", "--help"):
+        return None, []
+    if words[0] not in COMMANDS:
+        raise UsageProblem(f"no command {words[0]!r}, expected {' or '.join(COMMANDS)}.{nearest(words[0], COMMANDS)}")
+    return words[0], words[1:]
+
+
+def _overview() -> str:
+    lines = [f"  {name:10} {command.purpose}" for name, command in COMMANDS.items()]
+    return "\n".join(["usage: python -m vlm_acceptance.accuracy.mmmu COMMAND [OPTIONS]", "", *lines]) + "\n"
+
+
+def _ended(problem: str, code: int) -> int:
+    sys.stderr.write(f"error: {' '.join(printable(problem).split())}\n")
+    return code
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{printable(line)}\n")
+    sys.stdout.flush()
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 256")
+    return int(text)
+
+
+def _prepare_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--from",
+        dest="source",
+        default="modelscope",
+        metavar="WHERE",
+        help=f"{', '.join(HUBS)}, a folder, a .parquet or a .tsv file (default: %(default)s)",
+    )
+    add("--id", help=f"the hub's data set (default: {', '.join(f'{hub.id} of {name}' for name, hub in HUBS.items())})")
+    add("--revision", help="branch, tag or commit of the hub's data set")
+    add("--to", type=Path, default=default_folder(), metavar="DIR", help="where to put it (default: %(default)s)")
+    add("--dataset", metavar="NAME", help="what the data are called (default: MMMU_val, or as its counts.json says)")
+    add("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="pictures at once (default: %(default)s)")
+    add("--force", action="store_true", help="replace what is there")
+
+
+def _prepare(given: argparse.Namespace) -> int:
+    wanted = Request(
+        source=given.source,
+        to=given.to.expanduser(),
+        id=given.id,
+        revision=given.revision,
+        dataset=given.dataset,
+        jobs=given.jobs,
+        force=given.force,
+    )
+    made = prepare(wanted, _say)
+    _say(f"{made.folder}: {len(made)} questions of {made.dataset}, index {made.sha256[:12]}")
+    return 0
+
+
+COMMANDS = {
+    "prepare": Command("Fetch, check and convert the data once, for all runs.", _prepare_options, _prepare),
+    "re-score": Command(
+        "Mark the stored answers of a run again, by every scorer.", cli_rescore.add_arguments, cli_rescore.main
+    ),
+    "ask": Command("Ask a running endpoint one question, and show all marks.", cli_ask.add_arguments, cli_ask.main),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

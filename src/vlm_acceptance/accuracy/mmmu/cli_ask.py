@@ -1,0 +1,103 @@
+"""`ask`: asks a running endpoint one question as the accuracy run does, and shows what every scorer makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vlm_acceptance.accuracy.item import Answer, Asked, Item
+from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
+from vlm_acceptance.accuracy.mmmu.dataset import MMMU
+from vlm_acceptance.accuracy.mmmu.protocols import PROTOCOLS, protocol
+from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.client.chat import chat_defaults
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.finding import printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("id", help="the question, for example validation_Art_1")
+    parser.add_argument("--base-url", required=True, type=_url, help="the endpoint, for example http://127.0.0.1:8000")
+    parser.add_argument("--model", required=True, help="the model's name on the wire")
+    parser.add_argument("--data", type=Path, help="the prepared data")
+    parser.add_argument("--protocol", default="vlmevalkit", choices=sorted(PROTOCOLS))
+    parser.add_argument("--stop-token-id", type=int, action="append", default=[], help="repeatable")
+    parser.add_argument("--max-tokens", type=_positive, help="default: the protocol's")
+    parser.add_argument("--no-system-message", action="store_true")
+    parser.add_argument("--no-thinking", action="store_true", help="for a model that can think before it answers")
+    parser.add_argument("--deadline", type=_positive, default=600, help="seconds")
+    parser.add_argument("--api-key-env", help="name of the variable that holds the endpoint's API key")
+    parser.add_argument("--body", type=Path, help="write the request's body to this file, for curl --data-binary @FILE")
+
+
+def _url(text: str) -> str:
+    if "@" in text:  # before anything that repeats the URL
+        raise argparse.ArgumentTypeError("the URL carries credentials; give the key with --api-key-env NAME")
+    try:
+        address = urlsplit(text)
+        is_web = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        is_web = False
+    if not is_web:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http(s) URL, for example http://127.0.0.1:8000")
+    return text.rstrip("/").removesuffix("/v1")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:8]) <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+    return int(text)
+
+
+def main(given: argparse.Namespace) -> int:
+    """Print the prompt, the raw answer and the marks; 1 when there is no answer."""
+    prepared = Prepared.open(given.data or default_folder())
+    if given.id not in prepared:
+        near = nearest(given.id, [ident for ident, _ in prepared.groups])
+        raise UsageProblem(f"{prepared.dataset} has no question {given.id!r}.{near}")
+    item = prepared[given.id]
+    prompts = protocol(
+        given.protocol,
+        stop_token_ids=given.stop_token_id,
+        system_message=not given.no_system_message,
+        max_tokens=given.max_tokens,
+    )
+    asked = prompts.ask(item)
+    asker = _asker(given, prepared)
+    if given.body is not None:
+        try:
+            given.body.write_bytes(asker.body(asked))
+        except OSError as broken:
+            raise UsageProblem(f"--body: {str(given.body)!r} cannot be written: {broken.strerror}") from None
+    answer = asker(asked)
+    sys.stdout.write("".join(printable(line) + "\n" for line in _told(item, asked, answer)))
+    return 0 if answer.text is not None else 1
+
+
+def _asker(given: argparse.Namespace, prepared: Prepared) -> ServerAsker:
+    if given.api_key_env and not os.environ.get(given.api_key_env):
+        raise UsageProblem(f"--api-key-env: the environment variable {given.api_key_env!r} is not set or empty")
+    key = os.environ[given.api_key_env] if given.api_key_env else None
+    return ServerAsker(
+        Client(given.base_url, key), given.model, prepared, given.deadline, chat_defaults(given.no_thinking)
+    )
+
+
+def _told(item: Item, asked: Asked, answer: Answer) -> Iterator[str]:
+    yield f"prompt:  {asked.text!r}"
+    yield f"gold:    {' or '.join(item.gold)}"
+    yield f"answer:  {answer.text!r}" if answer.text is not None else f"{answer.status}: {answer.error}"
+    yield f"tokens:  {answer.prompt_tokens} of prompt, {answer.completion_tokens} of answer"
+    yield f"finish:  {json.dumps(answer.finish_reason)}, {answer.elapsed_s:.2f} s"
+    if answer.text is not None:
+        for name, scorer in MMMU.scorers.items():
+            mark = scorer([item], {item.id: answer.text})[item.id]
+            yield f"  {name:<20} {'right' if mark.right else 'wrong'}, read {mark.read!r} ({mark.state})"

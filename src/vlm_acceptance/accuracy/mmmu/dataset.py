@@ -1,0 +1,36 @@
+"""MMMU_val as the accuracy run knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vlm_acceptance.accuracy.dataset import Benchmark, Prompts
+from vlm_acceptance.accuracy.mmmu.expected_counts import check_groups
+from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_twin
+from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
+from vlm_acceptance.accuracy.mmmu.subjects import DOMAINS
+from vlm_acceptance.config.profile import Mmmu
+
+PREPARE = "python -m vlm_acceptance.accuracy.mmmu prepare --from modelscope"
+
+
+def prompts(wanted: Mmmu, stop_token_ids: Sequence[int]) -> Prompts:
+    """The protocol that a profile's section asks for."""
+    return protocol(
+        wanted.protocol,
+        stop_token_ids=stop_token_ids,
+        system_message=wanted.system_message,
+        max_tokens=wanted.max_tokens,
+    )
+
+
+MMMU = Benchmark(
+    name="MMMU_val",
+    stem="mmmu_val",
+    domains=DOMAINS,
+    scorers=SCORERS,
+    prompts=prompts,
+    text_twin=text_twin,
+    check_counts=check_groups,
+    prepare=PREPARE,
+)

@@ -1,0 +1,234 @@
+"""MMMU's prompt protocols: how a question becomes the text, the pictures and the parameters of one chat request.
+
+Text and pictures are those of the original harness; `Protocol.deviations` says what an endpoint makes different.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from vlm_acceptance.accuracy.item import LETTERS, Asked, Item, Picture, PictureFile
+from vlm_acceptance.core.errors import EnvironmentProblem
+
+IMAGE = "<image>"
+# copies made in preparation
+DOUBLED, ONE_TILE, OPAQUE = "x2", "square448", "rgb"
+INTERNVL_SYSTEM = (
+    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+)
+CHOICE_TAIL = "Answer with the option's letter from the given choices directly."
+OPEN_TAIL = "Answer the question directly."
+SHORT_TAIL = "Answer the question using a single word or phrase."
+CHOICE_TAIL_ZH, OPEN_TAIL_ZH = "请直接回答选项字母。", "请直接回答问题。"
+
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_PLACEHOLDER = re.compile(r"<image (\d)>")
+
+Composed = tuple[str, tuple[PictureFile, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One protocol, ready to ask. `scorer` decides where the profile names none: that of the published numbers, but
+    for the guesses of the official one.
+
+    `max_tiles` goes with every request, `tiles` is the limit the original uses where the model's own must equal it.
+    """
+
+    name: str
+    compose: Callable[[Item], Composed]
+    scorer: str
+    system: str
+    max_tokens: int
+    deviations: tuple[str, ...]
+    max_tiles: int | None = None
+    tiles: int | None = None
+    min_tokens: int = 0
+    stop_token_ids: tuple[int, ...] = ()
+
+    def ask(self, item: Item) -> Asked:
+        """The request of one question; EnvironmentProblem when a prepared copy of a picture is missing."""
+        text, pictures = self.compose(item)
+        params = {
+            "temperature": 0,
+            "top_p": 1,
+            "max_tokens": self.max_tokens,
+            "seed": 0,
+            "n": 1,
+            "stream": False,
+            "stop_token_ids": list(self.stop_token_ids),
+            "skip_special_tokens": True,
+            "repetition_penalty": 1,
+        }
+        if self.min_tokens:
+            params["min_tokens"] = self.min_tokens
+        return Asked(item.id, self.system, text, pictures, MappingProxyType(params), self.max_tiles)
+
+
+def protocol(
+    name: str, stop_token_ids: Sequence[int] = (), system_message: bool = True, max_tokens: int | None = None
+) -> Protocol:
+    """The protocol of that name for one model; KeyError when there is none. Departures from it are deviations."""
+    chosen = PROTOCOLS[name]
+    deviations = list(chosen.deviations)
+    if chosen.system and not system_message:
+        deviations.append("No system message is sent, as the profile asks; the original sends InternVL's own.")
+    if max_tokens is not None and max_tokens != chosen.max_tokens:
+        deviations.append(
+            f"An answer may have {max_tokens} tokens, as the profile asks; here the protocol has {chosen.max_tokens}."
+        )
+    return replace(
+        chosen,
+        system=chosen.system if system_message else "",
+        max_tokens=max_tokens or chosen.max_tokens,
+        stop_token_ids=tuple(stop_token_ids),
+        deviations=tuple(deviations),
+    )
+
+
+def text_twin(asked: Asked) -> str:
+    """The text with `<img></img>` for every picture, those included that vLLM would put in front.
+
+    Sent without pictures it costs the prompt tokens of the request but for the tiles' own.
+    """
+    missing = len(asked.pictures) - asked.text.count(IMAGE)
+    return "\n".join([IMAGE] * missing + [asked.text]).replace(IMAGE, "<img></img>")
+
+
+def _unmarked(text: str) -> str:
+    # a mark of the question's own would take a picture's place, or be one too many, which vLLM refuses
+    return text.replace(IMAGE, "<image >")
+
+
+def _variant(item: Item, picture: Picture, name: str) -> PictureFile:
+    if name not in picture.variants:
+        raise EnvironmentProblem(
+            f"{item.id}: the prepared data hold no {name!r} copy of <image {picture.slot}>; prepare the data again"
+        )
+    return picture.variants[name]
+
+
+def _opaque(picture: Picture) -> PictureFile:
+    """The picture as it is, but for one that is transparent: the originals show what lies below, vLLM lays white."""
+    return picture.variants.get(OPAQUE, picture.plain)
+
+
+def _first_doubled(item: Item) -> tuple[PictureFile, ...]:
+    first = tuple(_variant(item, picture, DOUBLED) for picture in item.pictures[:1])
+    return first + tuple(_opaque(picture) for picture in item.pictures[1:])
+
+
+def _vlmevalkit_body(item: Item) -> str:
+    lines = [item.question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False))]
+    text = "\n".join(lines)
+    if _CHINESE.search(text):
+        tail = CHOICE_TAIL_ZH if item.options else OPEN_TAIL_ZH
+    else:
+        tail = CHOICE_TAIL if item.options else OPEN_TAIL
+    return _unmarked(f"{text}\n{tail}")
+
+
+def _numbered_lines(count: int) -> str:
+    return "\n".join(f"Image-{number}: {IMAGE}" for number in range(1, count + 1)) + "\n"
+
+
+def _numbered_in_one_line(count: int) -> str:
+    return " ".join(f"<image-{number}>: {IMAGE}" for number in range(1, count + 1)) + "\n"
+
+
+def _vlmevalkit(item: Item) -> Composed:
+    body, pictures = _vlmevalkit_body(item), _first_doubled(item)
+    if len(pictures) > 1:
+        return _numbered_lines(len(pictures)) + body, pictures
+    return f"{IMAGE}\n" * len(pictures) + body, pictures
+
+
+def _vlmevalkit_20240718(item: Item) -> Composed:
+    body, pictures = _vlmevalkit_body(item), _first_doubled(item)
+    if len(pictures) > 1:
+        ends = "".join(f"<image-{number}>" for number in range(1, len(pictures) + 1))
+        return _numbered_in_one_line(len(pictures)) + body + ends, pictures
+    return f"{IMAGE}\n" * len(pictures) + body, pictures
+
+
+def _vlmevalkit_20240708(item: Item) -> Composed:
+    """Pictures in the order in which the text names them; one that is named twice is sent twice."""
+    known = {picture.slot: picture for picture in item.pictures}
+    texts, named = [""], []
+    # odd pieces are the numbers of placeholders
+    for index, piece in enumerate(_PLACEHOLDER.split(_vlmevalkit_body(item))):
+        if index % 2 == 0:
+            texts[-1] += piece
+        elif int(piece) in known:
+            named.append(known[int(piece)])
+            texts.append("")
+        else:
+            texts[-1] += f"<image {piece}>"
+    if not named:
+        return _vlmevalkit_20240718(item)
+    # only the question's first picture is doubled in preparation
+    first = named[0].variants.get(DOUBLED, _opaque(named[0]))
+    pictures = (first, *(_opaque(picture) for picture in named[1:]))
+    if len(pictures) == 1:
+        return f"{IMAGE}\n" + "\n".join(texts), pictures
+    body = texts[0] + "".join(f"<image-{number}>{text}" for number, text in enumerate(texts[1:], 1))
+    return _numbered_in_one_line(len(pictures)) + body, pictures
+
+
+def _internvl(item: Item) -> Composed:
+    options = [f"{letter}. {text.strip()}" for letter, text in zip(LETTERS, item.options, strict=False)]
+    tail = CHOICE_TAIL if item.options else SHORT_TAIL
+    body = _unmarked("\n".join([item.question.strip(), *options, tail]).strip())
+    first = tuple(_variant(item, picture, DOUBLED) for picture in item.pictures[:1])
+    others = tuple(_variant(item, picture, ONE_TILE) for picture in item.pictures[1:])
+    return (f"{IMAGE}\n" if item.pictures else "") + body, first + others
+
+
+def _official(item: Item) -> Composed:
+    if item.options:
+        options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, item.options, strict=False))
+        body = _unmarked(f"{item.question}\n{options}\n{CHOICE_TAIL}")
+    else:
+        body = _unmarked(f"{item.question}\n{SHORT_TAIL}")
+    pictures = tuple(_opaque(picture) for picture in item.pictures[:1])
+    return f"{IMAGE}\n" * len(pictures) + body, pictures
+
+
+_TEMPLATE = (
+    "The chat template on the server makes the prompt; those of this family end each turn with a line feed, "
+    "which the original's does not."
+)
+_PIXELS = "The server tiles and scales the pictures with its own code, by the same rules as the original."
+_KERNELS = "Requests are batched on the server, so that even greedy answers can differ in a few questions between runs."
+_ENDPOINT = (_TEMPLATE, _PIXELS, _KERNELS)
+_OWN_MARKS = (
+    "Every picture stands between an <img> and an </img> of its own; the original has one pair around all tiles."
+)
+_FIRST_NAMED = "A picture named first in the text that is not the question's first is sent as it is, not doubled."
+_LLAVA = (
+    "The served model's chat template and picture handling stand where the original has LLaVA's, and no system "
+    "message is sent.",
+    "Answers are greedy; the original samples with five beams.",
+    _KERNELS,
+)
+
+
+def _of_vlmevalkit(name: str, compose: Callable[[Item], Composed], *more: str) -> Protocol:
+    return Protocol(name, compose, "vlmevalkit_2024_07", INTERNVL_SYSTEM, 1024, (*_ENDPOINT, *more), tiles=12)
+
+
+PROTOCOLS = {
+    made.name: made
+    for made in (
+        _of_vlmevalkit("vlmevalkit", _vlmevalkit),
+        _of_vlmevalkit("vlmevalkit-20240708", _vlmevalkit_20240708, _FIRST_NAMED),
+        _of_vlmevalkit("vlmevalkit-20240718", _vlmevalkit_20240718),
+        Protocol(
+            "internvl", _internvl, "internvl", INTERNVL_SYSTEM, 10, (*_ENDPOINT, _OWN_MARKS), 6, tiles=6, min_tokens=1
+        ),
+        Protocol("official", _official, "official_strict", "", 128, _LLAVA),
+    )
+}

@@ -1,0 +1,62 @@
+"""Every scorer of MMMU by name, over stored answers.
+
+White space around an answer is removed before any of them reads it, for some of the originals do not and would
+change a mark for a line feed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Mark, Scorer
+from vlm_acceptance.accuracy.mmmu import scorer_internvl, scorer_official, scorer_vlmevalkit
+
+_SEED = 42
+_NUMBER_AT_END = re.compile(r"\d+$")
+
+
+def _one_by_one(read: Callable[[Item, str], Mark]) -> Scorer:
+    def scorer(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+        return {item.id: read(item, text) for item, text in _answered(items, answers)}
+
+    return scorer
+
+
+def _answered(items: Iterable[Item], answers: Mapping[str, str]) -> Iterator[tuple[Item, str]]:
+    return ((item, answers[item.id].strip()) for item in items if item.id in answers)
+
+
+def official_seed42(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+    """MMMU's own marks, guesses included: drawn as its code draws them in one run over these answers.
+
+    A guess is a `read` letter, for the reference counts it like any other. Guesses depend on which questions are
+    answered, so the number is the reference's only when all are.
+    """
+    marks: dict[str, Mark] = {}
+    guessed: list[tuple[tuple[str, int, str], str, tuple[str, ...]]] = []
+    for item, text in _answered(items, answers):
+        marks[item.id] = scorer_official.strict(item, text)
+        if item.kind == CHOICE and marks[item.id].state == UNRESOLVED:
+            guessed.append((_place(item), item.letters, item.gold))
+    draw = random.Random(_SEED)  # noqa: S311 - the reference's own sequence is wanted
+    for (_, _, ident), letters, gold in sorted(guessed):
+        letter = draw.choice(letters)
+        marks[ident] = Mark(letter in gold, letter)
+    return marks
+
+
+def _place(item: Item) -> tuple[str, int, str]:
+    # the reference goes through the subjects in alphabetical order and through each by number
+    number = _NUMBER_AT_END.search(item.id)
+    return item.group, int(number[0]) if number else 0, item.id
+
+
+SCORERS: dict[str, Scorer] = {
+    "vlmevalkit_2024_07": _one_by_one(scorer_vlmevalkit.july_2024),
+    "vlmevalkit_head": _one_by_one(scorer_vlmevalkit.head),
+    "official_strict": _one_by_one(scorer_official.strict),
+    "official_seed42": official_seed42,
+    "internvl": _one_by_one(scorer_internvl.internvl),
+}

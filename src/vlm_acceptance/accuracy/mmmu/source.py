@@ -1,0 +1,131 @@
+"""Questions of MMMU as published, read one by one from whatever folder or file holds them."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Protocol
+
+from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
+from vlm_acceptance.core.errors import EnvironmentProblem
+
+MOST_PICTURES = 7
+PLACEHOLDER = re.compile(r"<image[ _]([0-9]+)>")
+KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
+    "multiple-choice": CHOICE,
+    "open": OPEN,
+    "short-answer": OPEN,  # as the authors' own answer file calls it
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A published question. `pictures` pairs slots with encoded bytes, and is empty where only text was asked for.
+
+    `file` names where it stood; `shelf` is the subject that this file is for, None when it holds them all.
+    """
+
+    id: str
+    group: str
+    kind: Literal["multiple-choice", "open"]
+    question: str
+    options: tuple[str, ...]
+    gold: tuple[str, ...]
+    pictures: tuple[tuple[int, bytes], ...]
+    file: str
+    shelf: str | None = None
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """Numbers of the placeholders in question and options, in their order."""
+        return tuple(int(number) for text in (self.question, *self.options) for number in PLACEHOLDER.findall(text))
+
+
+class Source(Protocol):
+    """A format of the data. `name` tells a reader what it is, `files` are all that is read, `folder` holds them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
+    @property
+    def keeps_lists(self) -> bool:
+        """Whether open answers that accept several texts are known to stand as lists."""
+
+    def rows(self, *, pictures: bool) -> Iterator[Row]:
+        """All validation questions; EnvironmentProblem naming file and id where one cannot be read."""
+
+
+def refuse(file: str, id: object, what: str) -> NoReturn:
+    """Raise the EnvironmentProblem that names a file and a question."""
+    raise EnvironmentProblem(f"{file}: {id}: {' '.join(what.split())}")
+
+
+def digests(source: Source) -> dict[str, str]:
+    """SHA-256 of every file of a source, by its path below the source's folder."""
+    found = {}
+    for path in source.files:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found[path.relative_to(source.folder).as_posix()] = digest.hexdigest()
+    return found
+
+
+def options_of(value: object, file: str, id: object) -> tuple[str, ...]:
+    """The options: a list, or a text that is the Python literal of one."""
+    listed = _listed(value)
+    if listed is None or not all(isinstance(option, (str, int, float)) for option in listed):
+        refuse(file, id, f"its options are {value!r:.80}, expected a Python list of texts")
+    return tuple(str(option) for option in listed)
+
+
+def kind_of(value: object, file: str, id: object) -> Literal["multiple-choice", "open"]:
+    """The kind of a question as published; refused when it is neither."""
+    kind = KINDS.get(str(value))
+    if kind is None:
+        refuse(file, id, f"its question_type is {value!r}, expected {' or '.join(map(repr, KINDS))}")
+    return kind
+
+
+def gold_of(kind: str, value: object, options: Sequence[str], file: str, id: object) -> tuple[str, ...]:
+    """The accepted answers: one letter of the options, or for open questions one text or a list of them."""
+    if kind == CHOICE:
+        letters = LETTERS[: len(options)]
+        if not isinstance(value, str) or len(value) != 1 or value not in letters:
+            refuse(
+                file, id, f"its answer is {value!r}, expected one of {letters or 'its options, of which it has none'}"
+            )
+        return (value,)
+    several = _listed(value)
+    if several and all(isinstance(text, str) for text in several):
+        return tuple(several)
+    if not isinstance(value, str) or not value.strip():
+        refuse(file, id, f"its answer is {value!r}, expected a text")
+    return (value,)
+
+
+def check_pictures(row: Row) -> Row:
+    """The row, refused when it has no picture or a placeholder without one."""
+    slots = {slot for slot, _ in row.pictures}
+    if missing := sorted(set(row.placed) - slots):
+        refuse(row.file, row.id, f"picture {missing[0]} is missing, though the text has <image {missing[0]}>")
+    if not slots:
+        refuse(row.file, row.id, "it has no picture")
+    return row
+
+
+def _listed(value: object) -> list[Any] | None:
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    return value if isinstance(value, list) else None

@@ -1,0 +1,132 @@
+"""MMMU as parquet: a folder of subjects as both hubs deliver it, or one merged file."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlm_acceptance.accuracy.item import OPEN
+from vlm_acceptance.accuracy.mmmu.source import MOST_PICTURES, Row, check_pictures, gold_of, kind_of, options_of, refuse
+from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
+from vlm_acceptance.core.errors import EnvironmentProblem
+
+PYARROW = 'pip install "pyarrow>=16,<26"'
+_TEXTS = ("id", "question", "options", "answer", "question_type")
+_PICTURES = tuple(f"image_{slot}" for slot in range(1, MOST_PICTURES + 1))
+_SHARD = re.compile(r"validation-([0-9]+)-of-([0-9]+)\.parquet")
+_ROWS_AT_ONCE = 4  # a row may hold seven pictures of several MB
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSource:
+    """Validation files of `folder`, in the order of the subjects."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    keeps_lists: bool = True
+
+    @property
+    def name(self) -> str:
+        """What it is, without where it is."""
+        return f"parquet {self.folder.name}"
+
+    def rows(self, *, pictures: bool) -> Iterator[Row]:
+        """All questions, file by file, with their pictures or without."""
+        for path in self.files:
+            yield from _rows_of(path, path.relative_to(self.folder).as_posix(), pictures)
+
+
+def parquet_folder(folder: Path) -> ParquetSource | None:
+    """The validation files below a folder, None when it has none.
+
+    EnvironmentProblem when a part of a divided file is missing.
+    """
+    found = [path for path in folder.rglob("validation-*.parquet") if not _hidden(path.relative_to(folder))]
+    if not found:
+        return None
+    _refuse_missing_parts(folder, found)
+    order = {subject: place for place, subject in enumerate(SUBJECTS)}
+    found.sort(key=lambda path: (order.get(path.parent.name, len(order)), path.as_posix()))
+    return ParquetSource(folder, tuple(found))
+
+
+def parquet_file(path: Path) -> ParquetSource:
+    """One file that holds every subject, or one subject's."""
+    return ParquetSource(path.parent, (path,))
+
+
+def _hidden(path: Path) -> bool:
+    """Hub clients keep what they have not finished in hidden folders."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _refuse_missing_parts(folder: Path, found: Sequence[Path]) -> None:
+    for path in found:
+        shard = _SHARD.fullmatch(path.name)
+        if shard is None:
+            continue
+        for number in range(int(shard[2])):
+            part = path.with_name(f"validation-{number:05}-of-{shard[2]}.parquet")
+            if part not in found:
+                raise EnvironmentProblem(f"{folder}: {part.relative_to(folder)} is missing: fetch the data again")
+
+
+def _rows_of(path: Path, file: str, pictures: bool) -> Iterator[Row]:
+    parquet = _pyarrow("pyarrow.parquet")
+    broken: type[Exception] = _pyarrow("pyarrow").ArrowException
+    shelf = path.parent.name if path.parent.name in SUBJECTS else None
+    try:
+        with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as table:
+            columns = [*_TEXTS, *(_PICTURES if pictures else ())]
+            if absent := sorted(set(columns) - set(table.schema_arrow.names)):
+                raise EnvironmentProblem(f"{file} has no column {', '.join(absent)}: it is not MMMU")
+            for values in _values(table, columns):
+                row = _row(values, file, shelf)
+                yield check_pictures(row) if pictures else row
+    except (OSError, ValueError, broken) as cause:
+        raise EnvironmentProblem(
+            f"{file} is damaged or was not fetched whole: {' '.join(str(cause).split())[:200]}"
+        ) from None
+
+
+def _values(table: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    # group by group and without threads: several groups, each of some hundred pictures, would be held at once
+    for group in range(table.num_row_groups):
+        for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False):
+            yield from batch.to_pylist()
+
+
+def _pyarrow(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as absent:
+        raise EnvironmentProblem(f"parquet cannot be read here ({absent}): {PYARROW}") from None
+
+
+def _row(values: Mapping[str, Any], file: str, shelf: str | None) -> Row:
+    id = values["id"]
+    parts = parts_of(str(id))
+    if parts is None:
+        refuse(file, repr(id), "this is no id of MMMU")
+    if not isinstance(values["question"], str):
+        refuse(file, id, "it has no question")
+    kind = kind_of(values["question_type"], file, id)
+    options = () if kind == OPEN else options_of(values["options"], file, id)
+    gold = gold_of(kind, values["answer"], options, file, id)
+    pictures = tuple(_pictures(values, file, id))
+    return Row(id, parts[1], kind, values["question"], options, gold, pictures, file, shelf)
+
+
+def _pictures(values: Mapping[str, Any], file: str, id: str) -> Iterator[tuple[int, bytes]]:
+    for slot, column in enumerate(_PICTURES, start=1):
+        held = values.get(column)
+        if held is None:
+            continue
+        encoded = held.get("bytes") if isinstance(held, dict) else held
+        if not isinstance(encoded, bytes) or not encoded:
+            refuse(file, id, f"picture {slot} is not in the file, only its name")
+        yield slot, encoded

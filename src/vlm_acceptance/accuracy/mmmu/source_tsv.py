@@ -1,0 +1,126 @@
+"""MMMU as VLMEvalKit publishes it: MMMU_DEV_VAL.tsv, pictures in base64, dev and validation in one table."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
+from vlm_acceptance.accuracy.mmmu.source import Row, check_pictures, gold_of, refuse
+from vlm_acceptance.accuracy.mmmu.subjects import parts_of
+from vlm_acceptance.core.errors import EnvironmentProblem
+
+_NEEDED = {"question", "A", "B", "answer", "category", "split", "image"}
+_LARGEST_FIELD = 1 << 30
+_SHORTEST_PICTURE = 64  # characters; less is the number of another row
+
+
+@dataclass(frozen=True, slots=True)
+class TsvSource:
+    """One table. Where it has no ids they are made from category and order."""
+
+    path: Path
+    keeps_lists: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is, without where it is."""
+        return f"table {self.path.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the table stands."""
+        return self.path.parent
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The table alone."""
+        return (self.path,)
+
+    def rows(self, *, pictures: bool) -> Iterator[Row]:
+        """All questions of the split validation, with their pictures or without."""
+        numbers: Counter[str] = Counter()
+        for line, values in _table(self.path):
+            if values["split"] != "validation":
+                continue
+            subject = values["category"].strip().replace("&", "and").replace(" ", "_")
+            numbers[subject] += 1
+            id = values.get("id", "").strip()
+            if not id.startswith("validation_"):
+                id = f"validation_{subject}_{numbers[subject]}"
+            row = _row(values, id, f"{self.path.name}, row {line}", pictures)
+            yield check_pictures(row) if pictures else row
+
+
+def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Numbers and fields of the rows; EnvironmentProblem when the table ends early or is another one."""
+    limit = csv.field_size_limit(_LARGEST_FIELD)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, delimiter="\t", strict=True)
+            names = next(reader, [])
+            if absent := sorted(_NEEDED - set(names)):
+                raise EnvironmentProblem(f"{path.name} has no column {', '.join(absent)}: it is no MMMU_DEV_VAL.tsv")
+            for line, fields in enumerate(reader, start=1):
+                if len(fields) != len(names):
+                    refuse(path.name, f"row {line}", f"it has {len(fields)} of {len(names)} fields: fetch it again")
+                yield line, dict(zip(names, fields, strict=True))
+    except (OSError, ValueError, csv.Error) as broken:
+        raise EnvironmentProblem(
+            f"{path.name} is damaged or was not fetched whole: {' '.join(str(broken).split())}"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _row(values: Mapping[str, str], id: str, file: str, pictures: bool) -> Row:
+    parts = parts_of(id)
+    group = parts[1] if parts else ""
+    options = tuple(_options(values, file, id))
+    kind = CHOICE if options else OPEN
+    gold = gold_of(kind, values["answer"], options, file, id)
+    row = Row(id, group, "multiple-choice" if options else "open", values["question"], options, gold, (), file)
+    if not pictures:
+        return row
+    found = [_decoded(text, file, id) for text in _encoded(values["image"], file, id)]
+    # the table numbers no pictures: they are those of the placeholders where the counts agree
+    placed = sorted(set(row.placed))
+    slots = placed if len(placed) == len(found) else range(1, len(found) + 1)
+    return Row(id, group, row.kind, row.question, options, gold, tuple(zip(slots, found, strict=True)), file)
+
+
+def _options(values: Mapping[str, str], file: str, id: str) -> Iterator[str]:
+    """The options up to the first empty one; a gap among them is refused."""
+    given = [values[letter] for letter in LETTERS if letter in values]
+    filled = [option != "" for option in given]
+    count = filled.index(False) if False in filled else len(filled)
+    if any(filled[count:]):
+        refuse(file, id, f"option {LETTERS[count]} is empty, though later ones are not")
+    yield from given[:count]
+
+
+def _encoded(text: str, file: str, id: str) -> list[str]:
+    if not text.startswith("["):
+        return [text] if text else []
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
+        refuse(file, id, "its pictures are no list of texts")
+    return found
+
+
+def _decoded(text: str, file: str, id: str) -> bytes:
+    if len(text) <= _SHORTEST_PICTURE:
+        refuse(file, id, f"its picture is {text!r}, which is no picture")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as broken:
+        refuse(file, id, f"a picture is not base64: {broken}")

@@ -1,0 +1,93 @@
+"""An accuracy run by the offline engine: questions, text twins and blank pictures in one job."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vlm_acceptance.accuracy.blank_pictures import BlankPictures
+from vlm_acceptance.accuracy.item import Answer
+from vlm_acceptance.accuracy.offline_batch import (
+    answer_of,
+    offline_requests,
+    stored_files,
+    twin_id,
+    twin_requests,
+    written_files,
+)
+from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.run import Book, Part, repeat_line, texts_of, watch_of
+from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.engine.offline import OfflineRows, run_offline_rows
+
+BLANK = "blank "
+
+
+def by_offline_engine(
+    book: Book, python: Path, kind: str, folder: Path, env: Mapping[str, str], run_id: str
+) -> Accuracy:
+    """Ask the offline engine; its process tree is gone on return, and every answer is on disk."""
+    plan = book.plan
+    texts: dict[str, int] = {}
+    with contextlib.ExitStack() as open_files:
+        main = open_files.enter_context(Part(book, "", plan.order, watch_of(plan)))
+        blind = open_files.enter_context(Part(book, "blank", plan.blanks, None)) if plan.blanks else None
+
+        def take(row: Mapping[str, Any]) -> None:
+            twin = twin_id(row)
+            ident = str(row["id"])
+            if twin is not None:
+                if "error" not in row:  # a text that the engine refuses has no count
+                    texts[twin] = int(row["prompt_tokens"])
+            elif blind is not None and ident.startswith(BLANK):
+                blind.take(answer_of(row, plan.blank(ident.removeprefix(BLANK))))
+            else:
+                main.take(answer_of(row, plan.asked(ident)))
+
+        whites = book.folder / "blank-pictures"
+        open_files.callback(shutil.rmtree, whites, ignore_errors=True)
+        requests = list(_requests(book, main, blind, whites))
+        ended: OfflineRows | None = None
+        if requests and not main.is_stopped:
+            ended = run_offline_rows(
+                _with_llm(plan.profile),
+                python,
+                kind,
+                folder,
+                requests,
+                env,
+                book.folder,
+                run_id,
+                book.progress,
+                name="offline-mmmu",
+                on_row=take,
+                should_stop=lambda: main.is_stopped,
+                timeout_s=plan.wanted.offline_timeout_s,
+            )
+    blanks: Mapping[str, Answer] = blind.found if blind is not None else {}
+    span = sum(answer.elapsed_s for answer in main.found.values())
+    if ended is not None:
+        book.say(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
+    repeat = repeat_line(plan, "URL", "MODEL")
+    return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, False, book.file(""), repeat)
+
+
+def _requests(book: Book, main: Part, blind: Part | None, whites: Path) -> itertools.chain[dict[str, Any]]:
+    plan = book.plan
+    asked = offline_requests((plan.asked(ident) for ident in main.left), stored_files(plan.prepared.folder))
+    twins = twin_requests(texts_of(plan, plan.prepared)) if plan.profile.model.pictures.oracle != "none" else iter(())
+    blanks = (replace(plan.blank(ident), id=BLANK + ident) for ident in (blind.left if blind is not None else ()))
+    white = written_files(BlankPictures(), whites)
+    return itertools.chain(asked, twins, offline_requests(blanks, white))
+
+
+def _with_llm(profile: Profile) -> Profile:
+    """The profile whose offline engine has the accuracy run's own arguments too."""
+    assert profile.mmmu is not None
+    offline = profile.offline.model_copy(update={"llm": {**profile.offline.llm, **profile.mmmu.llm}})
+    return profile.model_copy(update={"offline": offline})

@@ -1,0 +1,207 @@
+"""Writes prepared data: whole or not at all, equal bytes for equal questions, one question in memory at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from PIL import Image
+
+from vlm_acceptance.accuracy.item import CHOICE
+from vlm_acceptance.accuracy.prepared import INDEX, MANIFEST, SCHEMA, Prepared
+from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
+
+_PICTURES, _VARIANTS = "pictures", "variants"
+_OURS = {INDEX, MANIFEST, _PICTURES, _VARIANTS}
+_SUFFIXES = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """A picture to be stored, as encoded bytes. `slot` is the N of `<image N>`."""
+
+    slot: int
+    plain: bytes
+    variants: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A question to be stored: an Item whose pictures are still bytes."""
+
+    id: str
+    group: str
+    kind: Literal["multiple-choice", "open"]
+    question: str
+    options: tuple[str, ...]
+    gold: tuple[str, ...]
+    pictures: tuple[NewPicture, ...]
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+def write_prepared(
+    folder: Path,
+    items: Iterable[NewItem],
+    *,
+    dataset: str,
+    source: str,
+    revision: str | None,
+    about: Mapping[str, Any] = MappingProxyType({}),
+    replace: bool = False,
+    progress: Callable[[int], None] = _ignore,
+) -> Prepared:
+    """Store questions in a folder, which appears in one step, and open it; whatever `items` raises leaves nothing.
+
+    `about` are more fields of the manifest, `progress` gets the number done after each question. UsageProblem when
+    the folder is in the way: it holds data and `replace` is off, or it holds something else.
+    """
+    folder = folder.resolve()
+    check_place(folder, replace)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _workplace(folder) as work:
+            manifest: dict[str, Any] = {"schema": SCHEMA, "dataset": dataset, "source": source, "revision": revision}
+            manifest.update(_store(work, items, progress))
+            manifest.update(about)
+            (work / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            _swap(work, folder)
+    except OSError as broken:
+        raise EnvironmentProblem(f"{folder} cannot be written: {broken}") from None
+    return Prepared.open(folder)
+
+
+def check_place(folder: Path, replace: bool = False) -> None:
+    """UsageProblem when data cannot be put there: it holds some and `replace` is off, or it holds something else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageProblem(f"{folder} is a file: give a folder")
+    if os.path.ismount(folder):
+        raise UsageProblem(f"{folder} is a mount point, which cannot be replaced in one step: give a folder below it")
+    held = {path.name for path in folder.iterdir()}
+    foreign = sorted(held - _OURS) or (sorted(held) if held.isdisjoint({INDEX, MANIFEST}) else [])
+    if foreign:
+        raise UsageProblem(f"{folder} holds other things ({', '.join(foreign[:3])}): give a folder of its own")
+    if held and not replace:
+        raise UsageProblem(f"{folder} holds prepared data already: give --force to replace it")
+
+
+@contextlib.contextmanager
+def _workplace(folder: Path) -> Iterator[Path]:
+    """An empty sibling of the folder that is ours alone; gone afterwards, unless it was given its final name."""
+    work = folder.with_name(f".{folder.name}.partial")
+    while True:
+        work.mkdir(exist_ok=True)
+        held = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(held), work.stat()):
+                break
+        except BlockingIOError:
+            os.close(held)
+            raise EnvironmentProblem(f"another preparation is writing {folder}: wait for it, or stop it") from None
+        except FileNotFoundError:
+            pass  # whoever held it has just given it its final name
+        os.close(held)
+    try:
+        for left in work.iterdir():  # of a preparation that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield work
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(held), work.stat()):
+                shutil.rmtree(work)
+        os.close(held)
+
+
+def _swap(work: Path, folder: Path) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        work.rename(folder)  # an empty folder in its place is replaced
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    try:
+        work.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]) -> dict[str, Any]:
+    """What the manifest says of the questions, after they were written."""
+    (work / _PICTURES).mkdir()
+    (work / _VARIANTS).mkdir()
+    digest = hashlib.sha256()
+    groups: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    pictures = 0
+    seen: set[str] = set()
+    with (work / INDEX).open("wb") as index:
+        for item in items:
+            if item.id in seen:
+                raise EnvironmentProblem(f"the data has two questions with the id {item.id}")
+            seen.add(item.id)
+            line = json.dumps(_row(work, item), ensure_ascii=False).encode() + b"\n"
+            digest.update(line)
+            index.write(line)
+            groups[item.group] += 1
+            kinds[item.kind] += 1
+            pictures += len(item.pictures)
+            progress(len(seen))
+    counts = {"kinds": dict(sorted(kinds.items())), "pictures": pictures, "groups": dict(groups)}
+    return {"items": len(seen), "counts": counts, "sha256": digest.hexdigest()}
+
+
+def _row(work: Path, item: NewItem) -> dict[str, Any]:
+    if item.kind == CHOICE and not (len(item.gold) == 1 and len(item.gold[0]) == 1):
+        raise EnvironmentProblem(f"{item.id}: the right answer of a choice is one letter, not {item.gold}")
+    return {
+        "id": item.id,
+        "group": item.group,
+        "kind": item.kind,
+        "question": item.question,
+        "options": list(item.options),
+        "gold": list(item.gold),
+        "pictures": [
+            {
+                "slot": picture.slot,
+                "plain": _stored(work, _PICTURES, picture.plain, item.id),
+                "variants": {
+                    name: _stored(work, _VARIANTS, encoded, item.id)
+                    for name, encoded in sorted(picture.variants.items())
+                },
+            }
+            for picture in item.pictures
+        ],
+    }
+
+
+def _stored(work: Path, place: str, encoded: bytes, id: str) -> dict[str, Any]:
+    """A picture's entry in the index, after it was written; equal bytes are written once."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            width, height = picture.size
+            suffix = _SUFFIXES.get(picture.format or "", "bin")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as broken:
+        raise EnvironmentProblem(f"{id}: a picture cannot be read: {' '.join(str(broken).split())}") from None
+    digest = hashlib.sha256(encoded).hexdigest()
+    file = f"{place}/{digest}.{suffix}"
+    if not (work / file).exists():
+        (work / file).write_bytes(encoded)
+    return {"file": file, "sha256": digest, "bytes": len(encoded), "width": width, "height": height}

@@ -1,0 +1,64 @@
+"""How many prompt tokens the text of each request has without its pictures, as the endpoint counts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+
+from vlm_acceptance.accuracy.server_run import PAUSE_S, TRIES
+from vlm_acceptance.client.pool import map_all
+from vlm_acceptance.core.errors import NoReply
+
+
+class TextCounts:
+    """Counts by the hash of the request, kept in a file so that a run that goes on does not ask again."""
+
+    def __init__(self, path: Path, old: Path | None) -> None:
+        self._path = path
+        self._known = dict(_rows(old)) if old is not None else {}
+
+    def of(
+        self,
+        wanted: Iterable[tuple[str, str, str]],
+        count: Callable[[str, str], int],
+        concurrency: int,
+        show: Callable[[int], None] = lambda _: None,
+    ) -> Mapping[str, int]:
+        """Counts for (hash, system message, text); those that the endpoint does not tell are left out.
+
+        Each is asked up to three times; after a batch without any no more is asked. `show` gets how many are done.
+        """
+        found: dict[str, int] = {}
+        rows = iter(wanted)
+        with self._path.open("w", encoding="utf-8") as file:
+            while batch := list(islice(rows, 2 * concurrency)):
+                told = map_all(lambda row: (row[0], self._one(row, count)), batch, concurrency)
+                fresh = {digest: tokens for digest, tokens in told if tokens is not None}
+                found |= fresh
+                file.writelines(json.dumps({"sha256": key, "tokens": value}) + "\n" for key, value in fresh.items())
+                file.flush()
+                show(len(found))
+                if not fresh:
+                    break
+        return found
+
+    def _one(self, row: tuple[str, str, str], count: Callable[[str, str], int]) -> int | None:
+        digest, system, text = row
+        if digest in self._known:
+            return self._known[digest]
+        for number in range(TRIES):
+            time.sleep(PAUSE_S if number else 0)
+            with contextlib.suppress(NoReply):
+                return count(text, system)
+        return None
+
+
+def _rows(path: Path) -> Iterable[tuple[str, int]]:
+    for line in path.read_text("utf-8").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a killed run may leave half a line
+            row = json.loads(line)
+            yield str(row["sha256"]), int(row["tokens"])

@@ -1,0 +1,38 @@
+"""Answers known to the letter: the control's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.reply import Reply
+
+SHOWN = 8
+
+
+def known_answers(known: Sequence[Mapping[str, Any]], replies: Sequence[Reply | NoReply]) -> list[Finding]:
+    """Every text and prompt token count is the known one; a count first, then the first few that are not."""
+    wrong = [found for row, reply in zip(known, replies, strict=True) for found in _compare(row, reply)]
+    if not wrong:
+        return []
+    ids = {found.where for found in wrong}
+    blind = sum(1 for found in wrong if found.check == "known.text")
+    seen = f"{len(known) - len(ids)} of {len(known)} as known; {blind} texts differ"
+    if blind:
+        seen += ": the picture or the prompt is not rightly seen"
+    return [Finding("known.count", f"all {len(known)} known answers", seen, fatal=True), *wrong[:SHOWN]]
+
+
+def _compare(row: Mapping[str, Any], reply: Reply | NoReply) -> list[Finding]:
+    if isinstance(reply, NoReply):
+        return [Finding("known.missing", "an answer", str(reply), row["id"], fatal=True)]
+    found = []
+    if reply.text != row["answer"]:
+        found.append(Finding("known.text", trimmed(row["answer"]), trimmed(reply.text), row["id"]))
+    tokens = row.get("prompt_tokens")
+    if tokens is not None and (reply.usage is None or reply.usage.prompt != tokens):
+        seen = "no usage" if reply.usage is None else str(reply.usage.prompt)
+        found.append(Finding("known.prompt_tokens", f"{tokens} prompt tokens", seen, row["id"]))
+    return found

@@ -1,0 +1,95 @@
+"""What changes while a load goes on: memory against requests, times against time. Judged by intervals."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.stats.regression import BLOCKS, FEWEST_BLOCKS, Interval, slope
+
+# caches and allocators fill at first: that is no leak
+WARM_UP = 1 / 3
+# what grew in the end only came at once
+EARLY = 2 / 3
+FEWEST_SAMPLES = 12
+FEWEST_IN_A_BLOCK = 5
+# of a logarithm: what takes 20,000 times as long need not be told more exactly
+MOST_RISE = 10.0
+KB_PER_MB = 1024
+
+
+def leak(requests: Sequence[float], megabytes: Sequence[float], where: str, budget_kb: float) -> list[Finding]:
+    """Memory does not grow by more than `budget_kb` a request: the whole interval of the slope is above it else.
+
+    Both the samples after the first third and the later half of these must say so: what fills up levels off.
+    EnvironmentProblem where there are too few samples to tell.
+    """
+    whole, late = (growth(requests, megabytes, start) for start in (WARM_UP, (1 + WARM_UP) / 2))
+    if whole is None or late is None:
+        seen = f"{len(megabytes)} samples over {len(set(requests))} counts of requests"
+        raise EnvironmentProblem(f"too few to judge the memory of {where}: {seen}; the soak was too short")
+    if min(whole.low, late.low) <= budget_kb:
+        return []
+    expected = f"at most {budget_kb:g} KB more a request"
+    return [Finding("slope.leak", expected, f"{shown(whole)} KB a request; later half {shown(late)}", where)]
+
+
+def growth(requests: Sequence[float], megabytes: Sequence[float], start: float = WARM_UP) -> Interval | None:
+    """Kilobytes more a request, from the samples after the share `start`; None for too few of them."""
+    if len(requests) < FEWEST_SAMPLES:
+        return None
+    first = int(len(requests) * start)
+    line = slope(requests[first:], megabytes[first:])
+    return line.scaled(KB_PER_MB) if line is not None else None
+
+
+def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> list[Finding]:
+    """Times (at second, value) of the last third are not longer than the first third's by more than the share `budget`.
+
+    A finding needs the whole interval beyond it, and growth in the first two thirds too: a neighbour comes at once.
+    EnvironmentProblem where there are too few times to tell.
+    """
+    whole, early = drift_of(points), drift_of(points, EARLY)
+    if whole is None or early is None:
+        raise EnvironmentProblem(f"too few to judge whether {where} grows: {len(points)} times; the soak was too short")
+    if whole.low <= budget or early.low <= 0:
+        return []
+    expected = f"last third within {1 + budget:g} times the first"
+    seen = f"{1 + whole.value:.3g} times (99 % interval {1 + whole.low:.3g} to {1 + whole.high:.3g}, n={whole.n})"
+    return [Finding("slope.drift", expected, seen, where)]
+
+
+def can_drift(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether there are times enough to judge."""
+    return drift_of(points, EARLY) is not None
+
+
+def drift_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Interval | None:
+    """By what share the last third takes longer than the first, up to the share `until` of the time; None for too few.
+
+    A line through the logarithms of the medians of consecutive blocks, and its rise over two thirds of the time.
+    """
+    ordered = sorted(point for point in points if point[1] > 0)
+    kept = ordered[: int(len(ordered) * until)]
+    blocks = min(BLOCKS, len(kept) // FEWEST_IN_A_BLOCK)
+    if blocks < FEWEST_BLOCKS:
+        return None
+    edges = [len(kept) * number // blocks for number in range(blocks + 1)]
+    parts = [kept[start:end] for start, end in itertools.pairwise(edges)]
+    at_s = [median(at for at, _ in part) for part in parts]
+    line = slope(at_s, [math.log(median(value for _, value in part)) for part in parts])
+    if line is None:
+        return None
+    rise_s = (kept[-1][0] - kept[0][0]) * 2 / 3
+    low, middle, high = (math.expm1(min(end * rise_s, MOST_RISE)) for end in (line.low, line.value, line.high))
+    return Interval(middle, low, high, len(kept), blocks)
+
+
+def shown(interval: Interval) -> str:
+    """The estimate with its interval and samples."""
+    ends = f"{interval.low:.3g} to {interval.high:.3g}"
+    return f"{interval.value:.3g} (99 % interval {ends}, n={interval.n} in {interval.blocks} blocks)"

@@ -1,0 +1,97 @@
+"""Asks the deployment on behalf of a test: deadlines, first uses and the record of every exchange in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.pool import send_all
+from vlm_acceptance.config.profile import Deadlines
+from vlm_acceptance.core.exchange import CHAT, Exchange, Request
+
+Recorder = Callable[[Exchange], None]
+
+
+class Asker:
+    """Sends requests for one model id. The first request of each kind may compile: `warm` holds the kinds seen.
+
+    `defaults` are body fields that every chat request carries unless it has its own.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        model_id: str,
+        deadlines: Deadlines,
+        record: Recorder,
+        warm: set[str],
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.client = client
+        self.model_id = model_id
+        self.deadlines = deadlines
+        self._record = record
+        self._warm = warm
+        self.defaults = defaults
+
+    def is_warm(self, kind: str) -> bool:
+        """Whether a request of this kind was asked before."""
+        return kind in self._warm
+
+    def deadline(self, kind: str) -> float:
+        """Seconds for a request of this kind: long the first time."""
+        return self.deadlines.request_s if kind in self._warm else self.deadlines.cold_s
+
+    def chat(self, prompt: str, pictures: Sequence[str] = (), **params: Any) -> Exchange:
+        """One greedy chat request about pictures given as URLs; `params` replace or add body fields."""
+        return self.body(chat_body(self.model_id, prompt, pictures, **params))
+
+    def body(self, body: dict[str, Any], deadline_s: float | None = None) -> Exchange:
+        """One chat request with exactly this body; the deadline of its kind where none is given, in seconds."""
+        request = self.request(body)
+        return self.send(request if deadline_s is None else replace(request, deadline_s=deadline_s), kind_of(body))
+
+    def request(self, body: dict[str, Any]) -> Request:
+        """The chat request of a body, not sent."""
+        whole = {**self.defaults, **body}
+        return Request("POST", CHAT, whole, deadline_s=self.deadline(kind_of(body)), stream=bool(body.get("stream")))
+
+    def get(self, path: str) -> Exchange:
+        """A GET with the health deadline."""
+        return self.send(Request("GET", path, deadline_s=self.deadlines.health_s), "get")
+
+    def send(self, request: Request, kind: str = "raw") -> Exchange:
+        """Any request, recorded."""
+        exchange = self.client.send(request)
+        self._record(exchange)
+        self._warm.add(kind)
+        return exchange
+
+    def all(self, bodies: Sequence[dict[str, Any]], concurrency: int) -> list[Exchange]:
+        """Many chat requests, at most `concurrency` at once, answers in order. A cold kind is warmed by its first."""
+        requests = [self.request(body) for body in bodies]
+        exchanges = send_all(self.client, requests, concurrency)
+        for body, exchange in zip(bodies, exchanges, strict=True):
+            self.keep(exchange, body)
+        return exchanges
+
+    def keep(self, exchange: Exchange, body: dict[str, Any]) -> None:
+        """Record the exchange of a chat request that was sent elsewhere."""
+        self._record(exchange)
+        self._warm.add(kind_of(body))
+
+
+def kind_of(body: dict[str, Any]) -> str:
+    """What makes an engine compile: the features a body uses, not its words."""
+    features = [name for name in ("stream", "logprobs", "n", "stop", "tools") if body.get(name)]
+    if body.get("temperature"):
+        features.append("sampled")
+    if any(
+        isinstance(message, dict) and isinstance(message.get("content"), list) for message in body.get("messages") or []
+    ):
+        features.append("picture")
+    return "+".join(["chat", *features])

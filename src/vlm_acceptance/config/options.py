@@ -1,0 +1,280 @@
+"""The suite's options: one table, read from the command line, then the environment, then the profile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.config.profile_file import Loaded, load_profile
+from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.logprobs import is_baseline
+
+ROOT = Path(__file__).resolve().parents[3]
+PROFILES = ROOT / "fixtures" / "profiles"
+EVIDENCE = ("failed", "all", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One `--vlm-…` option; `key` is the profile key it overrides, if any."""
+
+    name: str
+    help: str
+    key: str = ""
+    metavar: str = "X"
+    many: bool = False
+    flag: bool = False
+
+    @property
+    def dest(self) -> str:
+        """The attribute pytest keeps it under."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return self.dest.upper()
+
+
+OPTIONS = (
+    Option("vlm-profile", "the deployment's profile, by name or file", metavar="NAME"),
+    Option("vlm-base-url", "test what runs at this URL instead of launching an engine", metavar="URL"),
+    Option("vlm-set", "override a profile key, e.g. engine.port=8001 (repeatable)", metavar="KEY=VALUE", many=True),
+    Option("vlm-show-profile", "print the effective profile with the source of each value, and stop", flag=True),
+    Option("vlm-plan", "print what the run would do, what it would cost and what it leaves out, and stop", flag=True),
+    Option("vlm-engine-python", "interpreter that holds vLLM", key="engine.python", metavar="PATH"),
+    Option("vlm-engine", "the vllm executable", key="engine.executable", metavar="PATH"),
+    Option("vlm-model", "the model's folder", key="model.path", metavar="PATH"),
+    Option("vlm-port", "port of the launched engine, 0 for a free one", key="engine.port", metavar="N"),
+    Option("vlm-api-key-env", "name of the variable that holds the endpoint's API key", metavar="NAME"),
+    Option("vlm-reports", "folder for reports (default: reports/)", metavar="DIR"),
+    Option("vlm-evidence", "keep requests, pictures and answers of: failed, all, none", metavar="WHICH"),
+    Option("vlm-mmmu-data", "the prepared MMMU data", key="mmmu.data", metavar="DIR"),
+    Option("vlm-mmmu-engine", "what answers MMMU: server or offline", key="mmmu.engine", metavar="WHICH"),
+    Option("vlm-mmmu-protocol", "the prompts of MMMU, e.g. vlmevalkit", key="mmmu.protocol", metavar="NAME"),
+    Option("vlm-soak-s", "seconds the soak lasts", key="load.soak_s", metavar="N"),
+    Option("vlm-resume", "go on with an unfinished accuracy run: its folder, or latest", metavar="RUN"),
+    Option("vlm-baseline", "compare with this stored run: of an accuracy run, or of numbers", metavar="FILE"),
+    Option(
+        "vlm-calibrate", "record this run's case counts as a profile file that extends the present one", metavar="FILE"
+    ),
+    Option("vlm-record-baseline", "record latencies as budgets (a profile), or numbers (.jsonl)", metavar="FILE"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the person at the keyboard decided."""
+
+    loaded: Loaded
+    base_url: str | None
+    api_key_env: str | None
+    api_key: str | None
+    reports: Path
+    evidence: str
+    calibrate: Path | None
+    record_baseline: Path | None
+    resume: str | None
+    baseline: Path | None
+    profile_reason: str
+    numbers_baseline: Path | None = None
+    record_numbers: Path | None = None
+
+    @property
+    def launched(self) -> bool:
+        """Whether the engine is ours to start."""
+        return self.base_url is None
+
+
+def given(option: Option, value: object, env: Mapping[str, str]) -> tuple[str | None, str]:
+    """The value of an option and where it came from; (None, '') when nobody gave it, UsageProblem for an empty one."""
+    if value == "":
+        raise UsageProblem(f"--{option.name}: the value is empty")
+    if value not in (None, False, []):
+        return str(value), f"--{option.name}"
+    if env.get(option.variable):
+        return env[option.variable], option.variable
+    return None, ""
+
+
+def unknown_option(args: Sequence[str]) -> str | None:
+    """One line about the first `--vlm-…` argument that is no option of ours, or None."""
+    names = [f"--{option.name}" for option in OPTIONS]
+    for arg in args:
+        word = arg.partition("=")[0]
+        if word.startswith("--vlm") and word not in names:
+            return f"unknown option {word!r}; there are: {', '.join(names)}.{nearest(word, names)}"
+    return None
+
+
+def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(profile key, YAML text, source) of every override, environment first so that the command line wins."""
+    found: list[tuple[str, str, str]] = []
+    pairs = [(text, "VLM_SET") for text in env.get("VLM_SET", "").split(";") if text.strip()]
+    listed = values.get("vlm_set") or []
+    assert isinstance(listed, list)
+    pairs += [(text, "--vlm-set") for text in listed]
+    for text, source in pairs:
+        key, equals, value = str(text).strip().partition("=")
+        if not equals:
+            raise UsageProblem(f"{source}: {text!r} is not KEY=VALUE, for example engine.port=8001")
+        found.append((key.strip(), value, source))
+    for option in OPTIONS:
+        if option.key:
+            value_given, source = given(option, values.get(option.dest), env)
+            if value_given is not None:
+                found.append((option.key, value_given, source))
+    return found
+
+
+def checked_url(url: str, source: str) -> str:
+    """A base URL without trailing slash or /v1; UsageProblem when it is none."""
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        # before anything that repeats the URL
+        raise UsageProblem(f"{source}: the URL carries credentials; give the key with --vlm-api-key-env NAME")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as broken:
+        raise UsageProblem(f"{source}: {url!r} is not a URL: {str(broken).lower()}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageProblem(f"{source}: {url!r} is not an http(s) URL, for example http://127.0.0.1:8000")
+    if parts.query or parts.fragment:
+        raise UsageProblem(f"{source}: {url!r} has a query or fragment; give the address only")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def one_of(value: str, allowed: Sequence[str], source: str) -> str:
+    """The value, or a UsageProblem that names what is allowed and the nearest."""
+    if value not in allowed:
+        raise UsageProblem(
+            f"{source}: {value!r} is not allowed; it is one of: {', '.join(allowed)}.{nearest(value, allowed)}"
+        )
+    return value
+
+
+def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None:
+    """The key in the named variable; UsageProblem when the variable is not set."""
+    if name is None:
+        return None
+    if not env.get(name):
+        raise UsageProblem(f"{source}: the environment variable {name!r} is not set or empty")
+    return env[name]
+
+
+def writable_folder(path: Path, source: str) -> Path:
+    """The folder, made if needed; UsageProblem when it cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".write-{os.getpid()}"
+        probe.write_text("", "utf-8")
+        probe.unlink()
+    except OSError as broken:
+        raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {broken.strerror}") from None
+    return path
+
+
+def output_file(value: str | None, source: str) -> Path | None:
+    """A file to write, in a folder that exists and without overwriting; UsageProblem else."""
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.parent.is_dir():
+        raise UsageProblem(f"{source}: the folder of {value!r} does not exist")
+    if path.exists():
+        raise UsageProblem(f"{source}: {value!r} exists already; it is not overwritten")
+    return path
+
+
+def input_file(value: str | None, source: str) -> Path | None:
+    """A file to read; UsageProblem when there is none."""
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise UsageProblem(f"{source}: the file {value!r} does not exist")
+    return path.resolve()
+
+
+def resolve_existing(path: str, key: str) -> Path:
+    """A path of a profile: absolute, or relative to here or to the suite; UsageProblem when it does not exist."""
+    given_path = Path(path).expanduser()
+    for candidate in (given_path, ROOT / given_path):
+        if candidate.exists():
+            return candidate.resolve()
+    raise UsageProblem(f"{key}: {path!r} does not exist")
+
+
+def _require_text_file(path: str, key: str) -> None:
+    """UsageProblem when a path of a profile is no file of UTF-8 text."""
+    found = resolve_existing(path, key)
+    if not found.is_file():
+        raise UsageProblem(f"{key}: {path!r} is no file")
+    try:
+        found.read_bytes().decode("utf-8")
+    except OSError as broken:
+        raise UsageProblem(f"{key}: {path!r} cannot be read: {broken.strerror}") from None
+    except UnicodeDecodeError as broken:
+        raise UsageProblem(f"{key}: {path!r} is no UTF-8 text (byte {broken.start})") from None
+
+
+def check_mmmu(profile: Profile, launched: bool) -> None:
+    """UsageProblem when the accuracy run's known answers do not exist, nothing says its limits, or nothing is there
+    to answer it.
+    """
+    wanted = profile.mmmu
+    if wanted is None:
+        return
+    if wanted.engine == "offline" and not launched:
+        raise UsageProblem("mmmu.engine: an endpoint that runs already has no 'offline' engine; it is 'server'")
+    if wanted.known_answers:
+        _require_text_file(wanted.known_answers, "mmmu.known_answers")
+    wanted.require_limits(profile.references)
+
+
+def numbers_baseline(profile: Profile, given_file: Path | None) -> Path | None:
+    """The numbers to compare with: the file given when it holds numbers, else the profile's.
+
+    UsageProblem when a file that the profile names does not exist.
+    """
+    resolve_existing(profile.numbers.prompts, "numbers.prompts")
+    if given_file is not None and is_baseline(given_file):
+        return given_file
+    wanted = profile.numbers.baseline
+    return resolve_existing(wanted, "numbers.baseline") if wanted else None
+
+
+def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
+    """Settings from option values (by dest), the environment and the chosen profile."""
+    picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
+    loaded = load_profile(profile, PROFILES, overrides(values, env))
+    if loaded.profile.capability.known_answers:
+        resolve_existing(loaded.profile.capability.known_answers, "capability.known_answers")
+    url, url_source = picked["vlm_base_url"]
+    check_mmmu(loaded.profile, launched=not url)
+    key_name, key_source = picked["vlm_api_key_env"]
+    stored = input_file(*picked["vlm_baseline"])
+    record = output_file(*picked["vlm_record_baseline"])
+    of_numbers = record is not None and record.suffix == ".jsonl"
+    reports, _ = picked["vlm_reports"]
+    evidence, evidence_source = picked["vlm_evidence"]
+    return Settings(
+        loaded=loaded,
+        base_url=checked_url(url, url_source) if url else None,
+        api_key_env=key_name,
+        api_key=api_key(key_name, key_source, env),
+        # absolute: the lines that repeat a request must work from anywhere
+        reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
+        evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
+        calibrate=output_file(*picked["vlm_calibrate"]),
+        record_baseline=None if of_numbers else record,
+        resume=picked["vlm_resume"][0],
+        baseline=None if stored is not None and is_baseline(stored) else stored,
+        profile_reason=reason,
+        numbers_baseline=numbers_baseline(loaded.profile, stored),
+        record_numbers=record if of_numbers else None,
+    )

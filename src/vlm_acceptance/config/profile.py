@@ -1,0 +1,338 @@
+"""What a profile file may say. Every key has a default but `name` and `model.id`; unknown keys are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from vlm_acceptance.config.profile_sections import Load, NumberLimits, Seconds, Section, Share, Text
+from vlm_acceptance.core.capability import CATEGORY_ORDER
+from vlm_acceptance.core.errors import UsageProblem, nearest
+
+
+class Pictures(Section):
+    """How many prompt tokens a picture costs; `oracle: none` switches the check off for other model families."""
+
+    oracle: Literal["internvl", "none"] = "none"
+    tile_px: int = Field(default=448, gt=0)
+    tokens_per_tile: int = Field(default=256, gt=0)
+    min_tiles: int = Field(default=1, gt=0)
+    max_tiles: int = Field(default=12, gt=0)
+    thumbnail: bool = True
+    wrapper_tokens: int = 2
+
+    @field_validator("max_tiles")
+    @classmethod
+    def _is_no_less_than_the_fewest(cls, most: int, seen: ValidationInfo) -> int:
+        least = seen.data.get("min_tiles")
+        if least is not None and most < least:
+            raise ValueError(f"it must not be less than min_tiles, {least}")
+        return most
+
+
+class Model(Section):
+    """What is served: its name on the wire, where its folder comes from, and what the folder must hold.
+
+    `media_domains` are those whose pictures it fetches; empty where the deployment restricts none.
+    """
+
+    id: str
+    source: Literal["modelscope", "folder"] = "folder"
+    path: str | None = None
+    revision: str = "master"
+    aliases: list[str] = []
+    control: bool = False
+    weights_bytes: float | None = None
+    stop_token_ids: list[int] = []
+    special_tokens: list[str] = []
+    video: bool = False
+    thinking: bool = False
+    max_model_len: int | None = None
+    media_domains: list[str] = []
+    max_pictures: int | None = Field(default=None, gt=0)
+    pictures: Pictures = Pictures()
+
+
+class Engine(Section):
+    """How `vllm serve` is started. `port: 0` takes a free one; `python` or `executable` name an engine elsewhere."""
+
+    executable: str | None = None
+    python: str | None = None
+    source: list[str] = []
+    source_required: bool = False
+    env: dict[str, Text] = {}
+    args: list[Text] = []
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    mode: Literal["eager", "graph"] = "eager"
+    graph_sizes: int | None = None
+    start_timeout_s: Seconds = 900
+    stop_timeout_s: Seconds = 30
+    harmless_log: list[str] = []
+
+
+class Offline(Section):
+    """The offline `LLM`: its arguments, its sampling, and how long the whole batch may take."""
+
+    enabled: bool = True
+    llm: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
+    timeout_s: Seconds = 1800
+    same_text: bool = False
+
+
+class Device(Section):
+    """The accelerator: `name` is a regular expression, `memory_mb` the whole card; `count` is in logical cards."""
+
+    kind: Literal["npu", "cpu", "none"] = "none"
+    name: str = ".*"
+    count: int = Field(default=1, ge=1)
+    memory_mb: int | None = None
+    idle_floor_mb: int = 4096
+    release_tolerance_mb: int = 512
+    release_timeout_s: Seconds = 60
+
+
+class Budget(Section):
+    """Latency limits in seconds on medians of warm requests; an absent limit is not judged."""
+
+    ttft_s: Seconds | None = None
+    tpot_s: Seconds | None = None
+    e2e_s: Seconds | None = None
+
+
+# what calibration may demote beside the categories: several pictures named in their order
+SEVERAL = "several"
+
+
+def known_categories(named: Iterable[str], more: Sequence[str] = ()) -> None:
+    """ValueError for a name that is no capability category and none of `more`."""
+    allowed = (*CATEGORY_ORDER, *more)
+    for name in named:
+        if name not in allowed:
+            raise ValueError(f"{name!r} is no category; there are: {', '.join(allowed)}.{nearest(name, allowed)}")
+
+
+class Latency(Section):
+    """`default` holds for every limit that `categories` does not set; `repeats` warm requests are judged.
+
+    `recorded` says that the budgets come from a run of a known-good deployment. `stream_tokens` is the length of the
+    answer whose flow is judged: long enough to take a second or two.
+    """
+
+    default: Budget = Budget()
+    recorded: bool = False
+    categories: dict[str, Budget] = {}
+    repeats: int = Field(default=3, ge=1)
+    stream_tokens: int = Field(default=128, ge=16)
+
+    def budget(self, category: str) -> Budget:
+        """The limits of one category."""
+        own = self.categories.get(category)
+        return self.default.model_copy(update=own.model_dump(exclude_none=True)) if own else self.default
+
+    @field_validator("categories")
+    @classmethod
+    def _are_categories(cls, named: dict[str, Budget]) -> dict[str, Budget]:
+        known_categories(named)
+        return named
+
+
+class Deadlines(Section):
+    """Upper bounds in seconds; `cold_s` is for the first request of a kind, which may compile."""
+
+    health_s: Seconds = 5
+    request_s: Seconds = 60
+    cold_s: Seconds = 600
+
+
+class LongTwins(Section):
+    """How twin prompts get longer than two blocks of the prefix cache: a text after the picture, more copies of it, or
+    both. `question` is a `category/question`; the first one when none is named.
+    """
+
+    question: str | None = None
+    copies: int = Field(default=1, ge=1)
+    preamble: bool = True
+
+
+class Capability(Section):
+    """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly.
+
+    `demoted` names categories, or `several` for the order of several pictures: reported, and only what is fatal judged.
+    """
+
+    min_correct: int = Field(default=6, ge=1, le=8)
+    calibrated: bool = False
+    demoted: list[str] = []
+    routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
+    concurrency: int = Field(default=4, ge=1, le=64)
+    blind_max: int | None = None
+    known_answers: str | None = None
+    url_picture: str | None = None
+    long_twins: LongTwins = LongTwins()
+
+    @field_validator("demoted")
+    @classmethod
+    def _may_be_demoted(cls, named: list[str]) -> list[str]:
+        known_categories(named, (SEVERAL,))
+        return named
+
+
+class Guide(Section):
+    """One row of the deployment guide's own latency table."""
+
+    category: str
+    tokens: int
+    seconds: float
+    note: str = ""
+
+
+class Reference(Section):
+    """A published score, in percent unless `total` says otherwise, and the prompt protocol that measured it."""
+
+    score: float
+    correct: int | None = Field(default=None, ge=0)
+    total: int | None = Field(default=None, gt=0)
+    source: str = ""
+    protocol: str = ""
+
+    @field_validator("total")
+    @classmethod
+    def _holds_the_correct_ones(cls, total: int | None, seen: ValidationInfo) -> int | None:
+        correct = seen.data.get("correct")
+        if total is not None and correct is not None and total < correct:
+            raise ValueError(f"it must not be less than correct, {correct}")
+        return total
+
+
+class Measure(Section):
+    """A figure read from the engine's log: judged when `tolerance` is given (a share of 1), else only reported."""
+
+    value: float
+    tolerance: float | None = None
+
+
+class Shape(Section):
+    """Limits on the shape of the answers, as shares: of all answers, of the choices (unresolved, top_letter), of the
+    open questions (open_a). A right model's letters spread; a server that repeats one scores 32.6 % of MMMU_val.
+    """
+
+    unresolved: Share = 0.1
+    empty: Share = 0.01
+    truncated: Share = 0.05
+    declined: Share = 0.05
+    top_letter: Share = 0.6
+    letters: int = Field(default=3, ge=1)
+    open_a: Share = 0.1
+
+
+class Sighted(Section):
+    """The sighted test: `sample` questions asked again with blank pictures must lose at least `margin` (a share)."""
+
+    sample: int = Field(default=0, ge=0)
+    margin: Share = 0.05
+
+
+class Paired(Section):
+    """Against a stored run: one-sided McNemar refuses below `alpha`; a loss of `margin` (a share) must be ruled out
+    where `require_margin` says so, and is reported elsewhere.
+    """
+
+    alpha: Share = 0.01
+    margin: Share = 0.02
+    require_margin: bool = False
+
+
+ScorerName = Literal["vlmevalkit_2024_07", "vlmevalkit_head", "official_strict", "official_seed42", "internvl"]
+
+
+class Mmmu(Section):
+    """The accuracy run; `llm` adds to the offline engine's arguments where that answers.
+
+    Without `min_correct` and `max_correct` the limits come from the profile's reference: the exact binomial bounds at
+    `alpha` below and `ceiling_alpha` above. More than the share `retried` of questions asked twice decides nothing.
+    `scorer` and `reference` follow the protocol where they are not given.
+    """
+
+    dataset: str = "MMMU_val"
+    data: str | None = None
+    protocol: Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"] = "vlmevalkit"
+    scorer: ScorerName | None = None
+    engine: Literal["server", "offline"] = "server"
+    llm: dict[str, Any] = {}
+    offline_timeout_s: Seconds = 14400
+    system_message: bool = True
+    max_tokens: int | None = Field(default=None, gt=0)
+    concurrency: int = Field(default=16, ge=1, le=64)
+    deadline_s: Seconds = 600
+    reference: str | None = None
+    alpha: Share = 0.05
+    ceiling_alpha: Share = 0.001
+    min_correct: int | None = Field(default=None, ge=0)
+    max_correct: int | None = Field(default=None, ge=0)
+    retried: Share = 0.01
+    early_stop: bool = True
+    early_stop_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    shape: Shape = Shape()
+    sighted: Sighted = Sighted()
+    paired: Paired = Paired()
+    known_answers: str | None = None
+    known_scores: dict[ScorerName, int] = {}
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether the run may be rejected before its end; guesses of official_seed42 depend on all other answers, so
+        that it marks no single one.
+        """
+        return self.early_stop and self.scorer != "official_seed42"
+
+    def reference_among(self, references: Mapping[str, Reference]) -> tuple[str, Reference | None]:
+        """Name and value of the reference: the one given, else the protocol's own, else MMMU_val."""
+        own = f"MMMU_val_{self.protocol}"
+        name = self.reference or (own if own in references else "MMMU_val")
+        return name, references.get(name)
+
+    def require_limits(self, references: Mapping[str, Reference]) -> None:
+        """UsageProblem when neither the section nor a counted reference says how many right answers are expected."""
+        name, reference = self.reference_among(references)
+        is_counted = reference is not None and reference.correct is not None and reference.total is not None
+        if not is_counted and (self.min_correct is None or self.max_correct is None):
+            raise UsageProblem(
+                f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
+                f"mmmu.max_correct are not both given.{nearest(name, references)}"
+            )
+
+    @field_validator("max_correct")
+    @classmethod
+    def _is_no_less_than_the_lower_limit(cls, high: int | None, seen: ValidationInfo) -> int | None:
+        low = seen.data.get("min_correct")
+        if low is not None and high is not None and high < low:
+            raise ValueError(f"it must not be less than min_correct, {low}")
+        return high
+
+
+class Profile(Section):
+    """One deployment: what it is, how it starts, what it must reach."""
+
+    # it names folders
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    description: str = ""
+    model: Model
+    engine: Engine = Engine()
+    offline: Offline = Offline()
+    device: Device = Device()
+    versions: dict[str, Text] = {}
+    latency: Latency = Latency()
+    load: Load = Load()
+    deadlines: Deadlines = Deadlines()
+    capability: Capability = Capability()
+    metrics: list[str] = []
+    model_memory_gib: Measure | None = None
+    weight_load_s: Measure | None = None
+    references: dict[str, Reference] = {}
+    guide: list[Guide] = []
+    mmmu: Mmmu | None = None
+    numbers: NumberLimits = NumberLimits()

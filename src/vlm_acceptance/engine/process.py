@@ -1,0 +1,354 @@
+"""A child process tree under a keeper: start it, see it end, take it down, and say what it left."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
+from vlm_acceptance.engine.supervisor import OWNER_FILE
+
+KEEPER = Path(__file__).with_name("supervisor.py")
+RUN_MARK = "VLM_ACCEPTANCE_RUN"
+SWEEP_S = 10.0
+ANSWER_S = 30.0
+LOG_END_BYTES = 16 << 20
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a tree ended: `killed` had to be killed, `left` would not go even then (described processes)."""
+
+    code: int | None
+    on_request: bool
+    seconds: float
+    killed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+class KeptProcess:
+    """One engine process tree. `start()` owns its cleanup: whatever happens later, `stop()` or our death ends it.
+
+    `files` are removed with the engine. Not for use by several threads.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], log: Path, run_id: str, files: Sequence[Path] = ()
+    ) -> None:
+        self.argv = list(argv)
+        self.log = log
+        self.pid: int | None = None
+        self.ending: Ending | None = None
+        # each engine has a mark of its own, so that sweeping one spares the others of the run
+        self.mark = f"{run_id}/{next(_NUMBERS)}"
+        # without SPT_NOENV vLLM's engine process overwrites its environment, mark included, with its new title
+        self._env = {"SPT_NOENV": "1", **env, RUN_MARK: self.mark}
+        self._files = [str(path.resolve()) for path in files]
+        self._scratch = ""
+        self._failure: EnvironmentProblem | HarnessProblem | None = None
+        self._exit_code: int | None = None
+        self._exited = False
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._events: queue.Queue[dict[str, object]] = queue.Queue()
+
+    def start(self) -> None:
+        """Start keeper and engine; EnvironmentProblem when the engine's program cannot be executed.
+
+        HarnessProblem when the log cannot be written or the keeper does not answer.
+        """
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as broken:
+            raise HarnessProblem(f"the engine's log {self.log} cannot be written: {broken}") from broken
+        try:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(KEEPER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, RUN_MARK: self.mark},
+                start_new_session=True,
+            )
+        except OSError as broken:
+            raise HarnessProblem(f"the engine's keeper cannot be started: {broken}") from broken
+        try:
+            threading.Thread(target=self._listen, name="keeper-events", daemon=True).start()
+            self._tell(json.dumps(self._job()))
+            self._note(self._events.get(timeout=20))
+        except queue.Empty:
+            self._end_without_keeper("the keeper did not answer")
+            raise HarnessProblem("the keeper did not start the engine within 20 s") from None
+        except BaseException:  # Ctrl-C included: nobody else knows of this engine yet
+            self.stop(0.0)
+            raise
+        if self.pid is None:
+            self.stop(0.0)
+            raise self._failure or HarnessProblem("the engine's keeper ended before it had started the engine")
+
+    def _job(self) -> dict[str, object]:
+        return {
+            "argv": self.argv,
+            "env": self._env,
+            "cwd": os.getcwd(),
+            "log": str(self.log.resolve()),
+            "tmp": tempfile.gettempdir(),
+            "mark": self.mark,
+            "files": self._files,
+        }
+
+    def _listen(self) -> None:
+        assert self._keeper is not None and self._keeper.stdout is not None
+        with self._keeper.stdout as lines:
+            for line in lines:
+                self._events.put(json.loads(line))
+        self._events.put({"event": "keeper gone"})
+
+    def _tell(self, line: str) -> None:
+        assert self._keeper is not None and self._keeper.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # the keeper is gone, or the pipe closed after a first stop
+            self._keeper.stdin.write(line.encode() + b"\n")
+            self._keeper.stdin.flush()
+
+    def _note(self, event: dict[str, object]) -> None:
+        kind = event["event"]
+        if kind == "started":
+            self.pid, self._scratch = int(str(event["pid"])), str(event["scratch"])
+        elif kind == "failed":
+            self.ending = Ending(None, True, 0.0)
+            self._failure = (
+                EnvironmentProblem(f"the engine {self.argv[0]} cannot be started: {event['why']}")
+                if event["engine"]
+                else HarnessProblem(f"the engine's keeper failed: {event['why']}")
+            )
+        elif kind == "exited":
+            self._exited, self._exit_code = True, int(str(event["code"]))
+        elif kind == "ended":
+            self._note_ending(event)
+        elif kind == "keeper gone" and self.ending is None:
+            self._end_without_keeper("the keeper itself was killed")
+
+    def _note_ending(self, event: dict[str, object]) -> None:
+        code, killed, left = event["code"], event["killed"], event["left"]
+        assert isinstance(killed, list) and isinstance(left, list)
+        if code is not None:
+            self._exited, self._exit_code = True, int(str(code))
+        self.ending = Ending(
+            self._exit_code,
+            bool(event["on_request"]),
+            float(str(event["seconds"])),
+            tuple(map(str, killed)),
+            tuple(map(str, left)),
+        )
+
+    def _drain(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._note(self._events.get_nowait())
+
+    @property
+    def exit_code(self) -> int | None:
+        """The engine's exit code once it has ended (negative: the signal), else None."""
+        self._drain()
+        return self._exit_code
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the engine's own process is gone."""
+        self._drain()
+        return self._exited
+
+    @property
+    def how_it_ended(self) -> str:
+        """`exit code N` or `signal N`, for messages about an engine that has exited."""
+        code = self.exit_code
+        return "its exit was not seen" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def log_text(self) -> str:
+        """The log so far; of a huge one the beginning and the end. Empty when there is none."""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            text = file.read(min(size, 2 * LOG_END_BYTES))
+            if size > 2 * LOG_END_BYTES:
+                file.seek(size - LOG_END_BYTES)
+                text = text[:LOG_END_BYTES] + b"\n" + file.read(LOG_END_BYTES)
+            return text.decode("utf-8", "replace")
+        return ""
+
+    def last_line(self) -> str:
+        """The end of the log's last line that is not blank, at most 100 characters."""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - 4096))
+            return file.read(min(size, 4096)).decode("utf-8", "replace").rstrip().rpartition("\n")[2][-100:]
+        return ""
+
+    def tree(self) -> list[psutil.Process]:
+        """Living processes of the engine, itself included; zombies count as gone."""
+        if self._keeper is None:
+            return []
+        try:
+            found = psutil.Process(self._keeper.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [process for process in found if _lives(process)]
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait for the engine's own end; None when it still runs after `timeout_s`."""
+        until = time.monotonic() + timeout_s
+        while not self.has_exited:
+            if time.monotonic() >= until:
+                return None
+            time.sleep(0.05)
+        return self._exit_code
+
+    def stop(self, grace_s: float) -> Ending:
+        """SIGTERM, at most `grace_s` seconds of patience, then SIGKILL to the whole tree. Safe to call twice."""
+        if self._keeper is None:
+            return Ending(None, True, 0.0)
+        self._drain()
+        if self.ending is None:
+            self._tell(f"stop {grace_s}")
+        until = time.monotonic() + grace_s + ANSWER_S
+        while self.ending is None and time.monotonic() < until:
+            with contextlib.suppress(queue.Empty):
+                self._note(self._events.get(timeout=0.2))
+        if self.ending is None:
+            self._end_without_keeper("the keeper did not answer")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(timeout=5)
+        with contextlib.suppress(OSError):
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()
+        assert self.ending is not None
+        return self.ending
+
+    def _end_without_keeper(self, why: str) -> None:
+        """The keeper is of no use: end it and whatever carries this engine's mark."""
+        assert self._keeper is not None
+        began = time.monotonic()
+        self._keeper.kill()
+        _, left = end_all(lambda: marked_processes(self.mark))
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        for file in self._files:
+            Path(file).unlink(missing_ok=True)
+        self._exited = True
+        self.ending = Ending(self._exit_code, False, round(time.monotonic() - began, 2), (why,), tuple(left))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _described(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return f"{process.pid} {' '.join(process.cmdline())[:120]}"
+    return f"{process.pid} ?"
+
+
+def end_all(find: Callable[[], list[psutil.Process]]) -> tuple[list[str], list[str]]:
+    """SIGKILL to what `find` finds until it finds nothing, at most SWEEP_S; described: who got it, and who is left."""
+    until = time.monotonic() + SWEEP_S
+    ended: dict[int, str] = {}
+    while (found := find()) and time.monotonic() < until:
+        for process in found:
+            ended.setdefault(process.pid, _described(process))
+            with contextlib.suppress(psutil.Error):  # psutil refuses a pid that was used again
+                process.send_signal(signal.SIGKILL)
+        time.sleep(0.05)
+    return list(ended.values()), [_described(process) for process in found]
+
+
+def marked_processes(mark: str | None = None) -> list[psutil.Process]:
+    """Living processes with the mark of a run or of one of its engines (None: of any run) in their environment."""
+    me = psutil.Process()
+    spared = {me.pid, *(parent.pid for parent in me.parents())}
+    return [process for process in psutil.process_iter() if process.pid not in spared and _is_marked(process, mark)]
+
+
+def _is_marked(process: psutil.Process, mark: str | None) -> bool:
+    found = _mark_of(process)
+    return bool(found) and (mark is None or found == mark or found.startswith(f"{mark}/")) and _lives(process)
+
+
+def _is_keeper(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(word.endswith(f"engine/{KEEPER.name}") for word in process.cmdline())
+    return False
+
+
+def _mark_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(RUN_MARK, ""))
+    except (psutil.Error, OSError):  # gone, or somebody else's
+        return ""
+
+
+def reap_strays() -> list[str]:
+    """End what dead runs left behind, and remove their temporary folders; returns the processes, described.
+
+    Runs that live are spared, and runs of other containers: whether those live cannot be seen from here.
+    """
+
+    def strays() -> list[psutil.Process]:
+        return [process for process in marked_processes() if not owner_lives(_mark_of(process))]
+
+    # a keeper whose suite died a moment ago does this better than we: it knows the unmarked ones too
+    until = time.monotonic() + SWEEP_S
+    while any(_is_keeper(process) for process in strays()) and time.monotonic() < until:
+        time.sleep(0.2)
+    ended, _ = end_all(strays)
+    for note in Path(tempfile.gettempdir()).glob(f"vlma-*/{OWNER_FILE}"):
+        with contextlib.suppress(OSError):
+            if not owner_lives(note.read_text("utf-8")):
+                shutil.rmtree(note.parent, ignore_errors=True)
+    return ended
+
+
+def run_mark() -> str:
+    """This process's mark: pid, start time in clock ticks since boot, and namespace of the pid."""
+    pid = os.getpid()
+    return f"{pid}-{_start_ticks(pid)}-{_pid_namespace()}"
+
+
+def owner_lives(mark: str) -> bool:
+    """Whether the process that made a mark may still run; a zombie or a pid that was used again does not count."""
+    words = mark.partition("/")[0].split("-")
+    if len(words) != 3 or not words[0].isdigit() or words[2] != _pid_namespace():
+        return True  # of another container, or not a mark of ours: not for us to judge
+    return _start_ticks(int(words[0])) == words[1]
+
+
+def _start_ticks(pid: int) -> str:
+    # ticks, not a date: the clock may be set while a run lives
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _pid_namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "0"

@@ -1,0 +1,110 @@
+"""`vllm bench serve` of the engine's own environment against the served model: figures to put beside ours.
+
+It only tells. Whatever goes wrong with the tool is told too, and says nothing about the deployment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlm_acceptance.core.errors import VlmAcceptanceError
+from vlm_acceptance.core.exchange import CHAT
+from vlm_acceptance.engine.process import KeptProcess
+
+RESULT = "vllm-bench.json"
+GRACE_S = 5.0
+INPUT_TOKENS, OUTPUT_TOKENS = 64, 32
+REQUESTS_PER_SLOT = 8
+# figure of ours -> the tool's, its unit
+RATES = {
+    "vllm_bench_requests_per_s": ("request_throughput", "requests/s"),
+    "vllm_bench_output_tokens_per_s": ("output_throughput", "output tokens/s"),
+}
+TIMES = ("ttft", "tpot", "itl")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is measured: the deployment at `base_url`, that many requests at once, within `timeout_s` seconds."""
+
+    base_url: str
+    model_id: str
+    folder: Path
+    concurrency: int
+    timeout_s: float
+
+
+def argv(engine: Sequence[str], wanted: Bench, place: Path) -> list[str]:
+    """The command line: random texts, made by the tool from the model's own tokenizer, so that nothing is fetched."""
+    options = {
+        "--backend": "openai-chat",
+        "--base-url": wanted.base_url,
+        "--endpoint": CHAT,
+        "--model": wanted.model_id,
+        "--tokenizer": wanted.folder,
+        "--dataset-name": "random",
+        "--random-input-len": INPUT_TOKENS,
+        "--random-output-len": OUTPUT_TOKENS,
+        "--num-prompts": REQUESTS_PER_SLOT * wanted.concurrency,
+        "--max-concurrency": wanted.concurrency,
+        "--percentile-metrics": ",".join(TIMES),
+        "--metric-percentiles": "50,90,99",
+        "--result-dir": place,
+        "--result-filename": RESULT,
+    }
+    flags = ["--trust-remote-code", "--ignore-eos", "--disable-tqdm", "--save-result"]
+    return [*engine, "bench", "serve", *(str(word) for pair in options.items() for word in pair), *flags]
+
+
+def measure(
+    engine: Sequence[str], wanted: Bench, env: Mapping[str, str], place: Path, run_id: str, api_key: str | None
+) -> dict[str, str]:
+    """The tool's figures in words, or why there are none. Its processes are gone on return; its log is in `place`."""
+    # where the tool looks for a key
+    keyed = {**env, "OPENAI_API_KEY": api_key} if api_key else dict(env)
+    process = KeptProcess(argv(engine, wanted, place), keyed, place / "vllm-bench.log", run_id)
+    try:
+        process.start()
+        try:
+            code = process.wait(wanted.timeout_s)
+        finally:
+            process.stop(GRACE_S)
+        if code is None:
+            return {"vllm_bench": f"no figure: not done after {wanted.timeout_s:g} s"}
+        if code:
+            return {"vllm_bench": f"no figure: {process.how_it_ended}: {process.last_line()[:200]}"}
+        result = json.loads((place / RESULT).read_text("utf-8"))
+        if not isinstance(result, dict):
+            raise ValueError(f"{RESULT} is no JSON object")
+        return figures(result)
+    except (OSError, ValueError, VlmAcceptanceError) as broken:
+        return {"vllm_bench": f"no figure: {' '.join(str(broken).split())[:200]}"}
+
+
+def figures(result: Mapping[str, Any]) -> dict[str, str]:
+    """The tool's result in the words of ours; what it does not tell is left out."""
+    done, failed = result.get("completed"), result.get("failed", 0)
+    text = f"random text, {INPUT_TOKENS} in and {OUTPUT_TOKENS} out, {result.get('max_concurrency')} at once"
+    row = {"vllm_bench": f"{done} answers, {failed} failed; {text}"}
+    row |= {ours: f"{result[key]:.2f}" for ours, (key, _) in RATES.items() if _is_number(result.get(key))}
+    for name in TIMES:
+        marks = {mark: result.get(f"{mark}_{name}_ms") for mark in ("p50", "p90", "p99")}
+        if all(_is_number(value) for value in marks.values()):
+            told = ", ".join(f"{mark} {value / 1000:.4g}" for mark, value in marks.items() if value is not None)
+            row[f"vllm_bench_{name}"] = f"{told} s"
+    return row
+
+
+def beside(told: Mapping[str, str], requests_per_s: float, tokens_per_s: float) -> str:
+    """One line for the verdict: the tool's rates and those of our own load, which is another one."""
+    rates = ", ".join(f"{told[key]} {unit}" for key, (_, unit) in RATES.items() if key in told)
+    ours = f"{requests_per_s:.2f} requests/s, {tokens_per_s:.2f} output tokens/s"
+    return f"vllm bench serve: {told['vllm_bench']}{': ' if rates else ''}{rates}; the soak, pictures and texts: {ours}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,288 @@
+"""The model folder: where it is, whether it is whole, and what exactly it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlm_acceptance.core.errors import WeightsProblem
+from vlm_acceptance.engine.safetensors_file import LFS_POINTER, Damaged, Tensor, read_header
+
+INDEX = "model.safetensors.index.json"
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
+_BLOCK = 64 * 1024
+_BLOCKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a model folder holds. A hash is None where the folder has no such part.
+
+    `weights_sampled_sha256` covers all headers and sizes and 64 KiB blocks spread over each file, not every byte.
+    """
+
+    config_sha256: str | None
+    chat_template_sha256: str | None
+    generation_config_sha256: str | None
+    weights_sampled_sha256: str
+    weights_bytes: int
+    parameters: int
+    dtype: str
+
+
+def locate(model_id: str, explicit: Path | None, env: Mapping[str, str], home: Path) -> Path | None:
+    """The folder of a model: `explicit`, a folder given as id, or any known ModelScope or Hugging Face cache layout.
+
+    A folder with a config.json is preferred; None when no layout has one.
+    """
+    if explicit is not None:
+        return explicit
+    plain = Path(model_id).expanduser()
+    if plain.is_absolute() or (plain / "config.json").is_file():
+        return plain if plain.is_dir() else None
+    folders = list(filter(_holds_something, _cached(model_id, env, home)))
+    return next((f for f in folders if (f / "config.json").is_file()), folders[0] if folders else None)
+
+
+def inspect(
+    folder: Path, stop_ids: Sequence[int] = (), expected_bytes: float | None = None, tolerance: float = 0.1
+) -> list[str]:
+    """What keeps a folder from being served as the profile means it, one sentence each with the file and the remedy.
+
+    `stop_ids` are the token ids generation must end at; `tolerance` is a share of `expected_bytes`.
+    """
+    if not folder.is_dir():
+        return [f"the folder does not exist: {folder}"]
+    config, config_problems = _read_json(folder, "config.json")
+    if not (folder / "config.json").is_file():
+        config_problems = ["config.json is missing: this is no model folder, or its download is incomplete"]
+    elif not config_problems and not config.get("architectures"):
+        config_problems = ["config.json names no architectures: take the one published with the model"]
+    return [
+        *config_problems,
+        *_pointer_problems(folder),
+        *_weight_problems(folder, expected_bytes, tolerance),
+        *_stop_problems(folder, stop_ids),
+        *_code_problems(folder),
+        *_tokenizer_problems(folder),
+    ]
+
+
+def fingerprint(folder: Path) -> Fingerprint:
+    """Identity of a model folder in a fraction of a second; WeightsProblem when a weight file cannot be read."""
+    digest = hashlib.sha256()
+    tensors: list[Tensor] = []
+    files = _weight_files(folder)
+    if not files:
+        raise WeightsProblem(f"{folder} holds no *.safetensors")
+    for path in files:
+        try:
+            found, header = read_header(path)
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode() + header)
+            for block in _sampled(path):
+                digest.update(block)
+        except (OSError, Damaged) as broken:
+            raise WeightsProblem(f"{path.name} {broken}") from broken
+        tensors.extend(found)
+    shares = Counter[str]()
+    for tensor in tensors:
+        shares[tensor.dtype] += tensor.parameters
+    return Fingerprint(
+        config_sha256=_sha256(folder / "config.json"),
+        chat_template_sha256=_template_sha256(folder),
+        generation_config_sha256=_sha256(folder / "generation_config.json"),
+        weights_sampled_sha256=digest.hexdigest(),
+        weights_bytes=sum(tensor.bytes for tensor in tensors),
+        parameters=sum(shares.values()),
+        dtype="+".join(dtype for dtype, _ in shares.most_common()),
+    )
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:  # not there, no folder, or another user's
+        return False
+
+
+def _cached(model_id: str, env: Mapping[str, str], home: Path) -> Iterator[Path]:
+    owner, _, name = model_id.rpartition("/")
+    # The client of 2024 wrote dots in names as three underscores.
+    names = list(dict.fromkeys((name, name.replace(".", "___"))))
+    bases = [home / ".cache/modelscope"]
+    if env.get("MODELSCOPE_CACHE"):
+        bases.insert(0, Path(env["MODELSCOPE_CACHE"]).expanduser())
+    for base in bases:
+        for middle in ("models", "hub/models", "hub", "."):
+            flat = base / middle / "--".join(filter(None, (owner, name)))
+            yield from _snapshots(flat, ("master", "main"))
+            yield from (base / middle / owner / spelled for spelled in names)
+    for base in _hugging_face_caches(env, home):
+        flat = base / "--".join(filter(None, ("models", owner, name)))
+        yield from _snapshots(flat, (_main_revision(flat),))
+
+
+def _hugging_face_caches(env: Mapping[str, str], home: Path) -> list[Path]:
+    given = [env.get("HF_HUB_CACHE"), env.get("HUGGINGFACE_HUB_CACHE")]
+    given += [f"{env['HF_HOME']}/hub"] if env.get("HF_HOME") else []
+    given += [f"{env['XDG_CACHE_HOME']}/huggingface/hub"] if env.get("XDG_CACHE_HOME") else []
+    return [*(Path(path).expanduser() for path in given if path), home / ".cache/huggingface/hub"]
+
+
+def _main_revision(repository: Path) -> str:
+    try:
+        return (repository / "refs/main").read_text("utf-8").strip()
+    except OSError:
+        return "main"
+
+
+def _snapshots(repository: Path, preferred: Sequence[str]) -> list[Path]:
+    folders = [path for path in repository.glob("snapshots/*") if path.is_dir()]
+    return sorted(folders, key=lambda path: (path.name not in preferred, -path.stat().st_mtime))
+
+
+def _read_json(folder: Path, name: str) -> tuple[dict[str, Any], list[str]]:
+    path = folder / name
+    if not path.is_file():
+        return {}, []
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as broken:
+        return {}, [f"{name} cannot be read ({broken}): download it again"]
+    return (value, []) if isinstance(value, dict) else ({}, [f"{name} is no JSON object: download it again"])
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index, _ = _read_json(folder, INDEX)
+    named = {str(name) for name in (index.get("weight_map") or {}).values()}
+    return sorted(folder / name for name in named) or sorted(folder.glob("*.safetensors"))
+
+
+def _pointer_problems(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.glob("*")):
+        # Weight files report their own pointers; the vocabulary and the JSON files can be pointers just the same.
+        small = path.suffix != ".safetensors" and path.is_file() and path.stat().st_size < 1024
+        if small and path.read_bytes().startswith(LFS_POINTER):
+            yield f"{path.name} is a git-lfs pointer, not the file: run `git lfs pull` or download it again"
+
+
+def _weight_problems(folder: Path, expected_bytes: float | None, tolerance: float) -> Iterator[str]:
+    index, problems = _read_json(folder, INDEX)
+    yield from problems
+    files = _weight_files(folder)
+    if not files:
+        yield "there is no *.safetensors: the weights were not downloaded"
+        return
+    measured = [_data_bytes(path, bool(index)) for path in files]
+    damage = [problem for _, problem in measured if problem]
+    yield from damage
+    total = sum(size for size, _ in measured)
+    if not damage and expected_bytes and abs(total - expected_bytes) > tolerance * expected_bytes:
+        yield (
+            f"the weights come to {total / 1e9:.3g} GB and {expected_bytes / 1e9:.3g} GB are expected: "
+            "this is another or a quantised model"
+        )
+
+
+def _data_bytes(path: Path, indexed: bool) -> tuple[int, str | None]:
+    try:
+        return sum(tensor.bytes for tensor in read_header(path)[0]), None
+    except FileNotFoundError:
+        return (
+            0,
+            f"{path.name}, named by {INDEX}, is missing: download it" if indexed else f"{path.name} is a dead link",
+        )
+    except (OSError, Damaged) as broken:
+        return 0, f"{path.name} {broken}"
+
+
+def _stop_problems(folder: Path, stop_ids: Sequence[int]) -> Iterator[str]:
+    generation, problems = _read_json(folder, "generation_config.json")
+    yield from problems
+    if problems or not stop_ids:
+        return
+    listed = ", ".join(map(str, stop_ids))
+    if not (folder / "generation_config.json").is_file():
+        yield f"generation_config.json is missing: answers would not stop at {listed}; take the one of the model's hub"
+        return
+    found = generation.get("eos_token_id")
+    known = found if isinstance(found, list) else [found]
+    missing = [i for i in stop_ids if i not in known]
+    if missing:
+        yield (
+            f"generation_config.json stops at {found}, not at {', '.join(map(str, missing))}: answers would run on to "
+            f"max_tokens; set eos_token_id to [{listed}]"
+        )
+
+
+def _code_problems(folder: Path) -> Iterator[str]:
+    for source in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+        content, _ = _read_json(folder, source)
+        auto_map = content.get("auto_map")
+        for name in _missing_modules(folder, auto_map if isinstance(auto_map, dict) else {}):
+            yield f"{name}, code that {source} needs, is missing: download it"
+
+
+def _missing_modules(folder: Path, auto_map: Mapping[str, Any]) -> list[str]:
+    # vLLM has the model's network itself, so the modelling files may be absent.
+    wanted = [classes for key, classes in auto_map.items() if not key.startswith("AutoModel")]
+    flat = [c for classes in wanted for c in (classes if isinstance(classes, list) else [classes])]
+    # "owner/name--module.Class" is code of another repository.
+    waiting = [c.partition(".")[0] for c in flat if isinstance(c, str) and "--" not in c]
+    seen: dict[str, bool] = {}
+    while waiting:
+        module = waiting.pop()
+        path = folder / f"{module}.py"
+        if module not in seen:
+            seen[module] = path.is_file()
+            if seen[module]:
+                waiting += _RELATIVE_IMPORT.findall(path.read_text("utf-8", "replace"))
+    return sorted(f"{module}.py" for module, there in seen.items() if not there)
+
+
+def _tokenizer_problems(folder: Path) -> Iterator[str]:
+    if not (folder / "tokenizer_config.json").is_file():
+        yield "tokenizer_config.json is missing: download it"
+        return
+    config, problems = _read_json(folder, "tokenizer_config.json")
+    yield from problems
+    auto_map = config.get("auto_map")
+    classes = auto_map.get("AutoTokenizer") if isinstance(auto_map, dict) else None
+    slow_only = isinstance(classes, list) and classes and not any(classes[1:])
+    if config.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend"):
+        wanted: tuple[str, ...] = ("tokenizer.json",)
+    else:
+        wanted = _VOCABULARIES[1:] if slow_only else _VOCABULARIES
+    if not problems and not any((folder / name).is_file() for name in wanted):
+        yield f"there is no {' or '.join(wanted[:2])}, which tokenizer_config.json needs: download it"
+
+
+def _sampled(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for place in range(_BLOCKS):
+            file.seek(max(0, size - _BLOCK) * place // (_BLOCKS - 1))
+            yield file.read(_BLOCK)
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _template_sha256(folder: Path) -> str | None:
+    # A template file wins over the one in tokenizer_config.json.
+    if (folder / "chat_template.jinja").is_file():
+        return _sha256(folder / "chat_template.jinja")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        template = _read_json(folder, name)[0].get("chat_template")
+        if template:
+            text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
+            return hashlib.sha256(text.encode()).hexdigest()
+    return None

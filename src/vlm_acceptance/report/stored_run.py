@@ -1,0 +1,218 @@
+"""What a run's folder holds, read back: tests with their findings, evidence and exchanges. No server is needed."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from os import fsencode
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
+from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.report.transcript import entry
+
+MAX_FINDINGS = 40
+LAST_EXCHANGES = 3
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
+BROKEN = (Outcome.FAILED.value, Outcome.ERROR.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A file of the run's folder, as a relative URL."""
+
+    name: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Findings about one exchange and what was kept of it; `place` is None where nothing was."""
+
+    findings: Sequence[Mapping[str, Any]]
+    said: str
+    place: Link | None
+    files: Sequence[Link]
+    pictures: Sequence[Link]
+    repeat: str
+    passage: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One test; `evidence`, `last` exchanges and the message's `rest` are there for broken ones alone."""
+
+    __test__ = False
+
+    anchor: str
+    id: str
+    area: str
+    outcome: str
+    seconds: float
+    must: str
+    message: str
+    rest: str
+    properties: Sequence[tuple[str, str]]
+    evidence: Sequence[Evidence] = ()
+    dropped: int = 0
+    last: Sequence[Sequence[str]] = ()
+
+    @property
+    def name(self) -> str:
+        """The id without its file."""
+        return self.id.rpartition("::")[2]
+
+    @property
+    def broken(self) -> bool:
+        """Whether it failed or errored."""
+        return self.outcome in BROKEN
+
+
+def tests_of(folder: Path, summary: Mapping[str, Any], gaps: list[str]) -> list[Test]:
+    """Tests as results.jsonl has them; those it lacks as the summary has them, and `gaps` says so."""
+    rows = {row["id"]: row for row in _rows(folder / "results.jsonl", gaps)}
+    known = {row["id"]: row for row in summary["tests"]}
+    if known.keys() - rows.keys():
+        gaps.append(f"{len(known.keys() - rows.keys())} test(s) are shown as summary.json has them, without findings")
+    rows = {**known, **rows}
+    broken = [row for row in rows.values() if row["outcome"] in BROKEN]
+    wanted = {row["id"]: {Path(f["evidence"]).name for f in _findings(row) if f.get("evidence")} for row in broken}
+    passages = _passages(folder, wanted, gaps) if wanted else {}
+    return [
+        _test(folder, summary["files"], f"t{number}", row, passages.get(ident, {}))
+        for number, (ident, row) in enumerate(rows.items(), start=1)
+    ]
+
+
+def _findings(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return row.get("findings") or ()
+
+
+def _test(folder: Path, origin: str, anchor: str, row: Mapping[str, Any], passages: Mapping[str, list[str]]) -> Test:
+    first, _, rest = str(row.get("message") or "").partition("\n")
+    broken = row["outcome"] in BROKEN
+    findings = _findings(row)[:MAX_FINDINGS] if broken else ()
+    properties = row.get("properties") or {}
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for found in findings:
+        groups.setdefault(str(found.get("evidence") or ""), []).append(found)
+    return Test(
+        anchor=anchor,
+        id=row["id"],
+        area=row["area"],
+        outcome=row["outcome"],
+        seconds=row["seconds"],
+        must=row.get("must") or "",
+        message=first,
+        # findings are shown one by one; a message without any is a traceback
+        rest="" if findings else rest,
+        properties=[(str(name), str(value)) for name, value in properties.items() if name != "evidence"],
+        evidence=[_evidence(folder, origin, said, group, passages) for said, group in groups.items()],
+        dropped=len(_findings(row)) - len(findings) if broken else 0,
+        last=() if any(groups) else tuple(passages.values()),
+    )
+
+
+def _evidence(
+    folder: Path,
+    origin: str,
+    said: str,
+    findings: Sequence[Mapping[str, Any]],
+    passages: Mapping[str, list[str]],
+) -> Evidence:
+    place = _inside(folder, said, origin)
+    files = files_of(folder, place) if place else []
+    return Evidence(
+        findings=findings,
+        said=said,
+        place=_link(folder, place) if place else None,
+        files=files,
+        pictures=[link for link in files if link.name.lower().endswith(PICTURES)],
+        repeat=next((str(found["repeat"]) for found in findings if found.get("repeat")), ""),
+        passage=passages.get(Path(said).name, []) if said else [],
+    )
+
+
+def _inside(folder: Path, said: str, origin: str) -> Path | None:
+    """Where a recorded folder lies in `folder`, which may have moved from `origin`; None outside it and if absent."""
+    path = Path(said)
+    for base in filter(None, (str(folder), origin)):
+        path = path.relative_to(base) if path.is_relative_to(base) else path
+    try:
+        place = (folder / path).resolve()
+        return place if said and folder in place.parents and place.is_dir() else None
+    except (OSError, ValueError):  # a name too long, a NUL: no folder of ours
+        return None
+
+
+def files_of(folder: Path, place: Path) -> list[Link]:
+    """The files of `place`, which is `folder` or lies in it, as links from `folder`."""
+    return [_link(folder, path) for path in sorted(place.iterdir()) if path.is_file() and path.suffix != ".part"]
+
+
+def _link(folder: Path, path: Path) -> Link:
+    # quoting takes the colon too, so that no name reads as a scheme
+    return Link(path.name, quote(fsencode(path.relative_to(folder))))
+
+
+def _passages(folder: Path, wanted: Mapping[str, set[str]], gaps: list[str]) -> dict[str, dict[str, list[str]]]:
+    """Test -> exchange -> lines of its transcript: the exchanges `wanted` names, else the test's last ones."""
+    kept: dict[str, deque[dict[str, Any]]] = {
+        test: deque(maxlen=len(ids) or LAST_EXCHANGES) for test, ids in wanted.items()
+    }
+    for row in _rows(folder / "exchanges.jsonl", gaps):
+        test = row.get("test")
+        if test in kept and (not wanted[test] or row["id"] in wanted[test]):
+            kept[test].append(row)
+    return {test: {str(row["id"]): _lines(test, row) for row in rows} for test, rows in kept.items()}
+
+
+def _lines(test: str, row: Mapping[str, Any]) -> list[str]:
+    try:
+        return entry(test, _exchange(row)).split("\n")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
+        return [f"-- {row['id']} cannot be shown here ({type(broken).__name__}); see exchanges.jsonl"]
+
+
+def _exchange(row: Mapping[str, Any]) -> Exchange:
+    """The exchange that a line of exchanges.jsonl tells of, its clock set to zero."""
+    error = row.get("error")
+    frames = tuple(Frame(round(at * NS), data, event) for at, event, data in row.get("frames") or ())
+    # a stream without an answer in it shows its events
+    body = row.get("body") or "\n".join(frame.data for frame in islice(frames, 100))
+    return Exchange(
+        id=str(row["id"]),
+        request=Request(row["method"], row["path"], row.get("request"), stream=bool(row.get("stream"))),
+        started_utc=str(row.get("started_utc") or ""),
+        started_ns=0,
+        finished_ns=round(float(row.get("elapsed_s") or 0) * NS),
+        status=row.get("status"),
+        body=body.encode("utf-8", "replace"),
+        frames=frames,
+        error=ErrorDetail(str(error["kind"]), str(error["message"])) if error else None,
+    )
+
+
+def _rows(path: Path, gaps: list[str]) -> Iterator[dict[str, Any]]:
+    """The lines of a file; an absent file and a line that a killed run left half are told in `gaps`."""
+    if not path.is_file():
+        gaps.append(f"{path.name} is absent")
+        return
+    torn = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if isinstance(row, dict) and "id" in row:
+                yield row
+            else:
+                torn += 1
+    if torn:
+        gaps.append(f"{torn} line(s) of {path.name} cannot be read")

@@ -1,0 +1,63 @@
+"""Two profiles of one model compared by their numbers, for example eager and graph, in one command.
+
+    python -m vlm_acceptance.run.compare --profile A --profile B [--reports DIR] [pytest options for both]
+
+A's smoke run records its numbers, if it is accepted; B's smoke run is judged against all of them by B's limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vlm_acceptance.config.options import ROOT
+
+EVERY_PROMPT = "numbers.sample=100000"
+Run = Callable[[Sequence[str]], int]
+
+
+def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The two runs of pytest: the first records, the second compares."""
+    stored = reports / "numbers.jsonl"
+    base = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "acceptance"), "-m", "smoke", *more]
+    return (
+        [*base, f"--vlm-profile={first}", f"--vlm-reports={reports / 'first'}", f"--vlm-record-baseline={stored}"],
+        [
+            *base,
+            f"--vlm-profile={second}",
+            f"--vlm-reports={reports / 'second'}",
+            f"--vlm-baseline={stored}",
+            f"--vlm-set={EVERY_PROMPT}",
+        ],
+    )
+
+
+def compare(first: str, second: str, reports: Path, more: Sequence[str], run: Run) -> int:
+    """Exit code of the first run that accepts nothing, else 0. The numbers of an earlier comparison are replaced."""
+    reports.mkdir(parents=True, exist_ok=True)
+    (reports / "numbers.jsonl").unlink(missing_ok=True)
+    return next((code for command in commands(first, second, reports, more) if (code := run(command))), 0)
+
+
+def _run(command: Sequence[str]) -> int:
+    return subprocess.run(command, check=False).returncode
+
+
+def main() -> int:
+    """Both runs; their exit codes are pytest's and the suite's."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--profile", action="append", required=True, help="given twice: the one to compare with first")
+    options.add_argument("--reports", type=Path, default=ROOT / "reports" / "compare", help="default: reports/compare")
+    given, more = options.parse_known_args()
+    if len(given.profile) != 2:
+        options.error(
+            "--profile is given twice, e.g. --profile internvl2-2b-ascend --profile internvl2-2b-ascend-graph"
+        )
+    return compare(given.profile[0], given.profile[1], given.reports.absolute(), more, _run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The order of questions, and early stops that can only reject.
+
+Answers are added in the order of asking, not of arrival: a short answer comes back early, and may be right more or
+less often. One without an answer is added as right, so that it cannot help to reject, and as no letter at all.
+"""
+
+# Each stop holds bets against its null hypothesis. While the null holds no bet gains on average, so the sum of the
+# bets, 1 at the start, ever reaches 1/alpha with a probability of at most alpha (Ville's inequality), however often
+# one looks.
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+# A share of right answers and its weight: one who guesses letters, and one who is mute or babbles.
+GUESSER_AND_MUTE = ((0.247, 0.9), (0.05, 0.1))
+STUCK_SHARE = 0.95
+
+
+class ScoreStop:
+    """Stops a run in random order of `total` questions that would hardly come to `limit` right answers.
+
+    Null hypothesis: at least `limit` are right in the whole run. `round_size` is the number of groups where rounds
+    hold one question of every group (`stratified_order`).
+    """
+
+    # Under the null the next answer is right with a probability p >= b = (limit - right so far) / questions left. A
+    # bet on a share q < b multiplies by q/b when right and by (1-q)/(1-b) when wrong: on average
+    # pq/b + (1-p)(1-q)/(1-b), which is 1 at p = b and falls as p grows. Where q >= b the bet pauses.
+    #
+    # In rounds b is renewed only between them. There p differs by group and averages b or more, so the product of a
+    # round averages 1 or less: it is the product of 1 + c(b - p) over the groups, with a c > 0, and largest where all
+    # p are equal. That proves alpha for looks between rounds of equal groups; looks inside a round, and groups of
+    # unequal size, rest on enumeration and simulation.
+
+    def __init__(
+        self,
+        limit: int,
+        total: int,
+        alpha: float,
+        round_size: int = 1,
+        alternatives: Sequence[tuple[float, float]] = GUESSER_AND_MUTE,
+    ) -> None:
+        _require_alpha(alpha)
+        if abs(sum(weight for _, weight in alternatives) - 1) > 1e-9:
+            raise ValueError("the weights of the alternatives do not add up to 1")
+        self.limit, self.total, self.alpha = limit, total, alpha
+        self.asked = self.right = 0
+        self._round_size = round_size
+        self._bound = 0.0
+        self._shares = [share for share, _ in alternatives]
+        self._bets = [weight for _, weight in alternatives]
+        self.stopped = self.is_out_of_reach  # once true it stays so: the run is rejected
+
+    @property
+    def statistic(self) -> float:
+        """What the bets have come to; the run is stopped at 1/alpha."""
+        return sum(self._bets)
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether the limit is missed even if every further answer is right."""
+        return self.limit - self.right > self.total - self.asked
+
+    def add(self, right: bool) -> None:
+        """Counts the next answer, in the order of asking. What comes after a stop changes nothing."""
+        if self.stopped:
+            return
+        if self.asked == self.total:
+            raise ValueError(f"all {self.total} questions have been counted")
+        if self.asked % self._round_size == 0:
+            self._bound = (self.limit - self.right) / (self.total - self.asked)
+        self.asked += 1
+        self.right += right
+        if self.is_out_of_reach:  # the one way to be wrong where the bound is 1
+            self.stopped = True
+            return
+        for place, share in enumerate(self._shares):
+            if share < self._bound:
+                self._bets[place] *= _factor(share, self._bound, right)
+        self.stopped = self.statistic >= 1 / self.alpha
+
+    def reason(self) -> str:
+        """Why the run was stopped, in one line; '' while it goes on."""
+        seen = f"{self.right} of the first {self.asked} answers are right"
+        if self.is_out_of_reach:
+            return f"{seen}: {self.limit} of {self.total} can no longer be reached"
+        if not self.stopped:
+            return ""
+        return (
+            f"{seen}: a run with {self.limit} or more of {self.total} right looks so poor, at any time, "
+            f"with a probability of at most {100 * self.alpha:g} %"
+        )
+
+
+class LetterStop:
+    """Stops a run that answers nearly every multiple-choice question with the same letter.
+
+    Null hypothesis: whatever came before, no letter is the next answer with a probability above `limit_share`.
+    """
+
+    # The stake is spread evenly over all letters; each bets that it is the answer to 95 % of the questions. No bet is
+    # made where `limit_share` is as high as that.
+
+    def __init__(self, limit_share: float = 0.6, alpha: float = 0.001) -> None:
+        _require_alpha(alpha)
+        self.limit_share, self.alpha = limit_share, alpha
+        self.asked = 0
+        self._seen: Counter[str] = Counter()
+        self._bets = dict.fromkeys(ascii_uppercase, 1 / len(ascii_uppercase))
+        self.stopped = False  # once true it stays so: the run is rejected
+
+    @property
+    def statistic(self) -> float:
+        """What the bets have come to; the run is stopped at 1/alpha."""
+        return sum(self._bets.values())
+
+    def add(self, letter: str) -> None:
+        """Counts the next multiple-choice answer, in the order of asking; anything but one letter counts as none."""
+        if self.stopped:
+            return
+        self.asked += 1
+        self._seen[letter] += 1
+        if self.limit_share >= STUCK_SHARE:
+            return
+        hit, miss = (_factor(STUCK_SHARE, self.limit_share, is_hit) for is_hit in (True, False))
+        self._bets = {one: bet * (hit if one == letter else miss) for one, bet in self._bets.items()}
+        self.stopped = self.statistic >= 1 / self.alpha
+
+    def reason(self) -> str:
+        """Why the run was stopped, in one line; '' while it goes on."""
+        if not self.stopped:
+            return ""
+        letter = max(self._bets, key=self._bets.__getitem__)
+        return (
+            f"{letter} answers {self._seen[letter]} of the first {self.asked} multiple-choice questions: with a share "
+            f"of {100 * self.limit_share:g} % or less this comes, at any time, with a probability of at most "
+            f"{100 * self.alpha:g} %"
+        )
+
+
+def _factor(share: float, bound: float, is_hit: bool) -> float:
+    """What one answer makes of a bet that hits come with the share `share` and not with `bound`."""
+    if is_hit:
+        return share / bound if bound > 0 else math.inf  # the bound says that there are no hits
+    return (1 - share) / (1 - bound)
+
+
+def _require_alpha(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha {alpha} is not between 0 and 1")

@@ -1,0 +1,84 @@
+"""The judge of the proof: a fault that was missed, or met in the wrong way, is a flaw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matrix
+import owners
+import pytest
+from matrix import Row, row_of
+
+FOLDER = "tests/acceptance/test_schema.py::"
+BODY, IDS = "test_completion_body", "test_ids_are_unique"
+
+
+def seen(fault: str, **outcomes: str) -> Row:
+    return row_of(fault, ((FOLDER + test, outcome) for test, outcome in outcomes.items()), 1.0)
+
+
+def test_a_fault_that_all_its_owners_refuse_is_proved() -> None:
+    row = seen("missing-id", **{BODY: "failed", IDS: "failed", "test_stream": "passed"})
+    assert (row.flaw, row.refused_by, row.passed) == ("", (f"schema::{BODY}", f"schema::{IDS}"), 1)
+
+
+@pytest.mark.parametrize("outcome", ["passed", "error", "not run"])
+def test_an_owner_that_does_not_refuse_is_a_flaw(outcome: str) -> None:
+    row = seen("missing-id", **{BODY: "failed", IDS: outcome})
+    assert IDS in row.flaw
+    assert f"**schema::{IDS} did not**" in matrix.table([row], [])
+
+
+def test_a_fault_that_only_others_refuse_is_a_flaw() -> None:
+    assert seen("missing-id", **{BODY: "passed", IDS: "passed", "test_stream": "failed"}).flaw
+
+
+def test_nothing_run_is_a_flaw() -> None:
+    assert seen("missing-id").flaw
+
+
+def undecided(owner: str, more: tuple[tuple[str, str], ...] = ()) -> Row:
+    (name,) = owners.WIRE_ERRORS["caches-idle"]
+    area, _, test = name.partition("::")
+    return row_of("caches-idle", ((f"tests/acceptance/test_{area}.py::{test}", owner), *more), 1.0)
+
+
+def test_faults_of_the_surroundings_must_be_errors() -> None:
+    assert undecided("error").flaw == ""
+    assert undecided("failed").flaw
+    assert undecided("passed").flaw
+    assert undecided("error", ((FOLDER + BODY, "failed"),)).flaw
+
+
+def test_what_the_suite_bears_must_have_been_seen() -> None:
+    borne = Row("killed", "ours", "borne", (), (), (), 0, 1.0, "nothing is left")
+    assert borne.flaw == ""
+    assert Row("killed", "ours", "borne", (), (), (), 0, 1.0).flaw
+
+
+def test_the_file_names_what_was_not_tried(tmp_path: Path) -> None:
+    row = seen("missing-id", **{BODY: "failed", IDS: "failed"})
+    missing = matrix.write([row], tmp_path, "part", full=False)
+    assert len(missing) == len(matrix.wanted()) - 1
+    whole = json.loads((tmp_path / "part.json").read_text("utf-8"))
+    assert (whole["missing"], whole["faults"][0]["refused_by"]) == (missing, [f"schema::{BODY}", f"schema::{IDS}"])
+    assert (tmp_path / "part.md").read_text("utf-8").count("| missing-id |") == 1
+
+
+def test_every_fault_of_the_part_is_one() -> None:
+    assert set(matrix.wanted()) >= owners.PART
+
+
+def test_no_fault_is_owned_twice() -> None:
+    families = [faults for table in (owners.REFUSED, owners.ERRORS) for faults in table.values()]
+    names = [fault for faults in (*families, owners.OURS) for fault in faults]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_recorded_matrix_is_whole_and_of_these_faults() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "faults.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
+    assert {row[0].removeprefix("| "): row[1] for row in rows} == matrix.wanted()
+    assert "0 were not tried" in text
+    assert "did not" not in text

@@ -1,0 +1,183 @@
+"""`ask`: one question to a running endpoint, as the accuracy run asks it, with the marks of every scorer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.runs import ROOT, clean_env
+from tests.support.wire import Answer, Asked, WireServer, response, said
+
+from vlm_acceptance.accuracy.mmmu.__main__ import main
+from vlm_acceptance.accuracy.mmmu.protocols import protocol
+from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
+from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.accuracy.run import plan, repeat_line
+from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.profile_file import load_profile
+
+Wire = Callable[[Answer], WireServer]
+MINI = ROOT / "fixtures" / "mmmu_mini" / "prepared"
+CHOICE = "validation_Accounting_1"
+
+
+def asked(capsys: pytest.CaptureFixture[str], url: str, *args: object, ident: str = CHOICE) -> tuple[int, str, str]:
+    given = ["ask", ident, "--base-url", url, "--model", "m", "--data", str(MINI), *map(str, args)]
+    code = main(given)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def saying(wire: Wire, text: str) -> WireServer:
+    return wire(lambda _: [response(json.dumps(said(text, "m")).encode())])
+
+
+def marks(out: str) -> dict[str, str]:
+    """right or wrong, by scorer."""
+    rows = [line.split() for line in out.splitlines() if line.startswith("  ")]
+    return {row[0]: row[1].rstrip(",") for row in rows}
+
+
+def test_prompt_gold_answer_and_all_marks_are_shown(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    gold = Prepared.open(MINI)[CHOICE].gold[0]
+    code, out, err = asked(capsys, saying(wire, gold).url)
+    assert (code, err) == (0, "")
+    assert marks(out) == dict.fromkeys(SCORERS, "right")
+    for words in ('prompt:  "<image>', f"gold:    {gold}", f"answer:  '{gold}'", "3 of prompt, 2 of answer", '"stop"'):
+        assert words in out
+
+
+def test_a_wrong_answer_is_an_answer_with_wrong_marks(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    gold = Prepared.open(MINI)[CHOICE].gold[0]
+    wrong = next(letter for letter in "ABCD" if letter != gold)
+    code, out, _ = asked(capsys, saying(wire, wrong).url)
+    assert code == 0
+    assert marks(out) == dict.fromkeys(SCORERS, "wrong")
+
+
+def test_the_request_is_that_of_the_accuracy_run(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    server = saying(wire, "A")
+    asked(capsys, f"{server.url}/v1/", "--stop-token-id", 2, "--stop-token-id", 92542)
+    prepared = Prepared.open(MINI)
+    question = protocol("vlmevalkit", (2, 92542)).ask(prepared[CHOICE])
+    assert server.asked[0].path == "/v1/chat/completions"
+    assert json.loads(server.asked[0].body) == json.loads(
+        ServerAsker(Client("http://h"), "m", prepared, 9).body(question)
+    )
+
+
+def test_the_line_of_a_finding_asks_the_same_again(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = [
+        (f"mmmu.{key}", value, "a test")
+        for key, value in {"data": str(MINI), "system_message": "false", "max_tokens": "77"}.items()
+    ]
+    overrides += [("model.stop_token_ids", "[2, 5]", "a test"), ("model.thinking", "true", "a test")]
+    made = plan(load_profile("control-cpu", PROFILES, overrides).profile)
+    server = saying(wire, "A")
+    words = repeat_line(made, server.url, "m").split()
+    assert words[:3] == ["python", "-m", "vlm_acceptance.accuracy.mmmu"]
+    assert main([*words[3:], CHOICE]) == 0
+    defaults = {"chat_template_kwargs": {"enable_thinking": False}}
+    asker = ServerAsker(Client("http://h"), "m", made.prepared, 9, defaults)
+    assert json.loads(server.asked[0].body) == json.loads(asker.body(made.asked(CHOICE)))
+
+
+@pytest.mark.parametrize("name", ["internvl", "official", "vlmevalkit-20240708"])
+def test_the_protocol_is_chosen(wire: Wire, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    server = saying(wire, "A")
+    asked(capsys, server.url, "--protocol", name)
+    sent = json.loads(server.asked[0].body)["messages"][-1]["content"][-1]["text"]
+    assert sent == protocol(name).ask(Prepared.open(MINI)[CHOICE]).text
+
+
+def test_the_body_is_written_as_it_is_sent(wire: Wire, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = saying(wire, "A")
+    asked(capsys, server.url, "--body", tmp_path / "body.json", "--no-system-message")
+    assert (tmp_path / "body.json").read_bytes() == server.asked[0].body
+    assert [message["role"] for message in json.loads(server.asked[0].body)["messages"]] == ["user"]
+
+
+def test_the_key_is_sent_and_not_shown(
+    wire: Wire, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MADE_KEY", "sk-1")
+    server = saying(wire, "A")
+    _, out, _ = asked(capsys, server.url, "--api-key-env", "MADE_KEY")
+    assert server.asked[0].headers["authorization"] == "Bearer sk-1"
+    assert "sk-1" not in out
+
+
+def test_a_refusal_is_shown_without_marks_and_is_exit_code_1(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    refusal = response(b'{"error": {"message": "too long"}}', "400 Bad Request")
+    code, out, _ = asked(capsys, wire(lambda _: [refusal]).url)
+    assert code == 1
+    assert "refused: " in out
+    assert "too long" in out
+    assert marks(out) == {}
+
+
+def test_an_endpoint_that_is_not_there_is_lost_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code, out, _ = asked(capsys, f"http://127.0.0.1:{port}")
+    assert code == 1
+    assert "lost: " in out
+
+
+def test_an_answer_cannot_steer_the_terminal(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = asked(capsys, saying(wire, "\x1b[2J\u202eA").url)
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--api-key-env", "NO_SUCH_KEY"], ["--api-key-env", "'NO_SUCH_KEY'"]),
+        (["--protocol", "vlmevlkit"], ["Did you mean 'vlmevalkit'?"]),
+        (["--body", "/none/such/body.json"], ["--body", "/none/such/body.json"]),
+        (["--max-tokens", "0"], ["--max-tokens"]),
+        (["--max-tokens", "x"], ["--max-tokens"]),
+        (["--deadline", "-1"], ["--deadline"]),
+        (["--deadline", "9999999999"], ["--deadline"]),
+        (["--base-url", "http://[::1"], ["--base-url", "http://[::1"]),
+        (["--base-url", "http://h:x"], ["--base-url", "not an http(s) URL"]),
+        (["--base-url", "http://me:secret@h"], ["--base-url", "--api-key-env"]),
+        (["--modle", "m"], ["--modle"]),
+        (["--base-url", "127.0.0.1:8000"], ["--base-url", "127.0.0.1:8000"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_4(
+    capsys: pytest.CaptureFixture[str], args: list[str], words: list[str]
+) -> None:
+    code, out, err = asked(capsys, "http://127.0.0.1:9", *args)
+    assert (code, out, err.count("\n")) == (4, "", 1)
+    for word in words:
+        assert word in err
+    assert "secret" not in err
+
+
+def test_a_question_that_is_none_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = asked(capsys, "http://127.0.0.1:9", ident="validation_Acounting_1")
+    assert code == 4
+    assert "Did you mean 'validation_Accounting_1'?" in err
+
+
+def test_the_command_runs_by_itself(wire: Wire) -> None:
+    def answer(_: Asked) -> list[object]:
+        return [response(json.dumps(said("A", "m")).encode())]
+
+    argv = [sys.executable, "-m", "vlm_acceptance.accuracy.mmmu", "ask", CHOICE, "--data", str(MINI)]
+    argv += ["--base-url", wire(answer).url, "--model", "m"]
+    env = clean_env({"PYTHONPATH": str(ROOT / "src")})
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(marks(done.stdout)) == set(SCORERS)

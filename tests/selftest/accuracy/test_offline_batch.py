@@ -1,0 +1,111 @@
+"""Questions as requests of an offline job, rows as answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.accuracy.blank_pictures import BlankPictures, blanked
+from vlm_acceptance.accuracy.item import Asked, PictureFile
+from vlm_acceptance.accuracy.offline_batch import (
+    answer_of,
+    offline_requests,
+    stored_files,
+    twin_id,
+    twin_requests,
+    written_files,
+)
+from vlm_acceptance.core.errors import HarnessProblem
+
+PNG, JPEG = PictureFile("pictures/a.png", "aa" * 32, 8, 8), PictureFile("pictures/b.jpg", "bb" * 32, 8, 8)
+PARAMS = {"temperature": 0, "max_tokens": 1024, "stop_token_ids": [2], "n": 1, "stream": False}
+ASKED = Asked("q1", "system", "Image-1: <image>\nWhich?", (PNG, JPEG), PARAMS)
+ROW = {
+    "id": "q1",
+    "text": "B",
+    "finish_reason": "stop",
+    "prompt_tokens": 9,
+    "completion_tokens": 1,
+    "started_utc": "2026-11-22T20:00:00+00:00",
+    "elapsed_s": 0.5,
+}
+
+
+def test_request_names_pictures_by_file_and_holds_no_body_field_that_is_no_sampling(tmp_path: Path) -> None:
+    (request,) = offline_requests([ASKED], stored_files(tmp_path))
+    assert request["messages"] == [
+        {"role": "system", "content": "system"},
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "image_file",
+                    "path": str(tmp_path / "pictures/a.png"),
+                    "sha256": "aa" * 32,
+                    "lead": "data:image/png;base64,",
+                },
+                {
+                    "type": "image_file",
+                    "path": str(tmp_path / "pictures/b.jpg"),
+                    "sha256": "bb" * 32,
+                    "lead": "data:image/jpeg;base64,",
+                },
+                {"type": "text", "text": ASKED.text},
+            ],
+        },
+    ]
+    assert request["sampling"] == {"temperature": 0, "max_tokens": 1024, "stop_token_ids": [2], "n": 1}
+    assert request["chat"] == {}
+    assert len(json.dumps(request)) < 1000
+
+
+def test_tile_limit_is_an_option_of_the_chat() -> None:
+    (request,) = offline_requests([Asked("q", "", "t", (), {}, max_tiles=6)], stored_files(Path("/d")))
+    assert request["chat"] == {"mm_processor_kwargs": {"max_dynamic_patch": 6}}
+    assert [message["role"] for message in request["messages"]] == ["user"]
+
+
+def test_made_pictures_are_written_once_under_the_hash_of_their_bytes(tmp_path: Path) -> None:
+    white = written_files(BlankPictures(), tmp_path / "white")
+    requests = list(offline_requests([blanked(ASKED), blanked(ASKED)], white))
+    (file,) = (tmp_path / "white").iterdir()
+    part = requests[0]["messages"][1]["content"][0]
+    assert part["path"] == str(file)
+    assert part["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest() == file.stem
+
+
+def test_text_twins_are_told_apart_from_questions() -> None:
+    (twin,) = twin_requests([("q1", "system", "Which?")])
+    assert twin_id(twin) == "q1"
+    assert twin_id(ROW) is None
+    assert twin["sampling"]["max_tokens"] == 1
+    assert twin["messages"][-1] == {"role": "user", "content": [{"type": "text", "text": "Which?"}]}
+
+
+def test_row_becomes_an_answer() -> None:
+    answer = answer_of(ROW, ASKED)
+    assert (answer.id, answer.status, answer.text, answer.error) == ("q1", "answered", "B", "")
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.elapsed_s) == (9, 1, 0.5)
+    assert (answer.prompt_sha256, answer.pictures, answer.attempts) == (ASKED.sha256, ("aa" * 32, "bb" * 32), ())
+
+
+def test_a_row_names_no_model_and_its_text_is_cut_like_any() -> None:
+    answer = answer_of({**ROW, "text": "x" * 300_000}, ASKED)
+    assert (answer.status, answer.model, answer.finish_reason) == ("answered", None, "stop")
+    assert (answer.text, answer.error) == ("x" * 65536, "text cut at 65536 of 300000 characters")
+
+
+def test_row_with_an_error_is_refused_and_has_no_text() -> None:
+    row = {"id": "q1", "error": "ValueError: too long", "started_utc": "x", "elapsed_s": 0.5}
+    answer = answer_of(row, ASKED)
+    assert (answer.status, answer.text, answer.error) == ("refused", None, "ValueError: too long")
+
+
+@pytest.mark.parametrize("missing", ["text", "finish_reason", "prompt_tokens", "elapsed_s"])
+def test_row_that_lacks_a_part_is_our_own_problem(missing: str) -> None:
+    row = {name: value for name, value in ROW.items() if name != missing}
+    with pytest.raises(HarnessProblem, match=missing):
+        answer_of(row, ASKED)

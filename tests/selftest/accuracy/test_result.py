@@ -1,0 +1,279 @@
+"""What a run came to: whole, stopped or lost; blind, beside a stored run, beside known answers; and what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support import made_accuracy as made
+from tests.support.made_run import answered, failed
+
+from vlm_acceptance.accuracy import criteria
+from vlm_acceptance.accuracy.answers_file import AnswerFile
+from vlm_acceptance.accuracy.early_stop import Stop
+from vlm_acceptance.accuracy.item import Answer
+from vlm_acceptance.accuracy.plan import AccuracyPlan
+from vlm_acceptance.accuracy.result import paired_properties, statements
+from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem
+from vlm_acceptance.core.finding import Finding
+
+REFERENCE = {"references": {"half": {"score": 50, "correct": 450, "total": 900, "source": "a card"}}}
+
+
+def right(plan: AccuracyPlan) -> dict[str, Answer]:
+    return made.told(plan, made.right_texts(plan))
+
+
+def stored(path: Path, answers: dict[str, Answer]) -> Path:
+    with AnswerFile.create(path, {"benchmark": "made"}) as file:
+        for answer in answers.values():
+            file.add(answer)
+    return path
+
+
+def test_a_whole_run_is_complete_and_scored_by_every_scorer(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    run = made.accuracy(plan, right(plan) | made.told(plan, {plan.order[0]: "D"}))
+    assert (run.total, run.answered, run.right) == (12, 12, 11)
+    assert run.scores == {made.RECORD: 11, made.OTHER: 12}
+    assert run.incomplete == ""
+    run.require_whole()
+    assert run.score_figures()["right"] == "11/12"
+    assert run.score_figures()[f"scorer.{made.OTHER}"] == "12/12"
+    assert {"subject.Art", "subject.Music", "subject.Math"} <= run.score_figures().keys()
+    assert run.run_figures()["answered"] == "12/12"
+    assert run.run_figures()["questions_per_s"] == 6.0
+
+
+def test_the_scorer_of_record_is_that_of_the_profile(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path, scorer=made.OTHER)
+    assert made.accuracy(plan, made.told(plan, dict.fromkeys(plan.order, "D"))).right == 12
+
+
+@pytest.mark.parametrize("status", ["lost", "refused"])
+def test_a_question_without_an_answer_is_no_whole_run_and_only_a_lost_one_incomplete(tmp_path: Path, status) -> None:
+    plan = made.plan(tmp_path)
+    last = plan.order[-1]
+    run = made.accuracy(plan, {**right(plan), last: failed(last, status, "reset: by peer")})
+    assert (run.incomplete != "") == (status == "lost")
+    with pytest.raises(NotRun, match="1 of 12 questions have no answer"):
+        run.require_whole()
+    assert (criteria.refusals(run.total, run.answers) != []) == (status == "refused")
+
+
+def test_a_question_that_was_not_asked_makes_a_run_incomplete(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    answers = right(plan)
+    del answers[plan.order[3]]
+    run = made.accuracy(plan, answers)
+    assert run.incomplete == "1 of 12 questions were not asked"
+    with pytest.raises(NotRun):
+        run.require_whole()
+
+
+@pytest.mark.parametrize("clause", ["score", "letters", "refused"])
+def test_a_run_stopped_by_its_own_answers_is_judged_and_not_incomplete(tmp_path: Path, clause: str) -> None:
+    plan = made.plan(tmp_path)
+    answers = {ident: answer for ident, answer in right(plan).items() if ident in plan.order[:5]}
+    run = made.accuracy(plan, answers, stop=Stop(clause, "so it is", 5))
+    assert run.incomplete == ""
+    with pytest.raises(NotRun, match="stopped after 5 of 12 questions"):
+        run.require_whole()
+
+
+def test_a_run_stopped_for_its_endpoint_is_incomplete(tmp_path: Path) -> None:
+    run = made.accuracy(made.plan(tmp_path), {}, stop=Stop("endpoint", "4 requests in a row", 4))
+    assert run.incomplete == "stopped after 4 of 12 questions: 4 requests in a row"
+
+
+def test_a_run_of_which_nothing_was_answered_has_figures(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    run = made.accuracy(plan, {ident: failed(ident, "refused", "500") for ident in plan.order})
+    assert (run.right, run.answered, run.look()) == (0, 0, "")
+    assert run.run_figures()["answered"] == "0/12"
+    assert run.shape_figures()["letters"] == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "look"),
+    [
+        ("", "; 12 of 12 answers are empty"),
+        ("what?", "; 9 of 9 answers name no option"),
+        ("Z", "; 12 of 12 answers decline"),
+        ("B", "; 9 of 9 answers are B"),
+    ],
+)
+def test_the_look_of_poor_answers_is_told(tmp_path: Path, text: str, look: str) -> None:
+    plan = made.plan(tmp_path)
+    assert made.accuracy(plan, made.told(plan, dict.fromkeys(plan.order, text))).look() == look
+
+
+def test_cut_answers_look_cut_and_right_ones_like_answers(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    assert made.accuracy(plan, right(plan)).look() == ""
+    cut = {ident: replace(answer, finish_reason="length") for ident, answer in right(plan).items()}
+    assert made.accuracy(plan, cut).look() == "; 12 of 12 answers are cut by max_tokens"
+
+
+def test_findings_about_a_question_name_file_and_line_that_asks_again(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    run = made.accuracy(plan, right(plan))
+    ident = plan.order[0]
+    about, whole = run.with_repeat([Finding("x", "a", "b", ident), Finding("y", "a", "b", "somewhere else")])
+    assert about.evidence == f"{run.file} ({ident})"
+    assert about.repeat == f"ask {ident}"
+    assert (whole.evidence, whole.repeat) == (str(run.file), "")
+
+
+def test_tokens_follow_text_and_tiles_of_every_question(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    assert criteria.wrong_tokens(made.accuracy(plan, right(plan)).counted(), made.TILE_TOKENS) == []
+    ident = plan.order[5]
+    wrong = right(plan) | {ident: answered(ident, "A", prompt_tokens=made.TEXT_TOKENS + 2 * made.TILE_TOKENS)}
+    found = criteria.wrong_tokens(made.accuracy(plan, wrong).counted(), made.TILE_TOKENS)
+    assert [(one.where, one.expected) for one in found] == [(ident, "16 tokens of pictures beside the text's")]
+
+
+def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    picture = replace(plan.asked(plan.order[0]).pictures[0], width=32, height=16)
+    assert plan.picture_cost(picture, None) == 9 * made.TILE_TOKENS
+    assert plan.picture_cost(picture, 2) == 3 * made.TILE_TOKENS
+    assert plan.picture_cost(picture, 1) == made.TILE_TOKENS
+
+
+def test_tiles_found_in_the_served_model_come_before_the_profiles(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    served = replace(plan, served_rule=replace(plan.rule, tokens_per_tile=7, max_tiles=2))
+    picture = replace(plan.asked(plan.order[0]).pictures[0], width=32, height=16)
+    assert served.picture_cost(picture, None) == 3 * 7
+
+
+def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path, sighted={"sample": 6, "margin": 0.5})
+    texts = made.right_texts(plan)
+    assert plan.blanks == plan.order[:6]
+    blind = {ident: (texts[ident] if n < 3 else "D") for n, ident in enumerate(plan.blanks)}
+    run = made.accuracy(plan, right(plan), blind)
+    seen = run.sighted()
+    assert (seen.asked, seen.right, seen.blank) == (6, 6, 3)
+    assert criteria.not_sighted(seen.right, seen.blank, seen.asked, plan.wanted.sighted) == []
+    more = made.accuracy(plan, right(plan), {**blind, plan.blanks[3]: texts[plan.blanks[3]]}).sighted()
+    assert criteria.not_sighted(more.right, more.blank, more.asked, plan.wanted.sighted) != []
+
+
+def test_a_blank_question_without_an_answer_is_no_figure(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path, sighted={"sample": 3})
+    run = made.accuracy(plan, right(plan), dict.fromkeys(plan.blanks[:2], "A"))
+    with pytest.raises(EnvironmentProblem, match="1 of 3 questions with blank pictures"):
+        run.sighted()
+    lost = {**run.blanks, plan.blanks[2]: failed(plan.blanks[2], "lost", "x")}
+    with pytest.raises(EnvironmentProblem, match="1 of 3"):
+        replace(run, blanks=lost).sighted()
+
+
+def test_a_stored_run_is_marked_by_the_same_scorer_question_by_question(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    before = stored(tmp_path / "before.jsonl", right(plan) | made.told(plan, {plan.order[0]: "D"}))
+    now = made.accuracy(plan, right(plan) | made.told(plan, dict.fromkeys(plan.order[1:4], "D")))
+    seen = now.paired(before)
+    assert (seen.compared, len(seen.lost), seen.gained) == (12, 3, (plan.order[0],))
+    assert set(seen.lost) == set(plan.order[1:4])
+    assert seen.p == pytest.approx(5 / 16)
+    assert criteria.worse_than_baseline(seen, plan.wanted.paired) == []
+    shown = paired_properties(seen)
+    assert (shown["lost"], shown["gained"], shown["gained_ids"]) == (3, 1, plan.order[0])
+
+
+def test_a_run_that_lost_much_against_a_stored_one_is_refused(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    before = stored(tmp_path / "before.jsonl", right(plan))
+    now = made.accuracy(plan, right(plan) | made.told(plan, dict.fromkeys(plan.order[:7], "D")))
+    found = criteria.worse_than_baseline(now.paired(before), plan.wanted.paired)
+    assert [one.check for one in found] == ["accuracy.paired"]
+
+
+def test_a_stored_run_of_other_questions_is_refused_in_one_line(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    foreign = stored(tmp_path / "foreign.jsonl", {"x": answered("x", "A")})
+    with pytest.raises(UsageProblem) as raised:
+        made.accuracy(plan, right(plan)).paired(foreign)
+    assert "\n" not in str(raised.value)
+    assert "foreign.jsonl" in str(raised.value)
+
+
+def test_many_lost_questions_are_named_up_to_forty() -> None:
+    seen = criteria.PairedFigures(100, tuple(f"q{n}" for n in range(41)), (), 0.5, (-0.1, 0.1), False)
+    shown = paired_properties(seen)
+    assert shown["lost_ids"].endswith("q39 and 1 more")
+    assert shown["gained_ids"] == ""
+
+
+def test_known_answers_are_read_from_lines(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    run = made.accuracy(plan, right(plan))
+    known = tmp_path / "known.jsonl"
+    rows = [{"id": ident, "answer": text, "more": 1} for ident, text in made.right_texts(plan).items()]
+    known.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", "utf-8")
+    assert criteria.unlike_known(run.known_answers(known), run.answers) == []
+    other = replace(run, answers=right(plan) | made.told(plan, {plan.order[2]: "D"}))
+    assert [one.where for one in criteria.unlike_known(run.known_answers(known), other.answers)] == [plan.order[2]]
+
+
+@pytest.mark.parametrize("line", ['{"id": "x"}', "[1]", "no json", '{"id": 1, "answer": "A"}'])
+def test_a_line_that_holds_no_known_answer_is_told_with_its_file(tmp_path: Path, line: str) -> None:
+    plan = made.plan(tmp_path)
+    known = tmp_path / "known.jsonl"
+    known.write_text('{"id": "a", "answer": "A"}\n' + line + "\n", "utf-8")
+    with pytest.raises(UsageProblem, match=r"known\.jsonl: line 2"):
+        made.accuracy(plan, {}).known_answers(known)
+
+
+def test_a_run_says_what_it_could_have_seen(tmp_path: Path) -> None:
+    limits = {"min_correct": None, "max_correct": None, "reference": "half", "early_stop": True}
+    said = statements(made.plan(tmp_path, REFERENCE, **limits))
+    assert len(said) == 3
+    assert said[0].startswith("3 to 12 of 12 right are accepted: 450 of 900 (a card)")
+    assert "below 450 of 900 is refused with a probability of 80 %" in said[1]
+    assert said[2] == (
+        "a run that would reach 3 right is stopped early with a probability of at most 1 %, one without a letter in "
+        "more than 60% of its choices with one of 0.1 %"
+    )
+
+
+def test_a_run_says_nothing_of_a_reference_or_a_stop_that_it_has_not(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path, REFERENCE)
+    assert made.accuracy(plan, {}).statements() == [
+        "0 to 12 of 12 right are accepted: the profile's numbers (mmmu.min_correct, mmmu.max_correct)"
+    ]
+
+
+def test_data_of_another_name_than_the_profile_wants_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"holds made, and the profile wants MMMU_val \(mmmu.dataset\): make"):
+        made.plan(tmp_path, dataset="MMMU_val")
+
+
+def test_an_identity_tells_who_is_asked_what_and_leaves_out_what_changes_no_answer(tmp_path: Path) -> None:
+    def identity(more: dict | None = None, **mmmu) -> dict:
+        return made.plan(tmp_path, more, **mmmu).identity({"engine": "server"})
+
+    same = identity()
+    assert identity({"engine": {"port": 1, "start_timeout_s": 9}, "offline": {"timeout_s": 5}}) == same
+    assert identity(concurrency=3, early_stop=True, scorer=made.OTHER, retried=0.5) == same
+    for changed in (
+        identity({"engine": {"args": ["--x"]}}),
+        identity({"engine": {"env": {"A": "1"}}}),
+        identity(max_tokens=9),
+        identity(system_message=False),
+        identity(protocol="official"),
+    ):
+        assert changed != same
+
+
+def test_arguments_of_the_offline_engine_count_where_it_answers(tmp_path: Path) -> None:
+    float32 = {"llm": {"dtype": "float32"}}
+    server, offline = ({"engine": name} for name in ("server", "offline"))
+    assert made.plan(tmp_path, **float32, **server).identity({}) == made.plan(tmp_path, **server).identity({})
+    assert made.plan(tmp_path, **float32, **offline).identity({}) != made.plan(tmp_path, **offline).identity({})

@@ -1,0 +1,110 @@
+"""Counts of text tokens: each asked once, kept as they come, taken over by a run that goes on."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.accuracy.text_tokens import TextCounts
+from vlm_acceptance.core.errors import HarnessProblem, NoReply
+
+WANTED = [(f"hash {n}", "Be brief.", f"text {n}") for n in range(100)]
+
+
+class Counter:
+    """Counts characters, and what it was asked; a text of `silent` gets no count."""
+
+    def __init__(self, *silent: str) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self._silent = silent
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str, system: str) -> int:
+        with self._lock:
+            self.asked.append((text, system))
+        if text in self._silent:
+            raise NoReply("404")
+        return len(text)
+
+
+def counted(path: Path, old: Path | None, count: Callable[[str, str], int], concurrency: int = 4) -> dict[str, int]:
+    return dict(TextCounts(path, old).of(WANTED, count, concurrency))
+
+
+def rows(path: Path) -> dict[str, int]:
+    found = map(json.loads, path.read_text("utf-8").splitlines())
+    return {row["sha256"]: row["tokens"] for row in found}
+
+
+EXPECTED = {digest: len(text) for digest, _, text in WANTED}
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 64])
+def test_every_text_is_counted_once_with_its_system_message(tmp_path: Path, concurrency: int) -> None:
+    count = Counter()
+    assert counted(tmp_path / "new", None, count, concurrency) == EXPECTED
+    assert sorted(count.asked) == sorted((text, system) for _, system, text in WANTED)
+    assert rows(tmp_path / "new") == EXPECTED
+
+
+def test_a_text_without_a_count_is_left_out_and_asked_again_later(tmp_path: Path) -> None:
+    found = counted(tmp_path / "new", None, Counter("text 3", "text 99"))
+    assert found == {digest: n for digest, n in EXPECTED.items() if digest not in ("hash 3", "hash 99")}
+    again = Counter()
+    assert counted(tmp_path / "newer", tmp_path / "new", again) == EXPECTED
+    assert sorted(text for text, _ in again.asked) == ["text 3", "text 99"]
+
+
+def test_what_an_earlier_run_counted_is_not_asked_again_and_stands_in_the_new_file(tmp_path: Path) -> None:
+    counted(tmp_path / "old", None, Counter())
+    count = Counter()
+    assert counted(tmp_path / "new", tmp_path / "old", count) == EXPECTED
+    assert count.asked == []
+    assert rows(tmp_path / "new") == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "torn", ['{"sha256": "hash 99", "tok', "[]", "null", '{"tokens": 3}', '{"sha256": "hash 99", "tokens": "x"}']
+)
+def test_a_torn_line_of_a_killed_run_is_asked_again(tmp_path: Path, torn: str) -> None:
+    old = tmp_path / "old"
+    old.write_text(
+        "".join(json.dumps({"sha256": d, "tokens": n}) + "\n" for d, n in EXPECTED.items() if d != "hash 99") + torn,
+        "utf-8",
+    )
+    count = Counter()
+    assert counted(tmp_path / "new", old, count) == EXPECTED
+    assert [text for text, _ in count.asked] == ["text 99"]
+
+
+def test_a_run_that_breaks_keeps_the_counts_it_has(tmp_path: Path) -> None:
+    class Broken(Exception):
+        pass
+
+    def count(text: str, system: str) -> int:
+        if text == "text 70":
+            raise Broken
+        return len(text)
+
+    with pytest.raises(Broken):
+        counted(tmp_path / "new", None, count, 1)
+    assert set(rows(tmp_path / "new")) >= {digest for digest, _, _ in WANTED[:64]}
+
+
+def test_a_broken_thread_is_a_problem_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def count(text: str, system: str) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(HarnessProblem):
+        counted(tmp_path / "new", None, count)
+
+
+def test_nothing_to_count_leaves_an_empty_file(tmp_path: Path) -> None:
+    assert TextCounts(tmp_path / "new", None).of([], Counter(), 4) == {}
+    assert (tmp_path / "new").read_bytes() == b""

@@ -1,0 +1,126 @@
+"""Medians against budgets, and figures that are absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, within
+from vlm_acceptance.core.reply import Reply, Usage
+
+MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    e2e_s: float | None = None
+
+
+def streamed(tokens: int, *chunks_ms: int, elapsed_s: float = 1.0) -> Reply:
+    stamps = tuple(at * MS for at in chunks_ms)
+    return Reply("text", "stop", Usage(10, tokens, 10 + tokens), "m", elapsed_s, 0, stamps)
+
+
+def sample(ttft: float | None = 0.1, tpot: float | None = 0.02, e2e: float = 1.0, tokens: int = 50) -> Sample:
+    return Sample(ttft, tpot, e2e, tokens)
+
+
+def checks(budget: Limits, *samples: Sample) -> list[str]:
+    return [finding.check for finding in within(budget, samples, "ocr")]
+
+
+def test_times_are_read_from_a_streamed_reply() -> None:
+    read = from_reply(streamed(11, 100, 300, 500, elapsed_s=0.6))
+
+    assert (read.ttft_s, read.e2e_s, read.tokens) == (0.1, 0.6, 11)
+    assert read.tpot_s == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("few", [streamed(7, 100, 200), streamed(9, 100), streamed(9, 100, 100)])
+def test_time_per_token_of_few_tokens_or_text_at_once_is_absent_not_zero(few: Reply) -> None:
+    assert from_reply(few).tpot_s is None
+
+
+def test_an_unstreamed_reply_has_only_its_end_to_end_time() -> None:
+    assert from_reply(streamed(30, elapsed_s=0.5)) == Sample(None, None, 0.5, 30)
+
+
+def test_a_reply_without_usage_has_no_token_count() -> None:
+    read = from_reply(Reply("text", "stop", None, "m", 1.0, 0, (100 * MS, 200 * MS)))
+
+    assert (read.tokens, read.tpot_s, read.ttft_s) == (None, None, 0.1)
+
+
+def test_medians_count_only_samples_that_have_the_value() -> None:
+    figures = median_of([sample(0.1, None), sample(0.3, 0.02), sample(0.2, None)])
+
+    assert (figures["ttft_s"], figures["tpot_s"]) == (Figure(0.2, 3), Figure(0.02, 1))
+
+
+def test_a_figure_without_data_says_so() -> None:
+    assert str(median_of([])["ttft_s"]) == "no data (n=0)"
+    assert str(Figure(0.25, 3)) == "0.25 s (n=3)"
+
+
+def test_medians_within_their_budget_have_no_finding() -> None:
+    assert checks(Limits(0.1, 0.02, 1.0), sample()) == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "check"),
+    [
+        (Limits(ttft_s=0.09), "latency.ttft"),
+        (Limits(tpot_s=0.019), "latency.tpot"),
+        (Limits(e2e_s=0.9), "latency.e2e"),
+    ],
+)
+def test_each_median_above_its_budget_is_found(budget: Limits, check: str) -> None:
+    assert checks(budget, sample()) == [check]
+
+
+def test_one_slow_answer_of_three_does_not_move_the_median() -> None:
+    assert checks(Limits(ttft_s=0.2), sample(0.1), sample(9.0), sample(0.1)) == []
+    assert checks(Limits(ttft_s=0.2), sample(0.1), sample(9.0), sample(9.0)) == ["latency.ttft"]
+
+
+def test_a_finding_names_limit_figure_and_count() -> None:
+    (finding,) = within(Limits(ttft_s=0.2), [sample(0.5), sample(0.5)], "ocr")
+
+    assert finding.expected == "time to first token within 0.2 s (median)"
+    assert (finding.observed, finding.where) == ("0.5 s (n=2)", "ocr")
+
+
+def test_no_samples_are_a_finding_where_there_is_a_budget() -> None:
+    assert checks(Limits(e2e_s=1.0)) == ["latency.no_data"]
+    assert checks(Limits()) == []
+
+
+def test_time_per_token_is_not_judged_on_short_answers() -> None:
+    assert checks(Limits(tpot_s=0.001), from_reply(streamed(7, 100, 900))) == []
+
+
+def test_text_held_back_to_the_end_of_a_long_answer_is_not_streamed() -> None:
+    assert [finding.check for finding in flows(streamed(300, 1900, 1901, elapsed_s=2.0))] == ["latency.no_stream"]
+    assert [finding.check for finding in flows(streamed(300, elapsed_s=2.0))] == ["latency.no_stream"]
+
+
+def test_text_that_starts_early_flows_whatever_its_bursts() -> None:
+    assert flows(streamed(300, 100, 101, 1900, elapsed_s=2.0)) == []
+    assert flows(streamed(300, 1500, elapsed_s=2.0)) == []
+
+
+def test_a_quick_answer_read_at_once_is_not_judged() -> None:
+    assert flows(streamed(35, 95, 95, 96, elapsed_s=0.1)) == []
+    assert checks(Limits(ttft_s=2.0), from_reply(streamed(50, 900))) == []
+
+
+def test_a_budget_for_the_first_token_cannot_be_met_without_streaming() -> None:
+    assert checks(Limits(ttft_s=2.0), from_reply(streamed(4))) == ["latency.no_stream"]
+    assert checks(Limits(e2e_s=2.0), from_reply(streamed(40))) == []
+
+
+def test_an_unstreamed_answer_is_still_judged_end_to_end() -> None:
+    assert checks(Limits(tpot_s=0.1, e2e_s=0.5), from_reply(streamed(40))) == ["latency.no_stream", "latency.e2e"]

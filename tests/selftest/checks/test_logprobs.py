@@ -1,0 +1,143 @@
+"""Numbers against numbers: what is compared up to the first other token, and which differences are refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, totals
+from vlm_acceptance.config.profile_sections import NumberLimits
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.logprobs import Numbers
+
+LIMITS = NumberLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
+
+
+def numbers(*tokens: int, off: float = 0.0, lists: Mapping[int, Mapping[int, float]] | None = None) -> Numbers:
+    """Token n at -0.05, four others far behind; every log probability `off` from there."""
+    top = []
+    for place, token in enumerate(tokens):
+        listed = (lists or {}).get(place) or {token: -0.05, **{900 + n: -8.0 - n for n in range(4)}}
+        top.append({name: p + off for name, p in listed.items()})
+    return Numbers(" ".join(map(str, tokens)), tokens, tuple(top))
+
+
+def checks(found: list) -> list[tuple[str, str]]:
+    return [(one.check, one.where) for one in found]
+
+
+def test_the_same_numbers_differ_by_nothing() -> None:
+    one = difference(numbers(1, 2, 3), numbers(1, 2, 3))
+    assert (one.diverged, one.behind, one.possible, len(one.listed), sum(one.chosen)) == (None, None, 15, 15, 0)
+    assert one.shift == 0
+
+
+def test_what_follows_another_token_is_not_compared_and_the_list_at_it_is() -> None:
+    known = numbers(1, 2, 3)
+    one = difference(known, numbers(1, 7, 3, off=-0.25, lists={1: {7: -0.05, 2: -9.0}}))
+    assert (one.diverged, len(one.chosen), one.possible) == (1, 1, 10)
+    assert one.chosen == pytest.approx((0.25,))
+    assert len(one.listed) == 5 + 1  # of the second list only token 2 is known
+
+
+def test_a_shorter_answer_differs_where_it_ends() -> None:
+    one = difference(numbers(1, 2, 3), numbers(1, 2))
+    assert (one.diverged, one.behind, len(one.chosen), one.possible) == (2, None, 2, 10)
+
+
+def test_an_undecided_place_says_how_far_behind_the_other_token_was() -> None:
+    known = numbers(1, 2, lists={1: {2: -0.7, 3: -0.8}})
+    assert difference(known, numbers(1, 3)).behind == pytest.approx(0.1)
+    assert difference(known, numbers(1, 4)).behind is None
+
+
+def test_totals_weigh_tokens_not_prompts() -> None:
+    both = totals([difference(numbers(1), numbers(1, off=-0.3)), difference(numbers(1, 2, 3), numbers(1, 2, 3))])
+    assert both.shift == pytest.approx(0.3 / 4)
+    assert (both.prompts, both.diverged, both.common) == (2, 0, 1)
+    assert (both.chosen_mean, both.chosen_max) == (pytest.approx(0.075), pytest.approx(0.3))
+
+
+def test_nothing_in_common_is_infinitely_far() -> None:
+    nothing = totals([difference(numbers(1, lists={0: {1: -0.05}}), numbers(2, lists={0: {2: -0.05}}))])
+    assert (nothing.common, nothing.shift, nothing.chosen_mean) == (0, math.inf, math.inf)
+
+
+def test_numbers_within_the_alarm_have_no_finding() -> None:
+    known = {"a": numbers(1, 2), "b": numbers(3)}
+    found, together = against_baseline(known, {"a": numbers(1, 2, off=-0.03), "b": numbers(3, off=-0.03)}, LIMITS)
+    assert found == []
+    assert together is not None
+    assert together.shift == pytest.approx(0.03)
+
+
+def test_a_mean_beyond_the_alarm_is_found_though_every_token_is_right() -> None:
+    found, _ = against_baseline({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.05)}, LIMITS)
+    assert checks(found) == [("numbers.shift", "")]
+    assert found[0].observed == "0.0500 over 1 prompts"
+
+
+def test_one_prompt_far_away_is_found_among_many_that_are_right() -> None:
+    known = {str(n): numbers(n) for n in range(20)}
+    found, _ = against_baseline(known, {**known, "7": numbers(7, off=-0.2)}, LIMITS)
+    assert checks(found) == [("numbers.prompt", "7")]
+
+
+def test_few_common_tokens_are_found() -> None:
+    other = numbers(1, lists={0: {1: -0.05, **{800 + n: -8.0 for n in range(4)}}})
+    found, _ = against_baseline({"a": numbers(1)}, {"a": other}, LIMITS)
+    assert checks(found) == [("numbers.top5", "")]
+
+
+@pytest.mark.parametrize(
+    ("lead", "refused"), [(0.4, []), (0.6, [("numbers.token", "a")])], ids=["undecided", "decided"]
+)
+def test_another_token_is_forgiven_only_where_the_known_one_was_hardly_ahead(lead: float, refused: list) -> None:
+    lists = {0: {1: -0.1, 2: -0.1 - lead}}
+    found, _ = against_baseline({"a": numbers(1, lists=lists)}, {"a": numbers(2, lists=lists)}, LIMITS)
+    assert checks(found) == refused
+
+
+def test_an_answer_cut_or_continued_is_found() -> None:
+    known = {"a": numbers(1, 2)}
+    for seen in (numbers(1), numbers(1, 2, 3)):
+        found, _ = against_baseline(known, {"a": seen}, LIMITS)
+        assert checks(found) == [("numbers.token", "a")]
+        assert f"{len(seen.tokens)} tokens, not 2" in found[0].observed
+
+
+def test_an_answer_without_numbers_is_fatal() -> None:
+    found, together = against_baseline({"a": numbers(1)}, {"a": NoReply("HTTP 500")}, LIMITS)
+    assert (checks(found), found[0].fatal, found[0].observed) == ([("numbers.missing", "a")], True, "HTTP 500")
+    assert together is None
+
+
+def test_two_answers_alike_within_the_limit_have_no_finding() -> None:
+    found, together = alike({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.01)}, LIMITS, exact=True)
+    assert (found, together is not None) == ([], True)
+
+
+def test_two_answers_beyond_the_limit_are_unsteady() -> None:
+    found, _ = alike({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.03)}, LIMITS, exact=False)
+    assert checks(found) == [("numbers.unsteady", "")]
+
+
+@pytest.mark.parametrize(("off", "refused"), [(-0.09, []), (-0.11, [("numbers.unsteady", "7")])])
+def test_one_prompt_may_be_less_steady_than_all_together(off: float, refused: list) -> None:
+    first = {str(n): numbers(n) for n in range(20)}
+    found, _ = alike(first, {**first, "7": numbers(7, off=off)}, LIMITS, exact=False)
+    assert checks(found) == refused
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_another_text_at_an_undecided_place_is_refused_only_where_texts_must_be_equal(exact: bool) -> None:
+    lists = {0: {1: -0.70, 2: -0.71}}
+    found, _ = alike({"a": numbers(1, lists=lists)}, {"a": numbers(2, lists=lists)}, LIMITS, exact=exact)
+    assert checks(found) == ([("numbers.text", "a")] if exact else [])
+
+
+def test_a_missing_second_answer_is_said() -> None:
+    found, together = alike({"a": numbers(1)}, {"a": NoReply("gone")}, LIMITS, exact=False)
+    assert (checks(found), together) == ([("numbers.missing", "a")], None)

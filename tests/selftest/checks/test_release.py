@@ -1,0 +1,66 @@
+"""Offline answers beside served ones, and how an engine ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from vlm_acceptance.checks.release import ended_cleanly, memory_returned, reply_to, same_texts
+from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    on_request: bool = True
+    seconds: float = 2.0
+    code: int | None = 0
+    killed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def reply(text: str) -> Reply:
+    return Reply(text, "stop", None, "m", 0.1)
+
+
+def test_an_offline_answer_is_found_by_its_id_and_its_absence_is_no_answer() -> None:
+    replies = {"ocr/sign-1": reply("RIVER")}
+    assert reply_to(replies, "ocr/sign-1") == reply("RIVER")
+    missing = reply_to(replies, "ocr/sign-2")
+    assert isinstance(missing, NoReply)
+    assert "ocr/sign-2" in str(missing)
+
+
+def test_equal_texts_are_counted_and_each_other_one_found() -> None:
+    served = [reply("a"), reply("b"), NoReply("gone"), reply("d"), NoReply("gone")]
+    offline = [reply("a"), reply("B"), reply("c"), NoReply("lost"), NoReply("gone")]
+    equal, found = same_texts("sign", served, offline)
+    assert equal == 1
+    assert [finding.where for finding in found] == ["sign-2", "sign-3", "sign-4", "sign-5"]
+    assert "gone" in found[1].expected
+    assert "lost" in found[2].observed
+
+
+def test_an_orderly_end_has_no_finding() -> None:
+    assert ended_cleanly(Ending(), "the engine") == []
+    assert ended_cleanly(Ending(code=-15), "the engine") == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        (None, ["release.ending"]),
+        (Ending(on_request=False, killed=("pid 7 vllm",)), ["release.sigterm"]),
+        (Ending(killed=("pid 8 EngineCore",)), ["release.children"]),
+        (Ending(left=("pid 9 VLLM::Worker",)), ["release.left"]),
+        (Ending(on_request=False, left=("pid 9 VLLM::Worker",)), ["release.sigterm", "release.left"]),
+    ],
+)
+def test_what_did_not_end_by_itself_is_found(ending: Ending | None, expected: list[str]) -> None:
+    assert [finding.check for finding in ended_cleanly(ending, "the engine")] == expected
+
+
+def test_memory_that_did_not_come_back_is_found_and_unobserved_memory_is_not_judged() -> None:
+    assert [finding.observed for finding in memory_returned(False, "21000 MB in use")] == ["21000 MB in use"]
+    assert memory_returned(True, "3000 MB in use") == memory_returned(None, "unobserved") == []

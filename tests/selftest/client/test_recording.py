@@ -1,0 +1,85 @@
+"""Asking: every exchange is recorded, the first of a kind has a long deadline, later ones a short one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
+
+from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.recording import Asker, kind_of
+from vlm_acceptance.config.profile import Deadlines
+from vlm_acceptance.core.exchange import Exchange, Request
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[QuickServer]:
+    with QuickServer() as quick:
+        yield quick
+
+
+def asker(url: str, recorded: list[Exchange], **deadlines: float) -> Asker:
+    limits = Deadlines(**{"health_s": 5, "request_s": 10, "cold_s": 20, **deadlines})
+    return Asker(Client(url), MODEL, limits, recorded.append, set())
+
+
+def test_the_first_of_each_kind_may_compile(server: QuickServer) -> None:
+    recorded: list[Exchange] = []
+    ask = asker(server.url, recorded)
+    for extra in ({}, {}, {"logprobs": True}, {"logprobs": True}, {"stream": True}, {}):
+        ask.chat("one two", **extra)
+    ask.chat("one two", ("data:image/png;base64,AA",))
+    assert [exchange.request.deadline_s for exchange in recorded] == [20, 10, 20, 10, 20, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (chat_body("m", "q"), "chat"),
+        (chat_body("m", "q", ("u",)), "chat+picture"),
+        (chat_body("m", "q", n=2, temperature=0.7), "chat+n+sampled"),
+        (chat_body("m", "q", ("u",), stream=True, logprobs=True), "chat+stream+logprobs+picture"),
+        ({"model": "m"}, "chat"),
+        ({"messages": "hello"}, "chat"),
+        ({"messages": [3, None]}, "chat"),
+    ],
+)
+def test_a_kind_is_what_a_body_uses_and_not_its_words(body: dict[str, object], kind: str) -> None:
+    assert kind_of(body) == kind
+
+
+def test_a_request_may_have_a_deadline_of_its_own(server: QuickServer) -> None:
+    recorded: list[Exchange] = []
+    ask = asker(server.url, recorded)
+    for deadline_s in (None, None, 15, None):
+        ask.body(chat_body(MODEL, "one two"), deadline_s)
+    assert [exchange.request.deadline_s for exchange in recorded] == [20, 10, 15, 10]
+
+
+def test_every_exchange_is_recorded_in_the_order_asked(server: QuickServer) -> None:
+    recorded: list[Exchange] = []
+    ask = asker(server.url, recorded)
+    answers = ask.all([chat_body(MODEL, f"question {n}") for n in range(8)], 4)
+    assert recorded == answers
+    assert [f"question {n}" in exchange.body.decode() for n, exchange in enumerate(answers)] == [True] * 8
+    ask.get("/health")
+    ask.send(Request("POST", "/nowhere", {}))
+    assert [exchange.status for exchange in recorded[-2:]] == [200, 404]
+    assert recorded[-2].request.deadline_s == 5
+
+
+def test_an_answer_that_does_not_come_is_recorded_too() -> None:
+    recorded: list[Exchange] = []
+    with QuickServer(Behaviour(chat_status=0)) as silent:
+        exchange = asker(silent.url, recorded, cold_s=0.3).chat("one")
+    assert exchange.error is not None
+    assert exchange.error.kind == "timeout"
+    assert recorded == [exchange]
+
+
+def test_fields_of_a_body_can_be_replaced(server: QuickServer) -> None:
+    asker(server.url, []).chat("q", temperature=0.7, max_tokens=3, seed=1)
+    sent = server.seen[-1].json()
+    assert (sent["model"], sent["temperature"], sent["max_tokens"], sent["seed"]) == (MODEL, 0.7, 3, 1)

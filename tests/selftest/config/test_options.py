@@ -1,0 +1,198 @@
+"""Options: command line over environment over profile; what is given is checked, and said where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.config.options import (
+    OPTIONS,
+    ROOT,
+    Settings,
+    checked_url,
+    given,
+    load,
+    unknown_option,
+    writable_folder,
+)
+from vlm_acceptance.core.errors import UsageProblem
+
+
+def loaded(env: dict[str, str] | None = None, **values: object) -> Settings:
+    return load(values, env or {}, "control-cpu", "a test")
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_profile() -> None:
+    assert loaded().loaded.profile.engine.port == 0
+    env = {"VLM_PORT": "8001"}
+    assert loaded(env).loaded.profile.engine.port == 8001
+    both = loaded(env, vlm_port="8002").loaded
+    assert (both.profile.engine.port, both.sources["engine.port"]) == (8002, "--vlm-port")
+    listed = loaded({"VLM_SET": "engine.port=1;engine.host=h"}, vlm_set=["engine.port=2", "engine.port=3"]).loaded
+    assert (listed.profile.engine.port, listed.profile.engine.host) == (3, "h")
+    assert (listed.sources["engine.port"], listed.sources["engine.host"]) == ("--vlm-set", "VLM_SET")
+
+
+def test_nothing_given_is_the_default() -> None:
+    settings = loaded()
+    assert (settings.base_url, settings.api_key, settings.evidence) == (None, None, "failed")
+    assert settings.reports == ROOT / "reports"
+    assert settings.launched
+
+
+def test_options_of_the_accuracy_run_change_the_profile() -> None:
+    env = {"VLM_MMMU_DATA": "/data", "VLM_MMMU_PROTOCOL": "official"}
+    wanted = loaded(env, vlm_mmmu_engine="offline", vlm_mmmu_protocol="internvl").loaded
+    assert wanted.profile.mmmu is not None
+    assert (wanted.profile.mmmu.data, wanted.profile.mmmu.engine) == ("/data", "offline")
+    assert (wanted.profile.mmmu.protocol, wanted.sources["mmmu.protocol"]) == ("internvl", "--vlm-mmmu-protocol")
+
+
+@pytest.mark.parametrize("values", [{"vlm_mmmu_engine": "sever"}, {"vlm_mmmu_protocol": "vlmevalkti"}])
+def test_a_wrong_word_for_the_accuracy_run_is_answered_with_the_nearest(values: dict[str, str]) -> None:
+    with pytest.raises(UsageProblem, match=r"^--vlm-mmmu-\w+: mmmu\.\w+: .* Did you mean '(server|vlmevalkit)'"):
+        loaded(**values)
+
+
+def test_a_stored_run_is_a_file_and_a_run_to_go_on_with_any_word(tmp_path: Path) -> None:
+    stored = tmp_path / "stored.jsonl"
+    stored.write_text("", "utf-8")
+    settings = loaded({"VLM_RESUME": "latest"}, vlm_baseline=str(stored))
+    assert (settings.resume, settings.baseline, settings.record_baseline) == ("latest", stored, None)
+    assert loaded(vlm_resume="one", vlm_record_baseline=str(tmp_path / "b")).resume == "one"
+    assert (loaded().resume, loaded().baseline) == (None, None)
+    for missing in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageProblem, match="^VLM_BASELINE: the file .* does not exist"):
+            loaded({"VLM_BASELINE": str(missing)})
+
+
+def test_stored_numbers_are_told_from_a_stored_run_by_their_content(tmp_path: Path) -> None:
+    numbers = ROOT / "fixtures" / "baselines" / "control.jsonl"
+    own = tmp_path / "own.jsonl"
+    own.write_bytes(numbers.read_bytes())
+    given = loaded(vlm_baseline=str(own))
+    assert (given.baseline, given.numbers_baseline) == (None, own)
+    stored = tmp_path / "stored.jsonl"
+    stored.write_text("{}\n", "utf-8")
+    given = loaded(vlm_baseline=str(stored))
+    assert (given.baseline, given.numbers_baseline) == (stored, numbers)
+    assert loaded(vlm_set=["numbers.baseline=null"]).numbers_baseline is None
+    with pytest.raises(UsageProblem, match="^numbers.baseline: 'nowhere' does not exist"):
+        loaded(vlm_set=["numbers.baseline=nowhere"])
+
+
+def test_a_recording_is_of_numbers_when_its_file_is_json_lines(tmp_path: Path) -> None:
+    wanted = loaded(vlm_record_baseline=str(tmp_path / "b.jsonl"))
+    assert (wanted.record_baseline, wanted.record_numbers) == (None, tmp_path / "b.jsonl")
+    wanted = loaded(vlm_record_baseline=str(tmp_path / "b.yaml"))
+    assert (wanted.record_baseline, wanted.record_numbers) == (tmp_path / "b.yaml", None)
+
+
+def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_starts() -> None:
+    for text in ("mmmu.min_correct=null", "mmmu.max_correct=null"):
+        with pytest.raises(UsageProblem, match="^mmmu.reference: 'MMMU_val' names no reference with correct and total"):
+            loaded(vlm_set=[text])
+    half = "references={MMMU_val: {score: 1}}"
+    named = ["mmmu.min_correct=null", "mmmu.reference=MMMU_vla"]
+    with pytest.raises(UsageProblem, match="'MMMU_vla' names no reference .* Did you mean 'MMMU_val'"):
+        loaded(vlm_set=[half, *named])
+    with pytest.raises(UsageProblem, match="'MMMU_val' names no reference"):
+        loaded(vlm_set=[half, "mmmu.min_correct=null", "mmmu.reference=MMMU_val"])
+    counted = "references={MMMU_val: {score: 1, correct: 1, total: 100}}"
+    assert loaded(vlm_set=[counted, "mmmu.min_correct=null", "mmmu.reference=MMMU_val"]).launched
+
+
+def test_known_answers_of_the_accuracy_run_must_exist() -> None:
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: 'no/such.jsonl' does not exist"):
+        loaded(vlm_set=["mmmu.known_answers=no/such.jsonl"])
+
+
+def test_known_answers_of_the_accuracy_run_are_a_file_of_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*' is no file$"):
+        loaded(vlm_set=[f"mmmu.known_answers={tmp_path}"])
+    known = tmp_path / "known.jsonl"
+    known.write_bytes(b'{"id": "\xff"}')
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*known.jsonl' is no UTF-8 text \(byte 8\)$"):
+        loaded(vlm_set=[f"mmmu.known_answers={known}"])
+    known.write_text("", "utf-8")
+    assert loaded(vlm_set=[f"mmmu.known_answers={known}"]).launched
+
+
+def test_an_empty_variable_is_not_given_but_an_empty_option_is_wrong() -> None:
+    option = next(option for option in OPTIONS if option.name == "vlm-base-url")
+    assert given(option, None, {"VLM_BASE_URL": ""}) == (None, "")
+    with pytest.raises(UsageProblem, match="--vlm-base-url: the value is empty"):
+        given(option, "", {})
+
+
+def test_reports_go_to_an_absolute_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert loaded(vlm_reports="out").reports == tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://h:1/", "http://h:1"),
+        ("https://h/api/v1/", "https://h/api"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000"),
+    ],
+)
+def test_a_url_is_the_address_before_v1(url: str, expected: str) -> None:
+    assert checked_url(url, "x") == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["h:1", "//h", "http://", "http:///x", "http://u@h", "http://h:0x1", "http://h#x", "http://[::1"]
+)
+def test_what_is_no_address_is_refused_with_its_source(url: str) -> None:
+    with pytest.raises(UsageProblem, match="^--vlm-base-url: "):
+        checked_url(url, "--vlm-base-url")
+
+
+@pytest.mark.parametrize("url", ["http://u:secret@h", "ftp://u:secret@h", "http://secret@h:99999", "x://secret@"])
+def test_credentials_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageProblem, match="--vlm-api-key-env") as raised:
+        checked_url(url, "--vlm-base-url")
+    assert "secret" not in str(raised.value)
+
+
+def test_every_option_has_a_variable_of_the_same_name_and_a_help() -> None:
+    for option in OPTIONS:
+        assert option.variable == option.name.upper().replace("-", "_")
+        assert option.help
+        assert option.name.startswith("vlm-")
+
+
+@pytest.mark.parametrize(
+    ("arg", "nearest"), [("--vlm-basurl=x", "--vlm-base-url"), ("--vlm-evidense", "--vlm-evidence")]
+)
+def test_a_mistyped_option_is_answered_with_the_nearest(arg: str, nearest: str) -> None:
+    assert f"Did you mean '{nearest}'?" in (unknown_option(["-q", arg]) or "")
+
+
+def test_options_of_others_and_our_own_are_let_pass() -> None:
+    assert unknown_option(["-q", "--vlm-set=a=b", "--vlm-show-profile", "--verbose", "vlm"]) is None
+
+
+def test_a_key_comes_from_the_variable_that_is_named() -> None:
+    settings = loaded({"MY_KEY": "sk-1", "VLM_API_KEY_ENV": "MY_KEY"})
+    assert (settings.api_key_env, settings.api_key) == ("MY_KEY", "sk-1")
+
+
+def test_a_reports_folder_is_made_and_left_clean(tmp_path: Path) -> None:
+    folder = writable_folder(tmp_path / "a" / "b", "x")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(UsageProblem, match="^x: reports cannot be written to"):
+        writable_folder(tmp_path / "file", "x")
+
+
+def test_an_endpoint_that_runs_already_is_not_asked_for_an_offline_engine() -> None:
+    with pytest.raises(UsageProblem, match="^mmmu.engine: an endpoint that runs already has no 'offline' engine"):
+        loaded(vlm_base_url="http://127.0.0.1:1", vlm_mmmu_engine="offline")
+    assert loaded(vlm_mmmu_engine="offline").launched
+    assert not loaded(vlm_base_url="http://127.0.0.1:1").launched

@@ -1,0 +1,173 @@
+"""Profile files: inheritance, overrides, sources, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.profile import Budget, Latency, Profile
+from vlm_acceptance.config.profile_file import Loaded, find_profile, load_profile, profile_names, shown
+from vlm_acceptance.core.errors import UsageProblem
+
+BASE = """
+name: base
+model: {id: org/m, special_tokens: ["<a>"]}
+engine: {port: 8000, env: {A: True, B: 8, C: x}, args: [--max-model-len, 4096]}
+latency: {default: {ttft_s: 1}, categories: {ocr: {e2e_s: 2}}}
+"""
+
+
+def load(tmp_path: Path, name: str, *overrides: tuple[str, str, str], **files: str) -> Loaded:
+    for stem, text in {"base": BASE, **files}.items():
+        (tmp_path / f"{stem}.yaml").write_text(text, "utf-8")
+    return load_profile(name, tmp_path, overrides)
+
+
+def problem(tmp_path: Path, text: str) -> str:
+    with pytest.raises(UsageProblem) as raised:
+        load(tmp_path, "top", top=text)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_every_profile_of_ours_is_sound_and_named_like_its_file() -> None:
+    for name in profile_names(PROFILES):
+        assert load_profile(name, PROFILES).profile.name == name
+
+
+def test_yaml_values_become_the_text_that_a_command_line_takes(tmp_path: Path) -> None:
+    engine = load(tmp_path, "base").profile.engine
+    assert engine.env == {"A": "True", "B": "8", "C": "x"}
+    assert engine.args == ["--max-model-len", "4096"]
+
+
+def test_mappings_are_merged_and_lists_replaced(tmp_path: Path) -> None:
+    engine = "engine: {port: 9000, env: {B: 9}, args: [--x]}"
+    top = f"extends: base\nname: top\n{engine}\nlatency: {{categories: {{chinese: {{}}}}}}\n"
+    loaded = load(tmp_path, "top", top=top)
+    engine = loaded.profile.engine
+    assert (engine.port, engine.args, engine.env) == (9000, ["--x"], {"A": "True", "B": "9", "C": "x"})
+    assert set(loaded.profile.latency.categories) == {"ocr", "chinese"}
+    assert loaded.sources["engine.port"] == "top.yaml"
+    assert loaded.sources["engine.env.A"] == "base.yaml"
+
+
+def test_a_profile_may_extend_one_by_path_beside_it_or_by_name(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    beside = "extends: ../base.yaml\nname: deep\n"
+    (tmp_path / "more" / "deep.yaml").write_text(beside, "utf-8")
+    load(tmp_path, "base")
+    assert load_profile(str(tmp_path / "more" / "deep.yaml"), tmp_path).profile.model.id == "org/m"
+
+
+def test_the_last_override_wins_and_makes_what_it_needs(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        "base",
+        ("engine.port", "1", "VLM_SET"),
+        ("engine.port", "2", "--vlm-set"),
+        ("engine.env.NEW", "a b", "--vlm-set"),
+        ("latency.categories.chinese.ttft_s", "0.5", "--vlm-set"),
+        ("engine.args", "[--a, 1]", "--vlm-set"),
+        ("model_memory_gib", "{value: 4}", "--vlm-set"),
+    )
+    profile = loaded.profile
+    assert (profile.engine.port, profile.engine.env["NEW"], profile.engine.args) == (2, "a b", ["--a", "1"])
+    assert profile.latency.categories["chinese"].ttft_s == 0.5
+    assert profile.engine.env["A"] == "True"
+    assert loaded.sources["engine.port"] == "--vlm-set"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("extends: base\nname: top\nengine: {prot: 1}\n", ["top.yaml", "'engine.prot'", "(value 1)", "mean 'port'"]),
+        ("extends: base\nname: top\nengine: {port: x}\n", ["top.yaml", "engine.port", "'x'", "integer"]),
+        ("extends: base\nname: top\nengine: {mode: gragh}\n", ["engine.mode", "'gragh'", "mean 'graph'"]),
+        ("extends: base\nname: top\nengine: {port: -1, host: 3}\n", ["engine.host", "3", "(1 more)"]),
+        ("extends: base\nname: top\nguide: [{categry: ocr}]\n", ["guide.0"]),
+        ("extends: base\nname: top\nmodel: x\n", ["model", "'x'"]),
+        ("extends: [base]\nname: top\n", ["extends", "['base']"]),
+        ("extends: top\nname: top\n", ["circle"]),
+        ("extends: bsae\nname: top\n", ["'bsae'", "mean 'base'"]),
+        ("name: top\n", ["'model'", "missing"]),
+        ("name: top\nname: again\n", ["'name'", "given twice"]),
+        ("name: top\nmodel: {id: m}\nengine: {env: {A: 1, A: 2}}\n", ["'A'", "given twice"]),
+        ("", ["NoneType"]),
+        ("a: &a [*a]\n", ["top.yaml"]),
+        ("name: !!python/object/apply:os.getcwd []\n", ["cannot be read as YAML"]),
+        ("name: [", ["cannot be read as YAML"]),
+        ("name: ..\nmodel: {id: m}\n", ["name", "'..'"]),
+        ("extends: base\nname: top\nmmmu: {dta: x}\n", ["'mmmu.dta'", "mean 'data'"]),
+        ("extends: base\nname: top\nmmmu: {shape: {emtpy: 0.1}}\n", ["'mmmu.shape.emtpy'", "mean 'empty'"]),
+        ("extends: base\nname: top\nmmmu: {scorer: official}\n", ["mmmu.scorer", "mean 'official_strict'"]),
+        ("extends: base\nname: top\nmmmu: {known_scores: {internvl2: 1}}\n", ["mmmu.known_scores", "'internvl2'"]),
+        ("extends: base\nname: top\nmmmu: {concurrency: 65}\n", ["mmmu.concurrency", "65", "64"]),
+        ("extends: base\nname: top\nmmmu: {retried: 1.5}\n", ["mmmu.retried", "1.5"]),
+        ("extends: base\nname: top\nmmmu: {sighted: {sample: -1}}\n", ["mmmu.sighted.sample", "-1"]),
+        ("extends: base\nname: top\nmmmu: {early_stop_alpha: 0}\n", ["mmmu.early_stop_alpha", "greater than 0"]),
+        ("extends: base\nname: top\nmmmu: {min_correct: 9, max_correct: 8}\n", ["mmmu.max_correct", "8", "9"]),
+        ("extends: base\nname: top\nreferences: {r: {score: 1, correct: 9, total: 8}}\n", ["r.total", "8", "9"]),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
+    said = problem(tmp_path, text)
+    for word in words:
+        assert word in said, said
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="does not exist"):
+        find_profile(f"{tmp_path}/", tmp_path)
+
+
+def test_what_is_shown_can_be_read_again_as_the_same_profile(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "base", ("model.path", '"/a: b # c"', "--vlm-model"))
+    flat = {
+        line.partition(": ")[0]: yaml.safe_load(line.partition(": ")[2])
+        for line in shown(loaded).splitlines()
+        if not line.startswith("#")
+    }
+    data: dict[str, object] = {}
+    for key, value in flat.items():
+        *sections, last = key.split(".")
+        place = data
+        for section in sections:
+            place = place.setdefault(section, {})  # type: ignore[assignment]
+        place[last] = value
+    assert Profile.model_validate(data) == loaded.profile
+
+
+def test_a_category_without_a_budget_of_its_own_has_the_default() -> None:
+    latency = Latency(default=Budget(ttft_s=1), categories={"ocr": Budget(e2e_s=2)})
+    assert latency.budget("chinese").ttft_s == 1
+    assert latency.budget("ocr") == Budget(ttft_s=1, e2e_s=2)
+
+
+@pytest.mark.parametrize("keys", ["latency: {categories: {orc: {}}}", "capability: {demoted: [orc]}"])
+def test_a_category_that_is_none_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
+    with pytest.raises(UsageProblem, match="Did you mean 'ocr'"):
+        load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")
+
+
+def test_several_pictures_may_be_demoted_and_have_no_budget(tmp_path: Path) -> None:
+    top = "extends: base\nname: top\n"
+    demoted = load(tmp_path, "top", top=f"{top}capability: {{demoted: [several, ocr]}}\n").profile.capability.demoted
+    assert demoted == ["several", "ocr"]
+    with pytest.raises(UsageProblem, match="'several' is no category"):
+        load(tmp_path, "top", top=f"{top}latency: {{categories: {{several: {{}}}}}}\n")
+
+
+def test_fewer_tiles_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"max_tiles: .*less than min_tiles, 3"):
+        load(tmp_path, "top", top="extends: base\nname: top\nmodel: {pictures: {min_tiles: 3, max_tiles: 2}}\n")
+
+
+def test_limits_of_the_accuracy_run_may_be_one_number_or_only_one_of_them(tmp_path: Path) -> None:
+    for keys in ("min_correct: 9, max_correct: 9", "min_correct: 9", "max_correct: 9", ""):
+        wanted = load(tmp_path, "top", top=f"extends: base\nname: top\nmmmu: {{{keys}}}\n").profile.mmmu
+        assert wanted is not None
+        assert {wanted.min_correct, wanted.max_correct} <= {9, None}

@@ -1,0 +1,170 @@
+"""Numbers as served and as stored: read, written again, told from other files, and refused when they are broken."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vlm_acceptance.checks.logprobs import difference
+from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.core.errors import NoReply, UsageProblem
+from vlm_acceptance.core.exchange import Exchange, Request
+from vlm_acceptance.core.logprobs import (
+    Known,
+    Numbers,
+    Prompt,
+    is_baseline,
+    line_of,
+    numbers_of,
+    read_baseline,
+    read_prompts,
+)
+from vlm_acceptance.workloads import capability
+
+BASELINES = ROOT / "fixtures" / "baselines"
+ROW = {
+    "id": "a",
+    "prompt": "What?",
+    "pictures": ["ocr/sign-1.png"],
+    "system": "",
+    "max_tokens": 9,
+    "text": "ok",
+    "tokens": [5, 4],
+    "top": [{"5": -0.05, "7": -8.0}, {"4": -0.01}],
+}
+
+
+def entry(token: str, p: float, **others: float) -> dict[str, Any]:
+    top = [{"token": token, "logprob": p}, *({"token": f"token_id:{n[1:]}", "logprob": q} for n, q in others.items())]
+    return {"token": token, "logprob": p, "bytes": None, "top_logprobs": top}
+
+
+def answered(logprobs: object, status: int = 200) -> Exchange:
+    choice = {"message": {"content": "ok"}, "finish_reason": "stop", "logprobs": logprobs}
+    body = json.dumps({"choices": [choice], "model": "m"}).encode()
+    return Exchange("x", Request("POST", "/"), "", 0, 1, status=status, body=body)
+
+
+def stored(tmp_path: Path, *rows: object) -> Path:
+    path = tmp_path / "stored.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_an_answer_is_read_by_token_id() -> None:
+    served = [entry("token_id:5", -0.05, t7=-8.0), entry("token_id:4", -0.01)]
+    numbers = numbers_of(answered({"content": served}))
+    assert (numbers.text, numbers.tokens) == ("ok", (5, 4))
+    assert [dict(listed) for listed in numbers.top] == [{5: -0.05, 7: -8.0}, {4: -0.01}]
+
+
+@pytest.mark.parametrize(
+    "logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [entry("The", -0.1)]}], ids=str
+)
+def test_an_answer_without_numbers_is_no_answer(logprobs: object) -> None:
+    with pytest.raises(NoReply, match="no log probabilities"):
+        numbers_of(answered(logprobs))
+
+
+def test_a_refused_request_has_no_numbers() -> None:
+    with pytest.raises(NoReply, match="HTTP 500"):
+        numbers_of(answered(None, status=500))
+
+
+def test_a_row_is_read_and_written_alike(tmp_path: Path) -> None:
+    known = read_baseline(stored(tmp_path, ROW))
+    assert json.loads(line_of(known[0])) == ROW
+    assert known[0].asked == Prompt("a", "What?", ("ocr/sign-1.png",), "", 9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tokens": []}, {"tokens": [5]}, {"top": [{"7": -8.0}, {"4": -0.01}]}, {"tokens": ["x", 4]}, {"top": None}],
+    ids=str,
+)
+def test_a_broken_row_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(UsageProblem, match=r"line 2 is no row") as refused:
+        read_baseline(stored(tmp_path, ROW, {**ROW, "id": "b", **change}))
+    assert "\n" not in str(refused.value)
+
+
+def test_an_id_twice_an_empty_file_and_no_file_are_refused(tmp_path: Path) -> None:
+    for path, why in (
+        (stored(tmp_path, ROW, ROW), "was there before"),
+        (tmp_path / "none.jsonl", "cannot be read"),
+    ):
+        with pytest.raises(UsageProblem, match=why):
+            read_baseline(path)
+    with pytest.raises(UsageProblem, match="holds no row"):
+        read_baseline(stored(tmp_path))
+
+
+def test_a_baseline_is_known_by_its_content(tmp_path: Path) -> None:
+    assert is_baseline(stored(tmp_path, ROW))
+    assert not is_baseline(BASELINES / "prompts.jsonl")
+    assert not is_baseline(ROOT / "fixtures" / "control" / "expected.jsonl")
+    assert not is_baseline(stored(tmp_path, [1]))
+    assert not is_baseline(tmp_path / "none")
+    (tmp_path / "odd").write_bytes(b"\xff\xfe\n")
+    assert not is_baseline(tmp_path / "odd")
+
+
+def test_blank_lines_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "spaced.jsonl"
+    path.write_text(f"\n  \n{json.dumps(ROW)}\n\n", "utf-8")
+    assert is_baseline(path)
+    assert len(read_baseline(path)) == 1
+
+
+def test_the_controls_baseline_holds_every_prompt_and_the_answers_it_was_taught() -> None:
+    known = read_baseline(BASELINES / "control.jsonl")
+    assert tuple(row.asked for row in known) == read_prompts(BASELINES / "prompts.jsonl")
+    lines = (ROOT / "fixtures" / "control" / "expected.jsonl").read_text("utf-8").splitlines()
+    taught = {row["id"]: row["answer"] for row in map(json.loads, lines)}
+    assert {row.asked.id: row.numbers.text for row in known} == {row.asked.id: taught[row.asked.id] for row in known}
+    assert all(len(listed) == 5 for row in known for listed in row.numbers.top)
+    assert all((ROOT / "fixtures" / "images" / name).is_file() for row in known for name in row.asked.pictures)
+
+
+def test_the_controls_baseline_is_what_its_recipe_computes() -> None:
+    pytest.importorskip("torch")
+    recipe = ROOT / "fixtures" / "control" / "recipe"
+    code = "import json, baseline; from pathlib import Path; network, words = baseline.loaded(Path(sys.argv[1]))"
+    code = (
+        f"import sys; {code}; print(json.dumps([baseline.answer(network, words, s) for s in baseline.asked()[::40]]))"
+    )
+    argv = [sys.executable, "-c", code, str(recipe.parent / "model")]
+    done = subprocess.run(argv, cwd=recipe, capture_output=True, text=True, check=True)
+    known = read_baseline(BASELINES / "control.jsonl")[::40]
+    for row, (tokens, top) in zip(known, json.loads(done.stdout), strict=True):
+        made = Numbers(row.numbers.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
+        one = difference(row.numbers, made)
+        assert (one.diverged, len(one.listed)) == (None, one.possible)
+        assert max(one.listed) < 0.001  # another processor may round otherwise
+
+
+def test_a_sample_is_spread_over_all_of_them() -> None:
+    assert capability.spread(range(129), 12) == [0, 10, 21, 32, 43, 53, 64, 75, 86, 96, 107, 118]
+    assert capability.spread(range(3), 12) == [0, 1, 2]
+    assert all(len(set(capability.spread(range(129), count))) == count for count in range(1, 130))
+
+
+def test_a_prompt_is_asked_with_its_pictures_and_system_message() -> None:
+    asked = Prompt("a", "What?", ("ocr/sign-1.png",), "Be brief.", 9)
+    body = capability.number_body("m", asked, ROOT / "fixtures" / "images")
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert (body["max_tokens"], body["top_logprobs"], body["temperature"]) == (9, 5, 0.0)
+    offline = capability.offline_number_requests([asked], ROOT / "fixtures" / "images")[0]
+    assert offline["messages"] == body["messages"]
+    assert offline["sampling"] == {"max_tokens": 9, "logprobs": 5}
+
+
+def test_known_rows_are_values() -> None:
+    one, two = (read_baseline(BASELINES / "control.jsonl")[0] for _ in range(2))
+    assert isinstance(one, Known)
+    assert one == two

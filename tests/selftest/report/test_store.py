@@ -1,0 +1,138 @@
+"""The run's files: one line as soon as there is something to say, no secret in any form, nothing that breaks JSON."""
+
+from __future__ import annotations
+
+import json
+import random
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
+from vlm_acceptance.core.finding import Outcome, trimmed
+from vlm_acceptance.core.verdict import TestResult
+from vlm_acceptance.report.store import MASK, RunStore, masker, stored, without_pictures
+
+KEYS = ["sk-plain-0123456789", 'sk-"quoted"', "sk-back\\slash", "sk-<&>'\"", "sk-图片", "sk-tab\tin"]
+PICTURE = "data:image/png;base64," + "A" * 300
+
+
+def exchange(body: bytes, **more: object) -> Exchange:
+    request = Request("POST", "/v1/x", {"model": "m"})
+    return Exchange("r00001", request, "2026-01-01T00:00:00Z", 10**9, 2 * 10**9, 200, body=body, **more)  # type: ignore[arg-type]
+
+
+def result(message: str = "", **properties: str) -> TestResult:
+    return TestResult("tests/acceptance/test_x.py::t", "x", Outcome.FAILED, 0.5, message, "It MUST.", properties)
+
+
+def files(store: RunStore) -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in store.folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_key_is_in_no_file_however_it_is_escaped(key: str, tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p", key)
+    body = json.dumps({"error": {"message": f"wrong key {key}!"}}).encode()
+    seen = exchange(body, headers={"x-echo": key}, frames=(), error=ErrorDetail("protocol", f"got {key}"))
+    store.exchange("t", seen)
+    store.exchange("t", exchange(json.dumps({"said": key}, ensure_ascii=False).encode()))
+    store.exchange("t", exchange(b"", frames=(Frame(10**9, json.dumps({"key": key})),)))
+    store.result(result(f"HTTP 401: {trimmed(body.decode())} {key!r} {key}", answer=key))
+    store.write("summary.json", json.dumps({"a": key, "b": trimmed({"key": key})}, ensure_ascii=False))
+    tree = ET.Element("case", message=f"{key} {trimmed(key)}")
+    tree.text = f"{key} {json.dumps(key)}"
+    (store.folder / "junit.xml").write_bytes(ET.tostring(tree, "utf-8"))
+    store.mask_file(store.folder / "junit.xml")
+    (store.folder / "server.log").write_bytes(b"\xff " + key.encode() + b"\r\n")
+    store.mask_file(store.folder / "server.log")
+    store.close()
+    for name in ("results.jsonl", "exchanges.jsonl", "summary.json"):
+        for line in (store.folder / name).read_text("utf-8").splitlines():
+            assert_nowhere(key, json.loads(line), name)
+    xml = ET.parse(store.folder / "junit.xml").getroot()
+    assert_nowhere(key, [xml.get("message"), xml.text], "junit.xml")
+    assert (store.folder / "server.log").read_bytes() == b"\xff " + MASK.encode() + b"\r\n"
+    assert key not in (store.folder / "verification_log.txt").read_text("utf-8")
+
+
+def assert_nowhere(key: str, value: object, where: str) -> None:
+    """The key is in no string of a JSON value, nor in what such a string holds as JSON."""
+    if isinstance(value, str):
+        assert key not in value, where
+        assert json.dumps(key)[1:-1] not in value, where
+        assert repr(key)[1:-1] not in value, where
+    elif isinstance(value, dict):
+        assert_nowhere(key, [*value, *value.values()], where)
+    elif isinstance(value, list):
+        for inner in value:
+            assert_nowhere(key, inner, where)
+
+
+def test_without_a_key_nothing_is_masked() -> None:
+    assert masker(None)("sk-1") == masker("")("sk-1") == "sk-1"
+
+
+def test_a_row_is_on_disk_before_the_next_one_comes(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p")
+    for number in range(1, 4):
+        store.result(result(str(number)))
+        store.exchange("t", exchange(b"{}"))
+        found = files(store)
+        assert len(found["results.jsonl"].splitlines()) == number
+        assert len(found["exchanges.jsonl"].splitlines()) == number
+        assert found["verification_log.txt"].count("== FAILED") == number
+    store.close()
+
+
+def test_any_answer_leaves_one_readable_line_each(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    odd = [0, 7, 0x0B, 0x1B, 0x85, 0x2028, 0xDFFF, 0xFFFE, 0x1F600, *b'"\\<&>\n\r']
+    texts = ["".join(chr(chance.choice(odd)) for _ in range(30)) for _ in range(200)]
+    store = RunStore(tmp_path, "p")
+    for text in texts:
+        store.result(result(text, answer=text))
+        store.exchange("t", exchange(json.dumps({"said": text}).encode()))
+    store.close()
+    rows = [json.loads(line) for line in files(store)["results.jsonl"].split("\n")[:-1]]
+    assert [row["properties"]["answer"] for row in rows] == texts
+    assert len(files(store)["exchanges.jsonl"].split("\n")) == len(texts) + 1
+    assert not set(files(store)["verification_log.txt"]) & {chr(0), chr(0x1B), chr(0x0B), chr(0x85), chr(0x2028)}
+
+
+def test_a_large_answer_is_kept_whole_but_shown_short(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p")
+    store.exchange("t", exchange(b"x" * 10_000_000))
+    store.close()
+    assert len(json.loads(files(store)["exchanges.jsonl"])["body"]) == 10_000_000
+    assert len(files(store)["verification_log.txt"]) < 3000
+
+
+def test_text_that_is_no_unicode_is_written_all_the_same(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p")
+    store.note("\udc80")
+    assert store.write("x/summary.json", json.dumps("a\ud800", ensure_ascii=False)).read_text("utf-8") == '"a?"'
+    store.close()
+
+
+def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    stores = [RunStore(tmp_path, "p") for _ in range(4)]
+    assert len({store.folder for store in stores}) == 4
+    for store in stores:
+        store.close()
+
+
+def test_pictures_are_stored_as_their_hash() -> None:
+    body = {"messages": [{"content": [{"image_url": {"url": PICTURE}}, {"text": "data: short"}]}]}
+    shown = json.dumps(without_pictures(body))
+    assert "AAAA" not in shown
+    assert "image/png, sha256 " in shown
+    assert "data: short" in shown
+    assert without_pictures(body) == without_pictures(body) != without_pictures({**body, "messages": []})
+    assert "3 bytes" in without_pictures(b"abc")
+
+
+def test_times_are_stored_in_seconds_from_the_start() -> None:
+    row = stored(exchange(b"data: x\n\n", frames=(Frame(1_250_000_000, "x"),)))
+    assert (row["elapsed_s"], row["frames"], row["body"]) == (1.0, [[0.25, "", "x"]], None)

@@ -1,0 +1,146 @@
+"""Which tests a run requires, and what counts as narrowing it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.run.requirements import AREAS, area_of, missing_features, narrowing, rank
+
+ACCEPTANCE = Path(__file__).resolve().parents[2] / "acceptance"
+RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
+FULL = {
+    "name": "full",
+    "model": {
+        "id": "m",
+        "max_model_len": 4096,
+        "max_pictures": 4,
+        "media_domains": ["media.example"],
+        "pictures": {"oracle": "internvl"},
+    },
+    "device": {"kind": "npu"},
+    "versions": {"vllm": "0.18.0"},
+    "metrics": [*RUNNING, *CACHES],
+    "capability": {"known_answers": "x.jsonl", "url_picture": "http://h/p.png"},
+    "load": {"budgets": {"itl_s": {"p99": 1}}},
+    "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
+}
+
+
+def missing(launched: bool = True, **changes: Any) -> set[str]:
+    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_numbers", "records_numbers", "has_key")}
+    profile = Profile.model_validate({**FULL, **changes})
+    return set(missing_features(profile, launched=launched, **given)) - {"openai", "video"}
+
+
+def test_a_full_profile_launched_misses_nothing() -> None:
+    assert missing() == set()
+
+
+def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
+    assert missing(launched=False) == {"launched", "offline", "npu"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "feature"),
+    [
+        ({"device": {"kind": "cpu"}}, "npu"),
+        ({"offline": {"enabled": False}}, "offline"),
+        ({"versions": {}}, "versions"),
+        ({"metrics": CACHES}, "running_metric"),
+        ({"load": {}}, "load_budgets"),
+        ({"load": {"budgets": {"errors": 0.01}}}, "load_budgets"),
+        ({"metrics": [*RUNNING, CACHES[0]]}, "cache_metrics"),
+        ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "max_pictures": None}}, "max_pictures"),  # type: ignore[dict-item]
+        ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
+        ({"capability": {"known_answers": "x.jsonl"}}, "url_picture"),
+        ({"model": {**FULL["model"], "media_domains": []}}, "media_domains"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "video": True}}, "no_video"),  # type: ignore[dict-item]
+        ({"mmmu": {"known_answers": "y.jsonl"}}, "mmmu_sighted"),
+        ({"mmmu": {"sighted": {"sample": 1}}}, "mmmu_known"),
+        ({"has_baseline": False}, "mmmu_baseline"),
+        ({"has_numbers": False}, "numbers_baseline"),
+        ({"records_numbers": False}, "numbers_recording"),
+        ({"has_key": False}, "api_key"),
+    ],
+)
+def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], feature: str) -> None:
+    assert missing(**changes) == {feature}
+
+
+@pytest.mark.parametrize("budgets", [{"goodput": 0.9}, {"requests_per_s": 1}, {"e2e_s": {"p50": 1}}])
+def test_one_bound_is_a_budget(budgets: dict[str, Any]) -> None:
+    assert missing(load={"budgets": budgets}) == set()
+
+
+@pytest.mark.parametrize(("takes", "feature"), [(True, "no_video"), (False, "video")])
+def test_a_model_takes_videos_or_must_refuse_them(takes: bool, feature: str) -> None:
+    profile = Profile.model_validate({**FULL, "model": {**FULL["model"], "video": takes}})  # type: ignore[dict-item]
+    assert {"no_video", "video"} & missing_features(profile, launched=True).keys() == {feature}
+
+
+def test_a_profile_without_the_section_asks_for_nothing_of_mmmu() -> None:
+    assert missing(mmmu=None) == {"mmmu", "mmmu_early_stop", "mmmu_sighted", "mmmu_known"}
+
+
+def test_a_run_that_does_not_stop_early_is_not_judged_for_it() -> None:
+    sound = {"sighted": {"sample": 1}, "known_answers": "y.jsonl"}
+    assert missing(mmmu={**sound, "early_stop": False}) == {"mmmu_early_stop"}
+    assert missing(mmmu={**sound, "scorer": "official_seed42"}) == {"mmmu_early_stop"}
+    assert missing(mmmu=sound) == set()
+
+
+def test_the_reason_of_the_mode_comes_before_that_of_the_profile() -> None:
+    profile = Profile.model_validate({**FULL, "offline": {"enabled": False}})
+    assert "attached" in missing_features(profile, launched=False)["offline"]
+
+
+def test_every_need_an_acceptance_test_names_is_known() -> None:
+    texts = [path.read_text("utf-8") for path in ACCEPTANCE.glob("*.py")]
+    named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
+    bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, "offline": {"enabled": False}})
+    known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
+    assert {word.strip(" \"'") for word in named} <= known
+
+
+def test_areas_run_in_order_and_the_release_is_last() -> None:
+    ranks = [rank(area) for area in AREAS]
+    assert ranks == sorted(ranks)
+    assert rank("load") < rank("release")
+    assert area_of(Path("tests/acceptance/test_release.py")) == AREAS[-1]
+    assert rank("environment") < rank("accuracy_data") < rank("health")
+    assert rank("latency") < rank("mmmu") < rank("release")
+
+
+def test_every_acceptance_module_is_an_area_or_runs_before_the_release() -> None:
+    for path in ACCEPTANCE.glob("test_*.py"):
+        assert area_of(path) == "release" or rank(area_of(path)) < rank("release")
+
+
+@pytest.mark.parametrize("marks", ["", "smoke", "slow", "smoke or slow"])
+def test_a_plain_run_is_not_narrowed(marks: str) -> None:
+    assert narrowing(marks, "", True, 0, {"--lf": False}) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("smoke and not slow", "", True, 3, {}), "-m 'smoke and not slow'"),
+        (("smoke", "health", True, 3, {}), "-k 'health'"),
+        (("smoke", "", False, 0, {}), "only some tests were named"),
+        (("smoke", "", True, 0, {"--lf": True}), "--lf"),
+        (("smoke", "", True, 2, {}), "2 required tests were deselected"),
+    ],
+)
+def test_each_way_to_narrow_a_run_is_named(given: tuple[str, str, bool, int, dict[str, bool]], said: str) -> None:
+    assert narrowing(*given) == said
+
+
+def test_a_keyword_that_leaves_nothing_out_does_not_narrow() -> None:
+    assert narrowing("smoke", "test", True, 0, {}) == ""

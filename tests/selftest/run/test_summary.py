@@ -1,0 +1,327 @@
+"""What a run says about itself, and the profiles it records for the next one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.config.options import PROFILES, load
+from vlm_acceptance.config.profile_file import load_profile
+from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.finding import Outcome, Verdict
+from vlm_acceptance.core.verdict import Ruling, TestResult
+from vlm_acceptance.report.store import masker
+from vlm_acceptance.run import outputs
+from vlm_acceptance.run import summary as facts
+from vlm_acceptance.run.context import Suite
+
+ACCEPTED = Ruling(Verdict.ACCEPTED, 0, "all 1 required tests passed")
+ROW = {"n": 3, "ttft_s": 0.1, "tpot_s": None, "e2e_s": 2.0, "cold_e2e_s": 9.0, "tokens": 12}
+
+
+def suite_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> Suite:
+    given = {"vlm_reports": str(tmp_path), **values}
+    return Suite(load(given, {}, profile, "a test"), lambda _: None, lambda _: None)
+
+
+def attached(tmp_path: Path, profile: str = "control-cpu", **values: object) -> Suite:
+    return suite_of(tmp_path, profile, vlm_base_url="http://127.0.0.1:9", **values)
+
+
+def result(area: str, outcome: Outcome, **properties: str) -> TestResult:
+    name = f"tests/acceptance/test_{area}.py::test_x[{len(properties)}{outcome.value}]"
+    return TestResult(name, area, outcome, 0.5, f"{outcome.value}\nmore", "It MUST.", properties)
+
+
+def test_an_attached_run_says_what_it_could_not_see(tmp_path: Path) -> None:
+    summary = facts.collect(attached(tmp_path), ACCEPTED)
+    assert summary["scope"]["deployment"] == "endpoint only"
+    assert summary["scope"]["mode"] == "as attached"
+    assert (summary["versions"], summary["device"], summary["model_files"], summary["engine"]) == ({}, None, None, {})
+    assert any("were not examined" in note for note in summary["notes"])
+    assert json.loads(json.dumps(summary, default=str))["verdict"] == "accepted"
+
+
+def test_an_accepted_control_says_nothing_about_another_model(tmp_path: Path) -> None:
+    assert "nothing is said about InternVL2-2B" in facts.statement(attached(tmp_path))
+    real = attached(tmp_path, "internvl2-2b-ascend")
+    assert facts.statement(real).startswith("OpenGVLab/InternVL2-2B as profile internvl2-2b-ascend deploys it")
+
+
+def test_what_displaces_a_setting_or_was_never_calibrated_is_noted(tmp_path: Path) -> None:
+    notes = "\n".join(facts.notes(suite_of(tmp_path, "internvl2-2b-ascend")))
+    assert "uncalibrated" in notes
+    assert "first estimates" in notes
+    assert "PYTORCH_NPU_ALLOC_CONF" in notes
+    demoted = facts.notes(attached(tmp_path, vlm_set=["capability.demoted=[ocr, chinese]"]))
+    assert any("ocr, chinese" in note for note in demoted)
+
+
+def test_tests_of_the_plan_that_never_finished_count_as_not_run(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    suite.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
+    suite.required = [suite.results[0].id, "tests/acceptance/test_health.py::y", "tests/acceptance/test_offline.py::z"]
+    assert facts.areas(suite) == {"health": {"passed": 1, "failed": 1, "not run": 1}, "offline": {"not run": 1}}
+
+
+def test_the_profile_is_told_by_hash_and_by_what_overrides_it(tmp_path: Path) -> None:
+    plain = facts.profile_facts(attached(tmp_path))
+    changed = facts.profile_facts(attached(tmp_path, vlm_set=["deadlines.cold_s=7"]))
+    assert plain["overrides"] == {}
+    assert changed["overrides"] == {"deadlines.cold_s": "--vlm-set"}
+    assert plain["sha256"] != changed["sha256"]
+    assert plain["sha256"] == facts.profile_facts(attached(tmp_path))["sha256"]
+
+
+def test_junit_properties_are_strings(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    told = {**facts.known_before(suite), **facts.known_after(suite)}
+    assert all(isinstance(value, str) and value for value in told.values())
+    assert told["control"] == "yes"
+
+
+def test_the_summary_is_on_disk_and_latest_points_to_it(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    suite.results = [result("health", Outcome.PASSED)]
+    lines = outputs.write_run(suite, ACCEPTED)
+    assert lines[0].startswith("ACCEPTED (control)  ")
+    assert json.loads((tmp_path / "latest" / "summary.json").read_text("utf-8"))["exit_code"] == 0
+    assert (tmp_path / "latest").resolve() == suite.store.folder
+
+
+def test_the_header_is_short_and_names_what_was_overridden(tmp_path: Path) -> None:
+    header = outputs.header(attached(tmp_path, vlm_set=["deadlines.cold_s=7"]))
+    assert len(header) <= 6
+    assert "overrides: deadlines.cold_s (--vlm-set)" in header
+
+
+def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    suite.notes["latency"] = {"ocr": ROW}
+    assert outputs.record(suite, ACCEPTED)[0].startswith("  baseline: ")
+    profile = load_profile(str(file), PROFILES).profile
+    budget = profile.latency.budget("ocr")
+    assert (profile.name, profile.model.id) == ("mine", "vlm-acceptance/control")
+    assert budget.ttft_s == pytest.approx(0.15)
+    assert (budget.tpot_s, budget.e2e_s) == (0.03, pytest.approx(3.0))
+    assert profile.latency.recorded
+    assert not any("first estimates" in note for note in facts.notes(attached(tmp_path, str(file))))
+
+
+def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert "not recorded" in outputs.record(attached(tmp_path, vlm_record_baseline=str(file)), ACCEPTED)[0]
+    assert "not recorded" in outputs.record(attached(tmp_path, vlm_calibrate=str(file)), ACCEPTED)[0]
+    assert not file.exists()
+
+
+def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="ocr"),
+        result("capability", Outcome.FAILED, category="chinese"),
+        result("health", Outcome.PASSED),
+    ]
+    outputs.record(suite, ACCEPTED)
+    capability = load_profile(str(file), PROFILES).profile.capability
+    assert (capability.calibrated, capability.demoted) == (True, ["chinese"])
+
+
+WRONG = {"check": "answer.count", "fatal": False}
+
+
+def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="ocr"),
+        replace(result("pictures", Outcome.FAILED, below_bar="chinese, ocr"), findings=(WRONG,)),
+        replace(
+            result("pictures", Outcome.FAILED, category="several"),
+            findings=({"check": "several.order", "fatal": False},),
+        ),
+    ]
+    outputs.record(suite, replace(ACCEPTED, code=1))
+    assert load_profile(str(file), PROFILES).profile.capability.demoted == ["chinese", "ocr", "several"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "named", "why"),
+    [
+        ({"check": "pictures.contaminated", "fatal": True}, {"below_bar": "ocr"}, "something else"),
+        ({"check": "latency.ttft", "fatal": False}, {"category": "ocr"}, "something else"),
+        ({"check": "answer.foreign", "fatal": True}, {"category": "ocr"}, "a fatal finding"),
+        (WRONG, {}, "something else"),
+    ],
+)
+def test_what_is_no_matter_of_capability_calibrates_nothing(
+    tmp_path: Path, finding: dict[str, object], named: dict[str, str], why: str
+) -> None:
+    suite = attached(tmp_path, vlm_calibrate=str(tmp_path / "mine.yaml"))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="chinese"),
+        replace(result("pictures", Outcome.FAILED, **named), findings=(finding,)),
+    ]
+    (said,) = outputs.record(suite, replace(ACCEPTED, code=1))
+    assert "not recorded" in said
+    assert why in said
+
+
+def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file))
+    suite.results = [
+        result("capability", Outcome.PASSED, category="ocr"),
+        result("capability", Outcome.ERROR, category="x"),
+    ]
+    assert "not recorded" in outputs.record(suite, ACCEPTED)[0]
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"narrowed": "-k 'ocr'"},
+        {"results": [result("capability", Outcome.FAILED, category="ocr"), result("schema", Outcome.FAILED)]},
+        {
+            "results": [
+                replace(
+                    result("capability", Outcome.FAILED, category="ocr"),
+                    findings=({"check": "answer.count", "fatal": True},),
+                )
+            ]
+        },
+    ],
+    ids=["narrowed", "something else failed", "fatal"],
+)
+def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, spoiled: dict[str, object]) -> None:
+    file = tmp_path / "mine.yaml"
+    suite = attached(tmp_path, vlm_calibrate=str(file), vlm_record_baseline=str(file))
+    suite.notes["latency"] = {"ocr": ROW}
+    suite.results = [result("capability", Outcome.PASSED, category="ocr")]
+    for name, value in spoiled.items():
+        setattr(suite, name, value)
+    assert all("not recorded" in line for line in outputs.record(suite, ACCEPTED))
+    assert not file.exists()
+
+
+def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    assert suite.settings.record_baseline is None
+    suite.notes["numbers"] = list(attached(tmp_path).known_numbers)
+    assert outputs.record(suite, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    again = attached(tmp_path, vlm_baseline=str(file))
+    assert (again.settings.baseline, again.settings.numbers_baseline) == (None, file)
+    assert list(again.known_numbers) == suite.notes["numbers"]
+
+
+def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_path: Path) -> None:
+    key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    suite.mask = masker(key)
+    known = list(suite.known_numbers)
+    said = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
+    suite.notes["numbers"] = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
+    assert outputs.record(suite, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    assert key[-10:] not in file.read_text("utf-8")
+    again = list(attached(tmp_path, vlm_baseline=str(file)).known_numbers)
+    assert [row.numbers.tokens for row in again] == [row.numbers.tokens for row in known]
+    assert again[0].numbers.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
+
+
+def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    suite.notes["numbers"] = list(attached(tmp_path).known_numbers)
+
+    def full(path: Path, text: str, *_: object, **__: object) -> None:
+        path.write_bytes(text.encode()[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        outputs.record(suite, ACCEPTED)
+    assert not file.exists()
+
+
+def prompts(tmp_path: Path, *rows: dict[str, object]) -> str:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "What?", **row}) + "\n" for row in rows), "utf-8")
+    return f"numbers.prompts={path}"
+
+
+SIGN = {"id": "a", "pictures": ["ocr/sign-1.png"]}
+BARE: dict[str, object] = {"id": "b", "pictures": []}
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([SIGN], "holds no prompt without a picture"),
+        ([BARE], "holds no prompt with a picture"),
+        ([SIGN, BARE, {"id": "c", "pictures": ["none.png"]}], "'c' names the picture 'none.png'"),
+        ([SIGN, {"id": "b"}], "line 2 is no row"),
+        ([], "holds no row"),
+    ],
+)
+def test_prompts_that_cannot_be_asked_are_told_before_anything_starts(
+    tmp_path: Path, rows: list[dict[str, object]], why: str
+) -> None:
+    with pytest.raises(UsageProblem, match=why) as told:
+        attached(tmp_path, vlm_set=[prompts(tmp_path, *rows)]).check_stored_runs()
+    assert "\n" not in str(told.value)
+
+
+def test_a_question_for_long_twins_that_is_none_is_told_with_the_nearest(tmp_path: Path) -> None:
+    attached(tmp_path, vlm_set=[prompts(tmp_path, SIGN, BARE)]).check_stored_runs()
+    wanted = "capability.long_twins.question=understanding/plumb"
+    with pytest.raises(UsageProblem, match="Did you mean 'understanding/plum'") as told:
+        attached(tmp_path, vlm_set=[wanted]).check_stored_runs()
+    assert str(told.value).startswith("capability.long_twins.question: 'understanding/plumb'")
+
+
+def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="line 1 is no row of a numbers baseline"):
+        attached(tmp_path, vlm_set=["numbers.baseline=fixtures/control/expected.jsonl"]).check_stored_runs()
+    row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_text(row.replace("sign-1.png", "sign-99.png"), "utf-8")
+    with pytest.raises(UsageProblem, match="'ocr/sign-1' names the picture 'ocr/sign-99.png'"):
+        attached(tmp_path, vlm_baseline=str(foreign)).check_stored_runs()
+
+
+@pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without numbers", "rejected"])
+def test_numbers_of_what_was_not_found_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
+    file = tmp_path / "mine.jsonl"
+    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    known = list(attached(tmp_path).known_numbers)
+    suite.notes["numbers"] = known[1:] if spoiled == "a prompt without numbers" else known
+    suite.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
+    ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
+    assert "not recorded" in outputs.record(suite, ruling)[0]
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("second", ["mine.yaml", "budgets.yaml"])
+def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Path, second: str) -> None:
+    files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
+    suite = attached(tmp_path, **files)
+    suite.notes["latency"] = {"ocr": ROW}
+    suite.results = [result("capability", Outcome.PASSED, category="ocr")]
+    outputs.record(suite, ACCEPTED)
+    profile = load_profile(str(tmp_path / second), PROFILES).profile
+    assert profile.capability.calibrated
+    assert profile.latency.recorded
+
+
+def test_known_issues_that_showed_are_notes_of_the_verdict(tmp_path: Path) -> None:
+    suite = attached(tmp_path)
+    suite.notes["known_issues"] = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
+    notes = facts.collect(suite, ACCEPTED)["notes"]
+    assert "known issue, seen in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes

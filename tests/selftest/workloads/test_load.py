@@ -1,0 +1,318 @@
+"""The load itself against a server that answers at once: what is sent, what is kept, when it gives up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
+
+from vlm_acceptance.cases.capability import load_categories
+from vlm_acceptance.checks.hang import Reading
+from vlm_acceptance.checks.load import Asked
+from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.client.disconnecting import LeavingClient
+from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.recording import Asker, kind_of
+from vlm_acceptance.config.profile import Budget, Deadlines
+from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, NoReply
+from vlm_acceptance.core.exchange import Exchange, Request
+from vlm_acceptance.engine.memory import resident_mb
+from vlm_acceptance.run.context import CASES, IMAGES
+from vlm_acceptance.workloads import load
+from vlm_acceptance.workloads.soak import SILENT_IN_A_ROW, figures, memory_figures, soak
+
+
+@pytest.fixture
+def engine() -> Iterator[QuickServer]:
+    with QuickServer() as server:
+        yield server
+
+
+@pytest.fixture
+def recorded() -> list[Exchange]:
+    return []
+
+
+@pytest.fixture
+def ask(engine: QuickServer, recorded: list[Exchange]) -> Asker:
+    return Asker(Client(engine.url), MODEL, Deadlines(request_s=5, cold_s=5), recorded.append, set())
+
+
+def job(word: str, **params: object) -> load.Job:
+    """The server says what it is asked."""
+    return load.Job(
+        Asked(word, ((word,),)), chat_body(MODEL, f"{word} and seven more words to say as tokens", **params)
+    )
+
+
+STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+JOBS = [job("alpha"), job("beta", **STREAM), job("gamma"), job("delta", **STREAM)]
+
+
+def watched(ask: Asker, patience_s: float = 60) -> load.Watchdog:
+    return load.Watchdog(ask.client, patience_s)
+
+
+def test_jobs_are_all_pictures_and_texts_mixed_and_half_streamed() -> None:
+    made = load.jobs("m", load_categories(CASES, IMAGES), {("What is written on the sign?", "ocr/sign-1.png"): "X"})
+    assert len(made) == 64
+    assert len({one.asked.id for one in made}) == 64
+    assert sum(bool(one.body.get("stream")) for one in made) == 32
+    assert sum(not one.asked.is_picture for one in made) == 8
+    assert next(one for one in made if one.asked.id == "ocr/sign-1").asked.known == "X"
+    few = load.mixed(made, 16)
+    assert len(few) == 16
+    assert sum(not one.asked.is_picture for one in few) == 4
+    assert {bool(one.body.get("stream")) for one in few} == {True, False}
+    assert load.jobs("m", load_categories(CASES, IMAGES), {})[0].asked.id == made[0].asked.id
+
+
+def test_a_small_load_is_drawn_from_all_categories_alike() -> None:
+    for seed in range(20):
+        made = load.jobs("m", load_categories(CASES, IMAGES), {}, seed=seed)
+        drawn = Counter(map(load.category_of, load.mixed(made, 16)))
+        assert drawn.pop("text") == 4
+        assert (len(drawn), sorted(drawn.values())) == (5, [2, 2, 2, 3, 3])
+    assert len(load.mixed(made, 64)) == 64
+
+
+def test_jobs_of_a_demoted_category_are_marked() -> None:
+    made = load.jobs("m", load_categories(CASES, IMAGES), {}, ["chinese"])
+    assert {load.category_of(one) for one in made if one.asked.demoted} == {"chinese"}
+
+
+def test_known_answers_are_found_by_prompt_and_picture() -> None:
+    known = load.known_answers(IMAGES.parent / "control" / "expected.jsonl")
+    assert known["What is written on the sign?", "ocr/sign-1.png"] == "The sign says RIVER 472."
+    assert known["Reply with OK.", ""] == "OK"
+
+
+def test_a_burst_is_out_at_once_and_comes_back_in_order(
+    ask: Asker, engine: QuickServer, recorded: list[Exchange]
+) -> None:
+    engine.behaviour = Behaviour(token_delay_s=0.1)
+    began = time.monotonic()
+    seen = load.burst(ask, [one.body for one in JOBS * 4], 60)
+    assert time.monotonic() - began < 7  # one after another they take fifteen seconds
+    assert seen.hang is None
+    replies = seen.replies(range(16))
+    texts = [reply.text.split()[0] for reply in replies if not isinstance(reply, NoReply)]
+    assert texts == ["alpha", "beta", "gamma", "delta"] * 4
+    assert len(recorded) == 16
+
+
+@pytest.fixture
+def stuck(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that answers nothing and whose figures stand still, looked at often."""
+    engine.behaviour = Behaviour(chat_status=0)
+    monkeypatch.setattr(load, "POLL_S", 0.05)
+    monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_hang_ends_a_burst_long_before_its_deadlines(ask: Asker) -> None:
+    ask = Asker(ask.client, MODEL, ask.deadlines, lambda _: None, {kind_of(one.body) for one in JOBS})
+    began = time.monotonic()
+    seen = load.burst(ask, [one.body for one in JOBS], 0.3)
+    assert time.monotonic() - began < ask.deadlines.request_s
+    assert seen.hang is not None
+    assert seen.hang.in_flight == 4
+    assert [str(reply) for reply in seen.replies([0])] == ["given up"]
+
+
+def test_what_compiles_first_is_waited_for_from_when_it_was_sent_until_it_came(ask: Asker) -> None:
+    cold = load.Cold(ask)
+    assert cold.least_s() == 0
+    for job in JOBS[:2]:
+        cold.went(job.body)
+    assert cold.least_s() == ask.deadlines.cold_s
+    cold.came(JOBS[0].body)
+    assert cold.least_s() == ask.deadlines.cold_s
+    cold.came(JOBS[1].body)
+    cold.went(JOBS[1].body)
+    assert cold.least_s() == 0
+    warm = load.Cold(Asker(ask.client, MODEL, ask.deadlines, print, {"chat"}))
+    warm.went(JOBS[0].body)
+    assert warm.least_s() == 0
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_cold_burst_is_no_hang_until_it_must_be_warm(ask: Asker) -> None:
+    cold = Asker(ask.client, MODEL, Deadlines(request_s=5, cold_s=1), lambda _: None, set())
+    began = time.monotonic()
+    load.burst(cold, [one.body for one in JOBS], 0.2)
+    assert time.monotonic() - began > 0.9
+
+
+def test_a_soak_gives_each_request_the_deadline_of_its_time(ask: Asker, recorded: list[Exchange]) -> None:
+    seen: list[float] = []
+    asked = Asker(ask.client, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
+    send, request = ask.client, asked.request
+    asked.request = lambda body: (seen.append((made := request(body)).deadline_s), made)[1]  # type: ignore[method-assign]
+    soak(asked, JOBS, 0.3, 1, load.Watchdog(send, 60))
+    assert seen[0] == 5
+    assert seen.count(5) <= 2
+    assert set(seen[len(JOBS) :]) == {4}
+
+
+@pytest.mark.parametrize("broken", [RuntimeError("ours"), EnvironmentProblem("the disk is full")])
+def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(ask: Asker, broken: Exception) -> None:
+    def take(_number: int, _exchange: Exchange) -> None:
+        raise broken
+
+    sent = 0
+
+    def requests() -> Iterator[tuple[int, Request]]:
+        nonlocal sent
+        for sent in range(1000):
+            yield sent, ask.request(JOBS[0].body)
+
+    one = load.Load(ask.client, 4, take, watched(ask))
+    with pytest.raises(type(broken), match=str(broken)):
+        one.run(requests())
+    assert one.closed.is_set()
+    assert sent < 10
+
+
+def test_a_load_is_closed_however_it_ends(ask: Asker) -> None:
+    dog = watched(ask)
+    dog.look = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
+    one = load.Load(ask.client, 1, lambda *_: None, dog)
+    with pytest.raises(KeyboardInterrupt):
+        one.run((number, ask.request(JOBS[0].body)) for number in range(10_000))  # it lives when it is looked at
+    assert one.closed.is_set()
+
+
+def test_a_request_that_timed_out_shows_no_life(engine: QuickServer) -> None:
+    engine.behaviour = Behaviour(chat_status=0)
+    hasty = Asker(Client(engine.url), MODEL, Deadlines(request_s=0.2), lambda _: None, {"chat"})
+    one = load.Load(hasty.client, 2, lambda *_: None, watched(hasty))
+    one.run((number, hasty.request(JOBS[0].body)) for number in range(4))
+    assert one.done == 0
+
+
+def test_a_card_that_cannot_be_read_was_not_seen(ask: Asker) -> None:
+    def broken() -> float | None:
+        raise DeviceProblem("npu-smi: time-out")
+
+    dog = load.Watchdog(ask.client, 60, hbm_mb=broken)
+    dog.look(0, 1)
+    assert dog.readings[0].hbm_mb is None
+    assert dog.readings[0].figures is not None
+
+
+LEAVERS = [chat_body(MODEL, " ".join("n" * 80), **STREAM) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "is_alone", "asked", "found", "is_ours"),
+    [
+        ([0, 2, 2, 0], False, True, [], True),
+        ([0, 2, 2, 2], False, True, ["load.slot_kept"], True),
+        ([0, 2, 2, *[1, 2] * 20], False, True, ["load.slot_kept"], False),
+        ([0, 2, 2, 3], False, True, ["load.slot_kept"], False),
+        ([0, 0, 0, 0], False, True, ["load.slot_uncounted"], False),
+        ([1], False, False, ["load.slot_uncounted", "load.slot_kept"], False),
+        ([1], True, True, ["load.slot_uncounted"], False),
+        ([0, None, None, None], False, True, ["load.slot_uncounted", "load.slot_kept"], False),
+        ([None], True, False, ["load.slot_uncounted", "load.slot_kept"], False),
+    ],
+    ids=["freed", "kept", "others come", "others", "replicas", "busy", "ours is busy", "mute", "mute from the start"],
+)
+def test_clients_that_leave_are_told_from_other_traffic(
+    ask: Asker,
+    engine: QuickServer,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: list[int | None],
+    is_alone: bool,
+    asked: bool,
+    found: list[str],
+    is_ours: bool,
+) -> None:
+    engine.behaviour = Behaviour(token_delay_s=0.01)
+    read, lock = iter(range(1000)), threading.Lock()
+
+    def page() -> str:
+        with lock:
+            figure = pages[min(next(read), len(pages) - 1)]
+        return "no metrics at all" if figure is None else f"vllm:num_requests_running {figure}\n"
+
+    busy_s = 0.5
+    monkeypatch.setattr(engine, "_metrics", page)
+    left = load.leave(ask, LEAVERS, 3, busy_s, is_alone)
+    assert bool(left.exchanges) is asked
+    assert [one.check for one in left.found(busy_s)] == found
+    assert left.is_ours is is_ours
+
+
+def test_a_client_leaves_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
+    engine.behaviour = Behaviour(token_delay_s=0.1)
+    called: list[int] = []
+    client = LeavingClient(engine.url, None, 3, lambda: called.append(1))
+    body = chat_body(MODEL, "one two three four five six seven eight nine ten", **STREAM)
+    exchange = client.send(Asker(client, MODEL, Deadlines(), lambda _: None, set()).request(body))
+    assert exchange.error is None
+    assert 3 <= len(exchange.frames) <= 5
+    assert called == [1]
+
+
+def test_a_soak_asks_round_after_round_and_keeps_figures(ask: Asker, recorded: list[Exchange]) -> None:
+    made = soak(ask, JOBS, 0.6, 4, watched(ask))
+    assert made.hang is None
+    assert made.given_up == ""
+    assert len(made.served) > 20
+    assert made.faults == []
+    assert len(recorded) == len(JOBS)
+    assert len(made.itl) > len(made.served)
+    row = figures(made, Budget(e2e_s=5))
+    assert row["unanswered"] == 0
+    assert row["goodput"].startswith(f"{len(made.served)} of {len(made.served)} ")
+    assert row["ttft"].n == len([one for one in made.served if one.sample and one.sample.ttft_s])
+    assert memory_figures(made) == {}
+
+
+def test_a_soak_keeps_what_was_wrong_and_gives_up_when_nothing_is_answered(ask: Asker, engine: QuickServer) -> None:
+    wrong = [*JOBS[1:], load.Job(replace(JOBS[0].asked, parts=(("omega",),)), JOBS[0].body)]
+    made = soak(ask, wrong, 0.3, 2, watched(ask))
+    assert {fault.check for fault in made.faults} == {"load.answer"}
+    assert set(made.kept) == {"alpha"}
+    engine.behaviour = Behaviour(chat_status=500)
+    made = soak(ask, JOBS, 30, 4, watched(ask))
+    assert "in a row got no answer" in made.given_up
+    assert SILENT_IN_A_ROW <= len(made.served) < 2 * SILENT_IN_A_ROW
+
+
+def test_a_soak_that_came_to_no_request_is_no_pass(ask: Asker) -> None:
+    with pytest.raises(EnvironmentProblem, match="over before one request"):
+        soak(ask, JOBS, 0.0, 1, watched(ask))
+
+
+def test_a_soak_counts_a_degenerate_answer_and_no_demoted_one(ask: Asker) -> None:
+    looping = load.Job(Asked("loop", (("la",),)), chat_body(MODEL, "la " * 40))
+    demoted = load.Job(replace(JOBS[0].asked, parts=(("omega",),), demoted=True), JOBS[0].body)
+    made = soak(ask, [looping, demoted, JOBS[2]], 0.3, 1, watched(ask))
+    assert {(fault.check.partition(".")[0], fault.where) for fault in made.faults} == {("degeneracy", "loop")}
+    assert made.answered < len(made.served)
+
+
+def test_memory_is_read_of_what_lives() -> None:
+    me = psutil.Process()
+    assert (resident_mb([me]) or 0) > 5
+    gone = psutil.Popen(["true"])
+    gone.wait()
+    assert resident_mb([gone]) is None
+    assert resident_mb([]) is None
+
+
+def test_memory_figures_say_where_it_began_and_its_slope(ask: Asker) -> None:
+    made = soak(ask, JOBS, 0.3, 1, watched(ask))
+    made.readings = [Reading(float(n), None, n * 10, 1, 100.0 + n) for n in range(40)]
+    row = memory_figures(made)
+    assert row["rss_mb"] == "100.0 to 139.0"
+    assert row["rss_kb_per_request"].startswith("102 ")

@@ -1,0 +1,48 @@
+"""A small made benchmark for the selftests of figures, reports and stored runs: items, answers and a scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from vlm_acceptance.accuracy.item import CHOICE, OPEN, Answer, Item, Mark
+
+DOMAINS = {"Art and Design": ("Art", "Music"), "Science": ("Math", "Physics")}
+
+
+def choice(ident: str, group: str = "Art", question: str = "Which?", gold: str = "A", options: int = 4) -> Item:
+    return Item(ident, group, CHOICE, question, tuple(f"{ident} option {n}" for n in range(options)), (gold,), ())
+
+
+def open_item(ident: str, group: str = "Art", question: str = "How many?", gold: tuple[str, ...] = ("60",)) -> Item:
+    return Item(ident, group, OPEN, question, (), gold, ())
+
+
+def answered(ident: str, text: str, **changes: Any) -> Answer:
+    made = Answer(ident, "answered", text, "stop", 100, 2, "", 200, "2026-11-22T10:00:00Z", 0.5, (), "p", (), "m")
+    return replace(made, **changes)
+
+
+def failed(ident: str, status: Literal["refused", "lost"], error: str) -> Answer:
+    return Answer(ident, status, None, None, None, None, error, None, "2026-11-22T10:00:00Z", 1.0, (), "p", (), None)
+
+
+def exact(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+    """Right when the answer is a gold; Z declines; what is no letter of a choice is unresolved."""
+    marks = {}
+    for item in items:
+        if item.id in answers:
+            text = answers[item.id].strip()
+            if text == "Z":
+                marks[item.id] = Mark(False, "", "declined")
+            elif item.kind == CHOICE and text not in set(item.letters):
+                marks[item.id] = Mark(False, "", "unresolved")
+            else:
+                marks[item.id] = Mark(text in item.gold, text)
+    return marks
+
+
+def generous(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+    """Every answer is right."""
+    return {item.id: Mark(True, answers[item.id]) for item in items if item.id in answers}

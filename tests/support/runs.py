@@ -1,0 +1,131 @@
+"""pytest as a user runs it, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# parts of acceptance modules for small projects
+HEAD = """
+import pytest
+from vlm_acceptance.workloads import capability as exam
+from vlm_acceptance.checks import liveness
+from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.errors import NotRun
+pytestmark = pytest.mark.smoke
+WRONG = Finding("a.check", "this", "that")
+"""
+PASSES = '''
+def test_passes(ask, judge):
+    """It MUST answer."""
+    exchange = ask.chat("one two")
+    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
+    judge.note(answer=exam.answer_of(exchange).text)
+'''
+FAILS = '''
+def test_fails(ask, judge):
+    """It MUST be this."""
+    judge.note(figure=3)
+    judge.add([WRONG], ask.chat("one two"))
+'''
+ERRS = '''
+def test_errs():
+    """It MUST be found."""
+    raise EnvironmentProblem("no such card")
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a pytest process came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+    @property
+    def problems(self) -> list[str]:
+        """Lines for the person at the keyboard."""
+        return [line for line in self.said.splitlines() if line.startswith("ERROR:")]
+
+
+def clean_env(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without anything that steers pytest or the suite."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_", "PYTHON"))}
+    return {**kept, **(more or {})}
+
+
+def pytest_argv(args: Sequence[str]) -> list[str]:
+    cache = [] if "--lf" in args else ["-p", "no:cacheprovider"]
+    return [sys.executable, "-m", "pytest", "-q", "--color=no", *cache, *args]
+
+
+def pytest_run(*args: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Ran:
+    """Run pytest in `cwd` with the given arguments and further environment variables."""
+    done = subprocess.run(
+        pytest_argv(args), cwd=cwd, env=clean_env(env), capture_output=True, text=True, timeout=120, check=False
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def accept(root: Path, reports: Path, url: str, *args: str, env: Mapping[str, str] | None = None) -> Ran:
+    """Run the acceptance tests of a small project against an endpoint."""
+    given = ("--vlm-profile=quick", f"--vlm-base-url={url}", f"--vlm-reports={reports}")
+    return pytest_run("-m", "smoke", *given, *args, cwd=root, env=env)
+
+
+def summary_of(reports: Path) -> dict[str, Any]:
+    """summary.json of the latest run."""
+    found: dict[str, Any] = json.loads((reports / "latest" / "summary.json").read_text("utf-8"))
+    return found
+
+
+def results_of(reports: Path) -> list[dict[str, Any]]:
+    """Rows of results.jsonl of the latest run that are whole lines."""
+    text = next(reports.glob("runs/*/results.jsonl")).read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def junit_of(reports: Path) -> ET.Element:
+    """The one test suite in the JUnit file."""
+    suite = ET.parse(reports / "junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    return suite
+
+
+def script(name: str) -> ModuleType:
+    """A script of `scripts/` as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 30) -> bool:
+    """Whether it holds in time; asked often."""
+    ends = time.monotonic() + within_s
+    while not holds():  # its answer counts: asked once more, what has just held may not hold
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.02)
+    return True
