@@ -24,7 +24,7 @@ from vlm_acceptance.checks.load import Asked  # noqa: E402
 from vlm_acceptance.checks.trends import growth, leak, shown  # noqa: E402
 from vlm_acceptance.client.chat import chat_body  # noqa: E402
 from vlm_acceptance.client.http import Client  # noqa: E402
-from vlm_acceptance.client.recording import Asker  # noqa: E402
+from vlm_acceptance.client.recording import RecordingClient  # noqa: E402
 from vlm_acceptance.config.profile import Deadlines  # noqa: E402
 from vlm_acceptance.config.profile_sections import Load  # noqa: E402
 from vlm_acceptance.engine.memory import resident_mb  # noqa: E402
@@ -63,7 +63,7 @@ def flagged(kb: int, seconds: float) -> tuple[bool, str]:
             client = Client(f"http://127.0.0.1:{server.stdout.readline().strip()}")
             tree = [psutil.Process(server.pid)]
             dog = load.Watchdog(client, 60, lambda: resident_mb(tree))
-            ask = Asker(client, MODEL, Deadlines(), lambda _: None, set())
+            ask = RecordingClient(client, MODEL, Deadlines(), lambda _: None, set())
             jobs = [load.Job(Asked(word, ((word,),)), chat_body(MODEL, word)) for word in ("one", "two", "three")]
             made = soak(ask, jobs, seconds, CONCURRENCY, dog)
         finally:

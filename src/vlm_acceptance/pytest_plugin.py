@@ -21,15 +21,10 @@ from vlm_acceptance.core.verdict import EXIT, TestResult, rule
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import outputs, preview, profile_choice, requirements
-from vlm_acceptance.run.context import Suite
-from vlm_acceptance.run.findings import Judge
+from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.run.findings import FindingCollector
+from vlm_acceptance.run.stash_keys import CONTEXT, FINDINGS, LINES, PROPERTIES, RESULT
 
-# what hooks and fixtures share
-SUITE = pytest.StashKey[Suite]()
-LINES = pytest.StashKey[list[str]]()
-RESULT = pytest.StashKey[TestResult]()
-PROPERTIES = pytest.StashKey[dict[str, str]]()
-FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 NOT_RUN = "not run: "
 MARKERS = (
@@ -95,15 +90,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("-n: one card holds one engine, and one process rules on a run; leave it out")
     progress = Progress(Uncaptured(config, masker(settings.api_key)))
-    suite = Suite(settings, progress, progress.say, unreachable=unreachable)
-    config.stash[SUITE] = suite
+    context = RunContext(settings, progress, progress.say, unreachable=unreachable)
+    config.stash[CONTEXT] = context
     if config.getoption("collectonly"):
         return
     is_planned = config.getoption("vlm_plan")
     try:
         if not is_planned:
             writable_folder(settings.reports, "--vlm-reports")
-        suite.check_stored_runs()
+        context.check_stored_runs()
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
     if is_planned:
@@ -142,23 +137,23 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is tested, at most six lines."""
-    suite = config.stash.get(SUITE, None)
-    return outputs.header(suite) if suite else []
+    context = config.stash.get(CONTEXT, None)
+    return outputs.header(context) if context else []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     """Order by area, set aside what is not applicable, and see what other options leave out of the plan."""
-    suite = config.stash.get(SUITE, None)
-    if suite is None:
+    context = config.stash.get(CONTEXT, None)
+    if context is None:
         return (yield)
     missing = requirements.missing_features(
-        suite.profile,
-        launched=suite.settings.launched,
-        has_baseline=suite.settings.baseline is not None,
-        has_numbers=suite.settings.numbers_baseline is not None,
-        records_numbers=suite.settings.record_numbers is not None,
-        has_key=suite.settings.api_key is not None,
+        context.profile,
+        launched=context.settings.launched,
+        has_baseline=context.settings.baseline is not None,
+        has_numbers=context.settings.numbers_baseline is not None,
+        records_numbers=context.settings.record_numbers is not None,
+        has_key=context.settings.api_key is not None,
     )
     kept: list[pytest.Item] = []
     aside: list[pytest.Item] = []
@@ -167,7 +162,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         reason = next((missing[feature] for feature in needs if feature in missing), None)
         (kept if reason is None or ACCEPTANCE not in item.path.parents else aside).append(item)
         if reason is not None:
-            suite.not_applicable[item.nodeid] = reason
+            context.not_applicable[item.nodeid] = reason
     kept.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
     items[:] = kept
     config.hook.pytest_deselected(items=aside)
@@ -176,10 +171,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     result = yield
     # once more: an option or another plugin may have put the release before what it would end
     items.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
-    suite.required = [item.nodeid for item in required]
+    context.required = [item.nodeid for item in required]
     if config.getoption("markexpr") in requirements.PLAIN_MARKS:
-        suite.not_applicable = {
-            item.nodeid: suite.not_applicable[item.nodeid] for item in aside if _marked(item, config)
+        context.not_applicable = {
+            item.nodeid: context.not_applicable[item.nodeid] for item in aside if _marked(item, config)
         }
     lost = len({item.nodeid for item in required} - {item.nodeid for item in items})
     whole = collected >= set(ACCEPTANCE.glob("test_*.py")) and not any("::" in arg for arg in config.args)
@@ -187,12 +182,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
         for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
     }
-    suite.narrowed = requirements.narrowing(
+    context.narrowed = requirements.narrowing(
         config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options
     )
-    suite.wants_accuracy = any("accuracy" in getattr(item, "fixturenames", ()) for item in items)
-    suite.wants_offline_numbers = any("offline_numbers" in getattr(item, "fixturenames", ()) for item in items)
-    suite.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
+    context.wants_accuracy = any("accuracy" in getattr(item, "fixturenames", ()) for item in items)
+    context.wants_offline_numbers = any("offline_numbers" in getattr(item, "fixturenames", ()) for item in items)
+    context.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
     return result
 
 
@@ -200,14 +195,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """`--vlm-plan` says what would be run, and runs nothing."""
     config = session.config
-    suite = config.stash.get(SUITE, None)
-    if suite is None or session.testsfailed or not config.getoption("vlm_plan"):
+    context = config.stash.get(CONTEXT, None)
+    if context is None or session.testsfailed or not config.getoption("vlm_plan"):
         return None
     items = [item for item in session.items if ACCEPTANCE in item.path.parents]
     serves = any("vllm_server" in getattr(item, "fixturenames", ()) for item in items)
     mark, names = config.getoption("markexpr"), config.get_verbosity() > 0
     try:
-        config.stash[LINES] = preview.lines(suite, [item.nodeid for item in items], mark, serves=serves, names=names)
+        config.stash[LINES] = preview.lines(context, [item.nodeid for item in items], mark, serves=serves, names=names)
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
     return True
@@ -224,18 +219,18 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A broken deployment is a failure and anything else that goes wrong an error, in whatever phase it shows."""
     report = yield
-    suite = item.config.stash.get(SUITE, None)
-    if suite is None or ACCEPTANCE not in item.path.parents:
+    context = item.config.stash.get(CONTEXT, None)
+    if context is None or ACCEPTANCE not in item.path.parents:
         return report
     problem = call.excinfo.value if call.excinfo else None
     if isinstance(problem, NotRun):
         report.outcome = "skipped"
-        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(suite.mask(f"{NOT_RUN}{problem}")))
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(context.mask(f"{NOT_RUN}{problem}")))
     elif isinstance(problem, VlmAcceptanceError):
-        report.longrepr = printable(suite.mask(str(problem)))
+        report.longrepr = printable(context.mask(str(problem)))
     elif problem is not None and report.failed:
         # the first line is all that CI lists show, and an error of ours must not begin with our source
-        report.longrepr = printable(suite.mask(f"{type(problem).__name__}: {problem}\n{report.longreprtext}"))
+        report.longrepr = printable(context.mask(f"{type(problem).__name__}: {problem}\n{report.longreprtext}"))
     if report.failed and report.when != "teardown":
         # pytest calls a failing call phase a failure and a failing setup an error; we know better
         report.when = "call" if isinstance(problem, AssertionError) else "setup"
@@ -277,39 +272,39 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """A test that collected findings fails with all of them; no test can forget to say so, or break before it does."""
-    judge = getattr(item, "funcargs", {}).get("judge")
+    collector = getattr(item, "funcargs", {}).get("findings")
     try:
         yield
     except (Exception, pytest.fail.Exception) as broken:
-        if isinstance(judge, Judge) and judge.findings:
+        if isinstance(collector, FindingCollector) and collector.all:
             if not isinstance(broken, NotRun):
-                judge.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
-            judge.settle()
+                collector.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
+            collector.settle()
         raise
-    if isinstance(judge, Judge):
-        judge.settle()
+    if isinstance(collector, FindingCollector):
+        collector.settle()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A finished test is on disk before the next one starts."""
     result = yield
-    suite = item.config.stash.get(SUITE, None)
-    if suite is not None and RESULT in item.stash:
-        suite.results.append(item.stash[RESULT])
+    context = item.config.stash.get(CONTEXT, None)
+    if context is not None and RESULT in item.stash:
+        context.results.append(item.stash[RESULT])
         try:
-            suite.store.result(item.stash[RESULT])
+            context.store.result(item.stash[RESULT])
         except EnvironmentProblem as broken:  # a verdict nobody can look into is none, and what follows fares no better
-            suite.unwritable = item.session.shouldfail = str(broken)
+            context.unwritable = item.session.shouldfail = str(broken)
     return result
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
     """Release what still runs, rule, write the summary, set the exit code; then pytest writes its JUnit file."""
-    suite = session.config.stash.get(SUITE, None)
-    if suite is not None and not session.config.getoption("collectonly"):
-        _finish(session, suite, exitstatus)
+    context = session.config.stash.get(CONTEXT, None)
+    if context is not None and not session.config.getoption("collectonly"):
+        _finish(session, context, exitstatus)
     try:
         return (yield)
     except OSError as broken:
@@ -324,26 +319,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         return None
 
 
-def _finish(session: pytest.Session, suite: Suite, exitstatus: int) -> None:
-    suite.release()
-    if not suite.results and not suite.launch.asked:
+def _finish(session: pytest.Session, context: RunContext, exitstatus: int) -> None:
+    context.release()
+    if not context.results and not context.launch.asked:
         return
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     stopped = "-x or --maxfail stopped it" if session.shouldfail else ""
     ruling = rule(
-        suite.results,
-        suite.required,
+        context.results,
+        context.required,
         mark=session.config.getoption("markexpr"),
-        narrowed=suite.narrowed or stopped,
-        blocked=suite.blocked,
+        narrowed=context.narrowed or stopped,
+        blocked=context.blocked,
         interrupted=interrupted,
     )
     try:
-        session.config.stash[LINES] = outputs.write_run(suite, ruling)
+        session.config.stash[LINES] = outputs.write_run(context, ruling)
     except (EnvironmentProblem, OSError) as broken:  # a full disk: a verdict whose evidence nobody can read is none
-        suite.unwritable = suite.unwritable or str(broken)
+        context.unwritable = context.unwritable or str(broken)
         seen = "" if ruling.code == EXIT["environment"] else f"; what was seen: {ruling.verdict.value}: {ruling.reason}"
-        ruling = rule(suite.results, suite.required, blocked=suite.unwritable)
+        ruling = rule(context.results, context.required, blocked=context.unwritable)
         session.config.stash[LINES] = [printable(f"{ruling.verdict.value.upper()}  {ruling.reason}{seen}")]
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         session.exitstatus = ruling.code
@@ -361,7 +356,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The JUnit file is written by now: mask it, and put a copy beside the run's other files."""
-    suite = config.stash.get(SUITE, None)
+    context = config.stash.get(CONTEXT, None)
     xml = config.getoption("xmlpath", None)
-    if suite is not None and xml and LINES in config.stash and not config.getoption("vlm_plan"):
-        outputs.finish_junit(suite, Path(xml))
+    if context is not None and xml and LINES in config.stash and not config.getoption("vlm_plan"):
+        outputs.finish_junit(context, Path(xml))

@@ -1,4 +1,4 @@
-"""Parameters that come from the profile: categories, routes, rungs."""
+"""Parameters that come from the profile: categories, routes, stages."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_k
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.options import ROOT
 from vlm_acceptance.core.capability import Category
-from vlm_acceptance.pytest_plugin import SUITE
 from vlm_acceptance.run import summary
+from vlm_acceptance.run.stash_keys import CONTEXT
 
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Fill `category`, `route` and `rung`."""
-    suite = metafunc.config.stash[SUITE]
+    """Fill `category`, `route` and `stage`."""
+    context = metafunc.config.stash[CONTEXT]
     if "category" in metafunc.fixturenames:
-        metafunc.parametrize("category", suite.categories, ids=[c.id for c in suite.categories])
+        metafunc.parametrize("category", context.categories, ids=[c.id for c in context.categories])
     if "route" in metafunc.fixturenames:
-        routes = suite.profile.capability.routes
+        routes = context.profile.capability.routes
         marks = {"url": [pytest.mark.needs("launched")]}
         metafunc.parametrize("route", [pytest.param(route, marks=marks.get(route, []), id=route) for route in routes])
-    if "rung" in metafunc.fixturenames:
-        metafunc.parametrize("rung", suite.rungs)
+    if "stage" in metafunc.fixturenames:
+        metafunc.parametrize("stage", context.stages)
 
 
 @pytest.fixture
-def category_of(suite) -> dict[str, Category]:
+def category_of(context) -> dict[str, Category]:
     """Categories by id."""
-    return {category.id: category for category in suite.categories}
+    return {category.id: category for category in context.categories}
 
 
 @pytest.fixture
-def known(suite, deployment, judge) -> KnownHere:
+def known(context, deployment, findings) -> KnownHere:
     """The known issues of this deployment's versions; one that shows is named by the test and by the verdict."""
-    told = deployment.client.send(get("/version", suite.profile.deadlines.health_s))
+    told = deployment.client.send(get("/version", context.profile.deadlines.health_s))
 
     def report(issue) -> None:
-        judge.note(known_issue=issue.sentence)
-        suite.notes.setdefault("known_issues", {}).setdefault(issue.sentence, []).append(judge.test)
+        findings.note(known_issue=issue.sentence)
+        context.notes.setdefault("known_issues", {}).setdefault(issue.sentence, []).append(findings.test)
 
-    return KnownHere(ISSUES, engine_versions(told, summary.versions(suite)), report)
+    return KnownHere(ISSUES, engine_versions(told, summary.versions(context)), report)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -5,10 +5,10 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 
 
-def test_mmmu_is_prepared(suite, judge):
+def test_mmmu_is_prepared(context, findings):
     """The prepared questions and pictures MUST be whole, unchanged and those that the profile names."""
-    plan = suite.accuracy_plan.get()
-    judge.note(
+    plan = context.accuracy_plan.get()
+    findings.note(
         dataset=plan.prepared.dataset,
         questions=len(plan.prepared),
         source=plan.prepared.source,

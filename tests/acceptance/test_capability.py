@@ -17,80 +17,80 @@ pytestmark = pytest.mark.smoke
 LADDER = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
 
 
-def test_category(ask, judge, profile, category, route, request):
+def test_category(client, findings, profile, category, route, request):
     """The deployment MUST answer each category's question about enough of its eight pictures, and nothing fatal."""
     served_at = request.getfixturevalue("picture_server") if route == "url" else None
-    judge.note(category=category.id, route=route)
+    findings.note(category=category.id, route=route)
     for question in category.questions:
         urls = [capability.picture_url(picture, route, IMAGES, served_at) for picture in question.pictures]
-        exchanges = ask.all(capability.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+        exchanges = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
         verdict = capability.judged(
             profile, category, question, [capability.answer_of(exchange) for exchange in exchanges]
         )
-        judge.add_each(verdict.findings, capability.by_picture(question, exchanges))
-        judge.note(**verdict.figures)
+        findings.add_each(verdict.findings, capability.by_picture(question, exchanges))
+        findings.note(**verdict.figures)
 
 
-def test_bilingual_twin(ask, judge, profile, category):
+def test_bilingual_twin(client, findings, profile, category):
     """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
-    judge.note(category=category.id, language=category.twin.language)
+    findings.note(category=category.id, language=category.twin.language)
     urls = [png_url(picture.path) for picture in category.twin.pictures]
-    exchanges = ask.all(capability.bodies(ask.model_id, category.twin, urls), profile.capability.concurrency)
+    exchanges = client.all(capability.bodies(client.model_id, category.twin, urls), profile.capability.concurrency)
     verdict = capability.judged(
         profile, category, category.twin, [capability.answer_of(exchange) for exchange in exchanges]
     )
-    judge.add_each(verdict.findings, capability.by_picture(category.twin, exchanges))
-    judge.note(**verdict.figures)
+    findings.add_each(verdict.findings, capability.by_picture(category.twin, exchanges))
+    findings.note(**verdict.figures)
 
 
-def test_blind_twins_do_not_score(ask, judge, profile, category):
+def test_blind_twins_do_not_score(client, findings, profile, category):
     """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
     for question in category.questions:
-        exchanges = ask.all(capability.blind_bodies(ask.model_id, question), profile.capability.concurrency)
+        exchanges = client.all(capability.blind_bodies(client.model_id, question), profile.capability.concurrency)
         limited = capability.with_blind_limit(profile, question)
         for exchange in exchanges:
-            judge.add(answer.judge_blind(limited, [capability.answer_of(exchange)]), exchange)
+            findings.add(answer.judge_blind(limited, [capability.answer_of(exchange)]), exchange)
 
 
 @pytest.mark.needs("oracle")
-def test_picture_costs_its_tiles(ask, judge, suite):
+def test_picture_costs_its_tiles(client, findings, context):
     """Prompt tokens of two pictures under one text MUST differ by the tile formula, and `/tokenize` MUST agree."""
-    rule = suite.tile_rule
-    bodies = [chat_body(ask.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
-    exchanges = ask.all(bodies, 1)
-    judge.add_each(
+    rule = context.tile_rule
+    bodies = [chat_body(client.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
+    exchanges = client.all(bodies, 1)
+    findings.add_each(
         prompt_tokens.steps_match(LADDER, [capability.answer_of(e) for e in exchanges], rule),
         capability.by_size(LADDER, exchanges),
     )
-    counted = ask.send(Request("POST", "/tokenize", {"model": ask.model_id, "messages": bodies[1]["messages"]}))
-    judge.add(prompt_tokens.tokenize_agrees(counted, capability.answer_of(exchanges[1])), counted)
+    counted = client.send(Request("POST", "/tokenize", {"model": client.model_id, "messages": bodies[1]["messages"]}))
+    findings.add(prompt_tokens.tokenize_agrees(counted, capability.answer_of(exchanges[1])), counted)
 
 
 @pytest.mark.needs("known_answers")
-def test_known_answers(ask, judge, profile):
+def test_known_answers(client, findings, profile):
     """A deployment whose answers are known MUST give every one of them, to the letter and the prompt token."""
     lines = existing(profile.capability.known_answers).read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.strip()]
     bodies = [
-        chat_body(ask.model_id, row["prompt"], [png_url(IMAGES / name) for name in row["pictures"]], max_tokens=256)
+        chat_body(client.model_id, row["prompt"], [png_url(IMAGES / name) for name in row["pictures"]], max_tokens=256)
         for row in rows
     ]
-    exchanges = ask.all(bodies, profile.capability.concurrency)
+    exchanges = client.all(bodies, profile.capability.concurrency)
     replies = [capability.answer_of(exchange) for exchange in exchanges]
-    judge.add_each(
+    findings.add_each(
         golden_answers.known_answers(rows, replies), dict(zip([row["id"] for row in rows], exchanges, strict=True))
     )
-    judge.note(answers=len(rows))
+    findings.note(answers=len(rows))
 
 
 @pytest.mark.needs("url_picture", "launched")
-def test_guide_request(ask, judge, profile):
+def test_guide_request(client, findings, profile):
     """The deployment guide's own request, a logo by URL, MUST be answered with the words it shows."""
     unreachable = capability.picture_unreachable(profile.capability.url_picture)
     if unreachable:
         pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
-    exchange = ask.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
+    exchange = client.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
     reply = capability.answer_of(exchange)
-    judge.add(liveness.answered(reply), exchange)
+    findings.add(liveness.answered(reply), exchange)
     if not isinstance(reply, Exception) and not answer.holds(reply.text, ("Qwen",)):
-        judge.add([Finding("answer.wrong", "'Qwen'", reply.text[:200], "guide")], exchange)
+        findings.add([Finding("answer.wrong", "'Qwen'", reply.text[:200], "guide")], exchange)

@@ -34,9 +34,9 @@ def rows(smoke):
 
 
 @pytest.fixture(scope="session")
-def odd_pictures(suite):
+def odd_pictures(context):
     """Pictures that are not there, are elsewhere, or never end."""
-    question = suite.categories[0].questions[0]
+    question = context.categories[0].questions[0]
     with serve_odd_pictures(question.pictures[0].path) as served:
         yield served
 
@@ -53,129 +53,129 @@ def grown(deployment):
     return contextlib.nullcontext() if process is None else watched(process.tree)
 
 
-def read_before(ask, suite, sign):
+def read_before(client, context, sign):
     """The first of the sign's pictures that was answered rightly before any odd input; None when none was."""
-    if "inputs_picture" not in suite.notes:
-        exchanges = ask.all(capability.bodies(ask.model_id, sign, [png_url(p.path) for p in sign.pictures]), 1)
+    if "inputs_picture" not in context.notes:
+        exchanges = client.all(capability.bodies(client.model_id, sign, [png_url(p.path) for p in sign.pictures]), 1)
         judged = zip(sign.pictures, exchanges, strict=True)
-        deadline_s = suite.profile.deadlines.cold_s
-        suite.notes["inputs_picture"] = next(
+        deadline_s = context.profile.deadlines.cold_s
+        context.notes["inputs_picture"] = next(
             (p for p, e in judged if not edge_inputs.right(e, p.parts, deadline_s)), None
         )
-    return suite.notes["inputs_picture"]
+    return context.notes["inputs_picture"]
 
 
-def still_serves(ask, judge, deployment, sign, picture, deadline_s):
+def still_serves(client, findings, deployment, sign, picture, deadline_s):
     """A text is answered and the picture as before, by the engine that was asked."""
-    text = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(capability.answer_of(text)), text, "a text afterwards")
+    text = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(liveness.answered(capability.answer_of(text)), text, "a text afterwards")
     asked, parts = (sign.pictures[0], ()) if picture is None else (picture, picture.parts)
-    seen = ask.chat(sign.prompt, (png_url(asked.path),), max_tokens=sign.max_tokens)
-    judge.add(edge_inputs.right(seen, parts, deadline_s), seen, "a picture afterwards")
+    seen = client.chat(sign.prompt, (png_url(asked.path),), max_tokens=sign.max_tokens)
+    findings.add(edge_inputs.right(seen, parts, deadline_s), seen, "a picture afterwards")
     process = deployment.process
-    if process is not None and judge.findings:
+    if process is not None and findings.all:
         process.wait(GOING_S)  # an engine that is dying does not answer, and is not gone at once
         if process.has_exited:
-            judge.add([Finding("inputs.died", "a living engine", process.how_it_ended, fatal=True)])
+            findings.add([Finding("inputs.died", "a living engine", process.how_it_ended, fatal=True)])
 
 
-def becomes_what_it_must(odd, ask, judge, suite, deployment, known, sign, served_at):
+def becomes_what_it_must(odd, client, findings, context, deployment, known, sign, served_at):
     """Send it, watched; judge what came of it, and what the server does afterwards."""
     issues = known.of(odd.id)
     unsent = next((issue for issue in issues if not issue.sent), None)
-    judge.note(must=odd.must)
+    findings.note(must=odd.must)
     if unsent is not None:
         known.report(unsent)
         return
-    deadline_s = suite.profile.deadlines.request_s
+    deadline_s = context.profile.deadlines.request_s
     patience_s = max([deadline_s, *(issue.within_s or 0 for issue in issues)])
-    readable = read_before(ask, suite, sign)
+    readable = read_before(client, context, sign)
     picture = readable or sign.pictures[0]
-    request = odd.request(ask.model_id, sign.prompt, picture.path, served_at, patience_s, ask.defaults)
+    request = odd.request(client.model_id, sign.prompt, picture.path, served_at, patience_s, client.defaults)
     with grown(deployment) as peak:
-        exchange = ask.send(request, f"odd {odd.id}")
+        exchange = client.send(request, f"odd {odd.id}")
     how = {"expect": odd.expect, "parts": picture.parts, "choices": odd.choices, "schema": odd.schema}
     found = edge_inputs.became(exchange, deadline_s=deadline_s, **how)
-    judge.add(known.settled(odd.id, found, exchange, deadline_s), exchange)
-    judge.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
+    findings.add(known.settled(odd.id, found, exchange, deadline_s), exchange)
+    findings.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
     if peak is not None:
-        judge.note(memory_mb=peak.growth_mb)
-        judge.add(edge_inputs.memory_is_bounded(peak.growth_mb, MEMORY_MB), exchange)
-    still_serves(ask, judge, deployment, sign, readable, deadline_s)
+        findings.note(memory_mb=peak.growth_mb)
+        findings.add(edge_inputs.memory_is_bounded(peak.growth_mb, MEMORY_MB), exchange)
+    still_serves(client, findings, deployment, sign, readable, deadline_s)
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("odd", rows(smoke=True))
-def test_odd_input(ask, judge, suite, deployment, known, sign, odd):
+def test_odd_input(client, findings, context, deployment, known, sign, odd):
     """An odd input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
-    becomes_what_it_must(odd, ask, judge, suite, deployment, known, sign, None)
+    becomes_what_it_must(odd, client, findings, context, deployment, known, sign, None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", rows(smoke=False))
-def test_odder_input(ask, judge, suite, deployment, known, sign, odd, odd_pictures):
+def test_odder_input(client, findings, context, deployment, known, sign, odd, odd_pictures):
     """An odd input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
-    becomes_what_it_must(odd, ask, judge, suite, deployment, known, sign, odd_pictures.url)
+    becomes_what_it_must(odd, client, findings, context, deployment, known, sign, odd_pictures.url)
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("max_model_len")
-def test_refused_picture_is_no_poison(ask, judge, profile, known, sign):
+def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
     """A picture whose request was refused for its length MUST be answered when asked shortly, and so MUST others."""
     deadline_s = profile.deadlines.request_s
-    bodies = capability.bodies(ask.model_id, sign, [png_url(picture.path) for picture in sign.pictures])
-    before = ask.all(bodies, profile.capability.concurrency)
+    bodies = capability.bodies(client.model_id, sign, [png_url(picture.path) for picture in sign.pictures])
+    before = client.all(bodies, profile.capability.concurrency)
     fit = [p for p, e in zip(sign.pictures, before, strict=True) if not edge_inputs.right(e, p.parts, deadline_s)]
     if not fit:
-        judge.add(
+        findings.add(
             edge_inputs.right(before[0], sign.pictures[0].parts, deadline_s), before[0], "before anything was refused"
         )
         return
     poisoned = fresh_png_url(fit[0].path)  # new to every cache
     length = "word " * (profile.model.max_model_len + 64)
-    refusal = ask.chat(length, (poisoned,), max_tokens=8)
-    judge.add(refusals.refused(refusal, statuses={400}, deadline_s=deadline_s), refusal, "a text too long")
-    again = ask.chat(sign.prompt, (poisoned,), max_tokens=sign.max_tokens)
+    refusal = client.chat(length, (poisoned,), max_tokens=8)
+    findings.add(refusals.refused(refusal, statuses={400}, deadline_s=deadline_s), refusal, "a text too long")
+    again = client.chat(sign.prompt, (poisoned,), max_tokens=sign.max_tokens)
     found = [found.at("the same picture afterwards") for found in edge_inputs.right(again, fit[0].parts, deadline_s)]
-    judge.add(known.settled("poison", found, again, deadline_s), again)
+    findings.add(known.settled("poison", found, again, deadline_s), again)
     for picture in fit[1:]:
-        other = ask.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
-        judge.add(edge_inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")
-    alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(capability.answer_of(alive)), alive, "a text afterwards")
+        other = client.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
+        findings.add(edge_inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(liveness.answered(capability.answer_of(alive)), alive, "a text afterwards")
 
 
 @pytest.mark.smoke
-def test_short_answer_stops(ask, judge, category_of):
+def test_short_answer_stops(client, findings, category_of):
     """A question with a short answer MUST be answered shortly though much is allowed, and stop by itself."""
     asked = [("colour", COLOUR, plain_url(64, 64, (255, 0, 0))), ("text", "Reply with OK.", None)]
     for name in ("understanding", "reasoning", "chinese"):
         question = category_of[name].questions[0]
         asked.append((name, question.prompt, png_url(question.pictures[0].path)))
     for name, prompt, picture in asked:
-        exchange = ask.body(chat_body(ask.model_id, prompt, (picture,) if picture else (), max_tokens=MUCH))
+        exchange = client.body(chat_body(client.model_id, prompt, (picture,) if picture else (), max_tokens=MUCH))
         reply = capability.answer_of(exchange)
-        judge.add(edge_inputs.stops(reply, FEW), exchange, name)
-        judge.note(**{name: getattr(getattr(reply, "usage", None), "completion", None)})
+        findings.add(edge_inputs.stops(reply, FEW), exchange, name)
+        findings.note(**{name: getattr(getattr(reply, "usage", None), "completion", None)})
 
 
 @pytest.mark.slow
 @pytest.mark.needs("media_domains")
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_address_is_refused(ask, judge, profile, address):
+def test_private_address_is_refused(client, findings, profile, address):
     """A picture at a private address MUST be refused with a readable 4xx where only some domains are allowed."""
-    exchange = ask.chat(COLOUR, (PRIVATE[address],), max_tokens=8)
+    exchange = client.chat(COLOUR, (PRIVATE[address],), max_tokens=8)
     statuses, deadline_s = edge_inputs.REFUSALS, profile.deadlines.request_s
-    judge.add(refusals.refused(exchange, statuses=statuses, deadline_s=deadline_s), exchange)
+    findings.add(refusals.refused(exchange, statuses=statuses, deadline_s=deadline_s), exchange)
 
 
 @pytest.mark.slow
 @pytest.mark.needs("media_domains", "launched")
-def test_private_address_is_not_asked(ask, judge, profile, odd_pictures):
+def test_private_address_is_not_asked(client, findings, profile, odd_pictures):
     """A picture server outside the allowed domains MUST NOT be asked at all."""
     already = len(odd_pictures.asked)
-    exchange = ask.chat(COLOUR, (f"{odd_pictures.url}/picture",), max_tokens=8)
+    exchange = client.chat(COLOUR, (f"{odd_pictures.url}/picture",), max_tokens=8)
     statuses, deadline_s = edge_inputs.REFUSALS, profile.deadlines.request_s
-    judge.add(refusals.refused(exchange, statuses=statuses, deadline_s=deadline_s), exchange)
+    findings.add(refusals.refused(exchange, statuses=statuses, deadline_s=deadline_s), exchange)
     if len(odd_pictures.asked) > already:
-        judge.add([Finding("inputs.fetched", "no request to it", ", ".join(odd_pictures.asked[already:]))], exchange)
+        findings.add([Finding("inputs.fetched", "no request to it", ", ".join(odd_pictures.asked[already:]))], exchange)

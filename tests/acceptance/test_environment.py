@@ -21,69 +21,69 @@ def require(problems):
         raise EnvironmentProblem("; ".join(problems))
 
 
-def test_engine_is_installed(suite, judge):
+def test_engine_is_installed(context, findings):
     """The engine's interpreter MUST be found and hold vLLM."""
-    engine = suite.preflight.engine
-    judge.note(engine=" ".join(engine.command), kind=engine.kind, **engine.versions)
+    engine = context.preflight.engine
+    findings.note(engine=" ".join(engine.command), kind=engine.kind, **engine.versions)
 
 
 @pytest.mark.needs("versions")
-def test_versions_are_the_expected_ones(suite, profile, judge):
+def test_versions_are_the_expected_ones(context, profile, findings):
     """The engine MUST consist of the versions the profile names, compared by their public part."""
-    engine = suite.preflight.engine
+    engine = context.preflight.engine
     if engine.python is None:
         require([f"the interpreter behind {engine.command[0]} is not known: name it with --vlm-engine-python=PATH"])
     problems = installation.version_problems(profile.versions, engine.versions)
-    judge.add([Finding("environment.versions", "the profile's versions", problem) for problem in problems])
+    findings.add([Finding("environment.versions", "the profile's versions", problem) for problem in problems])
 
 
 @pytest.mark.needs("npu")
-def test_torch_npu_imports(suite):
+def test_torch_npu_imports(context):
     """`import torch_npu` MUST work in the engine's interpreter and environment."""
-    _ = suite.preflight.torch_npu
+    _ = context.preflight.torch_npu
 
 
 @pytest.mark.needs("npu")
-def test_device_is_present_and_free(suite, judge):
+def test_device_is_present_and_free(context, findings):
     """The card MUST be the profile's, healthy, and used by nobody else."""
-    device = suite.preflight.device
-    judge.note(device=device.name, used_mb=device.used_mb, total_mb=device.total_mb, detail=device.detail)
+    device = context.preflight.device
+    findings.note(device=device.name, used_mb=device.used_mb, total_mb=device.total_mb, detail=device.detail)
 
 
 @pytest.mark.needs("npu")
-def test_image_fits_the_chip(suite, judge):
+def test_image_fits_the_chip(context, findings):
     """Driver, CANN and the image's target chip MUST fit the card."""
-    judge.note(cann=machine.cann_version(), driver=machine.driver_version())
-    require(machine.image_problems(suite.preflight.env, suite.preflight.device.name))
+    findings.note(cann=machine.cann_version(), driver=machine.driver_version())
+    require(machine.image_problems(context.preflight.env, context.preflight.device.name))
 
 
-def test_limits_are_sufficient(suite, judge):
+def test_limits_are_sufficient(context, findings):
     """Open files and disk space MUST suffice; shared memory is reported."""
     require(machine.open_file_problems(OPEN_FILES))
-    require(machine.disk_problems(suite.store.folder, DISK_BYTES))
-    judge.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
+    require(machine.disk_problems(context.store.folder, DISK_BYTES))
+    findings.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
 
 
-def test_proxies_spare_loopback(judge):
-    """A proxy MUST NOT catch requests to this machine: the suite spares loopback, and says what others would meet."""
-    judge.note(proxies="; ".join(machine.proxy_problems(os.environ)) or "spare loopback")
+def test_proxies_spare_loopback(findings):
+    """A proxy MUST NOT catch requests to this machine: the context spares loopback, and says what others would meet."""
+    findings.note(proxies="; ".join(machine.proxy_problems(os.environ)) or "spare loopback")
     require(machine.proxy_problems(machine.with_loopback_no_proxy(os.environ)))
 
 
 # a download has a deadline of its own, longer than a test's
 @pytest.mark.timeout(0)
-def test_weights_are_whole(suite, judge):
+def test_weights_are_whole(context, findings):
     """The model's folder MUST hold every file, whole, before an engine is started on it."""
-    folder: Path = suite.preflight.folder
-    judge.note(folder=folder, weights_bytes=weights.fingerprint(folder).weights_bytes)
+    folder: Path = context.preflight.folder
+    findings.note(folder=folder, weights_bytes=weights.fingerprint(folder).weights_bytes)
 
 
 @pytest.mark.needs("oracle")
 @pytest.mark.timeout(0)
-def test_tiles_are_the_served_models(suite, profile, judge):
+def test_tiles_are_the_served_models(context, profile, findings):
     """The profile MUST NOT say other tiles of a picture than the served model's config.json."""
-    served = suite.served_tiling()
-    judge.note(**served)
+    served = context.served_tiling()
+    findings.note(**served)
     if not served:
         pytest.skip("the served config.json is of another kind of model, or tells no tiles")
     require(tiling.contradictions(profile.model.pictures, served, profile.engine.args))

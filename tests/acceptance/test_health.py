@@ -12,58 +12,58 @@ pytestmark = pytest.mark.smoke
 
 # engine starts have deadlines of their own, longer than a test's
 @pytest.mark.timeout(0)
-def test_readiness(suite, vllm_server, judge, rung):
-    """The deployment MUST reach every rung of the readiness ladder, in order."""
-    judge.note(seen=suite.require_rung(rung))
+def test_readiness(context, vllm_server, findings, stage):
+    """The deployment MUST reach every stage of the readiness ladder, in order."""
+    findings.note(seen=context.require_stage(stage))
 
 
-def test_health_answers(ask, judge):
+def test_health_answers(client, findings):
     """`/health` MUST answer 200 within its deadline."""
-    exchange = ask.get("/health")
-    judge.add(liveness.healthy(exchange), exchange)
+    exchange = client.get("/health")
+    findings.add(liveness.healthy(exchange), exchange)
 
 
-def test_models_lists_the_served_model(ask, judge, profile):
+def test_models_lists_the_served_model(client, findings, profile):
     """`/v1/models` MUST list the profile's model with its context length."""
-    exchange = ask.get("/v1/models")
-    judge.add(models.lists_model(exchange, ask.model_id, profile.model.max_model_len), exchange)
+    exchange = client.get("/v1/models")
+    findings.add(models.lists_model(exchange, client.model_id, profile.model.max_model_len), exchange)
 
 
-def test_version_is_told(ask, judge, profile):
+def test_version_is_told(client, findings, profile):
     """`/version` MUST name the engine's version, the profile's where it names one."""
-    exchange = ask.get("/version")
-    judge.add(models.version_is_told(exchange, profile.versions.get("vllm")), exchange)
-    judge.note(version=exchange.body.decode("utf-8", "replace")[:80])
+    exchange = client.get("/version")
+    findings.add(models.version_is_told(exchange, profile.versions.get("vllm")), exchange)
+    findings.note(version=exchange.body.decode("utf-8", "replace")[:80])
 
 
-def test_metrics_count(ask, judge, profile):
+def test_metrics_count(client, findings, profile):
     """`/metrics` MUST offer vLLM's counters, and they MUST count a request."""
-    before = ask.get("/metrics")
-    ask.chat("Reply with OK.", max_tokens=1)
-    after = ask.get("/metrics")
-    judge.add(models.metrics_present(after.body.decode("utf-8", "replace"), profile.metrics), after)
-    judge.add(liveness.metrics_moved(before, after, ("vllm:prompt_tokens", "vllm:generation_tokens")), after)
+    before = client.get("/metrics")
+    client.chat("Reply with OK.", max_tokens=1)
+    after = client.get("/metrics")
+    findings.add(models.metrics_present(after.body.decode("utf-8", "replace"), profile.metrics), after)
+    findings.add(liveness.metrics_moved(before, after, ("vllm:prompt_tokens", "vllm:generation_tokens")), after)
 
 
-def test_text_probe(ask, judge):
+def test_text_probe(client, findings):
     """A warm text request MUST be answered within its deadline."""
-    exchange = ask.chat("Reply with OK.", max_tokens=8)
-    judge.add(liveness.answered(capability.answer_of(exchange)), exchange)
+    exchange = client.chat("Reply with OK.", max_tokens=8)
+    findings.add(liveness.answered(capability.answer_of(exchange)), exchange)
 
 
-def test_picture_probe(ask, judge):
+def test_picture_probe(client, findings):
     """A warm request about a picture MUST be answered within its deadline."""
     picture = plain_url(64, 64, (255, 0, 0))
-    exchange = ask.chat("What colour is this picture? Answer with one word.", (picture,), max_tokens=8)
-    judge.add(liveness.answered(capability.answer_of(exchange)), exchange)
+    exchange = client.chat("What colour is this picture? Answer with one word.", (picture,), max_tokens=8)
+    findings.add(liveness.answered(capability.answer_of(exchange)), exchange)
 
 
 @pytest.mark.needs("launched")
-def test_engine_log_figures(deployment, judge, profile):
+def test_engine_log_figures(deployment, findings, profile):
     """Mode and model memory MUST be the profile's where the log tells them; load time and KV cache are reported."""
     facts = engine_log.facts(deployment.log_text().splitlines())
-    judge.note(**logfacts.shown(facts))
+    findings.note(**logfacts.shown(facts))
     if profile.model_memory_gib is not None:
-        judge.add(logfacts.close_to(facts.model_memory_gib, profile.model_memory_gib, "model memory in GiB"))
-    judge.add(logfacts.mode_is(facts, profile.engine.mode))
-    judge.add(logfacts.graphs_are(facts, profile.engine.graph_sizes))
+        findings.add(logfacts.close_to(facts.model_memory_gib, profile.model_memory_gib, "model memory in GiB"))
+    findings.add(logfacts.mode_is(facts, profile.engine.mode))
+    findings.add(logfacts.graphs_are(facts, profile.engine.graph_sizes))

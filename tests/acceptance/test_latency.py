@@ -12,7 +12,7 @@ from vlm_acceptance.workloads import capability
 pytestmark = pytest.mark.smoke
 
 
-def test_category_is_within_budget(suite, ask, judge, profile, category):
+def test_category_is_within_budget(context, client, findings, profile, category):
     """TTFT, TPOT and end to end MUST stay within the category's budgets, each as the median of warm requests."""
     question = category.questions[0]
     samples = []
@@ -20,26 +20,26 @@ def test_category_is_within_budget(suite, ask, judge, profile, category):
         # a picture that no cache knows: earlier tests have asked about these very files
         picture = fresh_png_url(question.pictures[number % len(question.pictures)].path)
         extra = {"stream": True, "stream_options": {"include_usage": True}}
-        body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
-        exchange = ask.body(body)
+        body = chat_body(client.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
+        exchange = client.body(body)
         reply = capability.answer_of(exchange)
         if isinstance(reply, NoReply):
-            judge.add([Finding("latency.no_answer", "a streamed answer", str(reply), category.id)], exchange)
+            findings.add([Finding("latency.no_answer", "a streamed answer", str(reply), category.id)], exchange)
             return
         samples.append(latency.from_reply(reply))
     cold, warm = samples[0], samples[1:]
-    judge.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
+    findings.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
     row = capability.latency_row(cold, warm)
-    judge.note(**row)
-    suite.notes.setdefault("latency", {})[category.id] = row
+    findings.note(**row)
+    context.notes.setdefault("latency", {})[category.id] = row
 
 
-def test_text_flows(ask, judge, profile, category_of):
+def test_text_flows(client, findings, profile, category_of):
     """Streamed text MUST come as it is made, not at the end: in one of three long answers at least."""
     question = category_of["description"].questions[0]
     extra = {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
     picture = png_url(question.pictures[0].path)
-    body = chat_body(ask.model_id, question.prompt, (picture,), max_tokens=profile.latency.stream_tokens, **extra)
-    seen = capability.until_one_flows(ask, body, tries=3)
-    judge.add(seen.findings, seen.exchange)
-    judge.note(**seen.figures)
+    body = chat_body(client.model_id, question.prompt, (picture,), max_tokens=profile.latency.stream_tokens, **extra)
+    seen = capability.until_one_flows(client, body, tries=3)
+    findings.add(seen.findings, seen.exchange)
+    findings.note(**seen.figures)

@@ -10,7 +10,7 @@ from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
-from vlm_acceptance.run.context import Once, existing
+from vlm_acceptance.run.context import OnceResource, existing
 from vlm_acceptance.workloads import load, soak
 
 LEAVERS = 4
@@ -23,11 +23,11 @@ BROKEN_URL = "data:image/png;base64,%%%"
 
 
 @pytest.fixture
-def jobs(ask, profile, suite):
+def jobs(client, profile, context):
     """Every capability picture and some texts, shuffled, half of them streamed."""
     file = profile.capability.known_answers
     known = load.known_answers(existing(file)) if file else {}
-    return load.jobs(ask.model_id, suite.categories, known, profile.capability.demoted)
+    return load.jobs(client.model_id, context.categories, known, profile.capability.demoted)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +37,19 @@ def soak_once():
 
 
 @pytest.fixture
-def soaked(ask, jobs, suite, deployment, soak_once):
+def soaked(client, jobs, context, deployment, soak_once):
     """The soak, made when the first test asks for it."""
-    wanted = suite.profile.load
-    device = (lambda: suite.preflight.device_state().used_mb) if deployment.launched else lambda: None
+    wanted = context.profile.load
+    device = (lambda: context.preflight.device_state().used_mb) if deployment.launched else lambda: None
     rss = (lambda: resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
-    dog = load.Watchdog(direct(ask.client), wanted.hang_s, rss, device)
+    dog = load.Watchdog(direct(client.http), wanted.hang_s, rss, device)
 
     def run():
-        suite.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
-        tokens = suite.profile.model.special_tokens
-        return soak.soak(ask, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
+        context.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
+        tokens = context.profile.model.special_tokens
+        return soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
 
-    return soak_once.setdefault("soak", Once(run)).get()
+    return soak_once.setdefault("soak", OnceResource(run)).get()
 
 
 @pytest.fixture
@@ -63,33 +63,33 @@ def steady(soaked):
 
 
 @pytest.fixture
-def vllm_bench(steady, suite, deployment):
+def vllm_bench(steady, context, deployment):
     """What `vllm bench serve` tells of the engine that was soaked; of one that is not ours nothing."""
-    if not (deployment.launched and suite.profile.load.bench):
+    if not (deployment.launched and context.profile.load.bench):
         return {}
-    ready, concurrency = suite.preflight, suite.profile.load.soak_concurrency
+    ready, concurrency = context.preflight, context.profile.load.soak_concurrency
     wanted = serve_benchmark.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
-    env = command.engine_env(suite.profile, ready.env)
-    suite.say("load: vllm bench serve, for its figures")
+    env = command.engine_env(context.profile, ready.env)
+    context.say("load: vllm bench serve, for its figures")
     told = serve_benchmark.measure(
-        ready.engine.command, wanted, env, suite.store.folder, suite.mark, suite.settings.api_key
+        ready.engine.command, wanted, env, context.store.folder, context.mark, context.settings.api_key
     )
-    suite.notes["vllm_bench"] = serve_benchmark.beside(
+    context.notes["vllm_bench"] = serve_benchmark.beside(
         told, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
     )
     return told
 
 
-def judged_burst(ask, judge, profile, jobs):
+def judged_burst(client, findings, profile, jobs):
     """A burst of these jobs: answered, each its own answer, none starved."""
     names = [job.asked.id for job in jobs]
-    seen = load.burst(ask, [job.body for job in jobs], profile.load.hang_s)
-    judge.add(hang.not_hung(seen.hang, "burst"))
+    seen = load.burst(client, [job.body for job in jobs], profile.load.hang_s)
+    findings.add(hang.not_hung(seen.hang, "burst"))
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
-    judge.add_each(own_answers(profile, jobs, seen.replies(range(len(jobs)))), by_name)
+    findings.add_each(own_answers(profile, jobs, seen.replies(range(len(jobs)))), by_name)
     seconds = {name: exchange.elapsed_s for name, exchange in by_name.items()}
-    judge.add_each(checks.fair(seconds, profile.load.slower, profile.load.slower_s), by_name)
-    judge.note(requests=len(jobs), e2e=checks.percentiles(list(seconds.values())))
+    findings.add_each(checks.fair(seconds, profile.load.slower, profile.load.slower_s), by_name)
+    findings.note(requests=len(jobs), e2e=checks.percentiles(list(seconds.values())))
 
 
 def own_answers(profile, jobs, replies):
@@ -99,65 +99,65 @@ def own_answers(profile, jobs, replies):
 
 
 @pytest.mark.smoke
-def test_burst(ask, judge, profile, jobs):
+def test_burst(client, findings, profile, jobs):
     """Mixed requests sent at once MUST all be answered, each with its own answer, and none much later than the rest."""
-    judged_burst(ask, judge, profile, load.mixed(jobs, profile.load.burst))
+    judged_burst(client, findings, profile, load.mixed(jobs, profile.load.burst))
 
 
 @pytest.mark.slow
-def test_large_burst(ask, judge, profile, jobs):
+def test_large_burst(client, findings, profile, jobs):
     """A large burst of mixed requests MUST all be answered, each with its own answer, and none much later."""
-    judged_burst(ask, judge, profile, load.mixed(jobs, profile.load.large_burst))
+    judged_burst(client, findings, profile, load.mixed(jobs, profile.load.large_burst))
 
 
 @pytest.mark.smoke
-def test_bad_request_stays_alone(ask, judge, profile, jobs):
+def test_bad_request_stays_alone(client, findings, profile, jobs):
     """A wrong request among many MUST be refused by itself, and all others answered as if it were not there."""
     chosen = load.mixed(jobs, profile.load.burst - 2)
     wrong = [
-        chat_body(ask.model_id, "Reply with OK.", (BROKEN_URL,)),
-        {**chat_body(ask.model_id, "Reply with OK."), "temperature": -1.0},
+        chat_body(client.model_id, "Reply with OK.", (BROKEN_URL,)),
+        {**chat_body(client.model_id, "Reply with OK."), "temperature": -1.0},
     ]
     bodies = [job.body for job in chosen]
     middle = len(bodies) // 2
-    seen = load.burst(ask, [*bodies[:middle], *wrong, *bodies[middle:]], profile.load.hang_s)
-    judge.add(hang.not_hung(seen.hang, "burst"))
+    seen = load.burst(client, [*bodies[:middle], *wrong, *bodies[middle:]], profile.load.hang_s)
+    findings.add(hang.not_hung(seen.hang, "burst"))
     refused, others = [middle, middle + 1], [n for n in range(len(bodies) + 2) if n not in (middle, middle + 1)]
     for number in refused:
         if number in seen.exchanges:
             found = refusals.refused(
                 seen.exchanges[number], statuses={400, 422}, deadline_s=profile.deadlines.request_s
             )
-            judge.add(found, seen.exchanges[number], "the wrong request")
+            findings.add(found, seen.exchanges[number], "the wrong request")
     names = [job.asked.id for job in chosen]
     by_name = {name: seen.exchanges[n] for name, n in zip(names, others) if n in seen.exchanges}
-    judge.add_each(own_answers(profile, chosen, seen.replies(others)), by_name)
+    findings.add_each(own_answers(profile, chosen, seen.replies(others)), by_name)
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("running_metric")
-def test_client_that_leaves_frees_its_slot(ask, judge, profile, deployment):
+def test_client_that_leaves_frees_its_slot(client, findings, profile, deployment):
     """Clients that go away in mid-stream MUST free their slots: the running requests fall back within seconds."""
     extra = {"stream": True, "ignore_eos": True, "max_tokens": LONG_TOKENS}
-    bodies = [chat_body(ask.model_id, f"Count from {number} to 200.", **extra) for number in range(1, LEAVERS + 1)]
+    bodies = [chat_body(client.model_id, f"Count from {number} to 200.", **extra) for number in range(1, LEAVERS + 1)]
     within_s, is_alone = profile.load.freed_s, deployment.launched
     tries = []
     # what others do at an endpoint that is not ours alone passes
     while not tries or (tries[-1].found(within_s) and len(tries) < (1 if is_alone else LEAVE_TRIES)):
-        tries.append(load.leave(ask, bodies, LEAVE_AFTER_EVENTS, within_s, is_alone))
+        tries.append(load.leave(client, bodies, LEAVE_AFTER_EVENTS, within_s, is_alone))
     for exchange in (exchange for left in tries for exchange in left.exchanges):
         if exchange.status != 200 or not exchange.frames:
             seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"
-            judge.add([Finding("load.no_stream", "a stream to leave", seen)], exchange)
+            findings.add([Finding("load.no_stream", "a stream to leave", seen)], exchange)
     left = judged_of(tries, within_s, is_alone)
-    if left is None and not judge.findings:
+    if left is None and not findings.all:
         seen = "; ".join(f"{left.before} before, {list(left.during)} in mid-stream" for left in tries)
         raise EnvironmentProblem(
             f"/metrics does not tell of our clients alone, {len(tries)} times: {hang.RUNNING} {seen}"
         )
     if left is not None:
-        judge.add(left.found(within_s), left.exchanges[0])
-        judge.note(
+        findings.add(left.found(within_s), left.exchanges[0])
+        findings.note(
             running_before=left.before, running_in_mid_stream=left.during, freed_after_s=f"{left.after[-1][0]:.2f}"
         )
 
@@ -178,67 +178,67 @@ def with_end(deployment, seen):
 
 
 @pytest.mark.slow
-def test_soak_is_answered(soaked, jobs, judge, profile, deployment):
+def test_soak_is_answered(soaked, jobs, findings, profile, deployment):
     """Under a steady mixed load every request MUST be answered with its own answer, and the engine MUST NOT hang."""
-    judge.add(hang.not_hung(soaked.hang, "soak"))
+    findings.add(hang.not_hung(soaked.hang, "soak"))
     if soaked.given_up:
-        judge.add([Finding("load.given_up", "answers", with_end(deployment, soaked.given_up), fatal=True)])
+        findings.add([Finding("load.given_up", "answers", with_end(deployment, soaked.given_up), fatal=True)])
     unanswered = [fault for fault in soaked.faults if fault.check == "load.no_answer"]
     wrong = [fault for fault in soaked.faults if fault.check != "load.no_answer"]
     over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)
-    judge.add_each([*over, *(unanswered[: checks.SHOWN] if over else [])], soaked.kept)
+    findings.add_each([*over, *(unanswered[: checks.SHOWN] if over else [])], soaked.kept)
     # one picture asked a hundred times is one picture
     different = sum(not job.asked.demoted for job in jobs)
     least = checks.fewest(soaked.answered, profile.capability.min_correct, different)
-    judge.add_each(checks.counted(wrong, soaked.answered, least), soaked.kept)
-    if not soaked.samples and not judge.findings:
+    findings.add_each(checks.counted(wrong, soaked.answered, least), soaked.kept)
+    if not soaked.samples and not findings.all:
         raise EnvironmentProblem(f"no request of the soak was answered ({len(soaked.served)} were sent)")
-    judge.note(**soak.figures(soaked, profile.latency.default))
+    findings.note(**soak.figures(soaked, profile.latency.default))
 
 
 @pytest.mark.slow
 @pytest.mark.needs("load_budgets")
-def test_soak_is_within_budgets(steady, judge, profile):
+def test_soak_is_within_budgets(steady, findings, profile):
     """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
     budgets = profile.load.budgets
     for name, short in soak.TIMES.items():
-        judge.add(checks.within(getattr(budgets, name), checks.percentiles(steady.times(name)), short))
-    judge.add(checks.within(budgets.itl_s, checks.percentiles(steady.itl), "itl"))
+        findings.add(checks.within(getattr(budgets, name), checks.percentiles(steady.times(name)), short))
+    findings.add(checks.within(budgets.itl_s, checks.percentiles(steady.itl), "itl"))
     total = max(1, len(steady.served))
     goodput = checks.good(steady.samples, profile.latency.default) / total
-    judge.add(checks.at_least("goodput", goodput, budgets.goodput, "of the requests within the latency budgets"))
+    findings.add(checks.at_least("goodput", goodput, budgets.goodput, "of the requests within the latency budgets"))
     rates = {
         "requests_per_s": (len(steady.samples) / steady.seconds, "answers a second"),
         "output_tokens_per_s": (steady.tokens / steady.seconds, "output tokens a second"),
     }
     for name, (rate, unit) in rates.items():
-        judge.add(checks.at_least(name, rate, getattr(budgets, name), unit))
-        judge.note(**{name: f"{rate:.2f}"})
+        findings.add(checks.at_least(name, rate, getattr(budgets, name), unit))
+        findings.note(**{name: f"{rate:.2f}"})
 
 
 @pytest.mark.slow
-def test_soak_does_not_slow_down(steady, judge, profile, vllm_bench):
+def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
     """Times MUST NOT grow while a steady load goes on."""
-    judge.note(**vllm_bench)
+    findings.note(**vllm_bench)
     for name, short in soak.TIMES.items():
         points = steady.points(name)
         if short == "tpot" and not trends.can_drift(points):
-            judge.note(tpot_drift=f"not judged: {len(points)} answers were long enough to tell")
+            findings.note(tpot_drift=f"not judged: {len(points)} answers were long enough to tell")
             continue
-        judge.add(trends.drift(points, short, profile.load.drift))
+        findings.add(trends.drift(points, short, profile.load.drift))
 
 
 @pytest.mark.slow
 @pytest.mark.needs("launched")
-def test_soak_does_not_leak(steady, judge, profile):
+def test_soak_does_not_leak(steady, findings, profile):
     """The memory of the engine's processes, and of its card where it has one, MUST NOT grow with the requests."""
     wanted = profile.load
-    judge.add(trends.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
-    judge.note(**soak.memory_figures(steady))
+    findings.add(trends.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
+    findings.note(**soak.memory_figures(steady))
     requests, megabytes = steady.memory("hbm_mb")
     if profile.device.kind != "npu":
         return
     if not megabytes:  # as at the release: what was not observed is not judged
-        judge.note(hbm="not observed")
+        findings.note(hbm="not observed")
         return
-    judge.add(trends.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))
+    findings.add(trends.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))

@@ -11,93 +11,93 @@ from vlm_acceptance.run.context import existing
 pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 
 
-def test_every_question_is_answered(accuracy, suite, judge):
+def test_every_question_is_answered(accuracy, context, findings):
     """Every question MUST get one completion; a lost request makes the run inconclusive."""
-    judge.note(**accuracy.run_figures())
-    judge.add(accuracy.with_repeat(criteria.refusals(accuracy.total, accuracy.answers)))
+    findings.note(**accuracy.run_figures())
+    findings.add(accuracy.with_repeat(criteria.refusals(accuracy.total, accuracy.answers)))
     lost = accuracy.incomplete
     if lost and accuracy.by_server:
-        suite.ready_deployment()  # an engine that died under the questions is a failure, not a lost request
-    if lost and not judge.findings:
+        context.ready_deployment()  # an engine that died under the questions is a failure, not a lost request
+    if lost and not findings.all:
         raise EnvironmentProblem(f"{lost}: the score is not judged")
     accuracy.require_whole()
 
 
 @pytest.mark.needs("mmmu_early_stop")
-def test_no_early_rejection(accuracy, judge):
+def test_no_early_rejection(accuracy, findings):
     """The answers in their planned order MUST NOT show that the lower limit is out of reach."""
     stop = accuracy.stop
     if stop is not None and stop.clause != "score":
         accuracy.require_whole()
-    judge.note(alpha=accuracy.plan.wanted.early_stop_alpha)
+    findings.note(alpha=accuracy.plan.wanted.early_stop_alpha)
     if stop is not None:
         expected = f"a run that can still reach {accuracy.plan.limits.low} right answers"
         seen = f"{stop.reason}{accuracy.look()}"
-        judge.add([Finding("accuracy.hopeless", expected, seen, f"after {stop.asked} questions", fatal=True)])
+        findings.add([Finding("accuracy.hopeless", expected, seen, f"after {stop.asked} questions", fatal=True)])
 
 
 @pytest.mark.needs("oracle")
-def test_pictures_arrive_tiled_as_intended(accuracy, judge):
+def test_pictures_arrive_tiled_as_intended(accuracy, findings):
     """Prompt tokens of every answer MUST be those of its text and of its pictures by the tile formula."""
     if not accuracy.texts:
         accuracy.require_whole()
     tile = accuracy.plan.rule.tokens_per_tile
-    judge.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.counted(), tile)))
-    judge.note(answers=accuracy.answered)
+    findings.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.counted(), tile)))
+    findings.note(answers=accuracy.answered)
     doubt = criteria.doubtful_tokens(accuracy.counted(), tile)
     if doubt:
         raise EnvironmentProblem(f"the tiles are not judged: {doubt}")
 
 
-def test_score_is_within_its_limits(accuracy, judge):
+def test_score_is_within_its_limits(accuracy, findings):
     """Right answers MUST reach the lower limit; above the upper one the protocol is in doubt, not the model."""
     accuracy.require_whole()
     limits = accuracy.plan.limits
-    judge.note(**accuracy.score_figures())
-    judge.add(criteria.score_too_low(accuracy.right, accuracy.total, limits))
+    findings.note(**accuracy.score_figures())
+    findings.add(criteria.score_too_low(accuracy.right, accuracy.total, limits))
     doubt = criteria.score_too_high(accuracy.right, accuracy.total, limits)
     if doubt:
         raise EnvironmentProblem(doubt)
 
 
-def test_answers_have_the_shape_of_a_models(accuracy, judge):
+def test_answers_have_the_shape_of_a_models(accuracy, findings):
     """Answers MUST NOT be empty, cut, declined, unreadable, or the same letter beyond the profile's shares."""
     stop, limits = accuracy.stop, accuracy.plan.wanted.shape
-    judge.note(**accuracy.shape_figures())
+    findings.note(**accuracy.shape_figures())
     if stop is not None and stop.clause == "letters":
         expected = f"no letter in more than {limits.top_letter:.0%} of the choices"
-        judge.add([Finding("accuracy.letters", expected, stop.reason, f"after {stop.asked} questions", fatal=True)])
+        findings.add([Finding("accuracy.letters", expected, stop.reason, f"after {stop.asked} questions", fatal=True)])
         return
     if stop is not None or not accuracy.answered:
         accuracy.require_whole()  # shares of a few answers say little; the clause that stopped the run says more
-    judge.add(criteria.misshapen(accuracy.shape, limits))
+    findings.add(criteria.misshapen(accuracy.shape, limits))
 
 
 @pytest.mark.needs("mmmu_sighted")
-def test_blank_pictures_score_lower(accuracy, judge):
+def test_blank_pictures_score_lower(accuracy, findings):
     """The same questions with blank pictures MUST score lower by the profile's margin."""
     accuracy.require_whole()
     sighted = accuracy.sighted()
-    judge.note(questions=sighted.asked, right=sighted.right, right_on_blank=sighted.blank)
-    judge.add(criteria.not_sighted(sighted.right, sighted.blank, sighted.asked, accuracy.plan.wanted.sighted))
+    findings.note(questions=sighted.asked, right=sighted.right, right_on_blank=sighted.blank)
+    findings.add(criteria.not_sighted(sighted.right, sighted.blank, sighted.asked, accuracy.plan.wanted.sighted))
 
 
 @pytest.mark.needs("mmmu_baseline")
-def test_not_worse_than_the_baseline(accuracy, suite, judge):
+def test_not_worse_than_the_baseline(accuracy, context, findings):
     """Against a stored run the loss, question by question, MUST NOT be significant."""
     accuracy.require_whole()
-    paired = accuracy.paired(suite.settings.baseline)
-    judge.note(**paired_properties(paired))
-    judge.add(criteria.worse_than_baseline(paired, accuracy.plan.wanted.paired))
+    paired = accuracy.paired(context.settings.baseline)
+    findings.note(**paired_properties(paired))
+    findings.add(criteria.worse_than_baseline(paired, accuracy.plan.wanted.paired))
 
 
 @pytest.mark.needs("mmmu_known")
-def test_answers_are_as_known(accuracy, judge):
+def test_answers_are_as_known(accuracy, findings):
     """A deployment whose answers are known MUST give every one of them, and every scorer its known count."""
     known = accuracy.known_answers(existing(accuracy.plan.wanted.known_answers))
     came = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}
     known = {ident: text for ident, text in known.items() if ident in came}  # what is missing is another clause's
-    judge.add(accuracy.with_repeat(criteria.unlike_known(known, accuracy.answers)))
+    findings.add(accuracy.with_repeat(criteria.unlike_known(known, accuracy.answers)))
     accuracy.require_whole()
-    judge.add(criteria.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))
-    judge.note(**accuracy.scores)
+    findings.add(criteria.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))
+    findings.note(**accuracy.scores)

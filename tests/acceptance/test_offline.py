@@ -10,34 +10,34 @@ from vlm_acceptance.workloads import capability
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched", "offline")]
 
 
-def test_category(offline, judge, profile, category):
+def test_category(offline, findings, profile, category):
     """The offline engine MUST answer each category's question about enough of its eight pictures."""
-    judge.note(category=category.id, route="offline")
+    findings.note(category=category.id, route="offline")
     for question in category.questions:
         replies = [checks.reply_to(offline.replies, name) for name in capability.offline_ids(category, question)]
         verdict = capability.judged(profile, category, question, replies)
-        judge.add(verdict.findings)
-        judge.note(**verdict.figures)
+        findings.add(verdict.findings)
+        findings.note(**verdict.figures)
 
 
-def test_answers_like_the_server(offline, ask, judge, profile, category):
+def test_answers_like_the_server(offline, client, findings, profile, category):
     """Offline and served answers MUST be equal where the profile says so; elsewhere their agreement is reported."""
     for question in category.questions:
         bodies = [
-            chat_body(ask.model_id, question.prompt, (png_url(p.path),), max_tokens=question.max_tokens)
+            chat_body(client.model_id, question.prompt, (png_url(p.path),), max_tokens=question.max_tokens)
             for p in question.pictures
         ]
-        exchanges = ask.all(bodies, profile.capability.concurrency)
+        exchanges = client.all(bodies, profile.capability.concurrency)
         served = [capability.answer_of(exchange) for exchange in exchanges]
         replies = [checks.reply_to(offline.replies, name) for name in capability.offline_ids(category, question)]
         equal, found = checks.same_texts(question.id, served, replies)
-        judge.note(**{f"{question.id}_equal": f"{equal} of {len(served)}"})
-        judge.add(found if profile.offline.same_text else [])
+        findings.note(**{f"{question.id}_equal": f"{equal} of {len(served)}"})
+        findings.add(found if profile.offline.same_text else [])
 
 
-def test_offline_engine_is_gone(offline, suite, judge):
+def test_offline_engine_is_gone(offline, context, findings):
     """The offline engine MUST end by itself, leave no process, and give the device's memory back."""
-    judge.add(checks.ended_cleanly(offline.ending, "the offline engine"))
-    back, seen = suite.notes["offline_release"]
-    judge.note(device_memory=seen, ready_s=f"{offline.ready_s:.1f}", batch_s=f"{offline.batch_s:.1f}")
-    judge.add(checks.memory_returned(back, seen))
+    findings.add(checks.ended_cleanly(offline.ending, "the offline engine"))
+    back, seen = context.notes["offline_release"]
+    findings.note(device_memory=seen, ready_s=f"{offline.ready_s:.1f}", batch_s=f"{offline.batch_s:.1f}")
+    findings.add(checks.memory_returned(back, seen))

@@ -31,95 +31,99 @@ NEAR_THE_LIMIT = (13000, 13000)
 
 
 @pytest.fixture
-def rule(suite):
+def rule(context):
     """The tile rule; None where the profile has no oracle."""
-    return suite.tile_rule
+    return context.tile_rule
 
 
 @pytest.mark.smoke
-def test_twins(ask, judge, profile, suite):
+def test_twins(client, findings, profile, context):
     """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
-    every = similar_pictures.all_twins(suite.categories)
+    every = similar_pictures.all_twins(context.categories)
     below = set()
     for seed in (1, 2):
         asked = similar_pictures.shuffled(every, seed)
-        exchanges = ask.all(
-            [similar_pictures.short_body(ask.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
+        exchanges = client.all(
+            [similar_pictures.short_body(client.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
         )
         by_name = dict(zip([twin.name for twin in asked], exchanges, strict=True))
-        judge.add_each(similar_pictures.mixed_up(asked, exchanges), by_name)
-        for category in suite.categories:
+        findings.add_each(similar_pictures.mixed_up(asked, exchanges), by_name)
+        for category in context.categories:
             for question in category.questions:
                 mine = [by_name[f"{category.id}/{picture.path.name}"] for picture in question.pictures]
                 verdict = capability.judged(profile, category, question, [capability.answer_of(one) for one in mine])
-                judge.add_each(verdict.findings, capability.by_picture(question, mine))
+                findings.add_each(verdict.findings, capability.by_picture(question, mine))
                 below |= {category.id} if verdict.findings else set()
-                judge.note(**{f"{name}_{seed}": seen for name, seen in verdict.figures.items()})
-    judge.note(below_bar=", ".join(sorted(below)) or None)
+                findings.note(**{f"{name}_{seed}": seen for name, seen in verdict.figures.items()})
+    findings.note(below_bar=", ".join(sorted(below)) or None)
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("cache_metrics")
-def test_long_twins_hit_the_caches(ask, judge, profile, suite):
+def test_long_twins_hit_the_caches(client, findings, profile, context):
     """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
     wanted = profile.capability.long_twins
-    group = similar_pictures.of_question(similar_pictures.all_twins(suite.categories), wanted.question)
-    before = ask.get("/metrics")
+    group = similar_pictures.of_question(similar_pictures.all_twins(context.categories), wanted.question)
+    before = client.get("/metrics")
     for seed in (1, 2):
         asked = similar_pictures.shuffled(group, seed)
-        exchanges = ask.all([similar_pictures.long_body(ask.model_id, twin, wanted) for twin in asked], len(asked))
+        exchanges = client.all(
+            [similar_pictures.long_body(client.model_id, twin, wanted) for twin in asked], len(asked)
+        )
         found = similar_pictures.mixed_up(asked, exchanges)
-        judge.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
-    after = ask.get("/metrics")
+        findings.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
+    after = client.get("/metrics")
     used, block = caches.uses(before, after), caches.block_size(after)
     longest = max((n for n in map(similar_pictures.prompt_tokens_of, exchanges) if n is not None), default=None)
-    judge.note(prefix_cache=used[0], picture_cache=used[1], block_tokens=block, prompt_tokens=longest)
+    findings.note(prefix_cache=used[0], picture_cache=used[1], block_tokens=block, prompt_tokens=longest)
     idle = caches.unproven(*used) or caches.too_short(longest, block)
-    if idle and not judge.findings:
+    if idle and not findings.all:
         raise EnvironmentProblem(f"{idle}: the caches' part in the answers is not judged")
 
 
 @pytest.mark.smoke
-def test_other_prompt_right_after(ask, judge, profile, suite):
+def test_other_prompt_right_after(client, findings, profile, context):
     """A picture asked about again under another prompt MUST be answered anew, and as before under the first."""
-    category = suite.categories[0]
+    category = context.categories[0]
     question = category.questions[0]
-    judge.note(category=category.id)
+    findings.note(category=category.id)
     urls = [png_url(picture.path) for picture in question.pictures]
-    first = ask.all(capability.bodies(ask.model_id, question, urls), profile.capability.concurrency)
-    other = ask.all([chat_body(ask.model_id, OTHER_PROMPT, (url,)) for url in urls], profile.capability.concurrency)
-    again = ask.all(capability.bodies(ask.model_id, question, urls), profile.capability.concurrency)
+    first = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
+    other = client.all(
+        [chat_body(client.model_id, OTHER_PROMPT, (url,)) for url in urls], profile.capability.concurrency
+    )
+    again = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
     pairs = [(capability.answer_of(one), capability.answer_of(two)) for one, two in zip(first, other, strict=True)]
     for (_, reply), exchange in zip(pairs, other, strict=True):
-        judge.add(liveness.answered(reply), exchange)
+        findings.add(liveness.answered(reply), exchange)
     readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
-    judge.add(contamination.prompt_unheeded(readable), other[0])
+    findings.add(contamination.prompt_unheeded(readable), other[0])
     verdict = capability.judged(profile, category, question, [capability.answer_of(exchange) for exchange in again])
-    judge.add_each(verdict.findings, capability.by_picture(question, again))
+    findings.add_each(verdict.findings, capability.by_picture(question, again))
 
 
 @pytest.mark.smoke
-def test_several_pictures_keep_their_order(ask, judge, profile):
+def test_several_pictures_keep_their_order(client, findings, profile):
     """Two pictures in one request MUST be answered about in the order sent; what marks in the text do is reported.
 
     Judged like a category: by the same share of right answers, and where calibration demoted `several`, only reported.
     """
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
-    exchanges = ask.all([chat_body(ask.model_id, COLOURS, pair) for pair in pairs], 1)
+    exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)
     least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
     replies = [capability.answer_of(exchange) for exchange in exchanges]
     found = pictures.in_order(ORDERS, replies, least)
-    judge.note(category=SEVERAL, in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
+    findings.note(category=SEVERAL, in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
     if SEVERAL in profile.capability.demoted:
         found = [one for one in found if one.fatal]
-    judge.add_each(found, dict(zip(map("-".join, ORDERS), exchanges, strict=True)))
+    findings.add_each(found, dict(zip(map("-".join, ORDERS), exchanges, strict=True)))
     for layout, content in several_layouts(pairs[1]).items():
-        body = {**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]}
-        exchange = ask.body(body)
-        judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
+        body = {**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]}
+        exchange = client.body(body)
+        findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
         reply = capability.answer_of(exchange)
         kept = isinstance(reply, NoReply) or pictures.names_in_order(ORDERS[1], reply.text)
-        judge.note(**{layout: f"{forms.in_words(exchange)}{'' if kept else ', another order'}"})
+        findings.note(**{layout: f"{forms.in_words(exchange)}{'' if kept else ', another order'}"})
 
 
 def several_layouts(pair):
@@ -140,98 +144,100 @@ def several_layouts(pair):
 
 
 @pytest.mark.smoke
-def test_forms_of_a_picture(ask, judge, profile, suite):
+def test_forms_of_a_picture(client, findings, profile, context):
     """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
-    question = suite.categories[0].questions[0]
+    question = context.categories[0].questions[0]
     tokens = profile.model.special_tokens
-    picture = similar_pictures.first_read(ask, question, tokens)
+    picture = similar_pictures.first_read(client, question, tokens)
     if picture is None:
-        judge.add([Finding("forms.unread", "one picture read rightly as it is", "none of eight", question.id)])
+        findings.add([Finding("forms.unread", "one picture read rightly as it is", "none of eight", question.id)])
         return
     for form in (*LOSSLESS, *OTHER):
-        exchange = ask.chat(question.prompt, (form_url(picture.path, form),), max_tokens=question.max_tokens)
-        judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
+        exchange = client.chat(question.prompt, (form_url(picture.path, form),), max_tokens=question.max_tokens)
+        findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
         reply = capability.answer_of(exchange)
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
         if form in LOSSLESS:
-            judge.add(wrong if exchange.status == 200 else forms.taken(exchange), exchange, form)
-        judge.note(**{form: f"{forms.in_words(exchange)}{', read otherwise' if wrong else ''}"})
-    judge.add(
-        liveness.answered(capability.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=8))), where="afterwards"
+            findings.add(wrong if exchange.status == 200 else forms.taken(exchange), exchange, form)
+        findings.note(**{form: f"{forms.in_words(exchange)}{', read otherwise' if wrong else ''}"})
+    findings.add(
+        liveness.answered(capability.answer_of(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8))),
+        where="afterwards",
     )
 
 
 @pytest.mark.smoke
-def test_odd_sizes(ask, judge, profile, rule):
+def test_odd_sizes(client, findings, profile, rule):
     """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
-    plain = ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    judge.add(liveness.answered(capability.answer_of(plain)), plain)
+    plain = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
+    findings.add(liveness.answered(capability.answer_of(plain)), plain)
     base = similar_pictures.prompt_tokens_of(plain)
     for width, height in ODD_SIZES:
-        exchange = ask.chat(WHAT, (bare_url(width, height),), max_tokens=4)
+        exchange = client.chat(WHAT, (bare_url(width, height),), max_tokens=4)
         name = prompt_tokens.size_name((width, height))
-        judge.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, name)
+        findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, name)
         if rule is not None and base is not None:
             wanted = base + tiles.picture_tokens(width, height, rule) - tiles.picture_tokens(64, 64, rule)
-            judge.add(forms.costs(capability.answer_of(exchange), wanted), exchange, name)
-        judge.note(**{name: forms.in_words(exchange)})
-    judge.add(
-        liveness.answered(capability.answer_of(ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4))), where="afterwards"
+            findings.add(forms.costs(capability.answer_of(exchange), wanted), exchange, name)
+        findings.note(**{name: forms.in_words(exchange)})
+    findings.add(
+        liveness.answered(capability.answer_of(client.chat(WHAT, (plain_url(64, 64),), max_tokens=4))),
+        where="afterwards",
     )
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("max_pictures")
-def test_limit_of_pictures(ask, judge, profile, rule):
+def test_limit_of_pictures(client, findings, profile, rule):
     """As many pictures as the limit allows MUST all get in, and one more be refused with a 4xx that names the limit."""
     limit, url = profile.model.max_pictures, plain_url(64, 64)
     counts = sorted({1, min(2, limit), limit})
-    exchanges = {n: ask.chat(WHAT, (url,) * n, max_tokens=4) for n in counts}
+    exchanges = {n: client.chat(WHAT, (url,) * n, max_tokens=4) for n in counts}
     least = 1 if rule is None else tiles.picture_tokens(64, 64, rule)
     found = pictures.tokens_grow_evenly({n: capability.answer_of(one) for n, one in exchanges.items()}, least)
-    judge.add_each(found, {f"{n} pictures": one for n, one in exchanges.items()})
-    beyond = ask.chat(WHAT, (url,) * (limit + 1), max_tokens=4)
+    findings.add_each(found, {f"{n} pictures": one for n, one in exchanges.items()})
+    beyond = client.chat(WHAT, (url,) * (limit + 1), max_tokens=4)
     deadline = profile.deadlines.request_s
-    judge.add(refusals.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
-    after = ask.chat(WHAT, (url,), max_tokens=4)
-    judge.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
+    findings.add(refusals.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
+    after = client.chat(WHAT, (url,), max_tokens=4)
+    findings.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
 
 
 @pytest.mark.slow
 @pytest.mark.needs("oracle")
-def test_ladder_of_sizes(ask, judge, rule):
+def test_ladder_of_sizes(client, findings, rule):
     """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
-    bodies = [chat_body(ask.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
-    exchanges = ask.all(bodies, 2)
+    bodies = [chat_body(client.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
+    exchanges = client.all(bodies, 2)
     found = prompt_tokens.steps_match(LADDER, [capability.answer_of(exchange) for exchange in exchanges], rule)
-    judge.add_each(found, capability.by_size(LADDER, exchanges))
-    judge.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
+    findings.add_each(found, capability.by_size(LADDER, exchanges))
+    findings.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
 
 
 @pytest.mark.slow
-def test_picture_near_the_pixel_limit(ask, judge, profile):
+def test_picture_near_the_pixel_limit(client, findings, profile):
     """A picture just below the decoder's own limit MUST be answered or refused readably, and the server live on."""
-    body = chat_body(ask.model_id, WHAT, (bare_url(*NEAR_THE_LIMIT),), max_tokens=4)
-    exchange = ask.body(body, profile.deadlines.cold_s)
-    judge.add(forms.taken_or_refused(exchange, profile.deadlines.cold_s), exchange)
-    judge.note(answer=forms.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
-    after = ask.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    judge.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
+    body = chat_body(client.model_id, WHAT, (bare_url(*NEAR_THE_LIMIT),), max_tokens=4)
+    exchange = client.body(body, profile.deadlines.cold_s)
+    findings.add(forms.taken_or_refused(exchange, profile.deadlines.cold_s), exchange)
+    findings.note(answer=forms.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
+    after = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
+    findings.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
 
 
 @pytest.mark.slow
-def test_uuid_with_other_bytes(ask, judge, profile, suite, known):
+def test_uuid_with_other_bytes(client, findings, profile, context, known):
     """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
     # alike in size: a server that mixes them up could not survive another one
-    group = similar_pictures.of_question(similar_pictures.all_twins(suite.categories), None)[:2]
+    group = similar_pictures.of_question(similar_pictures.all_twins(context.categories), None)[:2]
     uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
     exchanges = []
     for twin in group:
-        body = similar_pictures.short_body(ask.model_id, twin)
+        body = similar_pictures.short_body(client.model_id, twin)
         body["messages"][0]["content"][0]["uuid"] = uuid
-        exchanges.append(ask.body(body))
-        judge.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], twin.name)
-    judge.note(answer=forms.in_words(exchanges[-1]))
+        exchanges.append(client.body(body))
+        findings.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], twin.name)
+    findings.note(answer=forms.in_words(exchanges[-1]))
     if any(exchange.status != 200 for exchange in exchanges):
         return
     found = similar_pictures.mixed_up(group, exchanges)
@@ -239,20 +245,20 @@ def test_uuid_with_other_bytes(ask, judge, profile, suite, known):
     second = [one for one in found if one.where == group[-1].name]
     if len(second) == len(found):
         found = known.settled("uuid", second, exchanges[-1], deadline)
-    judge.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
+    findings.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
 
 
 @pytest.mark.slow
-def test_no_answer_is_swapped(ask, judge, suite):
+def test_no_answer_is_swapped(client, findings, context):
     """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
     count = 0
-    for asked in similar_pictures.hunt(similar_pictures.all_twins(suite.categories)):
-        exchanges = ask.all(
-            [similar_pictures.short_body(ask.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
+    for asked in similar_pictures.hunt(similar_pictures.all_twins(context.categories)):
+        exchanges = client.all(
+            [similar_pictures.short_body(client.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
         )
         found = similar_pictures.mixed_up(asked, exchanges)
-        judge.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
+        findings.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
         count += len(asked)
         if found:
             break
-    judge.note(requests=count)
+    findings.note(requests=count)

@@ -9,13 +9,13 @@ from vlm_acceptance.engine import port
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched")]
 
 
-def test_engine_is_released(deployment, suite, judge):
+def test_engine_is_released(deployment, context, findings):
     """On SIGTERM the engine MUST end within its time, leave no process, free its port and give device memory back."""
-    judge.note(alive="yes" if not deployment.process.has_exited else "no")
+    findings.note(alive="yes" if not deployment.process.has_exited else "no")
     ending = deployment.stop()
-    judge.add(checks.ended_cleanly(ending, "the engine"))
+    findings.add(checks.ended_cleanly(ending, "the engine"))
     if port.is_open(deployment.port, deployment.profile.engine.host):
-        judge.add([Finding("release.port", f"port {deployment.port} closed", "it still accepts connections")])
-    back, seen = suite.device_returned()
-    judge.add(checks.memory_returned(back, seen))
-    judge.note(seconds=ending.seconds, exit_code=ending.code, device_memory=seen)
+        findings.add([Finding("release.port", f"port {deployment.port} closed", "it still accepts connections")])
+    back, seen = context.device_returned()
+    findings.add(checks.memory_returned(back, seen))
+    findings.note(seconds=ending.seconds, exit_code=ending.code, device_memory=seen)

@@ -15,22 +15,23 @@ CONCURRENCY = 8
 
 
 @pytest.mark.parametrize("round_number", range(1, ROUNDS + 1))
-def test_mixed_round(ask, judge, profile, suite, round_number):
+def test_mixed_round(client, findings, profile, context, round_number):
     """Every category MUST reach its bar when all its questions are asked mixed and at once."""
-    asked = [(c, q, n) for c in suite.categories for q in c.questions for n in range(len(q.pictures))]
+    asked = [(c, q, n) for c in context.categories for q in c.questions for n in range(len(q.pictures))]
     random.Random(round_number).shuffle(asked)
     bodies = [
-        chat_body(ask.model_id, q.prompt, (png_url(q.pictures[n].path),), max_tokens=q.max_tokens) for _, q, n in asked
+        chat_body(client.model_id, q.prompt, (png_url(q.pictures[n].path),), max_tokens=q.max_tokens)
+        for _, q, n in asked
     ]
-    exchanges = dict(zip([(c.id, q.id, n) for c, q, n in asked], ask.all(bodies, CONCURRENCY), strict=True))
+    exchanges = dict(zip([(c.id, q.id, n) for c, q, n in asked], client.all(bodies, CONCURRENCY), strict=True))
     below = set()
-    for category in suite.categories:
+    for category in context.categories:
         for question in category.questions:
             mine = [exchanges[category.id, question.id, n] for n in range(len(question.pictures))]
             verdict = capability.judged(
                 profile, category, question, [capability.answer_of(exchange) for exchange in mine]
             )
-            judge.add_each(verdict.findings, capability.by_picture(question, mine))
+            findings.add_each(verdict.findings, capability.by_picture(question, mine))
             below |= {category.id} if verdict.findings else set()
-            judge.note(**verdict.figures)
-    judge.note(below_bar=", ".join(sorted(below)) or None)
+            findings.note(**verdict.figures)
+    findings.note(below_bar=", ".join(sorted(below)) or None)

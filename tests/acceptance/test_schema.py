@@ -36,85 +36,85 @@ def tries(deployment):
     return 1 if deployment.launched else 3
 
 
-def test_completion_body(ask, judge, picture):
+def test_completion_body(client, findings, picture):
     """A completion MUST have the shape clients parse, and its usage MUST add up."""
-    exchange = ask.chat(PROMPT, (picture,), max_tokens=256)
-    judge.add(completion.body_conforms("completion", exchange), exchange)
-    judge.add(completion.names_model(exchange, ask.model_id), exchange)
-    judge.add(completion.usage_of_exchange(exchange, max_tokens=256), exchange)
+    exchange = client.chat(PROMPT, (picture,), max_tokens=256)
+    findings.add(completion.body_conforms("completion", exchange), exchange)
+    findings.add(completion.names_model(exchange, client.model_id), exchange)
+    findings.add(completion.usage_of_exchange(exchange, max_tokens=256), exchange)
 
 
-def test_models_body(ask, judge):
+def test_models_body(client, findings):
     """The model list MUST have the shape clients parse."""
-    exchange = ask.get("/v1/models")
-    judge.add(completion.body_conforms("models", exchange), exchange)
+    exchange = client.get("/v1/models")
+    findings.add(completion.body_conforms("models", exchange), exchange)
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["usage-asked", "usage-not-asked"])
-def test_stream(ask, judge, picture, asked):
+def test_stream(client, findings, picture, asked):
     """A stream MUST be sound: one role, one finish_reason, usage when asked, `[DONE]` last, no error inside."""
     options = STREAM if asked else {"stream": True}
-    exchange = ask.chat(PROMPT, (picture,), max_tokens=256, **options)
-    judge.add(stream.stream_is_sound(exchange, expect_usage=asked), exchange)
+    exchange = client.chat(PROMPT, (picture,), max_tokens=256, **options)
+    findings.add(stream.stream_is_sound(exchange, expect_usage=asked), exchange)
 
 
-def test_stream_says_the_same(ask, judge, picture, tries):
+def test_stream_says_the_same(client, findings, picture, tries):
     """The deltas of a greedy stream MUST join to the text of the same request not streamed, with the same usage."""
 
     def attempt():
-        plain = ask.chat(PROMPT, (picture,), max_tokens=256)
-        streamed = ask.chat(PROMPT, (picture,), max_tokens=256, **STREAM)
+        plain = client.chat(PROMPT, (picture,), max_tokens=256)
+        streamed = client.chat(PROMPT, (picture,), max_tokens=256, **STREAM)
         return [*stream.same_text(streamed, plain), *completion.same_usage(streamed, plain)], streamed
 
-    judge.add(*capability.first_sound(attempt, tries))
+    findings.add(*capability.first_sound(attempt, tries))
 
 
-def test_max_tokens_cuts(ask, judge, picture):
+def test_max_tokens_cuts(client, findings, picture):
     """`max_tokens` MUST cut the answer there and say finish_reason `length`."""
-    exchange = ask.chat(PROMPT, (picture,), max_tokens=5)
-    judge.add(completion.cut_at(exchange, 5), exchange)
+    exchange = client.chat(PROMPT, (picture,), max_tokens=5)
+    findings.add(completion.cut_at(exchange, 5), exchange)
 
 
-def test_stop_string_stops(ask, judge, picture, tries):
+def test_stop_string_stops(client, findings, picture, tries):
     """`stop` MUST end the answer before the string, with finish_reason `stop`."""
 
     def attempt():
-        whole = ask.chat(PROMPT, (picture,), max_tokens=256)
+        whole = client.chat(PROMPT, (picture,), max_tokens=256)
         word = completion.stop_word(capability.answer_of(whole))
-        exchange = ask.chat(PROMPT, (picture,), max_tokens=256, stop=[word])
+        exchange = client.chat(PROMPT, (picture,), max_tokens=256, stop=[word])
         return completion.stopped_before(exchange, whole, word), exchange
 
-    judge.add(*capability.first_sound(attempt, tries))
+    findings.add(*capability.first_sound(attempt, tries))
 
 
-def test_n_gives_n_choices(ask, judge, picture):
+def test_n_gives_n_choices(client, findings, picture):
     """`n=2` MUST give two choices with their own indexes, streamed or not."""
     extra = {"n": 2, "temperature": 0.7, "seed": 7}
-    exchange = ask.chat(PROMPT, (picture,), max_tokens=16, **extra)
-    judge.add(completion.choices_are(exchange, 2), exchange)
-    streamed = ask.chat(PROMPT, (picture,), max_tokens=16, **extra, **STREAM)
-    judge.add(stream.stream_is_sound(streamed, expect_usage=True, n=2), streamed)
+    exchange = client.chat(PROMPT, (picture,), max_tokens=16, **extra)
+    findings.add(completion.choices_are(exchange, 2), exchange)
+    streamed = client.chat(PROMPT, (picture,), max_tokens=16, **extra, **STREAM)
+    findings.add(stream.stream_is_sound(streamed, expect_usage=True, n=2), streamed)
 
 
-def test_logprobs(ask, judge, picture):
+def test_logprobs(client, findings, picture):
     """`logprobs` MUST give one entry a token, none above zero, with as many alternatives as asked for."""
-    exchange = ask.chat(PROMPT, (picture,), max_tokens=16, logprobs=True, top_logprobs=5)
-    judge.add(completion.logprobs_are(exchange, top=5), exchange)
+    exchange = client.chat(PROMPT, (picture,), max_tokens=16, logprobs=True, top_logprobs=5)
+    findings.add(completion.logprobs_are(exchange, top=5), exchange)
 
 
-def test_temperature_zero_is_greedy(ask, judge):
+def test_temperature_zero_is_greedy(client, findings):
     """At temperature 0 every token MUST be the likeliest one, in a long text that nothing suggests."""
     # what a model's own generation_config may ask for must not move the likeliest token
     plain = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "ignore_eos": True}
-    exchange = ask.chat(STORY, max_tokens=64, logprobs=True, top_logprobs=completion.ALTERNATIVES, **plain)
-    judge.add(completion.greedy(exchange, TIE), exchange)
+    exchange = client.chat(STORY, max_tokens=64, logprobs=True, top_logprobs=completion.ALTERNATIVES, **plain)
+    findings.add(completion.greedy(exchange, TIE), exchange)
 
 
-def test_ids_are_unique(ask, judge):
+def test_ids_are_unique(client, findings):
     """Every answer MUST have an id of its own."""
-    bodies = [chat_body(ask.model_id, "Reply with OK.", max_tokens=2) for _ in range(6)]
-    exchanges = ask.all(bodies, 3)
-    judge.add(completion.unique_ids(exchanges), exchanges[0])
+    bodies = [chat_body(client.model_id, "Reply with OK.", max_tokens=2) for _ in range(6)]
+    exchanges = client.all(bodies, 3)
+    findings.add(completion.unique_ids(exchanges), exchanges[0])
 
 
 REFUSALS = {
@@ -138,98 +138,98 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("wrong", REFUSALS)
-def test_wrong_request_is_refused(ask, judge, profile, wrong):
+def test_wrong_request_is_refused(client, findings, profile, wrong):
     """A wrong request MUST be refused with a readable 4xx in bounded time, and the server MUST live on."""
     changes, statuses, says = REFUSALS[wrong]
     body = {
         key: value
-        for key, value in {**chat_body(ask.model_id, "Reply with OK."), **changes}.items()
+        for key, value in {**chat_body(client.model_id, "Reply with OK."), **changes}.items()
         if value is not None
     }
-    exchange = ask.body(body)
-    judge.add(
+    exchange = client.body(body)
+    findings.add(
         refusals.refused(exchange, statuses=statuses, says=says, deadline_s=profile.deadlines.request_s), exchange
     )
-    alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
 
 
-def test_malformed_json_is_refused(ask, judge, profile):
+def test_malformed_json_is_refused(client, findings, profile):
     """A body that is no JSON MUST be refused with a readable 4xx, and the server MUST live on."""
     headers = {"Content-Type": "application/json"}
-    exchange = ask.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
-    judge.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
-    alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
+    exchange = client.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
+    findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
 
 
-def test_unknown_route_is_refused(ask, judge, profile):
+def test_unknown_route_is_refused(client, findings, profile):
     """An unknown route MUST be a 404."""
-    exchange = ask.send(Request("POST", "/v1/no-such-route", {}, {}, profile.deadlines.request_s))
-    judge.add(
+    exchange = client.send(Request("POST", "/v1/no-such-route", {}, {}, profile.deadlines.request_s))
+    findings.add(
         refusals.refused(exchange, statuses={404}, schema="detail", deadline_s=profile.deadlines.request_s), exchange
     )
 
 
 @pytest.mark.needs("api_key")
 @pytest.mark.parametrize("key", ["none", "wrong"])
-def test_wrong_key_is_refused(ask, judge, profile, deployment, key):
+def test_wrong_key_is_refused(client, findings, profile, deployment, key):
     """Without the API key, or with a wrong one, a request MUST be refused with 401; a gateway's 403 is one, too."""
     headers = {"Authorization": f"Bearer {secrets.token_hex(16)}" if key == "wrong" else ""}
     deadline_s = profile.deadlines.request_s
-    body = chat_body(ask.model_id, "Reply with OK.", max_tokens=2)
+    body = chat_body(client.model_id, "Reply with OK.", max_tokens=2)
     requests = [Request("POST", CHAT, body, headers, deadline_s)]
     if deployment.launched:  # a gateway may show its list of models to everybody
         requests.append(Request("GET", "/v1/models", None, headers))
     for request in requests:
-        exchange = ask.send(request)
-        judge.add(refusals.unauthorized(exchange, deadline_s, launched=deployment.launched), exchange, request.path)
-    alive = ask.body(body)
-    judge.add(liveness.answered(capability.answer_of(alive)), alive, "with the key")
+        exchange = client.send(request)
+        findings.add(refusals.unauthorized(exchange, deadline_s, launched=deployment.launched), exchange, request.path)
+    alive = client.body(body)
+    findings.add(liveness.answered(capability.answer_of(alive)), alive, "with the key")
 
 
 @pytest.mark.needs("video")
-def test_video_is_answered(ask, judge):
+def test_video_is_answered(client, findings):
     """A video MUST be answered where the model takes videos."""
     content = [{"type": "video_url", "video_url": {"url": clip_url()}}, {"type": "text", "text": "What happens here?"}]
-    exchange = ask.body({**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]})
-    judge.add(liveness.answered(capability.answer_of(exchange)), exchange)
+    exchange = client.body({**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]})
+    findings.add(liveness.answered(capability.answer_of(exchange)), exchange)
 
 
 @pytest.mark.needs("no_video")
-def test_video_is_refused(ask, judge, profile):
+def test_video_is_refused(client, findings, profile):
     """A video MUST be refused with a readable 4xx where the model takes none, and the server MUST live on."""
     video = {
         "type": "video_url",
         "video_url": {"url": "data:video/mp4;base64,AAAAIGZ0eXBpc29tAAACAGlzb21pc28yYXZjMW1wNDE="},
     }
     content = [video, {"type": "text", "text": "What happens in this video?"}]
-    exchange = ask.body({**chat_body(ask.model_id, ""), "messages": [{"role": "user", "content": content}]})
-    judge.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
-    alive = ask.chat("Reply with OK.", max_tokens=2)
-    judge.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
+    exchange = client.body({**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]})
+    findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
 
 
 @pytest.mark.needs("max_model_len")
-def test_too_long_prompt_is_refused(ask, judge, profile):
+def test_too_long_prompt_is_refused(client, findings, profile):
     """A prompt beyond the context length MUST be refused naming it, with a picture too, and the server MUST live on."""
     words = "word " * (profile.model.max_model_len + 64)
     for pictures in ((), (plain_url(64, 64),)):
-        exchange = ask.chat(words, pictures, max_tokens=8)
+        exchange = client.chat(words, pictures, max_tokens=8)
         says = str(profile.model.max_model_len)
-        judge.add(
+        findings.add(
             refusals.refused(exchange, statuses={400}, says=says, deadline_s=profile.deadlines.request_s), exchange
         )
-    again = ask.chat(SHORT, (plain_url(64, 64),), max_tokens=8)
-    judge.add(liveness.answered(capability.answer_of(again)), again, "the same picture afterwards")
+    again = client.chat(SHORT, (plain_url(64, 64),), max_tokens=8)
+    findings.add(liveness.answered(capability.answer_of(again)), again, "the same picture afterwards")
 
 
 @pytest.mark.needs("openai")
-def test_openai_client_round_trip(deployment, suite, judge, picture):
+def test_openai_client_round_trip(deployment, context, findings, picture):
     """The official openai client MUST get the same greedy text streamed and not streamed."""
     openai = pytest.importorskip("openai")
-    key = suite.settings.api_key or "EMPTY"
-    deadline = suite.profile.deadlines.cold_s
+    key = context.settings.api_key or "EMPTY"
+    deadline = context.profile.deadlines.cold_s
     # like ours, it must not send what is for this machine to a proxy
     direct = openai.DefaultHttpxClient(trust_env=not is_loopback(deployment.base_url))
     where = {"base_url": f"{deployment.base_url}/v1", "api_key": key, "http_client": direct}
@@ -239,9 +239,9 @@ def test_openai_client_round_trip(deployment, suite, judge, picture):
             plain = client.chat.completions.create(**body)
             chunks = list(client.chat.completions.create(**body, stream=True))
     except openai.OpenAIError as broken:
-        judge.add([Finding("openai.error", "an answer", f"{type(broken).__name__}: {broken}", fatal=True)])
+        findings.add([Finding("openai.error", "an answer", f"{type(broken).__name__}: {broken}", fatal=True)])
         return
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    judge.add(completion.client_texts(plain.choices[0].message.content, text))
-    judge.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
-    judge.add(usage.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))
+    findings.add(completion.client_texts(plain.choices[0].message.content, text))
+    findings.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
+    findings.add(usage.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-TEXT, MODEL, HEALTH, PICTURE = (f"health::test_readiness[{rung}]" for rung in ("text", "model", "health", "picture"))
-PORT, PROCESS_RUNG = (f"health::test_readiness[{rung}]" for rung in ("port", "process"))
+TEXT, MODEL, HEALTH, PICTURE = (f"health::test_readiness[{stage}]" for stage in ("text", "model", "health", "picture"))
+PORT, PROCESS_STAGE = (f"health::test_readiness[{stage}]" for stage in ("port", "process"))
 RELEASED, DATA = "release::test_engine_is_released", "accuracy_data::test_mmmu_is_prepared"
 VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_expected_ones", "weights_are_whole"))
 BODY = "schema::test_completion_body"

@@ -20,7 +20,7 @@ import pytest
 from vlm_acceptance.config.options import PROFILES, ROOT
 from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.engine.installation import find_engine
-from vlm_acceptance.engine.process import run_mark
+from vlm_acceptance.engine.process import run_tag
 from vlm_acceptance.engine.server import Deployment, launch
 
 PROOF = Path(__file__).resolve().parent
@@ -163,9 +163,9 @@ def control_engine(log: Path, api_key: str | None = None) -> Iterator[Deployment
     profile = load_profile("control-cpu", PROFILES).profile
     engine = find_engine(None, None, os.environ)
     deployment = launch(
-        profile, engine.command, CONTROL, os.environ, log, run_mark(), api_key=api_key, progress=lambda _: None
+        profile, engine.command, CONTROL, os.environ, log, run_tag(), api_key=api_key, progress=lambda _: None
     )
-    assert deployment.ready, deployment.rungs[-1].detail
+    assert deployment.ready, deployment.stages[-1].detail
     yield deployment
     deployment.stop()
 

@@ -26,7 +26,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from vlm_acceptance.engine.port import free_port, holder, is_open
-from vlm_acceptance.engine.process import RUN_MARK, marked_processes
+from vlm_acceptance.engine.process import RUN_TAG, marked_processes
 
 PROOF = Path(__file__).resolve().parent
 ROOT = PROOF.parents[1]
@@ -219,7 +219,7 @@ def marked_by(pid: int) -> list[psutil.Process]:
     found = []
     for process in marked_processes():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(RUN_MARK, "").startswith(f"{pid}-"):
+            if process.environ().get(RUN_TAG, "").startswith(f"{pid}-"):
                 found.append(process)
     return found
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from deaths import EXCHANGES, Kill, Moment
 
-from vlm_acceptance.engine.process import RUN_MARK
+from vlm_acceptance.engine.process import RUN_TAG
 
 STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], deaths.STAND_IN, seed=3))
 
@@ -48,7 +48,7 @@ def test_what_a_run_leaves_is_found(tmp_path, monkeypatch):
     folder = tmp_path / "vlma-x"
     folder.mkdir()
     (folder / ".run").write_text("77-1-1/1")
-    env = {**os.environ, RUN_MARK: "77-1-1/1"}
+    env = {**os.environ, RUN_TAG: "77-1-1/1"}
     with socket.socket() as server, subprocess.Popen(["sleep", "60"], env=env) as marked:
         server.bind(("127.0.0.1", 0))
         server.listen()

@@ -185,7 +185,7 @@ def test_second_run_on_one_card_is_refused_in_one_sentence(accept, stand_in_engi
         try:
             first.wait(60)
         except subprocess.TimeoutExpired:
-            first.kill()  # its keeper ends the engine
+            first.kill()  # its supervisor ends the engine
             first.wait()
     assert run.code == 10, run.out
     assert run.refused_by == set()

@@ -15,9 +15,9 @@ from PIL import Image
 
 from tests.support import wire
 from tests.support.made_run import DOMAINS, answered, exact, generous
-from vlm_acceptance.accuracy.dataset import Benchmark, Prompts
+from vlm_acceptance.accuracy.dataset import Dataset, Prompts
 from vlm_acceptance.accuracy.early_stop import Stop
-from vlm_acceptance.accuracy.item import Answer, Asked, Item
+from vlm_acceptance.accuracy.item import Answer, Item, PreparedRequest
 from vlm_acceptance.accuracy.plan import AccuracyPlan, planned
 from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, write_prepared
 from vlm_acceptance.accuracy.prepared import Prepared
@@ -41,17 +41,17 @@ class Plain:
     scorer: str = "vlmevalkit_2024_07"
     tiles: int | None = None
 
-    def ask(self, item: Item) -> Asked:
+    def ask(self, item: Item) -> PreparedRequest:
         pictures = tuple(picture.plain for picture in item.pictures)
         text = "<image>\n" * len(pictures) + " ".join([item.question, *item.options])
-        return Asked(item.id, self.system, text, pictures, {"temperature": 0, "max_tokens": self.max_tokens})
+        return PreparedRequest(item.id, self.system, text, pictures, {"temperature": 0, "max_tokens": self.max_tokens})
 
 
 def prompts(wanted: Mmmu, _: Sequence[int]) -> Prompts:
     return Plain(wanted.protocol, "Be brief." if wanted.system_message else "", wanted.max_tokens or 8)
 
 
-MADE = Benchmark(
+MADE = Dataset(
     name="made",
     stem="made_val",
     domains=DOMAINS,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from vlm_acceptance.accuracy.item import CHOICE, OPEN, Answer, Item, Mark
+from vlm_acceptance.accuracy.item import CHOICE, OPEN, Answer, Item, Score
 
 DOMAINS = {"Art and Design": ("Art", "Music"), "Science": ("Math", "Physics")}
 
@@ -28,21 +28,21 @@ def failed(ident: str, status: Literal["refused", "lost"], error: str) -> Answer
     return Answer(ident, status, None, None, None, None, error, None, "2026-11-22T10:00:00Z", 1.0, (), "p", (), None)
 
 
-def exact(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+def exact(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
     """Right when the answer is a gold; Z declines; what is no letter of a choice is unresolved."""
     marks = {}
     for item in items:
         if item.id in answers:
             text = answers[item.id].strip()
             if text == "Z":
-                marks[item.id] = Mark(False, "", "declined")
+                marks[item.id] = Score(False, "", "declined")
             elif item.kind == CHOICE and text not in set(item.letters):
-                marks[item.id] = Mark(False, "", "unresolved")
+                marks[item.id] = Score(False, "", "unresolved")
             else:
-                marks[item.id] = Mark(text in item.gold, text)
+                marks[item.id] = Score(text in item.gold, text)
     return marks
 
 
-def generous(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+def generous(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
     """Every answer is right."""
-    return {item.id: Mark(True, answers[item.id]) for item in items if item.id in answers}
+    return {item.id: Score(True, answers[item.id]) for item in items if item.id in answers}

@@ -29,17 +29,17 @@ pytestmark = pytest.mark.smoke
 WRONG = Finding("a.check", "this", "that")
 """
 PASSES = '''
-def test_passes(ask, judge):
+def test_passes(client, findings):
     """It MUST answer."""
-    exchange = ask.chat("one two")
-    judge.add(liveness.answered(exam.answer_of(exchange)), exchange)
-    judge.note(answer=exam.answer_of(exchange).text)
+    exchange = client.chat("one two")
+    findings.add(liveness.answered(exam.answer_of(exchange)), exchange)
+    findings.note(answer=exam.answer_of(exchange).text)
 '''
 FAILS = '''
-def test_fails(ask, judge):
+def test_fails(client, findings):
     """It MUST be this."""
-    judge.note(figure=3)
-    judge.add([WRONG], ask.chat("one two"))
+    findings.note(figure=3)
+    findings.add([WRONG], client.chat("one two"))
 '''
 ERRS = '''
 def test_errs():
@@ -67,7 +67,7 @@ class Ran:
 
 
 def clean_env(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without anything that steers pytest or the suite."""
+    """The environment without anything that steers pytest or the context."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_", "PYTHON"))}
     return {**kept, **(more or {})}
 
@@ -104,7 +104,7 @@ def results_of(reports: Path) -> list[dict[str, Any]]:
 
 
 def junit_of(reports: Path) -> ET.Element:
-    """The one test suite in the JUnit file."""
+    """The one test context in the JUnit file."""
     suite = ET.parse(reports / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     return suite

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vlm_acceptance.accuracy.baseline_files import Row, read_record
-from vlm_acceptance.accuracy.item import Item, Mark
+from vlm_acceptance.accuracy.item import Item, Score
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.finding import printable, trimmed
@@ -165,7 +165,7 @@ class Comparison:
         return len(self.lost) + len(self.gained) + self.both + self.neither
 
 
-def compare(now: Mapping[str, Mark], then: Mapping[str, Mark]) -> Comparison:
+def compare(now: Mapping[str, Score], then: Mapping[str, Score]) -> Comparison:
     """Two runs question by question, over the questions that are marked in both, in the order of `now`."""
     pairs = [(ident, mark.right, then[ident].right) for ident, mark in now.items() if ident in then]
     return Comparison(

@@ -9,10 +9,10 @@ from functools import lru_cache
 
 from PIL import Image
 
-from vlm_acceptance.accuracy.item import Asked, PictureFile
+from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest
 
 
-def blanked(asked: Asked) -> Asked:
+def blanked(asked: PreparedRequest) -> PreparedRequest:
     """The question with every picture replaced by a blank one."""
     return replace(asked, pictures=tuple(_blank(picture) for picture in asked.pictures))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, Asked, PictureFile
+from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
 from vlm_acceptance.core.finding import Finding, trimmed
@@ -157,7 +157,7 @@ class Counted:
 
 
 def counted(
-    asked: Iterable[Asked],
+    asked: Iterable[PreparedRequest],
     answers: Mapping[str, Answer],
     texts: Mapping[str, int],
     cost: Callable[[PictureFile, int | None], int],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol as Interface
 
-from vlm_acceptance.accuracy.item import Asked, Item, Scorer
+from vlm_acceptance.accuracy.item import Item, PreparedRequest, Scorer
 from vlm_acceptance.config.profile import Mmmu
 
 
@@ -21,11 +21,11 @@ class Prompts(Interface):
     def scorer(self) -> str: ...
     @property
     def tiles(self) -> int | None: ...
-    def ask(self, item: Item) -> Asked: ...
+    def ask(self, item: Item) -> PreparedRequest: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
+class Dataset:
     """`stem` begins the names of its files; `prompts` makes a protocol from the profile's section and stop ids."""
 
     name: str
@@ -33,6 +33,6 @@ class Benchmark:
     domains: Mapping[str, Sequence[str]]
     scorers: Mapping[str, Scorer]
     prompts: Callable[[Mmmu, Sequence[int]], Prompts]
-    text_twin: Callable[[Asked], str]
+    text_twin: Callable[[PreparedRequest], str]
     check_counts: Callable[[Sequence[tuple[str, str]], str], None]
     prepare: str

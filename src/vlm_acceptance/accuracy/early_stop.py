@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vlm_acceptance.accuracy.item import ANSWERED, CHOICE, REFUSED, Answer, Item, Mark
+from vlm_acceptance.accuracy.item import ANSWERED, CHOICE, REFUSED, Answer, Item, Score
 from vlm_acceptance.accuracy.runner import InOrder
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
@@ -40,7 +40,7 @@ class Watch:
         self,
         order: Sequence[str],
         item: Callable[[str], Item],
-        mark: Callable[[Item, str], Mark],
+        mark: Callable[[Item, str], Score],
         score: ScoreStop | None,
         letters: LetterStop | None,
     ) -> None:

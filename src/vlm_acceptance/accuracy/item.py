@@ -52,7 +52,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PreparedRequest:
     """A question as a protocol sends it: pictures in this order, then one text that may hold `<image>` marks.
 
     `params` are the body's other fields; `max_tiles` is the limit the protocol sets for every picture of the
@@ -121,7 +121,7 @@ DECLINED: Final = "declined"
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Score:
     """What a scorer made of an answer: `read` is the letter or text it took, '' when it found none.
 
     declined: the model said that it cannot tell (VLMEvalKit's `Z`). Both other states than `read` are wrong answers.
@@ -133,4 +133,4 @@ class Mark:
 
 
 # Marks by question id, for the questions whose raw answer text is given; a question without one gets no mark.
-Scorer = Callable[[Iterable[Item], Mapping[str, str]], dict[str, Mark]]
+Scorer = Callable[[Iterable[Item], Mapping[str, str]], dict[str, Score]]

@@ -20,13 +20,13 @@ from vlm_acceptance.accuracy.item import (
     UNRESOLVED,
     Answer,
     Item,
-    Mark,
+    Score,
     Scorer,
 )
 from vlm_acceptance.core.finding import trimmed
 from vlm_acceptance.stats.binomial import wilson
 
-Marks = Mapping[str, Mark]
+Marks = Mapping[str, Score]
 _LONGEST_BARE = 10_000
 _PUNCTUATION = re.compile(r"[\s.()\[\],:;!*#{}'\"`]+")
 
@@ -80,7 +80,7 @@ def shape(items: Iterable[Item], answers: Mapping[str, Answer], marks: Marks) ->
     return ShapeCounts(**counts, letters=letters)
 
 
-def _signs(item: Item, answer: Answer | None, mark: Mark | None) -> Iterator[str]:
+def _signs(item: Item, answer: Answer | None, mark: Score | None) -> Iterator[str]:
     """The counts of `ShapeCounts` that one answer adds to."""
     if answer is None:
         return
@@ -102,7 +102,7 @@ def _signs(item: Item, answer: Answer | None, mark: Mark | None) -> Iterator[str
         yield "open_a"
 
 
-def _has_letter(item: Item, mark: Mark) -> bool:
+def _has_letter(item: Item, mark: Score) -> bool:
     # some scorers read a text that is no letter of the question
     return item.kind == CHOICE and mark.state == READ and mark.read in set(item.letters)
 
@@ -118,7 +118,7 @@ class _Tally:
     answered: int = 0
     right: int = 0
 
-    def add(self, answer: Answer | None, mark: Mark | None) -> None:
+    def add(self, answer: Answer | None, mark: Score | None) -> None:
         self.questions += 1
         if answer is not None and answer.text is not None:
             self.answered += 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.accuracy.item import ANSWERED, REFUSED, Answer, Asked, PictureFile, kept_text
+from vlm_acceptance.accuracy.item import ANSWERED, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
 from vlm_acceptance.accuracy.server_run import Pictures, picture_lead, system_messages, tile_limit
 from vlm_acceptance.core.errors import HarnessProblem
 
@@ -39,7 +39,7 @@ def written_files(pictures: Pictures, folder: Path) -> FileOf:
     return file_of
 
 
-def offline_requests(questions: Iterable[Asked], file_of: FileOf) -> Iterator[dict[str, Any]]:
+def offline_requests(questions: Iterable[PreparedRequest], file_of: FileOf) -> Iterator[dict[str, Any]]:
     """One request a question; pictures are named by their files, so that a job stays small."""
     for asked in questions:
         parts = [_picture_part(picture, file_of) for picture in asked.pictures]
@@ -65,7 +65,7 @@ def twin_id(row: Mapping[str, Any]) -> str | None:
     return ident.removeprefix(TWIN) if ident.startswith(TWIN) else None
 
 
-def answer_of(row: Mapping[str, Any], asked: Asked) -> Answer:
+def answer_of(row: Mapping[str, Any], asked: PreparedRequest) -> Answer:
     """The answer in a row of the offline job; HarnessProblem when the row is not of that form."""
     try:
         is_answered = "error" not in row

@@ -21,7 +21,7 @@ from vlm_acceptance.accuracy.offline_batch import (
     written_files,
 )
 from vlm_acceptance.accuracy.result import Accuracy
-from vlm_acceptance.accuracy.run import Book, Part, repeat_line, texts_of, watch_of
+from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, repeat_line, texts_of, watch_of
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.engine.offline import OfflineRows, run_offline_rows
 
@@ -29,14 +29,14 @@ BLANK = "blank "
 
 
 def by_offline_engine(
-    book: Book, python: Path, kind: str, folder: Path, env: Mapping[str, str], run_id: str
+    book: AnswerLog, python: Path, kind: str, folder: Path, env: Mapping[str, str], run_id: str
 ) -> Accuracy:
     """Ask the offline engine; its process tree is gone on return, and every answer is on disk."""
     plan = book.plan
     texts: dict[str, int] = {}
     with contextlib.ExitStack() as open_files:
-        main = open_files.enter_context(Part(book, "", plan.order, watch_of(plan)))
-        blind = open_files.enter_context(Part(book, "blank", plan.blanks, None)) if plan.blanks else None
+        main = open_files.enter_context(QuestionPass(book, "", plan.order, watch_of(plan)))
+        blind = open_files.enter_context(QuestionPass(book, "blank", plan.blanks, None)) if plan.blanks else None
 
         def take(row: Mapping[str, Any]) -> None:
             twin = twin_id(row)
@@ -77,7 +77,9 @@ def by_offline_engine(
     return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, False, book.file(""), repeat)
 
 
-def _requests(book: Book, main: Part, blind: Part | None, whites: Path) -> itertools.chain[dict[str, Any]]:
+def _requests(
+    book: AnswerLog, main: QuestionPass, blind: QuestionPass | None, whites: Path
+) -> itertools.chain[dict[str, Any]]:
     plan = book.plan
     asked = offline_requests((plan.asked(ident) for ident in main.left), stored_files(plan.prepared.folder))
     twins = twin_requests(texts_of(plan, plan.prepared)) if plan.profile.model.pictures.oracle != "none" else iter(())

@@ -10,8 +10,8 @@ from typing import Any
 
 from vlm_acceptance.accuracy.blank_pictures import blanked
 from vlm_acceptance.accuracy.criteria import Limits, limits_of
-from vlm_acceptance.accuracy.dataset import Benchmark, Prompts
-from vlm_acceptance.accuracy.item import Asked, PictureFile, Scorer
+from vlm_acceptance.accuracy.dataset import Dataset, Prompts
+from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest, Scorer
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.config.profile import Mmmu, Profile
 from vlm_acceptance.core.errors import EnvironmentProblem
@@ -31,7 +31,7 @@ NOT_COMPARED = {
 class AccuracyPlan:
     """One accuracy run before anything is asked."""
 
-    benchmark: Benchmark
+    benchmark: Dataset
     profile: Profile
     wanted: Mmmu
     prepared: Prepared
@@ -58,11 +58,11 @@ class AccuracyPlan:
         """The scorer that decides."""
         return self.benchmark.scorers[self.record]
 
-    def asked(self, ident: str) -> Asked:
+    def asked(self, ident: str) -> PreparedRequest:
         """One question as it is sent."""
         return self.prompts.ask(self.prepared[ident])
 
-    def all_asked(self) -> Iterator[Asked]:
+    def all_asked(self) -> Iterator[PreparedRequest]:
         """Every question in the order asked, made one by one."""
         return (self.asked(ident) for ident in self.order)
 
@@ -71,7 +71,7 @@ class AccuracyPlan:
         """The sample of the sighted test."""
         return self.order[: self.wanted.sighted.sample]
 
-    def blank(self, ident: str) -> Asked:
+    def blank(self, ident: str) -> PreparedRequest:
         """One question with blank pictures."""
         return blanked(self.asked(ident))
 
@@ -113,7 +113,7 @@ class AccuracyPlan:
         }
 
 
-def planned(benchmark: Benchmark, profile: Profile, prepared: Prepared) -> AccuracyPlan:
+def planned(benchmark: Dataset, profile: Profile, prepared: Prepared) -> AccuracyPlan:
     """The plan of a run; EnvironmentProblem when the data are not those that the profile wants."""
     wanted = profile.mmmu
     assert wanted is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 from vlm_acceptance.accuracy.baseline import changed, compare, read_baseline
 from vlm_acceptance.accuracy.criteria import paired_figures
-from vlm_acceptance.accuracy.item import Answer, Item, Mark, Scorer
+from vlm_acceptance.accuracy.item import Answer, Item, Score, Scorer
 from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.finding import printable
 
@@ -45,7 +45,7 @@ def beside(
     baseline: Path,
     items: Iterable[Item],
     answers: Mapping[str, Answer],
-    marks: Mapping[str, Mark],
+    marks: Mapping[str, Score],
     scorer: Scorer,
     wanted: Paired,
 ) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from vlm_acceptance.accuracy import answers_file as answer_files
 from vlm_acceptance.accuracy import runner
 from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.blank_pictures import BlankPictures
-from vlm_acceptance.accuracy.dataset import Benchmark
+from vlm_acceptance.accuracy.dataset import Dataset
 from vlm_acceptance.accuracy.early_stop import Stop, Watch
-from vlm_acceptance.accuracy.item import Answer, Asked, Item, Mark
+from vlm_acceptance.accuracy.item import Answer, Item, PreparedRequest, Score
 from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan, planned
@@ -35,7 +35,7 @@ TEXT_S = 60.0  # a text without pictures is counted, not answered
 Say = Callable[[str], None]
 
 
-def plan(profile: Profile, benchmark: Benchmark = MMMU) -> AccuracyPlan:
+def plan(profile: Profile, benchmark: Dataset = MMMU) -> AccuracyPlan:
     """What a profile's accuracy run will ask; EnvironmentProblem when its data are not prepared."""
     assert profile.mmmu is not None
     given = profile.mmmu.data
@@ -48,7 +48,7 @@ def _folder(given: Path) -> Path:
     return given if given.is_absolute() or given.exists() else ROOT / given
 
 
-class Book:
+class AnswerLog:
     """The answers of one run: on disk as they come, beside those taken over from an earlier run."""
 
     def __init__(self, plan: AccuracyPlan, folder: Path, mask: Callable[[str], str], progress: Say, say: Say) -> None:
@@ -133,11 +133,11 @@ def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
     return set(ids) - {answer.id for answer in found if answer.text is not None}
 
 
-def by_server(book: Book, client: Client, model_id: str, key_env: str | None = None) -> Accuracy:
+def by_server(book: AnswerLog, client: Client, model_id: str, key_env: str | None = None) -> Accuracy:
     """Ask a served model; on return every answer is on disk."""
     plan = book.plan
     asker = _asker(plan, client, model_id, plan.prepared)
-    with Part(book, "", plan.order, watch_of(plan)) as main:
+    with QuestionPass(book, "", plan.order, watch_of(plan)) as main:
         began = time.monotonic()
         main.ask(plan.asked, asker)
         span = time.monotonic() - began
@@ -146,14 +146,14 @@ def by_server(book: Book, client: Client, model_id: str, key_env: str | None = N
     if main.stop is None or main.stop.clause in ("score", "letters"):
         texts = _texts(book, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
     if main.stop is None and plan.blanks:
-        with Part(book, "blank", plan.blanks, silence_of(plan)) as blind:
+        with QuestionPass(book, "blank", plan.blanks, silence_of(plan)) as blind:
             blind.ask(plan.blank, _asker(plan, client, model_id, BlankPictures()))
         blanks = blind.found
     repeat = repeat_line(plan, client.base_url, model_id, key_env)
     return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, True, book.file(""), repeat)
 
 
-def _texts(book: Book, main: Part, asker: ServerAsker) -> Mapping[str, int]:
+def _texts(book: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[str, int]:
     plan = book.plan
     if plan.profile.model.pictures.oracle == "none":
         return {}
@@ -198,14 +198,14 @@ def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str |
 
 def silence_of(plan: AccuracyPlan) -> Watch:
     """What looks on while blank pictures are asked: only silence stops them."""
-    return Watch(plan.blanks, plan.prepared.__getitem__, lambda _item, _text: Mark(False, ""), None, None)
+    return Watch(plan.blanks, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
 
 
 def watch_of(plan: AccuracyPlan) -> Watch:
     """What looks on while a plan's questions are answered, with the stops that its profile wants."""
     wanted, scorer = plan.wanted, plan.scorer
 
-    def mark(item: Item, text: str) -> Mark:
+    def mark(item: Item, text: str) -> Score:
         return scorer([item], {item.id: text})[item.id]
 
     groups = len({group for _, group in plan.prepared.groups})
@@ -216,13 +216,13 @@ def watch_of(plan: AccuracyPlan) -> Watch:
     return Watch(plan.order, plan.prepared.__getitem__, mark, score, letters)
 
 
-class Part:
+class QuestionPass:
     """The answers to some questions of a run: those of an earlier run, and those that come now, each on disk at once.
 
     `watch` is None where nothing is stopped early.
     """
 
-    def __init__(self, book: Book, part: str, ids: Sequence[str], watch: Watch | None) -> None:
+    def __init__(self, book: AnswerLog, part: str, ids: Sequence[str], watch: Watch | None) -> None:
         self.file = book.answers(part)
         self.found = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
         self.left = [ident for ident in ids if ident not in self.found]
@@ -247,7 +247,7 @@ class Part:
         """Whether no more is to be asked."""
         return self.stop is not None
 
-    def ask(self, make: Callable[[str], Asked], asker: ServerAsker) -> None:
+    def ask(self, make: Callable[[str], PreparedRequest], asker: ServerAsker) -> None:
         """Ask a server what is left."""
         if self.is_stopped:
             return
@@ -280,7 +280,7 @@ class Part:
         passed = time.monotonic() - self._began
         self._book.progress(runner.progress_line(self._name, *counts, fresh=self.fresh, elapsed_s=passed))
 
-    def __enter__(self) -> Part:
+    def __enter__(self) -> QuestionPass:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from vlm_acceptance.accuracy.item import Answer, Asked
+from vlm_acceptance.accuracy.item import Answer, PreparedRequest
 from vlm_acceptance.core.errors import HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.stats.binomial import wilson
 
@@ -19,12 +19,12 @@ TICK_S = 1.0
 class Ask(Protocol):
     """Makes a question ready to be sent; calling what it returns sends it and waits for the answer."""
 
-    def prepare(self, asked: Asked) -> Callable[[], Answer]: ...
+    def prepare(self, asked: PreparedRequest) -> Callable[[], Answer]: ...
 
 
 def run(
     ids: Sequence[str],
-    make: Callable[[str], Asked],
+    make: Callable[[str], PreparedRequest],
     ask: Ask,
     *,
     concurrency: int,
@@ -101,7 +101,7 @@ class _Slots:
 class _Crew:
     """The threads of one run and what they have seen. A thread is started when too few are left to build requests."""
 
-    def __init__(self, ids: Sequence[str], make: Callable[[str], Asked], ask: Ask, concurrency: int) -> None:
+    def __init__(self, ids: Sequence[str], make: Callable[[str], PreparedRequest], ask: Ask, concurrency: int) -> None:
         self.slots = _Slots(concurrency)
         self._make = make
         self._ask = ask

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from vlm_acceptance.accuracy.bodies import Bodies, Encode
-from vlm_acceptance.accuracy.item import ANSWERED, LOST, REFUSED, Answer, Asked, PictureFile, kept_text
+from vlm_acceptance.accuracy.item import ANSWERED, LOST, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.completion import Completion, completion_of, token_count
@@ -54,11 +54,11 @@ class ServerAsker:
         self._pause_s = pause_s
         self._bodies = Bodies()
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: PreparedRequest) -> Answer:
         """Ask one question; whatever the endpoint does, the answer says it."""
         return self.prepare(asked)()
 
-    def prepare(self, asked: Asked) -> Callable[[], Answer]:
+    def prepare(self, asked: PreparedRequest) -> Callable[[], Answer]:
         """Build the request, pictures and all; calling the result sends it."""
         body = self._bodies.filled(self._pieces(asked))
 
@@ -70,11 +70,11 @@ class ServerAsker:
 
         return send
 
-    def body(self, asked: Asked) -> bytes:
+    def body(self, asked: PreparedRequest) -> bytes:
         """The chat request as JSON: system message, then pictures in order and one text."""
         return bytes(Bodies().filled(self._pieces(asked)).whole)
 
-    def _pieces(self, asked: Asked) -> list[bytes | Encode]:
+    def _pieces(self, asked: PreparedRequest) -> list[bytes | Encode]:
         fields = {"model": self._model_id, **self._defaults, **asked.params, **tile_limit(asked)}
         system = b"".join(_dumps(message) + b"," for message in system_messages(asked.system))
         # pictures go around the JSON encoder, which would copy megabytes of them several times
@@ -100,7 +100,7 @@ class ServerAsker:
             raise NoReply("neither /tokenize nor usage tells how many tokens a prompt has")
         return count
 
-    def _sent(self, asked: Asked, request: Request) -> Answer:
+    def _sent(self, asked: PreparedRequest, request: Request) -> Answer:
         attempts: list[str] = []
         exchange = self._client.send(request)
         while _never_began(exchange) and len(attempts) < TRIES - 1:
@@ -116,7 +116,7 @@ def system_messages(text: str) -> list[dict[str, Any]]:
     return [{"role": "system", "content": text}] if text else []
 
 
-def tile_limit(asked: Asked) -> dict[str, Any]:
+def tile_limit(asked: PreparedRequest) -> dict[str, Any]:
     """The field that limits a request's tiles; none where the model's own limit holds."""
     return {} if asked.max_tiles is None else {"mm_processor_kwargs": {"max_dynamic_patch": asked.max_tiles}}
 
@@ -135,7 +135,7 @@ def _never_began(exchange: Exchange) -> bool:
     return "BadStatusLine" not in error.message
 
 
-def _answer(asked: Asked, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
+def _answer(asked: PreparedRequest, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
     said: Completion | None = None
     text = None
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vlm_acceptance.config.profile_sections import NumberLimits
 from vlm_acceptance.core.errors import NoReply
 from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.logprobs import Numbers
+from vlm_acceptance.core.logprobs import LogProbs
 
 SHOWN = 4
 
@@ -46,7 +46,7 @@ class Totals:
     shift: float
 
 
-def difference(known: Numbers, seen: Numbers) -> Difference:
+def difference(known: LogProbs, seen: LogProbs) -> Difference:
     """Compare two answers to one prompt; neither may be empty."""
     length = max(len(known.tokens), len(seen.tokens))
     same = [a == b for a, b in zip(known.tokens, seen.tokens, strict=False)]
@@ -61,7 +61,7 @@ def difference(known: Numbers, seen: Numbers) -> Difference:
     )
 
 
-def _behind(known: Numbers, seen: Numbers, place: int | None) -> float | None:
+def _behind(known: LogProbs, seen: LogProbs, place: int | None) -> float | None:
     if place is None or place >= len(known.tokens) or place >= len(seen.tokens):
         return None
     listed = known.top[place]
@@ -84,7 +84,7 @@ def totals(differences: Sequence[Difference]) -> Totals:
     )
 
 
-def missing(seen: Mapping[str, Numbers | NoReply]) -> list[Finding]:
+def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:
     """Prompts whose answer has no numbers: the first few."""
     lost = {name: one for name, one in seen.items() if isinstance(one, NoReply)}
     expected = "an answer with log probabilities by token id"
@@ -94,11 +94,11 @@ def missing(seen: Mapping[str, Numbers | NoReply]) -> list[Finding]:
 
 
 def against_baseline(
-    known: Mapping[str, Numbers], seen: Mapping[str, Numbers | NoReply], limits: NumberLimits
+    known: Mapping[str, LogProbs], seen: Mapping[str, LogProbs | NoReply], limits: NumberLimits
 ) -> tuple[list[Finding], Totals | None]:
     """Numbers against stored ones, prompt by prompt and together; None when no prompt has numbers."""
     found = missing(seen)
-    differences = {name: difference(known[name], one) for name, one in seen.items() if isinstance(one, Numbers)}
+    differences = {name: difference(known[name], one) for name, one in seen.items() if isinstance(one, LogProbs)}
     if not differences:
         return found, None
     together = totals(list(differences.values()))
@@ -119,7 +119,7 @@ def against_baseline(
 
 
 def alike(
-    first: Mapping[str, Numbers | NoReply], second: Mapping[str, Numbers | NoReply], limits: NumberLimits, exact: bool
+    first: Mapping[str, LogProbs | NoReply], second: Mapping[str, LogProbs | NoReply], limits: NumberLimits, exact: bool
 ) -> tuple[list[Finding], Totals | None]:
     """Two answers of one deployment to each prompt: no mean |Δ logprob| beyond `steady`, no prompt's beyond its own.
 
@@ -148,10 +148,10 @@ def alike(
     return found, together
 
 
-def _other_token(name: str, one: Difference, known: Numbers, seen: object, tie: float) -> list[Finding]:
+def _other_token(name: str, one: Difference, known: LogProbs, seen: object, tie: float) -> list[Finding]:
     if one.diverged is None or (one.behind is not None and one.behind <= tie):
         return []
-    assert isinstance(seen, Numbers)
+    assert isinstance(seen, LogProbs)
     ahead = "which is not among the five likeliest" if one.behind is None else f"{one.behind:.2f} less likely"
     if one.diverged >= len(known.tokens) or one.diverged >= len(seen.tokens):
         ahead = f"of {len(seen.tokens)} tokens, not {len(known.tokens)}"

@@ -9,7 +9,7 @@ from vlm_acceptance.client.http import Client, Observed
 from vlm_acceptance.core.exchange import Request
 
 
-class LeavingClient(Client):
+class DisconnectingClient(Client):
     """Closes the connection of every stream once `events` events have come; the exchange holds those, no error.
 
     `on_leaving` is called right before, while the stream is still open.

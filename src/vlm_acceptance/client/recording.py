@@ -16,7 +16,7 @@ from vlm_acceptance.core.exchange import CHAT, Exchange, Request
 Recorder = Callable[[Exchange], None]
 
 
-class Asker:
+class RecordingClient:
     """Sends requests for one model id. The first request of each kind may compile: `warm` holds the kinds seen.
 
     `defaults` are body fields that every chat request carries unless it has its own.
@@ -31,7 +31,7 @@ class Asker:
         warm: set[str],
         defaults: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self.client = client
+        self.http = client
         self.model_id = model_id
         self.deadlines = deadlines
         self._record = record
@@ -66,7 +66,7 @@ class Asker:
 
     def send(self, request: Request, kind: str = "raw") -> Exchange:
         """Any request, recorded."""
-        exchange = self.client.send(request)
+        exchange = self.http.send(request)
         self._record(exchange)
         self._warm.add(kind)
         return exchange
@@ -74,7 +74,7 @@ class Asker:
     def all(self, bodies: Sequence[dict[str, Any]], concurrency: int) -> list[Exchange]:
         """Many chat requests, at most `concurrency` at once, answers in order. A cold kind is warmed by its first."""
         requests = [self.request(body) for body in bodies]
-        exchanges = send_all(self.client, requests, concurrency)
+        exchanges = send_all(self.http, requests, concurrency)
         for body, exchange in zip(bodies, exchanges, strict=True):
             self.keep(exchange, body)
         return exchanges

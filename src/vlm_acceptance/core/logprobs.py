@@ -26,7 +26,7 @@ MAX_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class LogProbs:
     """An answer by its numbers; `top` holds for each token the likeliest ones with their log probabilities."""
 
     text: str
@@ -35,7 +35,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class LogProbPrompt:
     """What is asked: a text about pictures, named below fixtures/images, and a system message or ''."""
 
     id: str
@@ -46,14 +46,14 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredLogProbs:
     """A prompt with its known numbers."""
 
-    asked: Prompt
-    numbers: Numbers
+    asked: LogProbPrompt
+    numbers: LogProbs
 
 
-def numbers_of(exchange: Exchange) -> Numbers:
+def logprobs_of(exchange: Exchange) -> LogProbs:
     """The numbers of a chat answer that was asked for with PARAMS; NoReply says what is missing."""
     text = reply_of(exchange).text
     try:
@@ -64,7 +64,7 @@ def numbers_of(exchange: Exchange) -> Numbers:
         raise NoReply(f"no log probabilities by token id ({type(broken).__name__}: {broken})") from broken
     if not tokens:
         raise NoReply("no log probabilities: the list of tokens is empty")
-    return Numbers(text, tokens, top)
+    return LogProbs(text, tokens, top)
 
 
 def _id(token: str) -> int:
@@ -81,17 +81,17 @@ def is_baseline(path: Path) -> bool:
     return isinstance(row, dict) and {"prompt", "tokens", "top"} <= row.keys()
 
 
-def read_prompts(path: Path) -> tuple[Prompt, ...]:
+def read_prompts(path: Path) -> tuple[LogProbPrompt, ...]:
     """The prompts of a file of prompts or of a baseline; UsageProblem of one line names a bad one."""
     return tuple(_each(path, _prompt))
 
 
-def read_baseline(path: Path) -> tuple[Known, ...]:
+def read_baseline(path: Path) -> tuple[StoredLogProbs, ...]:
     """The rows of a baseline; UsageProblem of one line names a bad one."""
     return tuple(_each(path, _known))
 
 
-def require_pictures(path: Path, asked: Iterable[Prompt], images: Path) -> None:
+def require_pictures(path: Path, asked: Iterable[LogProbPrompt], images: Path) -> None:
     """UsageProblem when a prompt of the file names a picture that is not there."""
     for prompt in asked:
         for name in prompt.pictures:
@@ -99,7 +99,7 @@ def require_pictures(path: Path, asked: Iterable[Prompt], images: Path) -> None:
                 raise UsageProblem(f"{path}: {prompt.id!r} names the picture {name!r}, which {images} does not hold")
 
 
-def require_prompts(path: Path, asked: Sequence[Prompt], images: Path) -> None:
+def require_prompts(path: Path, asked: Sequence[LogProbPrompt], images: Path) -> None:
     """UsageProblem when the file's prompts cannot be asked, or are all with or all without a picture."""
     require_pictures(path, asked, images)
     for has_picture, kind in ((True, "with a picture"), (False, "without a picture")):
@@ -107,7 +107,7 @@ def require_prompts(path: Path, asked: Sequence[Prompt], images: Path) -> None:
             raise UsageProblem(f"numbers.prompts: {path} holds no prompt {kind}")
 
 
-def line_of(known: Known) -> str:
+def line_of(known: StoredLogProbs) -> str:
     """One line of a baseline, without its end."""
     asked, numbers = known.asked, known.numbers
     row = {
@@ -119,7 +119,7 @@ def line_of(known: Known) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def row_of(asked: Prompt) -> dict[str, Any]:
+def row_of(asked: LogProbPrompt) -> dict[str, Any]:
     """A prompt as a file holds it."""
     return {
         "id": asked.id,
@@ -154,8 +154,8 @@ def _each(path: Path, make: Any) -> Iterable[Any]:
         raise UsageProblem(f"{shown} holds no row")
 
 
-def _prompt(row: Mapping[str, Any]) -> Prompt:
-    return Prompt(
+def _prompt(row: Mapping[str, Any]) -> LogProbPrompt:
+    return LogProbPrompt(
         str(row["id"]),
         str(row["prompt"]),
         tuple(map(str, row["pictures"])),
@@ -164,11 +164,11 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
     )
 
 
-def _known(row: Mapping[str, Any]) -> Known:
+def _known(row: Mapping[str, Any]) -> StoredLogProbs:
     tokens = tuple(map(int, row["tokens"]))
     top = tuple({int(token): float(p) for token, p in listed.items()} for listed in row["top"])
     if not tokens or len(tokens) != len(top):
         raise ValueError(f"{len(tokens)} tokens and {len(top)} lists of log probabilities")
     if any(token not in listed for token, listed in zip(tokens, top, strict=True)):
         raise ValueError("a token is not in its own list")
-    return Known(_prompt(row), Numbers(str(row["text"]), tokens, top))
+    return StoredLogProbs(_prompt(row), LogProbs(str(row["text"]), tokens, top))

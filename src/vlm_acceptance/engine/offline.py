@@ -11,11 +11,11 @@ from typing import Any
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
-from vlm_acceptance.core.logprobs import Numbers
+from vlm_acceptance.core.logprobs import LogProbs
 from vlm_acceptance.core.reply import Reply, Usage
 from vlm_acceptance.engine import command
 from vlm_acceptance.engine import log as engine_log
-from vlm_acceptance.engine.process import Ending, KeptProcess
+from vlm_acceptance.engine.process import ExitReport, SupervisedProcess
 
 WORKER = Path(__file__).with_name("offline_worker.py")
 CHUNK = 64  # questions answered before the next are read: their pictures are in memory together
@@ -29,8 +29,8 @@ class OfflineRun:
     ready_s: float
     batch_s: float
     log: Path
-    ending: Ending
-    numbers: Mapping[str, Numbers] = field(default_factory=dict)
+    ending: ExitReport
+    numbers: Mapping[str, LogProbs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class OfflineRows:
     whole: bool
     ready_s: float
     log: Path
-    ending: Ending
+    ending: ExitReport
 
 
 def run_offline(
@@ -169,24 +169,26 @@ class _Rows:
             self.is_done = True
 
 
-def _process(profile: Profile, python: Path, env: Mapping[str, str], stem: Path, out: Path, run_id: str) -> KeptProcess:
+def _process(
+    profile: Profile, python: Path, env: Mapping[str, str], stem: Path, out: Path, run_id: str
+) -> SupervisedProcess:
     stem.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     job = stem.with_name(f"{stem.name}-job.json")
     argv = [str(python), str(WORKER), str(job), str(out)]
     # the job goes with its engine, whoever ends it: it is large, it may hold every picture
     log = stem.with_name(f"{stem.name}.log")
-    return KeptProcess(argv, command.engine_env(profile, env), log, run_id, files=[job])
+    return SupervisedProcess(argv, command.engine_env(profile, env), log, run_id, files=[job])
 
 
 def _run(
-    process: KeptProcess,
+    process: SupervisedProcess,
     job: Path,
     content: Mapping[str, Any],
     profile: Profile,
     timeout_s: float,
     look: Callable[[float], bool],
-) -> tuple[bool, Ending]:
+) -> tuple[bool, ExitReport]:
     """Whether the engine ended by itself within `timeout_s`, and how it went; `look` may end it earlier."""
     try:
         command.written(job, content)
@@ -198,7 +200,7 @@ def _run(
     return finished, ending
 
 
-def _wait(process: KeptProcess, timeout_s: float, look: Callable[[float], bool]) -> bool:
+def _wait(process: SupervisedProcess, timeout_s: float, look: Callable[[float], bool]) -> bool:
     began = time.monotonic()
     while (passed := time.monotonic() - began) < timeout_s:
         process.wait(min(1.0, timeout_s - passed))
@@ -209,7 +211,7 @@ def _wait(process: KeptProcess, timeout_s: float, look: Callable[[float], bool])
     return False
 
 
-def _failure(process: KeptProcess, finished: bool, profile: Profile, timeout_s: float) -> VlmAcceptanceError:
+def _failure(process: SupervisedProcess, finished: bool, profile: Profile, timeout_s: float) -> VlmAcceptanceError:
     """EnvironmentProblem when the log lays the end at the machine's door, else EngineFailure."""
     telling = engine_log.telling_lines(process.log_text(), profile.engine.harmless_log)
     remedy = engine_log.explain(telling)
@@ -222,7 +224,7 @@ def _failure(process: KeptProcess, finished: bool, profile: Profile, timeout_s: 
     return EnvironmentProblem(message) if blame_machine else EngineFailure(message)
 
 
-def _answers(out: Path, profile: Profile, log: Path, ending: Ending) -> OfflineRun:
+def _answers(out: Path, profile: Profile, log: Path, ending: ExitReport) -> OfflineRun:
     try:
         result = json.loads(out.read_text("utf-8"))
         replies = {answer["id"]: _reply(answer, profile) for answer in result["answers"]}
@@ -238,6 +240,6 @@ def _reply(answer: Mapping[str, Any], profile: Profile) -> Reply:
     return Reply(answer["text"], answer["finish_reason"], usage, profile.model.id, 0.0)
 
 
-def _numbers(answer: Mapping[str, Any]) -> Numbers:
+def _numbers(answer: Mapping[str, Any]) -> LogProbs:
     top = tuple({int(token): float(p) for token, p in listed.items()} for listed in answer["top"])
-    return Numbers(answer["text"], tuple(answer["tokens"]), top)
+    return LogProbs(answer["text"], tuple(answer["tokens"]), top)

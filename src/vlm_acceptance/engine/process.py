@@ -1,4 +1,4 @@
-"""A child process tree under a keeper: start it, see it end, take it down, and say what it left."""
+"""A child process tree under a supervisor: start it, see it end, take it down, and say what it left."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ import psutil
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
 from vlm_acceptance.engine.supervisor import OWNER_FILE
 
-KEEPER = Path(__file__).with_name("supervisor.py")
-RUN_MARK = "VLM_ACCEPTANCE_RUN"
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+RUN_TAG = "VLM_ACCEPTANCE_RUN"
 SWEEP_S = 10.0
 ANSWER_S = 30.0
 LOG_END_BYTES = 16 << 20
@@ -32,7 +32,7 @@ _NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitReport:
     """How a tree ended: `killed` had to be killed, `left` would not go even then (described processes)."""
 
     code: int | None
@@ -42,7 +42,7 @@ class Ending:
     left: tuple[str, ...] = ()
 
 
-class KeptProcess:
+class SupervisedProcess:
     """One engine process tree. `start()` owns its cleanup: whatever happens later, `stop()` or our death ends it.
 
     `files` are removed with the engine. Not for use by several threads.
@@ -54,52 +54,52 @@ class KeptProcess:
         self.argv = list(argv)
         self.log = log
         self.pid: int | None = None
-        self.ending: Ending | None = None
+        self.ending: ExitReport | None = None
         # each engine has a mark of its own, so that sweeping one spares the others of the run
         self.mark = f"{run_id}/{next(_NUMBERS)}"
         # without SPT_NOENV vLLM's engine process overwrites its environment, mark included, with its new title
-        self._env = {"SPT_NOENV": "1", **env, RUN_MARK: self.mark}
+        self._env = {"SPT_NOENV": "1", **env, RUN_TAG: self.mark}
         self._files = [str(path.resolve()) for path in files]
         self._scratch = ""
         self._failure: EnvironmentProblem | HarnessProblem | None = None
         self._exit_code: int | None = None
         self._exited = False
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._events: queue.Queue[dict[str, object]] = queue.Queue()
 
     def start(self) -> None:
-        """Start keeper and engine; EnvironmentProblem when the engine's program cannot be executed.
+        """Start supervisor and engine; EnvironmentProblem when the engine's program cannot be executed.
 
-        HarnessProblem when the log cannot be written or the keeper does not answer.
+        HarnessProblem when the log cannot be written or the supervisor does not answer.
         """
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         except OSError as broken:
             raise HarnessProblem(f"the engine's log {self.log} cannot be written: {broken}") from broken
         try:
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(KEEPER)],
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(SUPERVISOR)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, RUN_MARK: self.mark},
+                env={**os.environ, RUN_TAG: self.mark},
                 start_new_session=True,
             )
         except OSError as broken:
-            raise HarnessProblem(f"the engine's keeper cannot be started: {broken}") from broken
+            raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
         try:
-            threading.Thread(target=self._listen, name="keeper-events", daemon=True).start()
+            threading.Thread(target=self._listen, name="supervisor-events", daemon=True).start()
             self._tell(json.dumps(self._job()))
             self._note(self._events.get(timeout=20))
         except queue.Empty:
-            self._end_without_keeper("the keeper did not answer")
-            raise HarnessProblem("the keeper did not start the engine within 20 s") from None
+            self._end_without_supervisor("the supervisor did not answer")
+            raise HarnessProblem("the supervisor did not start the engine within 20 s") from None
         except BaseException:  # Ctrl-C included: nobody else knows of this engine yet
             self.stop(0.0)
             raise
         if self.pid is None:
             self.stop(0.0)
-            raise self._failure or HarnessProblem("the engine's keeper ended before it had started the engine")
+            raise self._failure or HarnessProblem("the engine's supervisor ended before it had started the engine")
 
     def _job(self) -> dict[str, object]:
         return {
@@ -113,42 +113,42 @@ class KeptProcess:
         }
 
     def _listen(self) -> None:
-        assert self._keeper is not None and self._keeper.stdout is not None
-        with self._keeper.stdout as lines:
+        assert self._supervisor is not None and self._supervisor.stdout is not None
+        with self._supervisor.stdout as lines:
             for line in lines:
                 self._events.put(json.loads(line))
-        self._events.put({"event": "keeper gone"})
+        self._events.put({"event": "supervisor gone"})
 
     def _tell(self, line: str) -> None:
-        assert self._keeper is not None and self._keeper.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # the keeper is gone, or the pipe closed after a first stop
-            self._keeper.stdin.write(line.encode() + b"\n")
-            self._keeper.stdin.flush()
+        assert self._supervisor is not None and self._supervisor.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # the supervisor is gone, or the pipe closed after a first stop
+            self._supervisor.stdin.write(line.encode() + b"\n")
+            self._supervisor.stdin.flush()
 
     def _note(self, event: dict[str, object]) -> None:
         kind = event["event"]
         if kind == "started":
             self.pid, self._scratch = int(str(event["pid"])), str(event["scratch"])
         elif kind == "failed":
-            self.ending = Ending(None, True, 0.0)
+            self.ending = ExitReport(None, True, 0.0)
             self._failure = (
                 EnvironmentProblem(f"the engine {self.argv[0]} cannot be started: {event['why']}")
                 if event["engine"]
-                else HarnessProblem(f"the engine's keeper failed: {event['why']}")
+                else HarnessProblem(f"the engine's supervisor failed: {event['why']}")
             )
         elif kind == "exited":
             self._exited, self._exit_code = True, int(str(event["code"]))
         elif kind == "ended":
             self._note_ending(event)
-        elif kind == "keeper gone" and self.ending is None:
-            self._end_without_keeper("the keeper itself was killed")
+        elif kind == "supervisor gone" and self.ending is None:
+            self._end_without_supervisor("the supervisor itself was killed")
 
     def _note_ending(self, event: dict[str, object]) -> None:
         code, killed, left = event["code"], event["killed"], event["left"]
         assert isinstance(killed, list) and isinstance(left, list)
         if code is not None:
             self._exited, self._exit_code = True, int(str(code))
-        self.ending = Ending(
+        self.ending = ExitReport(
             self._exit_code,
             bool(event["on_request"]),
             float(str(event["seconds"])),
@@ -200,10 +200,10 @@ class KeptProcess:
 
     def tree(self) -> list[psutil.Process]:
         """Living processes of the engine, itself included; zombies count as gone."""
-        if self._keeper is None:
+        if self._supervisor is None:
             return []
         try:
-            found = psutil.Process(self._keeper.pid).children(recursive=True)
+            found = psutil.Process(self._supervisor.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
         return [process for process in found if _lives(process)]
@@ -217,10 +217,10 @@ class KeptProcess:
             time.sleep(0.05)
         return self._exit_code
 
-    def stop(self, grace_s: float) -> Ending:
+    def stop(self, grace_s: float) -> ExitReport:
         """SIGTERM, at most `grace_s` seconds of patience, then SIGKILL to the whole tree. Safe to call twice."""
-        if self._keeper is None:
-            return Ending(None, True, 0.0)
+        if self._supervisor is None:
+            return ExitReport(None, True, 0.0)
         self._drain()
         if self.ending is None:
             self._tell(f"stop {grace_s}")
@@ -229,27 +229,27 @@ class KeptProcess:
             with contextlib.suppress(queue.Empty):
                 self._note(self._events.get(timeout=0.2))
         if self.ending is None:
-            self._end_without_keeper("the keeper did not answer")
+            self._end_without_supervisor("the supervisor did not answer")
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._keeper.wait(timeout=5)
+            self._supervisor.wait(timeout=5)
         with contextlib.suppress(OSError):
-            assert self._keeper.stdin is not None
-            self._keeper.stdin.close()
+            assert self._supervisor.stdin is not None
+            self._supervisor.stdin.close()
         assert self.ending is not None
         return self.ending
 
-    def _end_without_keeper(self, why: str) -> None:
-        """The keeper is of no use: end it and whatever carries this engine's mark."""
-        assert self._keeper is not None
+    def _end_without_supervisor(self, why: str) -> None:
+        """The supervisor is of no use: end it and whatever carries this engine's mark."""
+        assert self._supervisor is not None
         began = time.monotonic()
-        self._keeper.kill()
+        self._supervisor.kill()
         _, left = end_all(lambda: marked_processes(self.mark))
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
         for file in self._files:
             Path(file).unlink(missing_ok=True)
         self._exited = True
-        self.ending = Ending(self._exit_code, False, round(time.monotonic() - began, 2), (why,), tuple(left))
+        self.ending = ExitReport(self._exit_code, False, round(time.monotonic() - began, 2), (why,), tuple(left))
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -290,33 +290,33 @@ def _is_marked(process: psutil.Process, mark: str | None) -> bool:
     return bool(found) and (mark is None or found == mark or found.startswith(f"{mark}/")) and _lives(process)
 
 
-def _is_keeper(process: psutil.Process) -> bool:
+def _is_supervisor(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return any(word.endswith(f"engine/{KEEPER.name}") for word in process.cmdline())
+        return any(word.endswith(f"engine/{SUPERVISOR.name}") for word in process.cmdline())
     return False
 
 
 def _mark_of(process: psutil.Process) -> str:
     try:
-        return str(process.environ().get(RUN_MARK, ""))
+        return str(process.environ().get(RUN_TAG, ""))
     except (psutil.Error, OSError):  # gone, or somebody else's
         return ""
 
 
-def reap_strays() -> list[str]:
+def end_orphans() -> list[str]:
     """End what dead runs left behind, and remove their temporary folders; returns the processes, described.
 
     Runs that live are spared, and runs of other containers: whether those live cannot be seen from here.
     """
 
-    def strays() -> list[psutil.Process]:
+    def orphans() -> list[psutil.Process]:
         return [process for process in marked_processes() if not owner_lives(_mark_of(process))]
 
-    # a keeper whose suite died a moment ago does this better than we: it knows the unmarked ones too
+    # a supervisor whose suite died a moment ago does this better than we: it knows the unmarked ones too
     until = time.monotonic() + SWEEP_S
-    while any(_is_keeper(process) for process in strays()) and time.monotonic() < until:
+    while any(_is_supervisor(process) for process in orphans()) and time.monotonic() < until:
         time.sleep(0.2)
-    ended, _ = end_all(strays)
+    ended, _ = end_all(orphans)
     for note in Path(tempfile.gettempdir()).glob(f"vlma-*/{OWNER_FILE}"):
         with contextlib.suppress(OSError):
             if not owner_lives(note.read_text("utf-8")):
@@ -324,7 +324,7 @@ def reap_strays() -> list[str]:
     return ended
 
 
-def run_mark() -> str:
+def run_tag() -> str:
     """This process's mark: pid, start time in clock ticks since boot, and namespace of the pid."""
     pid = os.getpid()
     return f"{pid}-{_start_ticks(pid)}-{_pid_namespace()}"

@@ -1,4 +1,4 @@
-"""The readiness ladder: every rung is proven, in order, and the one that breaks is named."""
+"""The readiness ladder: every stage is proven, in order, and the one that breaks is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTACHED = ("health", "model", "text", "picture")
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Stage:
     """One proven or broken stage; `detail` says what was seen, `seconds` how long it took."""
 
     name: str
@@ -27,7 +27,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProbeResult:
     """What one try of a step saw. `reached` None means not yet; False that no waiting will mend it."""
 
     reached: bool | None
@@ -35,35 +35,35 @@ class Look:
     exchange: Exchange | None = None
 
 
-def climb(
+def wait_for(
     name: str,
-    step: Callable[[], Look],
+    step: Callable[[], ProbeResult],
     timeout_s: float,
     *,
     alive: Callable[[], str | None],
     tick: Callable[[str, str], None],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Rung:
+) -> Stage:
     """Try one step until it is reached or lost, the deadline passes, or `alive` says why it never will be."""
     began = clock()
     while True:
         dead = alive()
         if dead:
-            return Rung(name, False, clock() - began, dead)
+            return Stage(name, False, clock() - began, dead)
         look = step()
         if look.reached:
-            return Rung(name, True, clock() - began, look.detail, look.exchange)
+            return Stage(name, True, clock() - began, look.detail, look.exchange)
         lost = look.reached is False
         if lost or clock() - began >= timeout_s:
             detail = look.detail if lost else f"not reached within {timeout_s:.0f} s; last seen: {look.detail}"
-            return Rung(name, False, clock() - began, last_words(look, alive, clock, sleep) or detail, look.exchange)
+            return Stage(name, False, clock() - began, last_words(look, alive, clock, sleep) or detail, look.exchange)
         tick(name, look.detail)
         sleep(0.25)
 
 
 def last_words(
-    look: Look, alive: Callable[[], str | None], clock: Callable[[], float], sleep: Callable[[float], None]
+    look: ProbeResult, alive: Callable[[], str | None], clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> str | None:
     """What `alive` says about a broken step: an end explains more than the connection that broke a moment before."""
     until = clock() + (LAST_WORDS_S if look.exchange is not None and look.exchange.error is not None else 0.0)
@@ -72,11 +72,11 @@ def last_words(
     return dead
 
 
-def health_look(exchange: Exchange) -> Look:
+def health_look(exchange: Exchange) -> ProbeResult:
     """Reached by a 200 from /health."""
     if exchange.error is not None:
-        return Look(None, f"{exchange.error.kind}: {exchange.error.message}", exchange)
-    return Look(True if exchange.status == 200 else None, f"HTTP {exchange.status}", exchange)
+        return ProbeResult(None, f"{exchange.error.kind}: {exchange.error.message}", exchange)
+    return ProbeResult(True if exchange.status == 200 else None, f"HTTP {exchange.status}", exchange)
 
 
 def listed_models(exchange: Exchange) -> list[str] | None:
@@ -89,13 +89,13 @@ def listed_models(exchange: Exchange) -> list[str] | None:
         return None
 
 
-def token_look(exchange: Exchange) -> Look:
+def token_look(exchange: Exchange) -> ProbeResult:
     """Reached by an answer of at least one token; a probe is asked once, so anything else is lost."""
     try:
         reply = reply_of(exchange)
     except NoReply as why:
-        return Look(False, str(why), exchange)
+        return ProbeResult(False, str(why), exchange)
     # a missing usage is for the schema tests to refuse; text alone proves a token
     if not reply.text and (reply.usage is None or reply.usage.completion < 1):
-        return Look(False, "answered without a token", exchange)
-    return Look(True, f"{reply.text!r:.60} in {exchange.elapsed_s:.2f} s", exchange)
+        return ProbeResult(False, "answered without a token", exchange)
+    return ProbeResult(True, f"{reply.text!r:.60} in {exchange.elapsed_s:.2f} s", exchange)

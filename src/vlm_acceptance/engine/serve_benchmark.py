@@ -13,7 +13,7 @@ from typing import Any
 
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.exchange import CHAT
-from vlm_acceptance.engine.process import KeptProcess
+from vlm_acceptance.engine.process import SupervisedProcess
 
 RESULT = "vllm-bench.json"
 GRACE_S = 5.0
@@ -66,7 +66,7 @@ def measure(
     """The tool's figures in words, or why there are none. Its processes are gone on return; its log is in `place`."""
     # where the tool looks for a key
     keyed = {**env, "OPENAI_API_KEY": api_key} if api_key else dict(env)
-    process = KeptProcess(argv(engine, wanted, place), keyed, place / "vllm-bench.log", run_id)
+    process = SupervisedProcess(argv(engine, wanted, place), keyed, place / "vllm-bench.log", run_id)
     try:
         process.start()
         try:

@@ -15,16 +15,16 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import command, port
 from vlm_acceptance.engine import log as engine_log
-from vlm_acceptance.engine.process import Ending, KeptProcess
+from vlm_acceptance.engine.process import ExitReport, SupervisedProcess
 from vlm_acceptance.engine.readiness import (
     ATTACHED,
     LAUNCHED,
-    Look,
-    Rung,
-    climb,
+    ProbeResult,
+    Stage,
     health_look,
     listed_models,
     token_look,
+    wait_for,
 )
 
 Progress = Callable[[str], None]
@@ -33,14 +33,14 @@ SETTLE_S = 30.0
 
 @dataclass
 class Deployment:
-    """A deployment on its way up the ladder. `rungs` are in order; the last one may be broken."""
+    """A deployment on its way up the ladder. `stages` are in order; the last one may be broken."""
 
     profile: Profile
     base_url: str
     client: Client
-    process: KeptProcess | None = None
-    rungs: list[Rung] = field(default_factory=list)
-    ending: Ending | None = None
+    process: SupervisedProcess | None = None
+    stages: list[Stage] = field(default_factory=list)
+    ending: ExitReport | None = None
     port: int = 0
     model_id: str = ""
 
@@ -50,20 +50,20 @@ class Deployment:
         return self.process is not None
 
     @property
-    def broken(self) -> Rung | None:
-        """The rung that broke, or None."""
-        return next((rung for rung in self.rungs if not rung.ok), None)
+    def broken(self) -> Stage | None:
+        """The stage that broke, or None."""
+        return next((stage for stage in self.stages if not stage.ok), None)
 
     @property
     def ready(self) -> bool:
-        """Every rung is proven."""
-        return self.broken is None and len(self.rungs) == len(LAUNCHED if self.launched else ATTACHED)
+        """Every stage is proven."""
+        return self.broken is None and len(self.stages) == len(LAUNCHED if self.launched else ATTACHED)
 
     def log_text(self) -> str:
         """The engine's log so far; empty when attached."""
         return self.process.log_text() if self.process else ""
 
-    def stop(self) -> Ending | None:
+    def stop(self) -> ExitReport | None:
         """Release the engine; None when it is not ours. Safe to call twice."""
         if self.process is not None and self.ending is None:
             self.ending = self.process.stop(self.profile.engine.stop_timeout_s)
@@ -81,17 +81,17 @@ def launch(
     api_key: str | None,
     progress: Progress,
 ) -> Deployment:
-    """Start `vllm serve` and climb the ladder; a broken rung is in the result, a held port raises PortTaken."""
+    """Start `vllm serve` and wait_for the ladder; a broken stage is in the result, a held port raises PortTaken."""
     number = profile.engine.port or port.free_port(profile.engine.host)
     url = port.url_of(profile.engine.host, number)
     client = Client(url, api_key)
     refuse_held_port(profile, number, client)
     argv = command.serve_argv(profile, engine, folder, number)
-    process = KeptProcess(argv, command.engine_env(profile, env, api_key), log, run_id)
+    process = SupervisedProcess(argv, command.engine_env(profile, env, api_key), log, run_id)
     deployment = Deployment(profile, url, client, process, port=number)
     process.start()
     try:
-        _Ladder(deployment, progress).climb(LAUNCHED)
+        _Ladder(deployment, progress).wait_for(LAUNCHED)
         _blame_environment(deployment)
     except BaseException:  # Ctrl-C included: whoever started the engine ends it
         deployment.stop()
@@ -136,7 +136,7 @@ def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Pr
     if seen.error is not None and seen.error.kind == "connect":
         raise EnvironmentProblem(f"nothing answers at {client.base_url}: {seen.error.message[:200]}")
     deployment = Deployment(profile, client.base_url, client)
-    _Ladder(deployment, progress).climb(ATTACHED)
+    _Ladder(deployment, progress).wait_for(ATTACHED)
     return deployment
 
 
@@ -158,7 +158,7 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
 
 
 class _Ladder:
-    """Climbs; knows what each rung asks."""
+    """Climbs; knows what each stage asks."""
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.d = deployment
@@ -167,7 +167,7 @@ class _Ladder:
         self.began = time.monotonic()
         self.foreign = ""
 
-    def climb(self, names: tuple[str, ...]) -> None:
+    def wait_for(self, names: tuple[str, ...]) -> None:
         steps = {
             "process": self.process_step,
             "port": self.port_step,
@@ -177,11 +177,11 @@ class _Ladder:
             "picture": self.picture_step,
         }
         for name in names:
-            rung = climb(name, steps[name], self.patience(name), alive=self.death, tick=self.tick)
+            stage = wait_for(name, steps[name], self.patience(name), alive=self.death, tick=self.tick)
             if self.foreign:
                 raise PortTaken(self.foreign)
-            self.d.rungs.append(rung)
-            if not rung.ok:
+            self.d.stages.append(stage)
+            if not stage.ok:
                 return
 
     def patience(self, name: str) -> float:
@@ -207,46 +207,46 @@ class _Ladder:
         last = self.d.process.last_line() if self.d.process else seen
         self.progress(f"waiting for {name}, {time.monotonic() - self.began:.0f} s: {last}")
 
-    def process_step(self) -> Look:
+    def process_step(self) -> ProbeResult:
         assert self.d.process is not None
-        return Look(True, f"pid {self.d.process.pid}")
+        return ProbeResult(True, f"pid {self.d.process.pid}")
 
-    def port_step(self) -> Look:
+    def port_step(self) -> ProbeResult:
         assert self.d.process is not None
         if not port.is_open(self.d.port, self.profile.engine.host):
-            return Look(None, "nothing listens")
+            return ProbeResult(None, "nothing listens")
         others = _strangers(self.d)
         ours = port.holds(self.d.process.tree(), self.d.port)
         # two servers with SO_REUSEPORT share a port, and each gets a part of the requests
         if ours is False or (ours and others):
             self.foreign = _taken(self.d, others)
-            return Look(False, self.foreign)
-        return Look(True, f"port {self.d.port} is {'ours' if ours else 'open; whose it is cannot be seen here'}")
+            return ProbeResult(False, self.foreign)
+        return ProbeResult(True, f"port {self.d.port} is {'ours' if ours else 'open; whose it is cannot be seen here'}")
 
-    def health_step(self) -> Look:
+    def health_step(self) -> ProbeResult:
         return health_look(self.d.client.send(get("/health", self.profile.deadlines.health_s)))
 
-    def model_step(self) -> Look:
+    def model_step(self) -> ProbeResult:
         exchange = self.d.client.send(get("/v1/models", self.profile.deadlines.health_s))
         models = listed_models(exchange)
         if models is None:
-            return Look(
+            return ProbeResult(
                 None, f"/v1/models gave HTTP {exchange.status}, {exchange.error or exchange.body[:120]!r}", exchange
             )
         wanted = (self.profile.model.id, *self.profile.model.aliases)
         served = next((name for name in wanted if name in models), None)
         if served is None:
-            return Look(False, f"/v1/models lists {models}, not {self.profile.model.id!r}", exchange)
+            return ProbeResult(False, f"/v1/models lists {models}, not {self.profile.model.id!r}", exchange)
         self.d.model_id = served
-        return Look(True, f"serves {', '.join(models)}", exchange)
+        return ProbeResult(True, f"serves {', '.join(models)}", exchange)
 
-    def text_step(self) -> Look:
+    def text_step(self) -> ProbeResult:
         return self.probe("Reply with OK.", ())
 
-    def picture_step(self) -> Look:
+    def picture_step(self) -> ProbeResult:
         # one tile whatever the tiling: the smallest picture that is a picture for every model
         return self.probe("What colour is this picture? Answer with one word.", (plain_url(64, 64, (255, 0, 0)),))
 
-    def probe(self, prompt: str, pictures: tuple[str, ...]) -> Look:
+    def probe(self, prompt: str, pictures: tuple[str, ...]) -> ProbeResult:
         body = chat_body(self.d.model_id, prompt, pictures, max_tokens=1)
         return token_look(self.d.client.send(chat(body, self.profile.deadlines.cold_s)))

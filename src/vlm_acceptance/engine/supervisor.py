@@ -99,7 +99,7 @@ def cut_log(path: str) -> None:
             file.write(b"\n[%d bytes of this log were left out here]\n" % left_out + end)
 
 
-class Keeper:
+class Supervisor:
     """One engine and everything it starts."""
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -125,10 +125,10 @@ class Keeper:
         self.scratch = str(scratch)
         (scratch / OWNER_FILE).write_text(self.job["mark"], "utf-8")
         failed, failing = os.pipe()
-        keeper = os.getpid()
+        supervisor = os.getpid()
         self.root = os.fork()
         if self.root == 0:
-            self.become_engine(keeper, log, failing)
+            self.become_engine(supervisor, log, failing)
         os.close(log)
         os.close(failing)
         with open(failed, "rb") as pipe:  # closed, without a word, by a successful exec
@@ -139,12 +139,12 @@ class Keeper:
             self.tell(event="started", pid=self.root, scratch=self.scratch)
         return not why
 
-    def become_engine(self, keeper: int, log: int, failing: int) -> None:
+    def become_engine(self, supervisor: int, log: int, failing: int) -> None:
         """In the forked child: never returns."""
         try:
             os.setsid()
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != keeper:  # it died before prctl took hold
+            if os.getppid() != supervisor:  # it died before prctl took hold
                 os._exit(125)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
@@ -265,7 +265,7 @@ def read_job() -> dict[str, Any] | None:
     """The job line; None when the suite was gone before it was whole."""
     first = b""
     while not first.endswith(b"\n"):
-        byte = os.read(0, 1)  # one by one: what follows the line is for the keeper
+        byte = os.read(0, 1)  # one by one: what follows the line is for the supervisor
         if not byte:
             return None
         first += byte
@@ -278,21 +278,21 @@ def main() -> None:
     job = read_job()
     if job is None:
         return
-    keeper = Keeper(job)
+    supervisor = Supervisor(job)
 
     def die(_number: int, _frame: object) -> None:
-        keeper.suite_gone = True
+        supervisor.suite_gone = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, die)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        if keeper.start():
-            keeper.run()
+        if supervisor.start():
+            supervisor.run()
     except OSError as broken:
-        keeper.tell(event="failed", engine=False, why=str(broken))
+        supervisor.tell(event="failed", engine=False, why=str(broken))
     finally:
-        keeper.tidy()
+        supervisor.tidy()
 
 
 if __name__ == "__main__":

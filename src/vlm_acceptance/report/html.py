@@ -116,7 +116,7 @@ def _view(folder: Path) -> dict[str, Any]:
         "latency": _latency(summary),
         "ground": _ground(summary),
         "command": shlex.join(map(str, summary["engine"].get("command") or ())),
-        "rungs": summary["engine"].get("rungs") or [],
+        "stages": summary["engine"].get("stages") or summary["engine"].get("rungs") or [],
         "asked": shlex.join(map(str, summary["command"])),
         "left_out": _by(summary["not_applicable"], lambda test: str(summary["not_applicable"][test])),
         "gaps": gaps,

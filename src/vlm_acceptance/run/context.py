@@ -31,14 +31,14 @@ from vlm_acceptance.core.errors import (
 )
 from vlm_acceptance.core.exchange import Request
 from vlm_acceptance.core.finding import Outcome
-from vlm_acceptance.core.logprobs import Known, Prompt
+from vlm_acceptance.core.logprobs import LogProbPrompt, StoredLogProbs
 from vlm_acceptance.core.tiles import TileRule
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import tiling, weights
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
-from vlm_acceptance.engine.process import reap_strays, run_mark
+from vlm_acceptance.engine.process import end_orphans, run_tag
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED
 from vlm_acceptance.engine.server import Deployment, attach, launch
 from vlm_acceptance.report.store import RunStore, masker
@@ -49,7 +49,7 @@ IMAGES = ROOT / "fixtures" / "images"
 CASES = ROOT / "fixtures" / "cases"
 
 
-class Once(Generic[T]):
+class OnceResource(Generic[T]):
     """A costly thing made at most once. Its failure is raised to the first who asks, later ones get NotRun."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -79,7 +79,7 @@ class Once(Generic[T]):
 
 
 @dataclass
-class Suite:
+class RunContext:
     """One run. Nothing is started before a test asks for it."""
 
     settings: Settings
@@ -96,16 +96,16 @@ class Suite:
     unwritable: str = ""
     ladder_reported: bool = False
     death_reported: bool = False
-    strays: Sequence[str] = ()
+    orphans: Sequence[str] = ()
     warm: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.mark = run_mark()
-        self.offline: Once[OfflineRun] = Once(self._run_offline)
-        self.launch: Once[Deployment] = Once(self._start)
-        self.accuracy_plan: Once[AccuracyPlan] = Once(self._plan_accuracy)
-        self.accuracy: Once[Accuracy] = Once(self._run_accuracy)
+        self.mark = run_tag()
+        self.offline: OnceResource[OfflineRun] = OnceResource(self._run_offline)
+        self.launch: OnceResource[Deployment] = OnceResource(self._start)
+        self.accuracy_plan: OnceResource[AccuracyPlan] = OnceResource(self._plan_accuracy)
+        self.accuracy: OnceResource[Accuracy] = OnceResource(self._run_accuracy)
         self._lock = contextlib.ExitStack()
 
     @property
@@ -129,7 +129,7 @@ class Suite:
         return load_categories(CASES, IMAGES)
 
     @cached_property
-    def known_numbers(self) -> tuple[Known, ...]:
+    def known_numbers(self) -> tuple[StoredLogProbs, ...]:
         """The stored numbers; UsageProblem when their file is none."""
         path = self.settings.numbers_baseline
         if path is None:
@@ -137,7 +137,7 @@ class Suite:
         return logprobs.read_baseline(path)
 
     @cached_property
-    def number_prompts(self) -> tuple[Prompt, ...]:
+    def number_prompts(self) -> tuple[LogProbPrompt, ...]:
         """What is asked for its numbers where no stored ones are needed."""
         return logprobs.read_prompts(existing(self.profile.numbers.prompts))
 
@@ -161,8 +161,8 @@ class Suite:
     def preflight(self) -> Preflight:
         """What a launch needs, asked once; what earlier, killed runs left on the card is ended first."""
         asked = Preflight(self.profile, ROOT, os.environ, self.progress)
-        self.strays = reap_strays()
-        if self.strays:
+        self.orphans = end_orphans()
+        if self.orphans:
             limits = self.profile.device
             with contextlib.suppress(EnvironmentProblem):  # the device check says it better
                 devices.wait_for_release(
@@ -227,7 +227,7 @@ class Suite:
         if broken:
             self.say(f"engine: {broken.name} broke: {broken.detail.splitlines()[0]}")
         else:
-            self.say(f"engine: ready after {sum(rung.seconds for rung in deployment.rungs):.1f} s")
+            self.say(f"engine: ready after {sum(stage.seconds for stage in deployment.stages):.1f} s")
         return deployment
 
     def check_stored_runs(self) -> None:
@@ -255,7 +255,7 @@ class Suite:
 
     def _run_accuracy(self) -> Accuracy:
         plan = dataclasses.replace(self.accuracy_plan.get(), served_rule=self.tile_rule)
-        book = accuracy.Book(plan, self.store.folder, self.store.mask, self.progress, self.say)
+        book = accuracy.AnswerLog(plan, self.store.folder, self.store.mask, self.progress, self.say)
         if plan.wanted.engine == "offline":
             ready = self._ready_to_start()
             book.open({"engine": "offline", **self._own_engine()}, self.settings.resume, self.settings.reports)
@@ -303,7 +303,7 @@ class Suite:
         return release.released, seen
 
     def ready_deployment(self) -> Deployment:
-        """The deployment with every rung proven; the broken rung is a failure once, then NotRun."""
+        """The deployment with every stage proven; the broken stage is a failure once, then NotRun."""
         deployment = self.launch.get()
         if deployment.ending is not None:
             raise NotRun("the engine was released already")
@@ -311,7 +311,7 @@ class Suite:
         if broken is not None:
             if self.ladder_reported:
                 raise NotRun(f"the deployment did not get ready: {broken.name}")
-            raise self.broken_rung(deployment, broken.name)
+            raise self.broken_stage(deployment, broken.name)
         if deployment.process is not None and deployment.process.has_exited:
             if self.death_reported:
                 raise NotRun("the engine ended while it was tested")
@@ -320,26 +320,26 @@ class Suite:
             raise EngineFailure(f"the engine ended ({how}) while it was tested\n  log: {deployment.process.log}")
         return deployment
 
-    def broken_rung(self, deployment: Deployment, name: str) -> EngineFailure:
-        """The failure that speaks of one broken rung; later tests are then not run."""
+    def broken_stage(self, deployment: Deployment, name: str) -> EngineFailure:
+        """The failure that speaks of one broken stage; later tests are then not run."""
         self.ladder_reported = True
-        rung = next(r for r in deployment.rungs if r.name == name)
+        stage = next(r for r in deployment.stages if r.name == name)
         log = f"\n  log: {deployment.process.log}" if deployment.process else ""
-        return EngineFailure(f"not ready: {name}: {rung.detail}{log}")
+        return EngineFailure(f"not ready: {name}: {stage.detail}{log}")
 
-    def require_rung(self, name: str) -> str:
-        """What was seen on one rung of the ladder; EngineFailure when it broke, NotRun when it was never tried."""
+    def require_stage(self, name: str) -> str:
+        """What was seen on one stage of the ladder; EngineFailure when it broke, NotRun when it was never tried."""
         deployment = self.launch.get()
-        rung = next((r for r in deployment.rungs if r.name == name), None)
-        if rung is None:
-            raise NotRun(f"the deployment did not get that far: {deployment.rungs[-1].name} broke")
-        if not rung.ok:
-            raise self.broken_rung(deployment, name)
-        return f"{rung.detail} (after {rung.seconds:.1f} s)"
+        stage = next((r for r in deployment.stages if r.name == name), None)
+        if stage is None:
+            raise NotRun(f"the deployment did not get that far: {deployment.stages[-1].name} broke")
+        if not stage.ok:
+            raise self.broken_stage(deployment, name)
+        return f"{stage.detail} (after {stage.seconds:.1f} s)"
 
     @property
-    def rungs(self) -> tuple[str, ...]:
-        """The rungs this mode has."""
+    def stages(self) -> tuple[str, ...]:
+        """The stages this mode has."""
         return LAUNCHED if self.settings.launched else ATTACHED
 
     @property
@@ -362,7 +362,7 @@ class Suite:
         self._lock.close()
 
 
-def _quietly(thing: Once[T]) -> Once[T]:
+def _quietly(thing: OnceResource[T]) -> OnceResource[T]:
     """Make a thing now without consuming its failure: the tests that stand on it report that."""
     if thing.asked:
         return thing
@@ -374,12 +374,12 @@ def _quietly(thing: Once[T]) -> Once[T]:
         def fail() -> T:
             raise failure
 
-        return Once(fail)
+        return OnceResource(fail)
     return thing
 
 
 def existing(path: str) -> Path:
-    """A file of the suite or of the user; HarnessProblem when it vanished since the options were read."""
+    """A file of the context or of the user; HarnessProblem when it vanished since the options were read."""
     for candidate in (Path(path), ROOT / path):
         if candidate.exists():
             return candidate

@@ -15,12 +15,12 @@ from vlm_acceptance.report.store import RunStore
 MAX_EVIDENCE = 12
 
 
-class Judge:
+class FindingCollector:
     """One test's findings. `properties` end up in JUnit and results.jsonl."""
 
     def __init__(self, test: str, store: RunStore, base_url: str, key_env: str | None, policy: str) -> None:
         self.test = test
-        self.findings: list[Finding] = []
+        self.all: list[Finding] = []
         self.properties: dict[str, str] = {}
         self.rows: list[dict[str, Any]] = []
         self._store = store
@@ -35,7 +35,7 @@ class Judge:
         if exchange is not None and (findings or self._policy == "all"):
             place, repeat = self._keep(exchange)
             findings = [replace(found, evidence=place, repeat=repeat) for found in findings]
-        self.findings.extend(found.at(where) if where else found for found in findings)
+        self.all.extend(found.at(where) if where else found for found in findings)
 
     def add_each(self, findings: Sequence[Finding], exchanges: Mapping[str, Exchange]) -> None:
         """Findings whose `where` begins with a name of `exchanges`; others carry no evidence."""
@@ -59,9 +59,9 @@ class Judge:
     def settle(self) -> None:
         """Raise DeploymentFailure with every finding, the gravest first; nothing when there are none."""
         self._add_watched()
-        if not self.findings:
+        if not self.all:
             return
-        ordered = sorted(self.findings, key=lambda found: not found.fatal)
+        ordered = sorted(self.all, key=lambda found: not found.fatal)
         self.rows[:] = [asdict(found) for found in ordered]
         kept = next((found.evidence for found in ordered if found.evidence), "")
         if kept:
@@ -71,7 +71,7 @@ class Judge:
         raise DeploymentFailure("\n".join([" ".join(head.split())[:400], *(found.render() for found in ordered)]))
 
     def _add_watched(self) -> None:
-        said = {(found.check, found.observed) for found in self.findings}
+        said = {(found.check, found.observed) for found in self.all}
         seen, self._seen = self._seen, []
         for exchange, findings in seen:
             self.add([found for found in findings if (found.check, found.observed) not in said], exchange, exchange.id)

@@ -20,7 +20,7 @@ from vlm_acceptance.core.verdict import EXIT, Ruling, TestResult
 from vlm_acceptance.report import html, verdict_text
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run import summary as facts
-from vlm_acceptance.run.context import Suite
+from vlm_acceptance.run.context import RunContext
 
 LATEST = "latest"
 HEADROOM = 1.5
@@ -28,12 +28,12 @@ HEADROOM = 1.5
 CALIBRATED = ("answer.", "several.order")
 
 
-def header(suite: Suite) -> list[str]:
-    """Lines for pytest's header: suite, profile and why, target, report folder."""
-    settings, profile = suite.settings, suite.profile
-    overridden = facts.profile_facts(suite)["overrides"]
+def header(context: RunContext) -> list[str]:
+    """Lines for pytest's header: context, profile and why, target, report folder."""
+    settings, profile = context.settings, context.profile
+    overridden = facts.profile_facts(context)["overrides"]
     lines = [
-        f"vlm-acceptance {__version__}: {facts.statement(suite)}",
+        f"vlm-acceptance {__version__}: {facts.statement(context)}",
         f"profile: {profile.name} ({settings.profile_reason})",
     ]
     if overridden:
@@ -41,36 +41,36 @@ def header(suite: Suite) -> list[str]:
     return [*lines, f"reports: {settings.reports}"]
 
 
-def write_run(suite: Suite, ruling: Ruling) -> list[str]:
+def write_run(context: RunContext, ruling: Ruling) -> list[str]:
     """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
-    suite.notes["accuracy"] = write_accuracy(suite, ruling)
-    collected = facts.collect(suite, ruling)
+    context.notes["accuracy"] = write_accuracy(context, ruling)
+    collected = facts.collect(context, ruling)
     lines = [printable(line) for line in verdict_text.lines(collected)]
-    store = suite.store
+    store = context.store
     store.write("summary.json", json.dumps(collected, indent=1, ensure_ascii=False, default=str) + "\n")
     lines += write_page(store)
     store.write("verdict.txt", "\n".join(lines) + "\n")
     _point_latest(store.reports, store.folder)
-    lines += record(suite, ruling)
+    lines += record(context, ruling)
     for log in store.folder.glob("*.log"):
         store.mask_file(log)
     store.close()
     return [store.mask(line) for line in lines]
 
 
-def write_accuracy(suite: Suite, ruling: Ruling) -> list[str]:
+def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
     """Write the accuracy run's report, if there was one; returns its lines for the verdict."""
-    made = suite.accuracy.value
+    made = context.accuracy.value
     if made is None:
         return []
-    profile = suite.profile
+    profile = context.profile
     started = min((answer.started_utc for answer in made.answers.values()), default=None)
-    run = {"verdict": ruling.verdict.value, "reason": ruling.reason, "run": suite.store.folder.name}
+    run = {"verdict": ruling.verdict.value, "reason": ruling.reason, "run": context.store.folder.name}
     run["started_utc"] = started or ""
-    told = report_files.about(made.plan, profile.device.kind, facts.versions(suite), profile.model.id, run)
+    told = report_files.about(made.plan, profile.device.kind, facts.versions(context), profile.model.id, run)
     try:
-        found = report_files.content(made, told, suite.settings.baseline)
-        return report_files.write(suite.store, made.plan.benchmark.stem, found)
+        found = report_files.content(made, told, context.settings.baseline)
+        return report_files.write(context.store, made.plan.benchmark.stem, found)
     except (VlmAcceptanceError, OSError) as broken:  # costs the run its report, never its verdict
         return [f"no accuracy report: {printable(str(broken))}"]
 
@@ -94,30 +94,30 @@ def _point_latest(reports: Path, folder: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def finish_junit(suite: Suite, xml: Path) -> None:
+def finish_junit(context: RunContext, xml: Path) -> None:
     """Mask the JUnit file that pytest has written and copy it beside the run's other files."""
     if not xml.is_file():
         return
     with contextlib.suppress(OSError):  # the verdict has said by now that the disk takes no reports
-        suite.store.mask_file(xml)
-        shutil.copyfile(xml, suite.store.folder / "junit.xml")
+        context.store.mask_file(xml)
+        shutil.copyfile(xml, context.store.folder / "junit.xml")
 
 
-def record(suite: Suite, ruling: Ruling) -> list[str]:
+def record(context: RunContext, ruling: Ruling) -> list[str]:
     """Profiles asked for with --vlm-calibrate and --vlm-record-baseline; they extend the present one.
 
     Given one file, both go into it; given two, the second extends the first, so that neither loses the other.
     """
-    said = record_numbers(suite, ruling)
-    base = suite.settings.loaded.path.resolve()
+    said = record_numbers(context, ruling)
+    base = context.settings.loaded.path.resolve()
     written: dict[Path, dict[str, Any]] = {}
     for path, what, make in (
-        (suite.settings.calibrate, "calibration", _calibration),
-        (suite.settings.record_baseline, "baseline", _baseline),
+        (context.settings.calibrate, "calibration", _calibration),
+        (context.settings.record_baseline, "baseline", _baseline),
     ):
         if path is None:
             continue
-        content, word = make(suite, ruling)
+        content, word = make(context, ruling)
         said.append(f"  {what}: {path if content else 'not recorded'} ({word})")
         if content:
             extended = written.setdefault(path, {"extends": str(base), "name": path.stem})
@@ -125,32 +125,32 @@ def record(suite: Suite, ruling: Ruling) -> list[str]:
             base = path.resolve()
     for path, content in written.items():
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        path.write_text(suite.mask(f"# recorded by {suite.store.folder.name}\n{text}"), "utf-8")
+        path.write_text(context.mask(f"# recorded by {context.store.folder.name}\n{text}"), "utf-8")
     return said
 
 
-def record_numbers(suite: Suite, ruling: Ruling) -> list[str]:
+def record_numbers(context: RunContext, ruling: Ruling) -> list[str]:
     """The numbers asked for with --vlm-record-baseline=FILE.jsonl, if the deployment was found right."""
-    path, taken = suite.settings.record_numbers, suite.notes.get("numbers")
+    path, taken = context.settings.record_numbers, context.notes.get("numbers")
     if path is None:
         return []
-    if not isinstance(taken, list) or len(taken) < len(suite.number_prompts):
+    if not isinstance(taken, list) or len(taken) < len(context.number_prompts):
         return [f"  baseline: not recorded (the numbers were not all taken): {path}"]
-    if suite.narrowed or ruling.code != EXIT["accepted"]:
-        why = "the run was narrowed" if suite.narrowed else "the deployment was not found right"
+    if context.narrowed or ruling.code != EXIT["accepted"]:
+        why = "the run was narrowed" if context.narrowed else "the deployment was not found right"
         return [f"  baseline: not recorded ({why}): {path}"]
-    lines = "".join(f"{suite.mask(logprobs.line_of(known))}\n" for known in taken)
+    lines = "".join(f"{context.mask(logprobs.line_of(known))}\n" for known in taken)
     part = path.with_name(f"{path.name}.part")
     part.write_text(lines, "utf-8", errors="replace")  # a lone surrogate has no form in UTF-8
     part.replace(path)  # never half a baseline
     return [f"  baseline: {path} ({len(taken)} prompts)"]
 
 
-def _calibration(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:
+def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
     """What a calibration holds, or nothing and why: only a right deployment can say what it cannot do."""
-    judged = [result for result in suite.results if _categories(result)]
-    refused = [result for result in suite.results if result.outcome is Outcome.FAILED]
-    if suite.narrowed or not judged or any(r.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for r in judged):
+    judged = [result for result in context.results if _categories(result)]
+    refused = [result for result in context.results if result.outcome is Outcome.FAILED]
+    if context.narrowed or not judged or any(r.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for r in judged):
         return {}, "the capability cases did not all run"
     found = [finding for result in refused for finding in result.findings]
     others = [finding for finding in found if not finding["check"].startswith(CALIBRATED)]
@@ -169,13 +169,13 @@ def _categories(result: TestResult) -> list[str]:
     return named.split(", ") if named else []
 
 
-def _baseline(suite: Suite, ruling: Ruling) -> tuple[dict[str, Any], str]:
+def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
     """What a baseline holds, or nothing and why."""
-    measured = suite.notes.get("latency")
-    if suite.narrowed or not isinstance(measured, dict) or not measured:
+    measured = context.notes.get("latency")
+    if context.narrowed or not isinstance(measured, dict) or not measured:
         return {}, "the latencies were not all measured"
     wrong = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN)
-    if ruling.code == EXIT["environment"] or any(r.outcome in wrong and r.area != "latency" for r in suite.results):
+    if ruling.code == EXIT["environment"] or any(r.outcome in wrong and r.area != "latency" for r in context.results):
         return {}, "the deployment was not found right"
     keys = ("ttft_s", "tpot_s", "e2e_s")
     categories = {

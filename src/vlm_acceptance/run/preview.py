@@ -13,7 +13,7 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import printable
 from vlm_acceptance.run import summary
-from vlm_acceptance.run.context import Suite
+from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.estimates import Estimate, Recorded, of_mmmu, of_soak, of_test, read_recorded
 
 ESTIMATES = ROOT / "fixtures" / "estimates.yaml"
@@ -40,26 +40,26 @@ class Row:
         return f"  {self.name:<12} {len(self.tests) or '':>5} {asked:>9} {takes:>9}  {'; '.join(notes)}".rstrip()
 
 
-def lines(suite: Suite, ids: Sequence[str], mark: str, *, serves: bool, names: bool) -> list[str]:
+def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, names: bool) -> list[str]:
     """The plan of a run of these tests (node ids, in their order); `serves` tells whether they need the server.
 
     With `names` every test is listed. UsageProblem when the recorded costs cannot be read.
     """
     recorded = read_recorded(ESTIMATES)
-    rows = _rows(suite.profile, recorded, [_short(ident) for ident in ids])
-    starts = Row("start", parts=_starts(suite, recorded, serves))
-    told = [f"{summary.statement(suite)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or asked"]
+    rows = _rows(context.profile, recorded, [_short(ident) for ident in ids])
+    starts = Row("start", parts=_starts(context, recorded, serves))
+    told = [f"{summary.statement(context)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or asked"]
     told += [f"  {'area':<12} {'tests':>5} {'requests':>9} {'time':>9}"]
     for row in [starts, *rows] if starts.parts else rows:
         told.append(row.line())
         told += [f"    {test}" for test in row.tests] if names else []
     whole = Row("total", list(ids), [part for row in (starts, *rows) for part in row.parts])
     told.append(whole.line("+ where not all of it is known"))
-    whose = "" if suite.profile.model.control else ", and are only a measure of one test against another"
+    whose = "" if context.profile.model.control else ", and are only a measure of one test against another"
     told.append(f"  times are those of the control ({recorded.engine}){whose}, unless a note says otherwise")
-    told += _left_out(suite.not_applicable, names)
-    if suite.narrowed:
-        told.append(f"  narrowed ({suite.narrowed}): such a run rejects or is inconclusive, it accepts nothing")
+    told += _left_out(context.not_applicable, names)
+    if context.narrowed:
+        told.append(f"  narrowed ({context.narrowed}): such a run rejects or is inconclusive, it accepts nothing")
     return [printable(line) for line in told]
 
 
@@ -88,13 +88,13 @@ def _accuracy(profile: Profile, recorded: Recorded) -> Estimate:
     return Estimate(found.requests, found.seconds, f"{found.note or 'questions'}: the data are not prepared here")
 
 
-def _starts(suite: Suite, recorded: Recorded, serves: bool) -> list[Estimate]:
+def _starts(context: RunContext, recorded: Recorded, serves: bool) -> list[Estimate]:
     """What it takes to start each engine of a launched run."""
-    profile = suite.profile
+    profile = context.profile
     engines = []
-    if suite.settings.launched and suite.wants_offline:
+    if context.settings.launched and context.wants_offline:
         engines.append(("offline engine", recorded.offline_s, profile.offline.timeout_s))
-    if suite.settings.launched and serves:
+    if context.settings.launched and serves:
         engines.append(("server", recorded.server_s, profile.engine.start_timeout_s))
     return [Estimate(0, took, f"{name} {_time(took)}, at most {_time(most)}") for name, took, most in engines]
 

@@ -19,34 +19,34 @@ from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.verdict import Ruling
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import machine, weights
-from vlm_acceptance.run.context import Suite
+from vlm_acceptance.run.context import RunContext
 
 SCHEMA = "vlm-acceptance/summary/1"
 
 
-def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
+def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
     """The summary of a finished run."""
-    profile = suite.profile
+    profile = context.profile
     return {
         "schema": SCHEMA,
         "verdict": ruling.verdict.value,
         "exit_code": ruling.code,
         "reason": ruling.reason,
-        "statement": statement(suite),
+        "statement": statement(context),
         "control": profile.model.control,
-        "scope": scope(suite),
-        "narrowed": suite.narrowed,
+        "scope": scope(context),
+        "narrowed": context.narrowed,
         "command": ["pytest", *sys.argv[1:]],
         "suite": suite_version(),
-        "profile": profile_facts(suite),
-        "versions": versions(suite),
-        "model_files": fingerprint(suite),
-        "device": device(suite),
-        "engine": engine(suite),
-        "areas": areas(suite),
-        "required": len(suite.required),
-        "not_applicable": suite.not_applicable,
-        "notes": notes(suite),
+        "profile": profile_facts(context),
+        "versions": versions(context),
+        "model_files": fingerprint(context),
+        "device": device(context),
+        "engine": engine(context),
+        "areas": areas(context),
+        "required": len(context.required),
+        "not_applicable": context.not_applicable,
+        "notes": notes(context),
         "expected": {
             name: measure.model_dump() if measure else None
             for name, measure in (
@@ -54,7 +54,7 @@ def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
                 ("model_memory_gib", profile.model_memory_gib),
             )
         },
-        "latency": suite.notes.get("latency", {}),
+        "latency": context.notes.get("latency", {}),
         "guide": [row.model_dump() for row in profile.guide],
         "references": {name: row.model_dump() for name, row in profile.references.items()},
         "tests": [
@@ -66,55 +66,55 @@ def collect(suite: Suite, ruling: Ruling) -> dict[str, Any]:
                 "message": result.message.partition("\n")[0],
                 "properties": dict(result.properties),
             }
-            for result in suite.results
+            for result in context.results
         ],
-        "accuracy": suite.notes.get("accuracy", []),
-        "files": str(suite.store.folder),
+        "accuracy": context.notes.get("accuracy", []),
+        "files": str(context.store.folder),
     }
 
 
-def scope(suite: Suite) -> dict[str, Any]:
+def scope(context: RunContext) -> dict[str, Any]:
     """What the verdict covers, key by key."""
-    profile, launched = suite.profile, suite.settings.launched
+    profile, launched = context.profile, context.settings.launched
     return {
         "model": profile.model.id,
         "profile": profile.name,
         "mode": profile.engine.mode if launched else "as attached",
         "deployment": "launched" if launched else "endpoint only",
-        "url": suite.settings.base_url or (suite.launch.value.base_url if suite.launch.value else None),
+        "url": context.settings.base_url or (context.launch.value.base_url if context.launch.value else None),
     }
 
 
-def known_before(suite: Suite) -> dict[str, str]:
+def known_before(context: RunContext) -> dict[str, str]:
     """Properties of the JUnit suite that are known before anything runs: who judges what."""
     ours = suite_version()
     return {
         "suite": f"{ours['version']} {ours['commit'] or 'without a commit'}{' (changed)' if ours['dirty'] else ''}",
-        "statement": statement(suite),
-        "control": "yes" if suite.profile.model.control else "no",
-        **{name: str(value) for name, value in scope(suite).items() if value is not None},
-        "profile_sha256": profile_facts(suite)["sha256"],
-        "narrowed": suite.narrowed or "no",
+        "statement": statement(context),
+        "control": "yes" if context.profile.model.control else "no",
+        **{name: str(value) for name, value in scope(context).items() if value is not None},
+        "profile_sha256": profile_facts(context)["sha256"],
+        "narrowed": context.narrowed or "no",
     }
 
 
-def known_after(suite: Suite) -> dict[str, str]:
+def known_after(context: RunContext) -> dict[str, str]:
     """Properties of the JUnit suite that the run has seen: versions, device, hashes of the model's files."""
-    found = {f"version.{name}": value for name, value in versions(suite).items()}
-    seen = device(suite)
+    found = {f"version.{name}": value for name, value in versions(context).items()}
+    seen = device(context)
     if seen is None:
         found["device"] = "not seen: the endpoint is attached"
     else:
         found["device"] = seen.get("problem") or f"{seen['kind']} {seen['name']}"
-    for name, value in (fingerprint(suite) or {}).items():
+    for name, value in (fingerprint(context) or {}).items():
         found[f"model_files.{name}"] = str(value)
     return found
 
 
-def statement(suite: Suite) -> str:
+def statement(context: RunContext) -> str:
     """What the verdict speaks about, in one sentence."""
-    profile = suite.profile
-    where = "launched" if suite.settings.launched else f"endpoint only, {suite.settings.base_url}"
+    profile = context.profile
+    where = "launched" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
     if profile.model.control:
         return f"the control ({profile.model.id}, {where}); nothing is said about InternVL2-2B or any other model"
     return f"{profile.model.id} as profile {profile.name} deploys it ({where}, {profile.engine.mode} mode)"
@@ -134,80 +134,80 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def profile_facts(suite: Suite) -> dict[str, Any]:
+def profile_facts(context: RunContext) -> dict[str, Any]:
     """The effective profile's file, hash and overrides, and why it was chosen."""
-    loaded = suite.settings.loaded
+    loaded = context.settings.loaded
     text = yaml.safe_dump(loaded.profile.model_dump(mode="json"), sort_keys=True)
     given = {key: source for key, source in loaded.sources.items() if not source.endswith((".yaml", ".yml"))}
     return {
         "file": loaded.path.name,
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "chosen": suite.settings.profile_reason,
+        "chosen": context.settings.profile_reason,
         "overrides": given,
     }
 
 
-def versions(suite: Suite) -> Mapping[str, str]:
+def versions(context: RunContext) -> Mapping[str, str]:
     """Distributions in the engine's interpreter; empty when attached or unknown."""
-    if not suite.settings.launched:
+    if not context.settings.launched:
         return {}
     try:
-        return dict(suite.preflight.engine.versions)
+        return dict(context.preflight.engine.versions)
     except VlmAcceptanceError:
         return {}
 
 
-def fingerprint(suite: Suite) -> dict[str, Any] | None:
+def fingerprint(context: RunContext) -> dict[str, Any] | None:
     """Hashes of the served folder; None when it was not reached."""
-    if suite.launch.value is None or not suite.settings.launched:
+    if context.launch.value is None or not context.settings.launched:
         return None
-    return dataclasses.asdict(weights.fingerprint(suite.preflight.folder))
+    return dataclasses.asdict(weights.fingerprint(context.preflight.folder))
 
 
-def device(suite: Suite) -> dict[str, Any] | None:
+def device(context: RunContext) -> dict[str, Any] | None:
     """The device before the launch."""
-    if not suite.settings.launched:
+    if not context.settings.launched:
         return None
     try:
-        return dataclasses.asdict(suite.preflight.device)
+        return dataclasses.asdict(context.preflight.device)
     except VlmAcceptanceError as broken:
         return {"problem": str(broken)}
 
 
-def engine(suite: Suite) -> dict[str, Any]:
+def engine(context: RunContext) -> dict[str, Any]:
     """How the engine started, what its log says, how it ended."""
-    deployment = suite.launch.value
+    deployment = context.launch.value
     if deployment is None:
         return {}
     log = engine_log.facts(deployment.log_text().splitlines()) if deployment.launched else None
     return {
         "command": deployment.process.argv if deployment.process else None,
-        "rungs": [
-            {"name": r.name, "ok": r.ok, "seconds": round(r.seconds, 3), "detail": r.detail} for r in deployment.rungs
+        "stages": [
+            {"name": r.name, "ok": r.ok, "seconds": round(r.seconds, 3), "detail": r.detail} for r in deployment.stages
         ],
         "log": dataclasses.asdict(log) if log else None,
         "ending": dataclasses.asdict(deployment.ending) if deployment.ending else None,
     }
 
 
-def areas(suite: Suite) -> dict[str, dict[str, int]]:
+def areas(context: RunContext) -> dict[str, dict[str, int]]:
     """Counts by area and outcome; tests of the plan that never finished count as not run."""
     counts: dict[str, Counter[str]] = {}
-    for result in suite.results:
+    for result in context.results:
         counts.setdefault(result.area, Counter())[result.outcome.value] += 1
-    seen = {result.id for result in suite.results}
-    for ident in suite.required:
+    seen = {result.id for result in context.results}
+    for ident in context.required:
         if ident not in seen:
             area = ident.partition("::")[0].rpartition("test_")[2].removesuffix(".py")
             counts.setdefault(area, Counter())[Outcome.NOT_RUN.value] += 1
     return {area: dict(found) for area, found in counts.items()}
 
 
-def notes(suite: Suite) -> list[str]:
+def notes(context: RunContext) -> list[str]:
     """What a reader of the verdict must know: displaced settings, defaults, uncalibrated cases, gaps."""
-    profile = suite.profile
+    profile = context.profile
     found = []
-    if suite.settings.launched:
+    if context.settings.launched:
         found.extend(machine.allocator_problems(profile.engine.env))
     if not profile.capability.calibrated:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
@@ -218,15 +218,17 @@ def notes(suite: Suite) -> list[str]:
             "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"
         )
     unasked = {
-        reason for test, reason in suite.not_applicable.items() if test.endswith("test_score_is_within_its_limits")
+        reason for test, reason in context.not_applicable.items() if test.endswith("test_score_is_within_its_limits")
     }
     found.extend(f"no accuracy run is part of this verdict: {reason}" for reason in unasked)
-    if not suite.settings.launched:
+    if not context.settings.launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
-    for issue, tests in sorted(suite.notes.get("known_issues", {}).items()):  # type: ignore[attr-defined]
+    for issue, tests in sorted(context.notes.get("known_issues", {}).items()):  # type: ignore[attr-defined]
         found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
-    if "vllm_bench" in suite.notes:
-        found.append(str(suite.notes["vllm_bench"]))
-    if suite.strays:
-        found.append(f"{len(suite.strays)} process(es) that an earlier, killed run had left were ended before this one")
+    if "vllm_bench" in context.notes:
+        found.append(str(context.notes["vllm_bench"]))
+    if context.orphans:
+        found.append(
+            f"{len(context.orphans)} process(es) that an earlier, killed run had left were ended before this one"
+        )
     return found

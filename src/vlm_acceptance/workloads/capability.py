@@ -14,13 +14,13 @@ from vlm_acceptance.checks.latency import Sample, flows, median_of
 from vlm_acceptance.checks.prompt_tokens import size_name
 from vlm_acceptance.client.chat import chat_body, get, plain_url, user_message
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.client.recording import Asker
+from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Picture, Question
 from vlm_acceptance.core.errors import NoReply, UsageProblem, nearest
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.logprobs import PARAMS, TOP, Numbers, Prompt, numbers_of
+from vlm_acceptance.core.logprobs import PARAMS, TOP, LogProbPrompt, LogProbs, logprobs_of
 from vlm_acceptance.core.reply import Reply, reply_of
 
 PICTURE_PX = 448
@@ -109,7 +109,7 @@ def spread(rows: Sequence[T], count: int) -> list[T]:
     return [rows[number * len(rows) // count] for number in range(count)]
 
 
-def number_body(model: str, asked: Prompt, images: Path) -> dict[str, Any]:
+def number_body(model: str, asked: LogProbPrompt, images: Path) -> dict[str, Any]:
     """A greedy request for an answer with its log probabilities."""
     urls = [png_url(images / name) for name in asked.pictures]
     body = chat_body(model, asked.prompt, urls, max_tokens=asked.max_tokens, **PARAMS)
@@ -118,15 +118,15 @@ def number_body(model: str, asked: Prompt, images: Path) -> dict[str, Any]:
     return body
 
 
-def numbers_in(exchange: Exchange) -> Numbers | NoReply:
+def numbers_in(exchange: Exchange) -> LogProbs | NoReply:
     """The numbers of an answer, or why there are none."""
     try:
-        return numbers_of(exchange)
+        return logprobs_of(exchange)
     except NoReply as why:
         return why
 
 
-def offline_number_requests(prompts: Sequence[Prompt], images: Path) -> list[Mapping[str, Any]]:
+def offline_number_requests(prompts: Sequence[LogProbPrompt], images: Path) -> list[Mapping[str, Any]]:
     """Some prompts as the offline worker takes them, with log probabilities."""
     return [
         {
@@ -147,7 +147,7 @@ class Judged:
 
 
 def judged(profile: Profile, category: Category, question: Question, replies: Sequence[Reply | NoReply]) -> Judged:
-    """Judge one question by the profile's bar; of a demoted category only what is fatal is refused."""
+    """FindingCollector one question by the profile's bar; of a demoted category only what is fatal is refused."""
     tokens = profile.model.special_tokens
     found = judge_question(question, replies, profile.capability.min_correct, tokens)
     right = sum(
@@ -221,14 +221,14 @@ def first_sound(attempt: Callable[[], tuple[list[Finding], Exchange]], tries: in
     return found, exchange
 
 
-def until_one_flows(ask: Asker, body: dict[str, Any], tries: int) -> Flow:
+def until_one_flows(client: RecordingClient, body: dict[str, Any], tries: int) -> Flow:
     """Ask until the text of one answer flows, at most `tries` times.
 
     A busy machine may starve a process for a second or two, so that one answer arrives in a burst; a server that
     does not stream holds back every one.
     """
     for number in range(1, tries + 1):
-        exchange = ask.body(body)
+        exchange = client.body(body)
         reply = answer_of(exchange)
         if isinstance(reply, NoReply):
             return Flow(exchange, [Finding("latency.no_answer", "a streamed answer", str(reply), fatal=True)], {})

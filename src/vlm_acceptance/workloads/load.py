@@ -19,10 +19,10 @@ from vlm_acceptance.checks.hang import RUNNING, Hang, Reading, counted_while_run
 from vlm_acceptance.checks.models import figure_of, figures_in
 from vlm_acceptance.client.chat import chat_body, get
 from vlm_acceptance.client.direct import direct
-from vlm_acceptance.client.disconnecting import LeavingClient
+from vlm_acceptance.client.disconnecting import DisconnectingClient
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import send_all
-from vlm_acceptance.client.recording import Asker, kind_of
+from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.core.capability import Category
 from vlm_acceptance.core.errors import HarnessProblem, NoReply, VlmAcceptanceError
 from vlm_acceptance.core.exchange import NS, Exchange, Request
@@ -151,22 +151,22 @@ class Watchdog:
             self.hang = hang_in(self.readings, max(self._patience_s, self.least_s()))
 
 
-class Cold:
+class WarmupTracker:
     """Kinds of requests that may have to compile first: from when one is sent until one of them comes back."""
 
-    def __init__(self, ask: Asker) -> None:
-        self._ask = ask
+    def __init__(self, client: RecordingClient) -> None:
+        self._client = client
         self._out: set[str] = set()
         self._seen: set[str] = set()
 
     def least_s(self) -> float:
         """Seconds that must be waited for now."""
-        return self._ask.deadlines.cold_s if self._out else 0.0
+        return self._client.deadlines.cold_s if self._out else 0.0
 
     def went(self, body: dict[str, Any]) -> None:
         """A request with this body is sent."""
         kind = kind_of(body)
-        if kind not in self._seen and not self._ask.is_warm(kind):
+        if kind not in self._seen and not self._client.is_warm(kind):
             self._out.add(kind)
 
     def came(self, body: dict[str, Any]) -> None:
@@ -264,11 +264,11 @@ def answer_to(exchange: Exchange) -> Reply | NoReply:
     return checks.finished(answer_of(exchange))
 
 
-def burst(ask: Asker, bodies: Sequence[dict[str, Any]], patience_s: float) -> Burst:
+def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s: float) -> Burst:
     """All requests at the same time, watched; every exchange is recorded."""
     seen: dict[int, Exchange] = {}
-    requests = [ask.request(body) for body in bodies]
-    cheap, cold = direct(ask.client), Cold(ask)
+    requests = [client.request(body) for body in bodies]
+    cheap, cold = direct(client.http), WarmupTracker(client)
     for body in bodies:
         cold.went(body)
     dog = Watchdog(cheap, patience_s)
@@ -280,7 +280,7 @@ def burst(ask: Asker, bodies: Sequence[dict[str, Any]], patience_s: float) -> Bu
 
     hang = Load(cheap, len(bodies), take, dog).run(iter(list(enumerate(requests))))
     for number in sorted(seen):
-        ask.keep(seen[number], bodies[number])
+        client.keep(seen[number], bodies[number])
     return Burst(seen, hang)
 
 
@@ -308,26 +308,32 @@ class Left:
         return self.before == 0 and is_counted and only_ours(self.after, len(self.exchanges))
 
 
-def leave(ask: Asker, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool) -> Left:
+def leave(
+    client: RecordingClient, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool
+) -> Left:
     """Ask for streams and leave each after so many events, once nothing runs; see whether the slots are freed.
 
     An endpoint of others that stays busy for `within_s` seconds is not asked.
     """
-    before = _until(ask, lambda running: running == 0, within_s)[-1][1]
+    before = _until(client, lambda running: running == 0, within_s)[-1][1]
     if before is None or (before > 0 and not is_alone):
         return Left(before)
     during: list[float | None] = []
-    client = LeavingClient(ask.client.base_url, ask.client.api_key, events, lambda: during.append(_running(ask)))
-    exchanges = send_all(client, [ask.request(body) for body in bodies], len(bodies))
+    leaving = DisconnectingClient(
+        client.http.base_url, client.http.api_key, events, lambda: during.append(_running(client))
+    )
+    exchanges = send_all(leaving, [client.request(body) for body in bodies], len(bodies))
     last = max(exchange.finished_ns for exchange in exchanges)
     late_s = (time.monotonic_ns() - last) / NS
-    after = _until(ask, lambda running: running is not None and running <= (before or 0.0), within_s)
+    after = _until(client, lambda running: running is not None and running <= (before or 0.0), within_s)
     for exchange, body in zip(exchanges, bodies, strict=True):
-        ask.keep(exchange, body)
+        client.keep(exchange, body)
     return Left(before, tuple(during), tuple(exchanges), tuple((late_s + at_s, running) for at_s, running in after))
 
 
-def _until(ask: Asker, is_so: Callable[[float | None], bool], within_s: float) -> list[tuple[float, float | None]]:
+def _until(
+    client: RecordingClient, is_so: Callable[[float | None], bool], within_s: float
+) -> list[tuple[float, float | None]]:
     """Running requests by seconds from now, until they are so or the time is over."""
     began = time.monotonic()
     seen: list[tuple[float, float | None]] = []
@@ -335,10 +341,10 @@ def _until(ask: Asker, is_so: Callable[[float | None], bool], within_s: float) -
         if seen:
             time.sleep(LEFT_EVERY_S)
         at_s = time.monotonic() - began
-        seen.append((at_s, _running(ask)))
+        seen.append((at_s, _running(client)))
     return seen
 
 
-def _running(ask: Asker) -> float | None:
+def _running(client: RecordingClient) -> float | None:
     """Running requests by `/metrics`; None where it does not say."""
-    return figure_of(figures_in(ask.get("/metrics")) or {}, RUNNING)
+    return figure_of(figures_in(client.get("/metrics")) or {}, RUNNING)

@@ -11,7 +11,7 @@ from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks.answer import judge_picture
 from vlm_acceptance.checks.contamination import contaminated
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.client.recording import Asker
+from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import LongTwins
 from vlm_acceptance.core.capability import Category, Picture, Question
 from vlm_acceptance.core.errors import NoReply
@@ -96,10 +96,10 @@ def prompt_tokens_of(exchange: Exchange) -> int | None:
     return None if isinstance(reply, NoReply) or reply.usage is None else reply.usage.prompt
 
 
-def first_read(ask: Asker, question: Question, special_tokens: Sequence[str]) -> Picture | None:
+def first_read(client: RecordingClient, question: Question, special_tokens: Sequence[str]) -> Picture | None:
     """The first picture of a question that is answered rightly as it is; None when none is."""
     for picture in question.pictures:
-        asked = ask.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens)
+        asked = client.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens)
         reply = answer_of(asked)
         if not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, special_tokens):
             return picture

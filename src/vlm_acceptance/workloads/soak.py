@@ -15,11 +15,11 @@ from vlm_acceptance.checks.latency import Budget, Sample, from_reply
 from vlm_acceptance.checks.load import fault_of, good, percentiles
 from vlm_acceptance.checks.trends import drift_of, growth, shown
 from vlm_acceptance.client.direct import direct
-from vlm_acceptance.client.recording import Asker
+from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.core.errors import EnvironmentProblem, NoReply
 from vlm_acceptance.core.exchange import NS, Exchange, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.workloads.load import Cold, Job, Load, Watchdog, answer_to
+from vlm_acceptance.workloads.load import Job, Load, WarmupTracker, Watchdog, answer_to
 
 # so many requests in a row without an answer: the rest would say nothing new
 SILENT_IN_A_ROW = 64
@@ -91,7 +91,7 @@ class Soak:
 
 
 def soak(
-    ask: Asker,
+    client: RecordingClient,
     made: Sequence[Job],
     seconds: float,
     concurrency: int,
@@ -103,9 +103,9 @@ def soak(
     The exchanges of the first round are recorded, and the first few that went wrong. EnvironmentProblem when it came to
     no request at all.
     """
-    run = _Run(ask, made, seconds, special_tokens)
+    run = _Run(client, made, seconds, special_tokens)
     dog.least_s = run.cold.least_s
-    load = Load(direct(ask.client), concurrency, run.take, dog)
+    load = Load(direct(client.http), concurrency, run.take, dog)
     run.result.hang = load.run(run.requests())
     run.result.seconds = run.now_s()
     run.result.readings = dog.readings
@@ -117,11 +117,13 @@ def soak(
 class _Run:
     """One soak on its way; `take` is called by one thread at a time."""
 
-    def __init__(self, ask: Asker, made: Sequence[Job], seconds: float, special_tokens: Sequence[str]) -> None:
+    def __init__(
+        self, client: RecordingClient, made: Sequence[Job], seconds: float, special_tokens: Sequence[str]
+    ) -> None:
         self.result = Soak()
-        self._ask = ask
+        self._client = client
         self._made = made
-        self.cold = Cold(ask)
+        self.cold = WarmupTracker(client)
         self._everyone = [job.asked for job in made]
         self._special_tokens = special_tokens
         self._seconds = seconds
@@ -142,7 +144,7 @@ class _Run:
                     return
                 self.cold.went(self._made[index].body)
                 # made now: its deadline is that of a kind that is warm by now
-                yield turn * len(order) + index, self._ask.request(self._made[index].body)
+                yield turn * len(order) + index, self._client.request(self._made[index].body)
 
     def take(self, number: int, exchange: Exchange) -> None:
         """One exchange more."""
@@ -164,7 +166,7 @@ class _Run:
             if self._faults <= KEPT:
                 self.result.kept.setdefault(fault.where, exchange)
         if number < len(self._made) or (fault is not None and self._faults <= KEPT):
-            self._ask.keep(exchange, job.body)
+            self._client.keep(exchange, job.body)
 
 
 def figures(soak: Soak, budget: Budget) -> dict[str, Any]:

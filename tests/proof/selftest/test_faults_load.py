@@ -15,7 +15,7 @@ from tests.support.runs import eventually
 
 from vlm_acceptance.client.chat import chat as chat_request
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.client.disconnecting import LeavingClient
+from vlm_acceptance.client.disconnecting import DisconnectingClient
 from vlm_acceptance.client.http import Client
 
 SEEN = {"one-slow", "starved", "failure-spreads", "slot-kept", "tpot-grows"}
@@ -80,7 +80,7 @@ def test_a_stream_that_was_left_stays_counted(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "slot-kept") as proxy:
         assert Client(proxy.url).send(chat_request({**body, "max_tokens": 3}, 10)).status == 200
         before = running(proxy.url)
-        LeavingClient(proxy.url, None, 3, lambda: None).send(chat_request(body, 10))
+        DisconnectingClient(proxy.url, None, 3, lambda: None).send(chat_request(body, 10))
         assert eventually(lambda: running(proxy.url).endswith(" 1.0"))
         time.sleep(2)  # longer than the stream would have been
         assert running(proxy.url).endswith(" 1.0")

@@ -17,7 +17,7 @@ from tests.support.made_run import answered, choice, exact, failed, open_item
 
 from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.baseline import changed, compare, read_baseline
-from vlm_acceptance.accuracy.item import Item, Mark
+from vlm_acceptance.accuracy.item import Item, Score
 from vlm_acceptance.core.errors import UsageProblem
 
 HEAD = ["index", "question", "A", "B", "C", "D", "answer", "category", "l2-category", "split", "prediction"]
@@ -323,8 +323,8 @@ def test_without_openpyxl_the_line_says_how_to_get_it(tmp_path: Path, monkeypatc
     assert "pip install openpyxl" in refused(path, twenty())
 
 
-def marked(rights: str) -> dict[str, Mark]:
-    return {f"q{number}": Mark(right == "1", "") for number, right in enumerate(rights) if right != "-"}
+def marked(rights: str) -> dict[str, Score]:
+    return {f"q{number}": Score(right == "1", "") for number, right in enumerate(rights) if right != "-"}
 
 
 def test_lost_and_gained_are_told_over_the_questions_of_both_runs() -> None:

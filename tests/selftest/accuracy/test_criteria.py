@@ -11,7 +11,7 @@ from tests.support.made_run import answered, failed
 
 from vlm_acceptance.accuracy import criteria
 from vlm_acceptance.accuracy.criteria import Counted, Limits
-from vlm_acceptance.accuracy.item import Answer, Asked, PictureFile
+from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
 from vlm_acceptance.core.errors import UsageProblem
@@ -194,10 +194,10 @@ def test_every_broken_limit_of_shape_is_told() -> None:
 def test_tokens_are_compared_for_answered_questions_only() -> None:
     picture, small = PictureFile("p.png", "p", 300, 200), PictureFile("s.png", "s", 8, 8)
     asked = [
-        Asked("both", "", "x", (picture, small), {}, max_tiles=6),
-        Asked("one", "", "y", (small,), {}),
-        Asked("lost", "", "z", (small,), {}),
-        Asked("never", "", "v", (small,), {}),
+        PreparedRequest("both", "", "x", (picture, small), {}, max_tiles=6),
+        PreparedRequest("one", "", "y", (small,), {}),
+        PreparedRequest("lost", "", "z", (small,), {}),
+        PreparedRequest("never", "", "v", (small,), {}),
     ]
     answers = by_id(
         answered("both", "A", prompt_tokens=75), answered("one", "B", prompt_tokens=None), failed("lost", "lost", "x")

@@ -9,7 +9,7 @@ import pytest
 from tests.support.made_run import answered, choice, exact, failed, open_item
 
 from vlm_acceptance.accuracy.early_stop import FIRST_LOOK, LAST_LOOK, SILENT_IN_A_ROW, Watch
-from vlm_acceptance.accuracy.item import Answer, Item, Mark
+from vlm_acceptance.accuracy.item import Answer, Item, Score
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
 TOTAL = 200
@@ -21,7 +21,7 @@ ITEMS = {
 }
 
 
-def mark(item: Item, text: str) -> Mark:
+def mark(item: Item, text: str) -> Score:
     return exact([item], {item.id: text})[item.id]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.made_run import DOMAINS, answered, choice, exact, failed, generous, open_item
 
-from vlm_acceptance.accuracy.item import Answer, Item, Mark
+from vlm_acceptance.accuracy.item import Answer, Item, Score
 from vlm_acceptance.accuracy.metrics import ShapeCounts, figures, score, shape
 from vlm_acceptance.stats.binomial import wilson
 
@@ -79,7 +79,7 @@ def test_a_failed_request_never_reaches_a_scorer_nor_the_denominator() -> None:
     items = [choice("a"), choice("b"), choice("c"), choice("d")]
     seen: list[str] = []
 
-    def watching(questions: Iterable[Item], texts: Mapping[str, str]) -> dict[str, Mark]:
+    def watching(questions: Iterable[Item], texts: Mapping[str, str]) -> dict[str, Score]:
         seen.extend(texts)
         return exact(questions, texts)
 
@@ -146,7 +146,7 @@ def test_letters_of_the_answers_stand_beside_those_of_the_golds() -> None:
 
 def test_a_text_that_is_no_letter_of_its_question_is_in_no_histogram() -> None:
     items = [choice("a", options=2), choice("b")]
-    marks = {"a": Mark(False, "D"), "b": Mark(False, "the raw text")}
+    marks = {"a": Score(False, "D"), "b": Score(False, "the raw text")}
     assert shape(items, by_id([answered("a", "D"), answered("b", "x")]), marks).letters == Counter()
 
 

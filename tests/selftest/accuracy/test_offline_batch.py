@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.accuracy.blank_pictures import BlankPictures, blanked
-from vlm_acceptance.accuracy.item import Asked, PictureFile
+from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.offline_batch import (
     answer_of,
     offline_requests,
@@ -22,7 +22,7 @@ from vlm_acceptance.core.errors import HarnessProblem
 
 PNG, JPEG = PictureFile("pictures/a.png", "aa" * 32, 8, 8), PictureFile("pictures/b.jpg", "bb" * 32, 8, 8)
 PARAMS = {"temperature": 0, "max_tokens": 1024, "stop_token_ids": [2], "n": 1, "stream": False}
-ASKED = Asked("q1", "system", "Image-1: <image>\nWhich?", (PNG, JPEG), PARAMS)
+ASKED = PreparedRequest("q1", "system", "Image-1: <image>\nWhich?", (PNG, JPEG), PARAMS)
 ROW = {
     "id": "q1",
     "text": "B",
@@ -63,7 +63,7 @@ def test_request_names_pictures_by_file_and_holds_no_body_field_that_is_no_sampl
 
 
 def test_tile_limit_is_an_option_of_the_chat() -> None:
-    (request,) = offline_requests([Asked("q", "", "t", (), {}, max_tiles=6)], stored_files(Path("/d")))
+    (request,) = offline_requests([PreparedRequest("q", "", "t", (), {}, max_tiles=6)], stored_files(Path("/d")))
     assert request["chat"] == {"mm_processor_kwargs": {"max_dynamic_patch": 6}}
     assert [message["role"] for message in request["messages"]] == ["user"]
 

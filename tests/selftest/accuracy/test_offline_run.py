@@ -13,8 +13,8 @@ from vlm_acceptance.accuracy.answers_file import read
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import Accuracy
-from vlm_acceptance.accuracy.run import Book
-from vlm_acceptance.engine.process import marked_processes, run_mark
+from vlm_acceptance.accuracy.run import AnswerLog
+from vlm_acceptance.engine.process import marked_processes, run_tag
 
 # Answers every question with A and counts every text; REFUSED is the number of a question it refuses.
 ENGINE = """#!{python}
@@ -40,9 +40,9 @@ def run_of(plan: AccuracyPlan, place: Path, refused: list[str]) -> Accuracy:
     python = place / "python"
     python.write_text(ENGINE.format(python=sys.executable, refused=refused), "utf-8")
     python.chmod(0o755)
-    book = Book(plan, folder, str, lambda _: None, lambda _: None)
+    book = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
     book.open({"engine": "offline"}, None, place)
-    mark = f"{run_mark()}-{place.name}"
+    mark = f"{run_tag()}-{place.name}"
     run = by_offline_engine(book, python, "vllm", Path("/m"), os.environ, mark)
     assert marked_processes(mark) == []
     return run

@@ -18,7 +18,7 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.answers_file import read
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import Accuracy
-from vlm_acceptance.accuracy.run import Book, Part, by_server, check_resume
+from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, by_server, check_resume
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 
@@ -28,16 +28,16 @@ NAME = "made_val.jsonl"
 ERROR = response(b'{"error": {"message": "no"}}', "400 Bad Request")
 
 
-def book(plan: AccuracyPlan, reports: Path, run: str, resume: str | None = None, **target: Any) -> Book:
+def book(plan: AccuracyPlan, reports: Path, run: str, resume: str | None = None, **target: Any) -> AnswerLog:
     """The book of a new run in `reports`, open."""
     folder = reports / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
-    opened = Book(plan, folder, str, lambda _: None, lambda _: None)
+    opened = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
     opened.open({**TARGET, **target}, resume, reports)
     return opened
 
 
-def asked(opened: Book, endpoint: made.Endpoint, wire: Wire) -> Accuracy:
+def asked(opened: AnswerLog, endpoint: made.Endpoint, wire: Wire) -> Accuracy:
     return by_server(opened, Client(wire(endpoint).url), "m")
 
 
@@ -170,7 +170,7 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
     monkeypatch.chdir(tmp_path)
     plan = made.plan(tmp_path)
     for number, name in enumerate(("old", "newest", "older")):
-        Part(book(plan, tmp_path, name), "", plan.order, None).file.close()
+        QuestionPass(book(plan, tmp_path, name), "", plan.order, None).file.close()
         os.utime(tmp_path / "runs" / name / NAME, ns=(0, 10**9 * (1, 3, 2)[number]))
     newest = tmp_path / "runs" / "newest"
     given = {"latest": "latest", "folder": str(newest), "relative": "runs/newest", "name": "newest"}[how]
@@ -181,7 +181,7 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
 
 def test_the_latest_run_is_never_the_one_that_looks_for_it(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    Part(book(plan, tmp_path, "own"), "", plan.order, None).file.close()
+    QuestionPass(book(plan, tmp_path, "own"), "", plan.order, None).file.close()
     with pytest.raises(UsageProblem, match=f"--vlm-resume: no run below .* holds a {NAME}"):
         book(plan, tmp_path, "own", "latest")
 
@@ -207,22 +207,22 @@ def test_nothing_to_go_on_with_is_told_in_one_line(tmp_path: Path, resume: str) 
 def test_a_run_that_was_asked_otherwise_is_refused_with_the_keys(
     tmp_path: Path, changes: dict[str, Any], key: str
 ) -> None:
-    Part(book(made.plan(tmp_path), tmp_path, "one"), "", [], None).file.close()
+    QuestionPass(book(made.plan(tmp_path), tmp_path, "one"), "", [], None).file.close()
     other = made.plan(tmp_path, **changes)
     with pytest.raises(UsageProblem, match=rf"cannot be resumed: .*{key} was "):
         check_resume(other, "latest", tmp_path)
     with pytest.raises(UsageProblem, match=rf"cannot be resumed: .*{key} was "):
-        Part(book(other, tmp_path, "two", "latest"), "", [], None)
+        QuestionPass(book(other, tmp_path, "two", "latest"), "", [], None)
     check_resume(made.plan(tmp_path), "latest", tmp_path)
 
 
 def test_who_answers_is_compared_when_it_is_known(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    Part(book(plan, tmp_path, "one"), "", plan.order, None).file.close()
+    QuestionPass(book(plan, tmp_path, "one"), "", plan.order, None).file.close()
     check_resume(plan, "latest", tmp_path)
     other = book(plan, tmp_path, "two", "latest", url="http://other")
     with pytest.raises(UsageProblem, match="target.url was 'http://h', is 'http://other'"):
-        Part(other, "", plan.order, None)
+        QuestionPass(other, "", plan.order, None)
 
 
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_an_answer_is_on_disk_before_anything_else_comes_of_it(tmp_path: Path) -
     opened = book(plan, tmp_path, "one")
     seen: list[int] = []
     opened.progress = lambda _: seen.append(len(kept(opened.file(""))))
-    with Part(opened, "", plan.order, accuracy.watch_of(plan)) as part:
+    with QuestionPass(opened, "", plan.order, accuracy.watch_of(plan)) as part:
         for answer in made.told(plan, made.right_texts(plan)).values():
             part.take(answer)
     assert seen == list(range(1, 13))
@@ -245,9 +245,9 @@ def test_an_answer_is_on_disk_before_anything_else_comes_of_it(tmp_path: Path) -
 
 def test_a_key_is_masked_in_the_answers(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    opened = Book(plan, tmp_path, lambda text: text.replace("sk-1", "***"), lambda _: None, lambda _: None)
+    opened = AnswerLog(plan, tmp_path, lambda text: text.replace("sk-1", "***"), lambda _: None, lambda _: None)
     opened.open(TARGET, None, tmp_path)
-    with Part(opened, "", plan.order, None) as part:
+    with QuestionPass(opened, "", plan.order, None) as part:
         part.take(made.told(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
     assert "sk-1" not in opened.file("").read_text("utf-8")
 

@@ -17,7 +17,7 @@ import pytest
 from tests.support.wire import response, said
 
 from vlm_acceptance.accuracy.answers_file import answers, read
-from vlm_acceptance.accuracy.item import Answer, Asked
+from vlm_acceptance.accuracy.item import Answer, PreparedRequest
 from vlm_acceptance.accuracy.runner import InOrder, progress_line, run
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
 
@@ -25,25 +25,27 @@ IDS = [f"q{number}" for number in range(50)]
 ANSWER = Answer("", "answered", "A", "stop", 9, 1, "", 200, "2026-11-22T20:00:00+00:00", 0.1, (), "ab" * 32, (), "m")
 
 
-def make(ident: str) -> Asked:
-    return Asked(ident, "", f"text of {ident}", (), {})
+def make(ident: str) -> PreparedRequest:
+    return PreparedRequest(ident, "", f"text of {ident}", (), {})
 
 
 class Endpoint:
     """Answers when it is told to; knows what is under way and in which order it was sent."""
 
-    def __init__(self, answer: Callable[[Asked], Answer] = lambda asked: replace(ANSWER, id=asked.id)) -> None:
+    def __init__(
+        self, answer: Callable[[PreparedRequest], Answer] = lambda asked: replace(ANSWER, id=asked.id)
+    ) -> None:
         self.answer = answer
         self.sent: list[str] = []
         self.prepared = self.under_way = self.most = 0
         self.lock = threading.Lock()
 
-    def prepare(self, asked: Asked) -> Callable[[], Answer]:
+    def prepare(self, asked: PreparedRequest) -> Callable[[], Answer]:
         with self.lock:
             self.prepared += 1
         return lambda: self.send(asked)
 
-    def send(self, asked: Asked) -> Answer:
+    def send(self, asked: PreparedRequest) -> Answer:
         with self.lock:
             self.sent.append(asked.id)
             self.under_way += 1
@@ -74,7 +76,7 @@ def test_nothing_to_ask_is_done_at_once() -> None:
 
 def test_one_at_a_time_is_asked_in_order_however_long_a_request_takes_to_build() -> None:
     class Uneven(Endpoint):
-        def prepare(self, asked: Asked) -> Callable[[], Answer]:
+        def prepare(self, asked: PreparedRequest) -> Callable[[], Answer]:
             time.sleep(random.Random(asked.id).choice([0, 0, 0.004]))
             return super().prepare(asked)
 
@@ -100,7 +102,7 @@ def test_no_more_are_sent_than_may_be_even_while_answers_wait_to_be_recorded() -
 def test_requests_are_built_ahead_but_not_far_ahead() -> None:
     gate = threading.Event()
 
-    def wait(asked: Asked) -> Answer:
+    def wait(asked: PreparedRequest) -> Answer:
         gate.wait(10)
         return replace(ANSWER, id=asked.id)
 
@@ -138,7 +140,7 @@ def test_silence_is_told_so_that_a_dead_endpoint_can_end_the_run() -> None:
     gate = threading.Event()
     waited: list[bool] = []
 
-    def silent(asked: Asked) -> Answer:
+    def silent(asked: PreparedRequest) -> Answer:
         gate.wait(10)
         return replace(ANSWER, id=asked.id, status="lost", text=None)
 
@@ -151,8 +153,8 @@ def test_silence_is_told_so_that_a_dead_endpoint_can_end_the_run() -> None:
     assert len(endpoint.sent) == 4
 
 
-def broken_by(error: Exception) -> Callable[[Asked], Answer]:
-    def answer(asked: Asked) -> Answer:
+def broken_by(error: Exception) -> Callable[[PreparedRequest], Answer]:
+    def answer(asked: PreparedRequest) -> Answer:
         if asked.id == "q20":
             raise error
         return replace(ANSWER, id=asked.id)
@@ -171,7 +173,7 @@ def test_thread_that_breaks_is_a_harness_problem_that_names_the_question() -> No
 
 def test_picture_that_is_gone_is_said_as_it_is_and_what_was_under_way_is_recorded() -> None:
     class Gone(Endpoint):
-        def prepare(self, asked: Asked) -> Callable[[], Answer]:
+        def prepare(self, asked: PreparedRequest) -> Callable[[], Answer]:
             if asked.id == "q20":
                 raise EnvironmentProblem("the picture is gone")
             return super().prepare(asked)
@@ -195,7 +197,7 @@ def test_answer_that_cannot_be_recorded_ends_the_run() -> None:
 def test_interrupt_does_not_wait_for_an_endpoint_that_hangs() -> None:
     gate = threading.Event()
 
-    def hang(asked: Asked) -> Answer:
+    def hang(asked: PreparedRequest) -> Answer:
         gate.wait(60)
         return replace(ANSWER, id=asked.id)
 
@@ -241,14 +243,14 @@ import sys
 from pathlib import Path
 from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.server_run import ServerAsker
-from vlm_acceptance.accuracy.item import Asked
+from vlm_acceptance.accuracy.item import PreparedRequest
 from vlm_acceptance.accuracy.runner import run
 from vlm_acceptance.client.http import Client
 path, identity = Path(sys.argv[1]), {"benchmark": "d"}
 file = AnswerFile.resume(path, path, identity) if path.exists() else AnswerFile.create(path, identity)
 ids = [f"q{n}" for n in range(int(sys.argv[3])) if f"q{n}" not in file.kept]
 ask = ServerAsker(Client(sys.argv[2]), "m", None, 30)
-run(ids, lambda id: Asked(id, "", id, (), {}), ask, concurrency=8, on_answer=file.add)
+run(ids, lambda id: PreparedRequest(id, "", id, (), {}), ask, concurrency=8, on_answer=file.add)
 """
 
 

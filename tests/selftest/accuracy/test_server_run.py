@@ -25,7 +25,7 @@ STORED = {hashlib.sha256(data).hexdigest(): data for data in (PNG, JPEG)}
 FIRST, SECOND = (
     PictureFile(f"pictures/{digest}{end}", digest, 8, 8) for digest, end in zip(STORED, (".png", ".jpg"), strict=True)
 )
-QUESTION = item.Asked(
+QUESTION = item.PreparedRequest(
     "validation_Art_1",
     "你是助手",
     "Image-1: <image>\nImage-2: <image>\nWhich?\nA. 甲 \ud800\nB. 乙\n",
@@ -75,12 +75,12 @@ def test_body_holds_system_pictures_in_order_and_one_text(wire: Wire) -> None:
 
 
 def test_empty_system_message_is_not_sent() -> None:
-    bare = item.Asked("q", "", "text", (), {})
+    bare = item.PreparedRequest("q", "", "text", (), {})
     assert [message["role"] for message in json.loads(asker("http://h").body(bare))["messages"]] == ["user"]
 
 
 def test_tile_limit_is_sent_only_where_the_protocol_sets_one() -> None:
-    limited = item.Asked("q", "", "text", (FIRST,), {}, max_tiles=6)
+    limited = item.PreparedRequest("q", "", "text", (FIRST,), {}, max_tiles=6)
     assert json.loads(asker("http://h").body(limited))["mm_processor_kwargs"] == {"max_dynamic_patch": 6}
     assert "mm_processor_kwargs" not in json.loads(asker("http://h").body(QUESTION))
 

@@ -10,18 +10,18 @@ import pytest
 from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, totals
 from vlm_acceptance.config.profile_sections import NumberLimits
 from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.logprobs import Numbers
+from vlm_acceptance.core.logprobs import LogProbs
 
 LIMITS = NumberLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
 
 
-def numbers(*tokens: int, off: float = 0.0, lists: Mapping[int, Mapping[int, float]] | None = None) -> Numbers:
+def numbers(*tokens: int, off: float = 0.0, lists: Mapping[int, Mapping[int, float]] | None = None) -> LogProbs:
     """Token n at -0.05, four others far behind; every log probability `off` from there."""
     top = []
     for place, token in enumerate(tokens):
         listed = (lists or {}).get(place) or {token: -0.05, **{900 + n: -8.0 - n for n in range(4)}}
         top.append({name: p + off for name, p in listed.items()})
-    return Numbers(" ".join(map(str, tokens)), tokens, tuple(top))
+    return LogProbs(" ".join(map(str, tokens)), tokens, tuple(top))
 
 
 def checks(found: list) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from vlm_acceptance.core.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitReport:
     on_request: bool = True
     seconds: float = 2.0
     code: int | None = 0
@@ -43,21 +43,21 @@ def test_equal_texts_are_counted_and_each_other_one_found() -> None:
 
 
 def test_an_orderly_end_has_no_finding() -> None:
-    assert ended_cleanly(Ending(), "the engine") == []
-    assert ended_cleanly(Ending(code=-15), "the engine") == []
+    assert ended_cleanly(ExitReport(), "the engine") == []
+    assert ended_cleanly(ExitReport(code=-15), "the engine") == []
 
 
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
         (None, ["release.ending"]),
-        (Ending(on_request=False, killed=("pid 7 vllm",)), ["release.sigterm"]),
-        (Ending(killed=("pid 8 EngineCore",)), ["release.children"]),
-        (Ending(left=("pid 9 VLLM::Worker",)), ["release.left"]),
-        (Ending(on_request=False, left=("pid 9 VLLM::Worker",)), ["release.sigterm", "release.left"]),
+        (ExitReport(on_request=False, killed=("pid 7 vllm",)), ["release.sigterm"]),
+        (ExitReport(killed=("pid 8 EngineCore",)), ["release.children"]),
+        (ExitReport(left=("pid 9 VLLM::Worker",)), ["release.left"]),
+        (ExitReport(on_request=False, left=("pid 9 VLLM::Worker",)), ["release.sigterm", "release.left"]),
     ],
 )
-def test_what_did_not_end_by_itself_is_found(ending: Ending | None, expected: list[str]) -> None:
+def test_what_did_not_end_by_itself_is_found(ending: ExitReport | None, expected: list[str]) -> None:
     assert [finding.check for finding in ended_cleanly(ending, "the engine")] == expected
 
 

@@ -9,7 +9,7 @@ from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
 
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.client.recording import Asker, kind_of
+from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.config.profile import Deadlines
 from vlm_acceptance.core.exchange import Exchange, Request
 
@@ -20,17 +20,17 @@ def server() -> Iterator[QuickServer]:
         yield quick
 
 
-def asker(url: str, recorded: list[Exchange], **deadlines: float) -> Asker:
+def asker(url: str, recorded: list[Exchange], **deadlines: float) -> RecordingClient:
     limits = Deadlines(**{"health_s": 5, "request_s": 10, "cold_s": 20, **deadlines})
-    return Asker(Client(url), MODEL, limits, recorded.append, set())
+    return RecordingClient(Client(url), MODEL, limits, recorded.append, set())
 
 
 def test_the_first_of_each_kind_may_compile(server: QuickServer) -> None:
     recorded: list[Exchange] = []
-    ask = asker(server.url, recorded)
+    client = asker(server.url, recorded)
     for extra in ({}, {}, {"logprobs": True}, {"logprobs": True}, {"stream": True}, {}):
-        ask.chat("one two", **extra)
-    ask.chat("one two", ("data:image/png;base64,AA",))
+        client.chat("one two", **extra)
+    client.chat("one two", ("data:image/png;base64,AA",))
     assert [exchange.request.deadline_s for exchange in recorded] == [20, 10, 20, 10, 20, 10, 20]
 
 
@@ -52,20 +52,20 @@ def test_a_kind_is_what_a_body_uses_and_not_its_words(body: dict[str, object], k
 
 def test_a_request_may_have_a_deadline_of_its_own(server: QuickServer) -> None:
     recorded: list[Exchange] = []
-    ask = asker(server.url, recorded)
+    client = asker(server.url, recorded)
     for deadline_s in (None, None, 15, None):
-        ask.body(chat_body(MODEL, "one two"), deadline_s)
+        client.body(chat_body(MODEL, "one two"), deadline_s)
     assert [exchange.request.deadline_s for exchange in recorded] == [20, 10, 15, 10]
 
 
 def test_every_exchange_is_recorded_in_the_order_asked(server: QuickServer) -> None:
     recorded: list[Exchange] = []
-    ask = asker(server.url, recorded)
-    answers = ask.all([chat_body(MODEL, f"question {n}") for n in range(8)], 4)
+    client = asker(server.url, recorded)
+    answers = client.all([chat_body(MODEL, f"question {n}") for n in range(8)], 4)
     assert recorded == answers
     assert [f"question {n}" in exchange.body.decode() for n, exchange in enumerate(answers)] == [True] * 8
-    ask.get("/health")
-    ask.send(Request("POST", "/nowhere", {}))
+    client.get("/health")
+    client.send(Request("POST", "/nowhere", {}))
     assert [exchange.status for exchange in recorded[-2:]] == [200, 404]
     assert recorded[-2].request.deadline_s == 5
 

@@ -15,12 +15,12 @@ from vlm_acceptance.config.options import ROOT
 from vlm_acceptance.core.errors import NoReply, UsageProblem
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.logprobs import (
-    Known,
-    Numbers,
-    Prompt,
+    LogProbPrompt,
+    LogProbs,
+    StoredLogProbs,
     is_baseline,
     line_of,
-    numbers_of,
+    logprobs_of,
     read_baseline,
     read_prompts,
 )
@@ -58,7 +58,7 @@ def stored(tmp_path: Path, *rows: object) -> Path:
 
 def test_an_answer_is_read_by_token_id() -> None:
     served = [entry("token_id:5", -0.05, t7=-8.0), entry("token_id:4", -0.01)]
-    numbers = numbers_of(answered({"content": served}))
+    numbers = logprobs_of(answered({"content": served}))
     assert (numbers.text, numbers.tokens) == ("ok", (5, 4))
     assert [dict(listed) for listed in numbers.top] == [{5: -0.05, 7: -8.0}, {4: -0.01}]
 
@@ -68,18 +68,18 @@ def test_an_answer_is_read_by_token_id() -> None:
 )
 def test_an_answer_without_numbers_is_no_answer(logprobs: object) -> None:
     with pytest.raises(NoReply, match="no log probabilities"):
-        numbers_of(answered(logprobs))
+        logprobs_of(answered(logprobs))
 
 
 def test_a_refused_request_has_no_numbers() -> None:
     with pytest.raises(NoReply, match="HTTP 500"):
-        numbers_of(answered(None, status=500))
+        logprobs_of(answered(None, status=500))
 
 
 def test_a_row_is_read_and_written_alike(tmp_path: Path) -> None:
     known = read_baseline(stored(tmp_path, ROW))
     assert json.loads(line_of(known[0])) == ROW
-    assert known[0].asked == Prompt("a", "What?", ("ocr/sign-1.png",), "", 9)
+    assert known[0].asked == LogProbPrompt("a", "What?", ("ocr/sign-1.png",), "", 9)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_controls_baseline_is_what_its_recipe_computes() -> None:
     done = subprocess.run(argv, cwd=recipe, capture_output=True, text=True, check=True)
     known = read_baseline(BASELINES / "control.jsonl")[::40]
     for row, (tokens, top) in zip(known, json.loads(done.stdout), strict=True):
-        made = Numbers(row.numbers.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
+        made = LogProbs(row.numbers.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
         one = difference(row.numbers, made)
         assert (one.diverged, len(one.listed)) == (None, one.possible)
         assert max(one.listed) < 0.001  # another processor may round otherwise
@@ -155,7 +155,7 @@ def test_a_sample_is_spread_over_all_of_them() -> None:
 
 
 def test_a_prompt_is_asked_with_its_pictures_and_system_message() -> None:
-    asked = Prompt("a", "What?", ("ocr/sign-1.png",), "Be brief.", 9)
+    asked = LogProbPrompt("a", "What?", ("ocr/sign-1.png",), "Be brief.", 9)
     body = capability.number_body("m", asked, ROOT / "fixtures" / "images")
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert (body["max_tokens"], body["top_logprobs"], body["temperature"]) == (9, 5, 0.0)
@@ -166,5 +166,5 @@ def test_a_prompt_is_asked_with_its_pictures_and_system_message() -> None:
 
 def test_known_rows_are_values() -> None:
     one, two = (read_baseline(BASELINES / "control.jsonl")[0] for _ in range(2))
-    assert isinstance(one, Known)
+    assert isinstance(one, StoredLogProbs)
     assert one == two

@@ -13,7 +13,7 @@ import pytest
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem
 from vlm_acceptance.engine.offline import OfflineRows, OfflineRun, run_offline, run_offline_rows
-from vlm_acceptance.engine.process import marked_processes, run_mark
+from vlm_acceptance.engine.process import marked_processes, run_tag
 
 ANSWER = {"id": "ocr-1", "text": "GATE 7", "finish_reason": "stop", "prompt_tokens": 19, "completion_tokens": 3}
 ANSWERS = {"answers": [ANSWER], "ready_s": 4.5, "batch_s": 1.5, "vllm": "0.18.0"}
@@ -40,7 +40,7 @@ def profile_of(timeout_s: float, stop_s: float) -> Profile:
 @pytest.fixture
 def offline(tmp_path: Path):
     """Run a batch with a stand-in for the interpreter."""
-    mark = f"{run_mark()}-{tmp_path.name}"
+    mark = f"{run_tag()}-{tmp_path.name}"
 
     def run(
         script: str,
@@ -172,7 +172,7 @@ def appends(*rows: object) -> str:
 @pytest.fixture
 def in_chunks(tmp_path: Path):
     """Run a job in chunks with a stand-in for the interpreter; rows are put into `got`."""
-    mark = f"{run_mark()}-{tmp_path.name}"
+    mark = f"{run_tag()}-{tmp_path.name}"
 
     def run(script: str, got: list[str], count: int = 2, timeout_s: float = 30, **more: Callable) -> OfflineRows:
         requests = [{"id": f"q{n + 1}", "messages": [], "sampling": {"max_tokens": 8}} for n in range(count)]

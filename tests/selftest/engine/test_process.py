@@ -21,7 +21,14 @@ from tests.support.runs import eventually
 
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
 from vlm_acceptance.engine import process as processes
-from vlm_acceptance.engine.process import RUN_MARK, KeptProcess, marked_processes, owner_lives, reap_strays, run_mark
+from vlm_acceptance.engine.process import (
+    RUN_TAG,
+    SupervisedProcess,
+    end_orphans,
+    marked_processes,
+    owner_lives,
+    run_tag,
+)
 
 SRC = Path(processes.__file__).resolve().parents[2]
 SLEEP = ("sleep", "300")
@@ -32,12 +39,12 @@ OWNER = """
 import os, sys, tempfile, threading
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from vlm_acceptance.engine.process import KeptProcess, run_mark
+from vlm_acceptance.engine.process import SupervisedProcess, run_tag
 how, log, *argv = sys.argv[2:]
 tempfile.gettempdir()  # as pytest has before any engine: the first call makes a file of its own for a moment
-print(run_mark(), flush=True)
+print(run_tag(), flush=True)
 while True:
-    kept = KeptProcess(argv, os.environ, Path(log), run_mark())
+    kept = SupervisedProcess(argv, os.environ, Path(log), run_tag())
     kept.start()
     if how == "stops":
         while "deaf" not in kept.log_text():
@@ -49,12 +56,12 @@ while True:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Callable[..., KeptProcess]]:
+def kept(tmp_path: Path) -> Iterator[Callable[..., SupervisedProcess]]:
     """Started processes, ended after the test."""
-    made: list[KeptProcess] = []
+    made: list[SupervisedProcess] = []
 
-    def start(*argv: str, log: Path = tmp_path / "engine.log", **env: str) -> KeptProcess:
-        made.append(KeptProcess(argv, {**os.environ, **env}, log, run_mark()))
+    def start(*argv: str, log: Path = tmp_path / "engine.log", **env: str) -> SupervisedProcess:
+        made.append(SupervisedProcess(argv, {**os.environ, **env}, log, run_tag()))
         made[-1].start()
         return made[-1]
 
@@ -76,17 +83,17 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def dead_mark() -> str:
     """The mark of a run that is over."""
     script = "import sys; sys.path.insert(0, sys.argv[1]); from vlm_acceptance.engine import process; "
-    argv = [sys.executable, "-c", script + "print(process.run_mark())", str(SRC)]
+    argv = [sys.executable, "-c", script + "print(process.run_tag())", str(SRC)]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture
 def marked() -> Iterator[Callable[[str], psutil.Process]]:
-    """Processes with a mark of their own choosing and no keeper."""
+    """Processes with a mark of their own choosing and no supervisor."""
     made: list[subprocess.Popen[bytes]] = []
 
     def start(mark: str) -> psutil.Process:
-        env = {"PATH": os.environ["PATH"], **({RUN_MARK: mark} if mark else {})}
+        env = {"PATH": os.environ["PATH"], **({RUN_TAG: mark} if mark else {})}
         made.append(subprocess.Popen(SLEEP, env=env))
         return psutil.Process(made[-1].pid)
 
@@ -130,7 +137,7 @@ def test_stop_ends_the_tree_and_may_be_called_twice(kept):
 
 
 def test_stop_before_start_ends_nothing(tmp_path):
-    process = KeptProcess(SLEEP, os.environ, tmp_path / "engine.log", run_mark())
+    process = SupervisedProcess(SLEEP, os.environ, tmp_path / "engine.log", run_tag())
     assert process.stop(1).killed == ()
     assert process.tree() == []
 
@@ -181,7 +188,7 @@ def test_huge_log_is_read_at_both_ends(kept, monkeypatch):
 
 
 def test_log_that_is_not_there_is_empty(tmp_path):
-    process = KeptProcess(SLEEP, {}, tmp_path / "engine.log", "none")
+    process = SupervisedProcess(SLEEP, {}, tmp_path / "engine.log", "none")
     assert process.log_text() == process.last_line() == ""
 
 
@@ -189,11 +196,11 @@ def test_keeper_that_is_killed_takes_the_whole_tree_with_it(kept, temporary):
     process = kept(*OUTLIVES)
     assert eventually(lambda: len(process.tree()) == 2)
     tree = process.tree()
-    os.kill(process._keeper.pid, signal.SIGKILL)
+    os.kill(process._supervisor.pid, signal.SIGKILL)
     assert eventually(lambda: process.has_exited)
     assert not any(runs(member) for member in tree)
     ending = process.stop(5)
-    assert ending.killed == ("the keeper itself was killed",)
+    assert ending.killed == ("the supervisor itself was killed",)
     assert ending.left == ()
     assert process.how_it_ended == "its exit was not seen"
     assert list(temporary.iterdir()) == []
@@ -204,16 +211,16 @@ def test_keeper_that_does_not_answer_is_ended_with_its_tree(kept, temporary, mon
     process = kept(*OUTLIVES)
     assert eventually(lambda: len(process.tree()) == 2)
     tree = process.tree()
-    os.kill(process._keeper.pid, signal.SIGSTOP)
-    assert eventually(lambda: psutil.Process(process._keeper.pid).status() == psutil.STATUS_STOPPED)
-    assert process.stop(0.1).killed == ("the keeper did not answer",)
+    os.kill(process._supervisor.pid, signal.SIGSTOP)
+    assert eventually(lambda: psutil.Process(process._supervisor.pid).status() == psutil.STATUS_STOPPED)
+    assert process.stop(0.1).killed == ("the supervisor did not answer",)
     assert not any(runs(member) for member in tree)
     assert list(temporary.iterdir()) == []
 
 
 def test_sweeping_one_engine_spares_the_others_of_the_run(kept):
     first, second = kept(*SLEEP), kept(*SLEEP)
-    os.kill(first._keeper.pid, signal.SIGKILL)
+    os.kill(first._supervisor.pid, signal.SIGKILL)
     assert eventually(lambda: first.has_exited)
     assert not second.has_exited
     assert len(second.tree()) == 1
@@ -234,7 +241,7 @@ class Interrupted(queue.Queue):
 
 
 def test_interrupt_while_the_engine_starts_leaves_nothing(tmp_path, temporary):
-    process = KeptProcess(SLEEP, os.environ, tmp_path / "engine.log", run_mark())
+    process = SupervisedProcess(SLEEP, os.environ, tmp_path / "engine.log", run_tag())
     process._events = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         process.start()
@@ -253,9 +260,9 @@ def open_files(pid: int) -> list[str]:
 
 def test_no_engine_holds_the_pipe_of_another(kept):
     first = kept(*SLEEP)
-    lifeline = os.readlink(f"/proc/self/fd/{first._keeper.stdin.fileno()}")
+    lifeline = os.readlink(f"/proc/self/fd/{first._supervisor.stdin.fileno()}")
     second = kept(*SLEEP)
-    for pid in (first.pid, second._keeper.pid, second.pid):
+    for pid in (first.pid, second._supervisor.pid, second.pid):
         assert lifeline not in open_files(pid)
 
 
@@ -263,14 +270,14 @@ def test_fifty_cycles_leave_nothing(tmp_path, temporary):
     fds, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     held = []
     for _ in range(50):
-        process = KeptProcess(("true",), os.environ, tmp_path / "engine.log", run_mark())
+        process = SupervisedProcess(("true",), os.environ, tmp_path / "engine.log", run_tag())
         process.start()
         process.stop(5)
         held.append(process)
     assert eventually(lambda: threading.active_count() <= threads)  # fewer when an earlier test's threads end
     assert len(os.listdir("/proc/self/fd")) <= fds
     assert list(temporary.iterdir()) == []
-    assert marked_processes(run_mark()) == []
+    assert marked_processes(run_tag()) == []
     assert psutil.Process().children() == []
 
 
@@ -307,7 +314,7 @@ def test_suite_killed_at_any_moment_leaves_nothing(tmp_path, temporary):
         owner.wait()
         owner.stdout.close()
         assert eventually(lambda mark=mark: nothing_left(mark, temporary)), mark
-        time.sleep(0.2)  # a keeper that was being born when its suite died carries no mark yet
+        time.sleep(0.2)  # a supervisor that was being born when its suite died carries no mark yet
         assert eventually(lambda mark=mark: nothing_left(mark, temporary)), mark
 
 
@@ -322,8 +329,8 @@ def test_two_interrupts_during_a_stop_leave_nothing(tmp_path, temporary):
 
 
 def test_own_run_lives():
-    assert owner_lives(run_mark())
-    assert owner_lives(f"{run_mark()}/7")
+    assert owner_lives(run_tag())
+    assert owner_lives(f"{run_tag()}/7")
 
 
 def test_run_that_is_over_does_not_live(dead_mark):
@@ -332,13 +339,13 @@ def test_run_that_is_over_does_not_live(dead_mark):
 
 
 def test_pid_that_was_used_again_is_not_the_run():
-    pid, ticks, namespace = run_mark().split("-")
+    pid, ticks, namespace = run_tag().split("-")
     assert not owner_lives(f"{pid}-{int(ticks) - 1}-{namespace}")
 
 
 def test_zombie_is_not_a_run():
-    script = "import sys; sys.path.insert(0, sys.argv[1]); from vlm_acceptance.engine.process import run_mark; "
-    argv = [sys.executable, "-c", script + "print(run_mark())", str(SRC)]
+    script = "import sys; sys.path.insert(0, sys.argv[1]); from vlm_acceptance.engine.process import run_tag; "
+    argv = [sys.executable, "-c", script + "print(run_tag())", str(SRC)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as owner:
         mark = owner.stdout.read().strip()
         assert eventually(lambda: psutil.Process(owner.pid).status() == psutil.STATUS_ZOMBIE)
@@ -352,23 +359,23 @@ def test_what_cannot_be_judged_from_here_counts_as_living(mark):
 
 
 def test_strays_of_a_dead_run_are_ended_and_named(temporary, dead_mark, marked):
-    stray = marked(f"{dead_mark}/1")
-    assert [line.split()[:2] for line in reap_strays()] == [[str(stray.pid), "sleep"]]
-    assert not runs(stray)
+    orphan = marked(f"{dead_mark}/1")
+    assert [line.split()[:2] for line in end_orphans()] == [[str(orphan.pid), "sleep"]]
+    assert not runs(orphan)
 
 
 def test_living_runs_and_others_are_not_touched(temporary, marked):
-    spared = [marked(f"{run_mark()}/1"), marked("1-1-1/1"), marked("somebody's"), marked("")]
-    assert reap_strays() == []
+    spared = [marked(f"{run_tag()}/1"), marked("1-1-1/1"), marked("somebody's"), marked("")]
+    assert end_orphans() == []
     assert all(runs(process) for process in spared)
 
 
 def test_temporary_folders_of_dead_runs_alone_are_removed(temporary, dead_mark):
-    for name, mark in (("vlma-dead", dead_mark), ("vlma-own", run_mark()), ("vlma-other", None), ("else", dead_mark)):
+    for name, mark in (("vlma-dead", dead_mark), ("vlma-own", run_tag()), ("vlma-other", None), ("else", dead_mark)):
         (temporary / name).mkdir()
         if mark:
             (temporary / name / ".run").write_text(mark)
-    reap_strays()
+    end_orphans()
     assert sorted(path.name for path in temporary.iterdir()) == ["else", "vlma-other", "vlma-own"]
 
 
@@ -380,6 +387,6 @@ def test_own_ancestors_are_never_found(monkeypatch):
     )
     inner = f'{sys.executable} -c "{script}" {SRC}; true'
     done = subprocess.run(
-        ["sh", "-c", inner], env={**os.environ, RUN_MARK: "inherited"}, capture_output=True, text=True, check=True
+        ["sh", "-c", inner], env={**os.environ, RUN_TAG: "inherited"}, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""Climbing one rung, by a clock of the test's own, and what counts as reached."""
+"""Climbing one stage, by a clock of the test's own, and what counts as reached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
-from vlm_acceptance.engine.readiness import LAST_WORDS_S, Look, Rung, climb, health_look, listed_models, token_look
+from vlm_acceptance.engine.readiness import (
+    LAST_WORDS_S,
+    ProbeResult,
+    Stage,
+    health_look,
+    listed_models,
+    token_look,
+    wait_for,
+)
 
 REFUSED = ErrorDetail("connect", "connection refused")
 
@@ -40,9 +48,9 @@ def exchange(status: int | None = 200, body: object = b"", error: ErrorDetail | 
     return Exchange("r1", Request("GET", "/x"), "", 0, 1, status=status, body=raw, error=error)
 
 
-def climbed(clock: Clock, looks: Iterator[Look] | list[Look], timeout_s: float = 5.0) -> Rung:
+def climbed(clock: Clock, looks: Iterator[ProbeResult] | list[ProbeResult], timeout_s: float = 5.0) -> Stage:
     looks = iter(looks)
-    return climb(
+    return wait_for(
         "port",
         lambda: next(looks),
         timeout_s,
@@ -53,67 +61,67 @@ def climbed(clock: Clock, looks: Iterator[Look] | list[Look], timeout_s: float =
     )
 
 
-def forever(look: Look) -> Iterator[Look]:
+def forever(look: ProbeResult) -> Iterator[ProbeResult]:
     while True:
         yield look
 
 
-def test_rung_is_reached_when_the_step_says_so():
+def test_stage_is_reached_when_the_step_says_so():
     clock = Clock()
-    rung = climbed(clock, [Look(None, "not yet"), Look(None, "not yet"), Look(True, "there")])
-    assert (rung.ok, rung.detail, rung.seconds) == (True, "there", 0.5)
+    stage = climbed(clock, [ProbeResult(None, "not yet"), ProbeResult(None, "not yet"), ProbeResult(True, "there")])
+    assert (stage.ok, stage.detail, stage.seconds) == (True, "there", 0.5)
     assert clock.ticks == [("port", "not yet")] * 2
 
 
-def test_rung_that_is_lost_is_not_tried_again():
+def test_stage_that_is_lost_is_not_tried_again():
     clock = Clock()
-    rung = climbed(clock, [Look(False, "another model")])
-    assert (rung.ok, rung.detail) == (False, "another model")
+    stage = climbed(clock, [ProbeResult(False, "another model")])
+    assert (stage.ok, stage.detail) == (False, "another model")
     assert clock.ticks == []
 
 
 def test_deadline_names_what_was_last_seen():
-    rung = climbed(Clock(), forever(Look(None, "nothing listens")))
-    assert not rung.ok
-    assert rung.detail == "not reached within 5 s; last seen: nothing listens"
-    assert rung.seconds == 5.0
+    stage = climbed(Clock(), forever(ProbeResult(None, "nothing listens")))
+    assert not stage.ok
+    assert stage.detail == "not reached within 5 s; last seen: nothing listens"
+    assert stage.seconds == 5.0
 
 
 def test_step_is_tried_once_without_patience():
-    rung = climbed(Clock(), [Look(None, "HTTP 503")], timeout_s=0)
-    assert not rung.ok
+    stage = climbed(Clock(), [ProbeResult(None, "HTTP 503")], timeout_s=0)
+    assert not stage.ok
 
 
 def test_death_ends_the_climb_before_the_deadline():
     clock = Clock(dies_at=101.0)
-    rung = climbed(clock, forever(Look(None, "nothing listens")), timeout_s=900)
-    assert (rung.ok, rung.detail, rung.seconds) == (False, "the engine ended", 1.0)
+    stage = climbed(clock, forever(ProbeResult(None, "nothing listens")), timeout_s=900)
+    assert (stage.ok, stage.detail, stage.seconds) == (False, "the engine ended", 1.0)
 
 
 def test_nothing_is_asked_of_the_dead():
-    rung = climbed(Clock(dies_at=0), iter(()))
-    assert rung.detail == "the engine ended"
+    stage = climbed(Clock(dies_at=0), iter(()))
+    assert stage.detail == "the engine ended"
 
 
 @pytest.mark.parametrize("reached", [None, False])
 def test_death_explains_more_than_the_connection_it_broke(reached):
     # the connection breaks a moment before the exit is seen
     clock = Clock(dies_at=100.0 + LAST_WORDS_S / 2)
-    rung = climbed(clock, [Look(reached, "reset", exchange(None, error=REFUSED))], timeout_s=0)
-    assert rung.detail == "the engine ended"
-    assert rung.exchange is not None
+    stage = climbed(clock, [ProbeResult(reached, "reset", exchange(None, error=REFUSED))], timeout_s=0)
+    assert stage.detail == "the engine ended"
+    assert stage.exchange is not None
 
 
 def test_broken_connection_of_a_living_engine_is_told_as_seen():
     clock = Clock(dies_at=1000.0)
-    rung = climbed(clock, [Look(False, "reset", exchange(None, error=REFUSED))])
-    assert rung.detail == "reset"
+    stage = climbed(clock, [ProbeResult(False, "reset", exchange(None, error=REFUSED))])
+    assert stage.detail == "reset"
     assert clock.now < 100.0 + 2 * LAST_WORDS_S
 
 
 def test_answer_is_not_waited_on_for_a_death():
     clock = Clock()
-    climbed(clock, [Look(False, "HTTP 400", exchange(400))])
+    climbed(clock, [ProbeResult(False, "HTTP 400", exchange(400))])
     assert clock.now == 100.0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.engine.process import run_mark
+from vlm_acceptance.engine.process import run_tag
 from vlm_acceptance.engine.serve_benchmark import Bench, argv, beside, figures, measure
 
 WANTED = Bench("http://127.0.0.1:1", "a/model", Path("/models/a"), 4, 20)
@@ -32,7 +32,7 @@ with open(os.path.join(asked["--result-dir"], asked["--result-filename"]), "w") 
 def told(folder: Path, act: str = "", result: object = RESULT, wanted: Bench = WANTED) -> dict[str, str]:
     tool = folder / "tool.py"
     tool.write_text(TOOL.format(act=act, result=repr(result)), "utf-8")
-    return measure((sys.executable, str(tool)), wanted, {}, folder, run_mark(), "sk-1")
+    return measure((sys.executable, str(tool)), wanted, {}, folder, run_tag(), "sk-1")
 
 
 def test_nothing_is_fetched_and_no_key_is_shown() -> None:

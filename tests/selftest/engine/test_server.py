@@ -21,8 +21,8 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import port, server
-from vlm_acceptance.engine.process import KeptProcess, marked_processes, run_mark
-from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Rung
+from vlm_acceptance.engine.process import SupervisedProcess, marked_processes, run_tag
+from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage
 from vlm_acceptance.engine.server import Deployment, attach, launch
 
 SCRIPTED = (sys.executable, str(Path(__file__).resolve().parents[2] / "proof" / "standins" / "scripted_engine.py"))
@@ -56,7 +56,7 @@ class Launcher:
 
     def __init__(self, tmp_path: Path) -> None:
         self.log = tmp_path / "server.log"
-        self.mark = f"{run_mark()}-{tmp_path.name}"
+        self.mark = f"{run_tag()}-{tmp_path.name}"
         self.said: list[str] = []
         self.made: list[Deployment] = []
 
@@ -101,13 +101,13 @@ def script(path: Path, text: str) -> tuple[str, ...]:
     return (str(path),)
 
 
-def test_ready_engine_climbs_every_rung_and_is_released(launched):
+def test_ready_engine_climbs_every_stage_and_is_released(launched):
     deployment = launched()
-    assert deployment.ready, deployment.rungs[-1].detail
-    assert tuple(rung.name for rung in deployment.rungs) == LAUNCHED
+    assert deployment.ready, deployment.stages[-1].detail
+    assert tuple(stage.name for stage in deployment.stages) == LAUNCHED
     assert deployment.model_id == MODEL
     assert deployment.port == port_of(deployment.base_url)
-    assert "is ours" in deployment.rungs[1].detail
+    assert "is ours" in deployment.stages[1].detail
     ending = deployment.stop()
     assert (ending.code, ending.on_request, ending.killed) == (0, True, ())
     assert deployment.stop() is ending
@@ -126,7 +126,7 @@ def test_figures_of_the_log_are_there(launched):
 
 def test_engine_at_every_address_is_asked_at_the_loopback(launched):
     deployment = launched(profile=profile_of(host="0.0.0.0"))
-    assert deployment.ready, deployment.rungs[-1].detail
+    assert deployment.ready, deployment.stages[-1].detail
     assert deployment.base_url.startswith("http://127.0.0.1:")
 
 
@@ -143,7 +143,7 @@ def test_alias_of_the_model_is_asked_by_that_name(launched):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "rung", "says"),
+    ("behaviour", "stage", "says"),
     [
         ("dies-loading", "port", "the engine ended (exit code 1)"),
         ("exits-zero", "port", "the engine ended (exit code 0)"),
@@ -155,20 +155,20 @@ def test_alias_of_the_model_is_asked_by_that_name(launched):
         ("dies-in-request", "text", "the engine ended (exit code 1)"),
     ],
 )
-def test_rung_that_breaks_is_named(launched, behaviour, rung, says):
+def test_stage_that_breaks_is_named(launched, behaviour, stage, says):
     waits = behaviour in ("hangs-loading", "listens-nothing")
     profile = profile_of(deadlines={"cold_s": 0.5}, start_timeout_s=1 if waits else 30)
     deployment = launched(behaviour, profile=profile, VLM_STANDIN_DELAY="0.1", VLM_STANDIN_AFTER="0")
     assert not deployment.ready
-    assert deployment.broken.name == rung
+    assert deployment.broken.name == stage
     assert says in deployment.broken.detail
-    assert [step.ok for step in deployment.rungs] == [True] * LAUNCHED.index(rung) + [False]
+    assert [step.ok for step in deployment.stages] == [True] * LAUNCHED.index(stage) + [False]
     if waits:
         last = deployment.process.last_line()
         assert any(line.startswith("waiting for port, ") and last in line for line in launched.said if last)
 
 
-def test_picture_rung_is_named_when_text_alone_is_answered(launched):
+def test_picture_stage_is_named_when_text_alone_is_answered(launched):
     deployment = launched("dies-in-request", VLM_STANDIN_AFTER="1")
     assert deployment.broken.name == "picture"
 
@@ -216,7 +216,7 @@ def test_engine_that_ignores_sigterm_is_killed_at_the_release(launched):
 
 def test_flood_in_the_log_delays_nothing(launched):
     deployment = launched("floods-log")
-    assert deployment.ready, deployment.rungs[-1].detail
+    assert deployment.ready, deployment.stages[-1].detail
 
 
 def test_port_held_by_no_model_server_is_refused(launched):
@@ -254,8 +254,8 @@ def test_port_grabbed_while_the_engine_starts_is_refused_by_name(launched):
 
 
 def owned(tmp_path: Path, *argv: str, number: int) -> Deployment:
-    """A deployment whose process runs, before any rung."""
-    process = KeptProcess(argv, os.environ, tmp_path / "server.log", run_mark())
+    """A deployment whose process runs, before any stage."""
+    process = SupervisedProcess(argv, os.environ, tmp_path / "server.log", run_tag())
     process.start()
     url = port.url_of("127.0.0.1", number)
     return Deployment(profile_of(port=number), url, Client(url, None), process, port=number)
@@ -265,7 +265,7 @@ def test_engine_that_died_of_a_grabbed_port_is_refused_by_name(tmp_path):
     with closing(listener()) as held:
         deployment = owned(tmp_path, "false", number=held.getsockname()[1])
         deployment.process.wait(10)
-        deployment.rungs.append(Rung("port", False, 0.0, "the engine ended"))
+        deployment.stages.append(Stage("port", False, 0.0, "the engine ended"))
         with pytest.raises(PortTaken, match=rf"was taken by pid {os.getpid()}"):
             server._blame_environment(deployment)
         deployment.stop()
@@ -287,7 +287,7 @@ def test_attached_endpoint_climbs_and_is_never_ended():
     with QuickServer(Behaviour(model=MODEL)) as running:
         deployment = attach(profile_of(), running.url, api_key=None, progress=lambda _: None)
         assert deployment.ready
-        assert tuple(rung.name for rung in deployment.rungs) == ATTACHED
+        assert tuple(stage.name for stage in deployment.stages) == ATTACHED
         assert not deployment.launched
         assert deployment.log_text() == ""
         assert deployment.stop() is None
@@ -337,7 +337,7 @@ def slow() -> Iterator[Callable[[float], str]]:
 
 def test_slow_health_is_waited_for(slow):
     deployment = attach(profile_of(deadlines={"health_s": 1}), slow(0.3), api_key=None, progress=lambda _: None)
-    assert deployment.rungs[0].ok
+    assert deployment.stages[0].ok
 
 
 def test_health_that_hangs_is_named(slow):

@@ -1,4 +1,4 @@
-"""The keeper alone, spoken to over its pipes: what it says, what it ends, and what it leaves when nobody is there."""
+"""The supervisor alone, over its pipes: what it reports, what it ends, what it leaves when nobody is there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import psutil
 import pytest
 from tests.support.runs import eventually
 
-from vlm_acceptance.engine.process import KEEPER
+from vlm_acceptance.engine.process import SUPERVISOR
 
 PYTHON = sys.executable
 IGNORES_SIGTERM = (
@@ -28,11 +28,11 @@ IGNORES_SIGTERM = (
 
 FORKS_AND_DIES = """
 import os, signal, subprocess, sys, time
-keeper = subprocess.Popen([sys.executable, "-I", "-S", sys.argv[1]], stdin=-1, stdout=-1, start_new_session=True)
+supervisor = subprocess.Popen([sys.executable, "-I", "-S", sys.argv[1]], stdin=-1, stdout=-1, start_new_session=True)
 with open(sys.argv[2] + "/job.json", "rb") as job:
-    keeper.stdin.write(job.read())
-keeper.stdin.flush()
-keeper.stdout.readline()
+    supervisor.stdin.write(job.read())
+supervisor.stdin.flush()
+supervisor.stdout.readline()
 if os.fork() == 0:
     time.sleep(60)
     os._exit(0)
@@ -59,7 +59,7 @@ class Kept:
         while event := self.hear():
             if event["event"] == "ended":
                 return event
-        raise AssertionError("the keeper ended without a word")
+        raise AssertionError("the supervisor ended without a word")
 
     def scratch(self) -> list[Path]:
         return list(self.tmp.glob("vlma-*"))
@@ -67,7 +67,7 @@ class Kept:
 
 @contextmanager
 def kept(tmp_path: Path, *argv: str, **job: object) -> Iterator[Kept]:
-    made = keeper(tmp_path)
+    made = supervisor(tmp_path)
     try:
         made.tell(job_line(tmp_path, *argv, **job).rstrip())
         yield made
@@ -75,9 +75,9 @@ def kept(tmp_path: Path, *argv: str, **job: object) -> Iterator[Kept]:
         end(made)
 
 
-def keeper(tmp_path: Path) -> Kept:
+def supervisor(tmp_path: Path) -> Kept:
     process = subprocess.Popen(
-        [PYTHON, "-I", "-S", str(KEEPER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        [PYTHON, "-I", "-S", str(SUPERVISOR)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
     tmp = tmp_path / "tmp"
     tmp.mkdir(exist_ok=True)
@@ -266,7 +266,7 @@ def test_files_of_the_job_go_with_the_engine(tmp_path):
     assert not big.exists()
 
 
-def test_engine_inherits_no_pipe_and_no_ignored_signal_of_the_keeper(tmp_path):
+def test_engine_inherits_no_pipe_and_no_ignored_signal_of_the_supervisor(tmp_path):
     script = (
         "import os, signal; print(sorted(os.listdir('/proc/self/fd'))[:3], len(os.listdir('/proc/self/fd')));"
         "print([signal.getsignal(s) == signal.SIG_DFL for s in (15, 1)], os.read(0, 1), os.getsid(0) == os.getpid())"
@@ -279,7 +279,7 @@ def test_engine_inherits_no_pipe_and_no_ignored_signal_of_the_keeper(tmp_path):
 
 
 def test_suite_that_dies_before_the_job_line_leaves_nothing(tmp_path):
-    made = keeper(tmp_path)
+    made = supervisor(tmp_path)
     made.process.stdin.write(b'{"argv": ["sleep"')
     made.process.stdin.flush()
     end(made)
@@ -313,7 +313,7 @@ def test_suite_whose_pipe_lives_on_in_a_fork_is_missed_all_the_same(tmp_path):
     (tmp_path / "tmp").mkdir()
     line = job_line(tmp_path, "sh", "-c", f": {word}; sleep 300; :")
     (tmp_path / "job.json").write_text(line)
-    middle = subprocess.Popen([PYTHON, "-c", FORKS_AND_DIES, str(KEEPER), str(tmp_path)], start_new_session=True)
+    middle = subprocess.Popen([PYTHON, "-c", FORKS_AND_DIES, str(SUPERVISOR), str(tmp_path)], start_new_session=True)
     try:
         middle.wait(10)
         assert alive(word)

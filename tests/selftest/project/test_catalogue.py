@@ -77,7 +77,7 @@ def test_every_owner_is_a_check(catalogue: ModuleType) -> None:
     assert set(catalogue.faults()) - {check.id for check in catalogue.checks()} == set()
 
 
-def test_every_odd_input_and_every_rung_has_a_fault(catalogue: ModuleType) -> None:
+def test_every_odd_input_and_every_stage_has_a_fault(catalogue: ModuleType) -> None:
     owned = runpy.run_path(str(catalogue.OWNERS))
     tables = [faults for kind in ("REFUSED", "ERRORS") for faults in owned[kind].values()]
     named = {owner for faults in tables for owners in faults.values() for owner in owners}
@@ -85,5 +85,5 @@ def test_every_odd_input_and_every_rung_has_a_fault(catalogue: ModuleType) -> No
         f"edge_inputs::test_odd{'' if row.smoke else 'er'}_input[{row.id}]"
         for row in load_inputs(catalogue.ROOT / "fixtures" / "edge_inputs.yaml")
     ]
-    rungs = [f"health::test_readiness[{rung}]" for rung in ("process", "port", "health", "model", "text", "picture")]
-    assert {test for test in (*inputs, *rungs) if test not in named} == set()
+    stages = [f"health::test_readiness[{stage}]" for stage in ("process", "port", "health", "model", "text", "picture")]
+    assert {test for test in (*inputs, *stages) if test not in named} == set()

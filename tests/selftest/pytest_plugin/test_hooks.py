@@ -15,7 +15,7 @@ EVERY_KIND = (
     + FAILS
     + ERRS
     + '''
-def test_asserts(suite):
+def test_asserts(context):
     """It MUST hold."""
     assert 1 == 2, "one is not two"
 
@@ -25,9 +25,9 @@ def test_breaks():
     1 / 0
 
 
-def test_breaks_after_a_finding(judge):
+def test_breaks_after_a_finding(findings):
     """It MUST be this, and go on."""
-    judge.add([WRONG])
+    findings.add([WRONG])
     1 / 0
 
 
@@ -55,9 +55,9 @@ def test_fixture_breaks(broken):
     """It MUST be there."""
 
 
-def test_fails_and_breaks_afterwards(judge, breaks_afterwards):
+def test_fails_and_breaks_afterwards(findings, breaks_afterwards):
     """It MUST be this."""
-    judge.add([WRONG])
+    findings.add([WRONG])
 
 
 def test_passes_and_breaks_afterwards(breaks_afterwards):
@@ -136,15 +136,15 @@ def test_each_thing_that_can_happen_is_called_by_its_name(
 
 
 def check_junit(reports: Path, rows: list[dict[str, object]]) -> None:
-    suite = junit_of(reports)
-    cases = {(case.get("classname"), case.get("name")): case for case in suite.iter("testcase")}
-    assert len(cases) == len(list(suite.iter("testcase"))) == len(rows)
+    context = junit_of(reports)
+    cases = {(case.get("classname"), case.get("name")): case for case in context.iter("testcase")}
+    assert len(cases) == len(list(context.iter("testcase"))) == len(rows)
     kinds = {"failed": "failure", "error": "error", "skipped": "skipped", "not run": "skipped"}
     for outcome, tag in kinds.items():
         for (_, name), case in cases.items():
             if name in OUTCOMES[outcome]:
                 assert {child.tag for child in case} - {"properties", "system-out", "system-err"} == {tag}, name
-    told = {item.get("name"): item.get("value") for item in suite.findall("properties/property")}
+    told = {item.get("name"): item.get("value") for item in context.findall("properties/property")}
     assert (told["profile"], told["model"], told["control"]) == ("quick", "quick-standin", "no")
     assert told["deployment"] == "endpoint only"
     assert {"suite", "statement", "profile_sha256", "mode", "device", "narrowed", "url"} <= set(told)

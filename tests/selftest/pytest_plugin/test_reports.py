@@ -80,14 +80,14 @@ def test_a_key_that_the_endpoint_repeats_is_in_no_report(
         return response(json.dumps(said(f"your key is {key}")).encode())
 
     echoes = '''
-def test_repeats(ask, judge, suite):
+def test_repeats(client, findings, context):
     """It MUST keep secrets."""
     for text in ("refuse", "answer"):
-        exchange = ask.chat(text)
+        exchange = client.chat(text)
         reply = exam.answer_of(exchange)
-        judge.note(**{text: reply.text if hasattr(reply, "text") else reply})
-        judge.add([Finding("a.check", "none", str(reply), str(getattr(reply, "text", "")))], exchange)
-    raise ValueError(suite.settings.api_key)
+        findings.note(**{text: reply.text if hasattr(reply, "text") else reply})
+        findings.add([Finding("a.check", "none", str(reply), str(getattr(reply, "text", "")))], exchange)
+    raise ValueError(context.settings.api_key)
 '''
     server = wire(endpoint(answer))
     root = checkout(test_health=HEAD + echoes)
@@ -116,22 +116,22 @@ def test_hostile_answers_leave_readable_reports(
 
     asks = '''
 @pytest.mark.parametrize("text", ["hostile", "long"])
-def test_asks(ask, judge, text):
+def test_asks(client, findings, text):
     """It MUST be harmless."""
-    exchange = ask.chat(text)
+    exchange = client.chat(text)
     reply = exam.answer_of(exchange)
-    judge.note(answer=reply.text[:1000])
-    judge.add([Finding("a.check", "nothing", reply.text[:1000], reply.text[:1000])], exchange)
+    findings.note(answer=reply.text[:1000])
+    findings.add([Finding("a.check", "nothing", reply.text[:1000], reply.text[:1000])], exchange)
 
 
-def test_raises(ask):
+def test_raises(client):
     """It MUST be harmless."""
-    raise ValueError(exam.answer_of(ask.chat("hostile")).text)
+    raise ValueError(exam.answer_of(client.chat("hostile")).text)
 
 
-def test_cannot_be_told(ask):
+def test_cannot_be_told(client):
     """It MUST be harmless."""
-    raise EnvironmentProblem(exam.answer_of(ask.chat("hostile")).text)
+    raise EnvironmentProblem(exam.answer_of(client.chat("hostile")).text)
 '''
     ran = accept(checkout(test_health=HEAD + asks), reports, wire(endpoint(answer)).url)
     assert ran.code == 1, ran.said

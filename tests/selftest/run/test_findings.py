@@ -1,4 +1,4 @@
-"""A judge speaks once, with everything that is wrong, the gravest first, and its evidence."""
+"""A findings speaks once, with everything that is wrong, the gravest first, and its evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vlm_acceptance.core.errors import DeploymentFailure
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.report.store import RunStore
-from vlm_acceptance.run.findings import MAX_EVIDENCE, Judge
+from vlm_acceptance.run.findings import MAX_EVIDENCE, FindingCollector
 
 SMALL = Finding("a.check", "this", "that", "here")
 FATAL = Finding("b.check", "life", "death", fatal=True)
@@ -24,8 +24,8 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
     made.close()
 
 
-def judge(store: RunStore, policy: str = "failed") -> Judge:
-    return Judge("tests/test_x.py::test_y", store, "http://127.0.0.1:1", None, policy)
+def judge(store: RunStore, policy: str = "failed") -> FindingCollector:
+    return FindingCollector("tests/test_x.py::test_y", store, "http://127.0.0.1:1", None, policy)
 
 
 def exchange(number: int = 1) -> Exchange:
@@ -73,7 +73,7 @@ def test_a_finding_about_an_exchange_has_its_evidence_and_its_repeat_line(store:
     made.add([SMALL], exchange(), "question 1")
     with pytest.raises(DeploymentFailure, match="repeat:   python3 -c"):
         made.settle()
-    (found,) = made.findings
+    (found,) = made.all
     assert found.where == "question 1: here"
     assert Path(found.evidence, "request.json").is_file()
     assert made.properties["evidence"] == found.evidence
@@ -101,7 +101,7 @@ def test_one_exchange_is_kept_once_and_many_are_bounded(store: RunStore) -> None
     for number in [1, 1, *range(2, MAX_EVIDENCE + 6)]:
         made.add([SMALL], exchange(number))
     assert len(kept(store)) == MAX_EVIDENCE
-    assert "exchanges.jsonl" in made.findings[-1].evidence
+    assert "exchanges.jsonl" in made.all[-1].evidence
 
 
 def test_findings_find_their_exchange_by_name(store: RunStore) -> None:
@@ -110,7 +110,7 @@ def test_findings_find_their_exchange_by_name(store: RunStore) -> None:
         [Finding("c", "x", "y", "two: word 3"), Finding("c", "x", "y")], {"one": exchange(1), "two": exchange(2)}
     )
     assert kept(store) == ["r00002"]
-    assert [bool(found.evidence) for found in made.findings] == [True, False]
+    assert [bool(found.evidence) for found in made.all] == [True, False]
 
 
 def test_absent_figures_are_left_out(store: RunStore) -> None:

@@ -16,18 +16,18 @@ from vlm_acceptance.core.verdict import Ruling, TestResult
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import outputs
 from vlm_acceptance.run import summary as facts
-from vlm_acceptance.run.context import Suite
+from vlm_acceptance.run.context import RunContext
 
 ACCEPTED = Ruling(Verdict.ACCEPTED, 0, "all 1 required tests passed")
 ROW = {"n": 3, "ttft_s": 0.1, "tpot_s": None, "e2e_s": 2.0, "cold_e2e_s": 9.0, "tokens": 12}
 
 
-def suite_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> Suite:
+def suite_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> RunContext:
     given = {"vlm_reports": str(tmp_path), **values}
-    return Suite(load(given, {}, profile, "a test"), lambda _: None, lambda _: None)
+    return RunContext(load(given, {}, profile, "a test"), lambda _: None, lambda _: None)
 
 
-def attached(tmp_path: Path, profile: str = "control-cpu", **values: object) -> Suite:
+def attached(tmp_path: Path, profile: str = "control-cpu", **values: object) -> RunContext:
     return suite_of(tmp_path, profile, vlm_base_url="http://127.0.0.1:9", **values)
 
 
@@ -61,10 +61,14 @@ def test_what_displaces_a_setting_or_was_never_calibrated_is_noted(tmp_path: Pat
 
 
 def test_tests_of_the_plan_that_never_finished_count_as_not_run(tmp_path: Path) -> None:
-    suite = attached(tmp_path)
-    suite.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
-    suite.required = [suite.results[0].id, "tests/acceptance/test_health.py::y", "tests/acceptance/test_offline.py::z"]
-    assert facts.areas(suite) == {"health": {"passed": 1, "failed": 1, "not run": 1}, "offline": {"not run": 1}}
+    context = attached(tmp_path)
+    context.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
+    context.required = [
+        context.results[0].id,
+        "tests/acceptance/test_health.py::y",
+        "tests/acceptance/test_offline.py::z",
+    ]
+    assert facts.areas(context) == {"health": {"passed": 1, "failed": 1, "not run": 1}, "offline": {"not run": 1}}
 
 
 def test_the_profile_is_told_by_hash_and_by_what_overrides_it(tmp_path: Path) -> None:
@@ -77,19 +81,19 @@ def test_the_profile_is_told_by_hash_and_by_what_overrides_it(tmp_path: Path) ->
 
 
 def test_junit_properties_are_strings(tmp_path: Path) -> None:
-    suite = attached(tmp_path)
-    told = {**facts.known_before(suite), **facts.known_after(suite)}
+    context = attached(tmp_path)
+    told = {**facts.known_before(context), **facts.known_after(context)}
     assert all(isinstance(value, str) and value for value in told.values())
     assert told["control"] == "yes"
 
 
 def test_the_summary_is_on_disk_and_latest_points_to_it(tmp_path: Path) -> None:
-    suite = attached(tmp_path)
-    suite.results = [result("health", Outcome.PASSED)]
-    lines = outputs.write_run(suite, ACCEPTED)
+    context = attached(tmp_path)
+    context.results = [result("health", Outcome.PASSED)]
+    lines = outputs.write_run(context, ACCEPTED)
     assert lines[0].startswith("ACCEPTED (control)  ")
     assert json.loads((tmp_path / "latest" / "summary.json").read_text("utf-8"))["exit_code"] == 0
-    assert (tmp_path / "latest").resolve() == suite.store.folder
+    assert (tmp_path / "latest").resolve() == context.store.folder
 
 
 def test_the_header_is_short_and_names_what_was_overridden(tmp_path: Path) -> None:
@@ -100,9 +104,9 @@ def test_the_header_is_short_and_names_what_was_overridden(tmp_path: Path) -> No
 
 def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    suite = attached(tmp_path, vlm_record_baseline=str(file))
-    suite.notes["latency"] = {"ocr": ROW}
-    assert outputs.record(suite, ACCEPTED)[0].startswith("  baseline: ")
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    context.notes["latency"] = {"ocr": ROW}
+    assert outputs.record(context, ACCEPTED)[0].startswith("  baseline: ")
     profile = load_profile(str(file), PROFILES).profile
     budget = profile.latency.budget("ocr")
     assert (profile.name, profile.model.id) == ("mine", "vlm-acceptance/control")
@@ -121,13 +125,13 @@ def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
 
 def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    suite = attached(tmp_path, vlm_calibrate=str(file))
-    suite.results = [
+    context = attached(tmp_path, vlm_calibrate=str(file))
+    context.results = [
         result("capability", Outcome.PASSED, category="ocr"),
         result("capability", Outcome.FAILED, category="chinese"),
         result("health", Outcome.PASSED),
     ]
-    outputs.record(suite, ACCEPTED)
+    outputs.record(context, ACCEPTED)
     capability = load_profile(str(file), PROFILES).profile.capability
     assert (capability.calibrated, capability.demoted) == (True, ["chinese"])
 
@@ -137,8 +141,8 @@ WRONG = {"check": "answer.count", "fatal": False}
 
 def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    suite = attached(tmp_path, vlm_calibrate=str(file))
-    suite.results = [
+    context = attached(tmp_path, vlm_calibrate=str(file))
+    context.results = [
         result("capability", Outcome.PASSED, category="ocr"),
         replace(result("pictures", Outcome.FAILED, below_bar="chinese, ocr"), findings=(WRONG,)),
         replace(
@@ -146,7 +150,7 @@ def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -
             findings=({"check": "several.order", "fatal": False},),
         ),
     ]
-    outputs.record(suite, replace(ACCEPTED, code=1))
+    outputs.record(context, replace(ACCEPTED, code=1))
     assert load_profile(str(file), PROFILES).profile.capability.demoted == ["chinese", "ocr", "several"]
 
 
@@ -162,24 +166,24 @@ def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -
 def test_what_is_no_matter_of_capability_calibrates_nothing(
     tmp_path: Path, finding: dict[str, object], named: dict[str, str], why: str
 ) -> None:
-    suite = attached(tmp_path, vlm_calibrate=str(tmp_path / "mine.yaml"))
-    suite.results = [
+    context = attached(tmp_path, vlm_calibrate=str(tmp_path / "mine.yaml"))
+    context.results = [
         result("capability", Outcome.PASSED, category="chinese"),
         replace(result("pictures", Outcome.FAILED, **named), findings=(finding,)),
     ]
-    (said,) = outputs.record(suite, replace(ACCEPTED, code=1))
+    (said,) = outputs.record(context, replace(ACCEPTED, code=1))
     assert "not recorded" in said
     assert why in said
 
 
 def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    suite = attached(tmp_path, vlm_calibrate=str(file))
-    suite.results = [
+    context = attached(tmp_path, vlm_calibrate=str(file))
+    context.results = [
         result("capability", Outcome.PASSED, category="ocr"),
         result("capability", Outcome.ERROR, category="x"),
     ]
-    assert "not recorded" in outputs.record(suite, ACCEPTED)[0]
+    assert "not recorded" in outputs.record(context, ACCEPTED)[0]
     assert not file.exists()
 
 
@@ -201,34 +205,34 @@ def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) ->
 )
 def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, spoiled: dict[str, object]) -> None:
     file = tmp_path / "mine.yaml"
-    suite = attached(tmp_path, vlm_calibrate=str(file), vlm_record_baseline=str(file))
-    suite.notes["latency"] = {"ocr": ROW}
-    suite.results = [result("capability", Outcome.PASSED, category="ocr")]
+    context = attached(tmp_path, vlm_calibrate=str(file), vlm_record_baseline=str(file))
+    context.notes["latency"] = {"ocr": ROW}
+    context.results = [result("capability", Outcome.PASSED, category="ocr")]
     for name, value in spoiled.items():
-        setattr(suite, name, value)
-    assert all("not recorded" in line for line in outputs.record(suite, ACCEPTED))
+        setattr(context, name, value)
+    assert all("not recorded" in line for line in outputs.record(context, ACCEPTED))
     assert not file.exists()
 
 
 def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
-    suite = attached(tmp_path, vlm_record_baseline=str(file))
-    assert suite.settings.record_baseline is None
-    suite.notes["numbers"] = list(attached(tmp_path).known_numbers)
-    assert outputs.record(suite, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    assert context.settings.record_baseline is None
+    context.notes["numbers"] = list(attached(tmp_path).known_numbers)
+    assert outputs.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     again = attached(tmp_path, vlm_baseline=str(file))
     assert (again.settings.baseline, again.settings.numbers_baseline) == (None, file)
-    assert list(again.known_numbers) == suite.notes["numbers"]
+    assert list(again.known_numbers) == context.notes["numbers"]
 
 
 def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_path: Path) -> None:
     key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
-    suite = attached(tmp_path, vlm_record_baseline=str(file))
-    suite.mask = masker(key)
-    known = list(suite.known_numbers)
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    context.mask = masker(key)
+    known = list(context.known_numbers)
     said = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
-    suite.notes["numbers"] = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
-    assert outputs.record(suite, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    context.notes["numbers"] = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
+    assert outputs.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     assert key[-10:] not in file.read_text("utf-8")
     again = list(attached(tmp_path, vlm_baseline=str(file)).known_numbers)
     assert [row.numbers.tokens for row in again] == [row.numbers.tokens for row in known]
@@ -237,8 +241,8 @@ def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_
 
 def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "mine.jsonl"
-    suite = attached(tmp_path, vlm_record_baseline=str(file))
-    suite.notes["numbers"] = list(attached(tmp_path).known_numbers)
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    context.notes["numbers"] = list(attached(tmp_path).known_numbers)
 
     def full(path: Path, text: str, *_: object, **__: object) -> None:
         path.write_bytes(text.encode()[:9])
@@ -246,7 +250,7 @@ def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, mo
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        outputs.record(suite, ACCEPTED)
+        outputs.record(context, ACCEPTED)
     assert not file.exists()
 
 
@@ -299,29 +303,29 @@ def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_st
 @pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without numbers", "rejected"])
 def test_numbers_of_what_was_not_found_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
     file = tmp_path / "mine.jsonl"
-    suite = attached(tmp_path, vlm_record_baseline=str(file))
+    context = attached(tmp_path, vlm_record_baseline=str(file))
     known = list(attached(tmp_path).known_numbers)
-    suite.notes["numbers"] = known[1:] if spoiled == "a prompt without numbers" else known
-    suite.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
+    context.notes["numbers"] = known[1:] if spoiled == "a prompt without numbers" else known
+    context.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
     ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
-    assert "not recorded" in outputs.record(suite, ruling)[0]
+    assert "not recorded" in outputs.record(context, ruling)[0]
     assert not file.exists()
 
 
 @pytest.mark.parametrize("second", ["mine.yaml", "budgets.yaml"])
 def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Path, second: str) -> None:
     files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
-    suite = attached(tmp_path, **files)
-    suite.notes["latency"] = {"ocr": ROW}
-    suite.results = [result("capability", Outcome.PASSED, category="ocr")]
-    outputs.record(suite, ACCEPTED)
+    context = attached(tmp_path, **files)
+    context.notes["latency"] = {"ocr": ROW}
+    context.results = [result("capability", Outcome.PASSED, category="ocr")]
+    outputs.record(context, ACCEPTED)
     profile = load_profile(str(tmp_path / second), PROFILES).profile
     assert profile.capability.calibrated
     assert profile.latency.recorded
 
 
 def test_known_issues_that_showed_are_notes_of_the_verdict(tmp_path: Path) -> None:
-    suite = attached(tmp_path)
-    suite.notes["known_issues"] = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
-    notes = facts.collect(suite, ACCEPTED)["notes"]
+    context = attached(tmp_path)
+    context.notes["known_issues"] = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
+    notes = facts.collect(context, ACCEPTED)["notes"]
     assert "known issue, seen in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes

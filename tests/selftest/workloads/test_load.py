@@ -16,9 +16,9 @@ from vlm_acceptance.cases.capability import load_categories
 from vlm_acceptance.checks.hang import Reading
 from vlm_acceptance.checks.load import Asked
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.client.disconnecting import LeavingClient
+from vlm_acceptance.client.disconnecting import DisconnectingClient
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.client.recording import Asker, kind_of
+from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.config.profile import Budget, Deadlines
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, NoReply
 from vlm_acceptance.core.exchange import Exchange, Request
@@ -40,8 +40,8 @@ def recorded() -> list[Exchange]:
 
 
 @pytest.fixture
-def ask(engine: QuickServer, recorded: list[Exchange]) -> Asker:
-    return Asker(Client(engine.url), MODEL, Deadlines(request_s=5, cold_s=5), recorded.append, set())
+def client(engine: QuickServer, recorded: list[Exchange]) -> RecordingClient:
+    return RecordingClient(Client(engine.url), MODEL, Deadlines(request_s=5, cold_s=5), recorded.append, set())
 
 
 def job(word: str, **params: object) -> load.Job:
@@ -55,8 +55,8 @@ STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 JOBS = [job("alpha"), job("beta", **STREAM), job("gamma"), job("delta", **STREAM)]
 
 
-def watched(ask: Asker, patience_s: float = 60) -> load.Watchdog:
-    return load.Watchdog(ask.client, patience_s)
+def watched(client: RecordingClient, patience_s: float = 60) -> load.Watchdog:
+    return load.Watchdog(client.http, patience_s)
 
 
 def test_jobs_are_all_pictures_and_texts_mixed_and_half_streamed() -> None:
@@ -94,11 +94,11 @@ def test_known_answers_are_found_by_prompt_and_picture() -> None:
 
 
 def test_a_burst_is_out_at_once_and_comes_back_in_order(
-    ask: Asker, engine: QuickServer, recorded: list[Exchange]
+    client: RecordingClient, engine: QuickServer, recorded: list[Exchange]
 ) -> None:
     engine.behaviour = Behaviour(token_delay_s=0.1)
     began = time.monotonic()
-    seen = load.burst(ask, [one.body for one in JOBS * 4], 60)
+    seen = load.burst(client, [one.body for one in JOBS * 4], 60)
     assert time.monotonic() - began < 7  # one after another they take fifteen seconds
     assert seen.hang is None
     replies = seen.replies(range(16))
@@ -116,44 +116,44 @@ def stuck(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stuck")
-def test_a_hang_ends_a_burst_long_before_its_deadlines(ask: Asker) -> None:
-    ask = Asker(ask.client, MODEL, ask.deadlines, lambda _: None, {kind_of(one.body) for one in JOBS})
+def test_a_hang_ends_a_burst_long_before_its_deadlines(client: RecordingClient) -> None:
+    client = RecordingClient(client.http, MODEL, client.deadlines, lambda _: None, {kind_of(one.body) for one in JOBS})
     began = time.monotonic()
-    seen = load.burst(ask, [one.body for one in JOBS], 0.3)
-    assert time.monotonic() - began < ask.deadlines.request_s
+    seen = load.burst(client, [one.body for one in JOBS], 0.3)
+    assert time.monotonic() - began < client.deadlines.request_s
     assert seen.hang is not None
     assert seen.hang.in_flight == 4
     assert [str(reply) for reply in seen.replies([0])] == ["given up"]
 
 
-def test_what_compiles_first_is_waited_for_from_when_it_was_sent_until_it_came(ask: Asker) -> None:
-    cold = load.Cold(ask)
+def test_what_compiles_first_is_waited_for_from_when_it_was_sent_until_it_came(client: RecordingClient) -> None:
+    cold = load.WarmupTracker(client)
     assert cold.least_s() == 0
     for job in JOBS[:2]:
         cold.went(job.body)
-    assert cold.least_s() == ask.deadlines.cold_s
+    assert cold.least_s() == client.deadlines.cold_s
     cold.came(JOBS[0].body)
-    assert cold.least_s() == ask.deadlines.cold_s
+    assert cold.least_s() == client.deadlines.cold_s
     cold.came(JOBS[1].body)
     cold.went(JOBS[1].body)
     assert cold.least_s() == 0
-    warm = load.Cold(Asker(ask.client, MODEL, ask.deadlines, print, {"chat"}))
+    warm = load.WarmupTracker(RecordingClient(client.http, MODEL, client.deadlines, print, {"chat"}))
     warm.went(JOBS[0].body)
     assert warm.least_s() == 0
 
 
 @pytest.mark.usefixtures("stuck")
-def test_a_cold_burst_is_no_hang_until_it_must_be_warm(ask: Asker) -> None:
-    cold = Asker(ask.client, MODEL, Deadlines(request_s=5, cold_s=1), lambda _: None, set())
+def test_a_cold_burst_is_no_hang_until_it_must_be_warm(client: RecordingClient) -> None:
+    cold = RecordingClient(client.http, MODEL, Deadlines(request_s=5, cold_s=1), lambda _: None, set())
     began = time.monotonic()
     load.burst(cold, [one.body for one in JOBS], 0.2)
     assert time.monotonic() - began > 0.9
 
 
-def test_a_soak_gives_each_request_the_deadline_of_its_time(ask: Asker, recorded: list[Exchange]) -> None:
+def test_a_soak_gives_each_request_the_deadline_of_its_time(client: RecordingClient, recorded: list[Exchange]) -> None:
     seen: list[float] = []
-    asked = Asker(ask.client, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
-    send, request = ask.client, asked.request
+    asked = RecordingClient(client.http, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
+    send, request = client.http, asked.request
     asked.request = lambda body: (seen.append((made := request(body)).deadline_s), made)[1]  # type: ignore[method-assign]
     soak(asked, JOBS, 0.3, 1, load.Watchdog(send, 60))
     assert seen[0] == 5
@@ -162,7 +162,7 @@ def test_a_soak_gives_each_request_the_deadline_of_its_time(ask: Asker, recorded
 
 
 @pytest.mark.parametrize("broken", [RuntimeError("ours"), EnvironmentProblem("the disk is full")])
-def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(ask: Asker, broken: Exception) -> None:
+def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(client: RecordingClient, broken: Exception) -> None:
     def take(_number: int, _exchange: Exchange) -> None:
         raise broken
 
@@ -171,37 +171,37 @@ def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(ask: Asker, br
     def requests() -> Iterator[tuple[int, Request]]:
         nonlocal sent
         for sent in range(1000):
-            yield sent, ask.request(JOBS[0].body)
+            yield sent, client.request(JOBS[0].body)
 
-    one = load.Load(ask.client, 4, take, watched(ask))
+    one = load.Load(client.http, 4, take, watched(client))
     with pytest.raises(type(broken), match=str(broken)):
         one.run(requests())
     assert one.closed.is_set()
     assert sent < 10
 
 
-def test_a_load_is_closed_however_it_ends(ask: Asker) -> None:
-    dog = watched(ask)
+def test_a_load_is_closed_however_it_ends(client: RecordingClient) -> None:
+    dog = watched(client)
     dog.look = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
-    one = load.Load(ask.client, 1, lambda *_: None, dog)
+    one = load.Load(client.http, 1, lambda *_: None, dog)
     with pytest.raises(KeyboardInterrupt):
-        one.run((number, ask.request(JOBS[0].body)) for number in range(10_000))  # it lives when it is looked at
+        one.run((number, client.request(JOBS[0].body)) for number in range(10_000))  # it lives when it is looked at
     assert one.closed.is_set()
 
 
 def test_a_request_that_timed_out_shows_no_life(engine: QuickServer) -> None:
     engine.behaviour = Behaviour(chat_status=0)
-    hasty = Asker(Client(engine.url), MODEL, Deadlines(request_s=0.2), lambda _: None, {"chat"})
-    one = load.Load(hasty.client, 2, lambda *_: None, watched(hasty))
+    hasty = RecordingClient(Client(engine.url), MODEL, Deadlines(request_s=0.2), lambda _: None, {"chat"})
+    one = load.Load(hasty.http, 2, lambda *_: None, watched(hasty))
     one.run((number, hasty.request(JOBS[0].body)) for number in range(4))
     assert one.done == 0
 
 
-def test_a_card_that_cannot_be_read_was_not_seen(ask: Asker) -> None:
+def test_a_card_that_cannot_be_read_was_not_seen(client: RecordingClient) -> None:
     def broken() -> float | None:
         raise DeviceProblem("npu-smi: time-out")
 
-    dog = load.Watchdog(ask.client, 60, hbm_mb=broken)
+    dog = load.Watchdog(client.http, 60, hbm_mb=broken)
     dog.look(0, 1)
     assert dog.readings[0].hbm_mb is None
     assert dog.readings[0].figures is not None
@@ -226,7 +226,7 @@ LEAVERS = [chat_body(MODEL, " ".join("n" * 80), **STREAM) for _ in range(2)]
     ids=["freed", "kept", "others come", "others", "replicas", "busy", "ours is busy", "mute", "mute from the start"],
 )
 def test_clients_that_leave_are_told_from_other_traffic(
-    ask: Asker,
+    client: RecordingClient,
     engine: QuickServer,
     monkeypatch: pytest.MonkeyPatch,
     pages: list[int | None],
@@ -245,7 +245,7 @@ def test_clients_that_leave_are_told_from_other_traffic(
 
     busy_s = 0.5
     monkeypatch.setattr(engine, "_metrics", page)
-    left = load.leave(ask, LEAVERS, 3, busy_s, is_alone)
+    left = load.leave(client, LEAVERS, 3, busy_s, is_alone)
     assert bool(left.exchanges) is asked
     assert [one.check for one in left.found(busy_s)] == found
     assert left.is_ours is is_ours
@@ -254,16 +254,16 @@ def test_clients_that_leave_are_told_from_other_traffic(
 def test_a_client_leaves_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
     engine.behaviour = Behaviour(token_delay_s=0.1)
     called: list[int] = []
-    client = LeavingClient(engine.url, None, 3, lambda: called.append(1))
+    leaving = DisconnectingClient(engine.url, None, 3, lambda: called.append(1))
     body = chat_body(MODEL, "one two three four five six seven eight nine ten", **STREAM)
-    exchange = client.send(Asker(client, MODEL, Deadlines(), lambda _: None, set()).request(body))
+    exchange = leaving.send(RecordingClient(leaving, MODEL, Deadlines(), lambda _: None, set()).request(body))
     assert exchange.error is None
     assert 3 <= len(exchange.frames) <= 5
     assert called == [1]
 
 
-def test_a_soak_asks_round_after_round_and_keeps_figures(ask: Asker, recorded: list[Exchange]) -> None:
-    made = soak(ask, JOBS, 0.6, 4, watched(ask))
+def test_a_soak_asks_round_after_round_and_keeps_figures(client: RecordingClient, recorded: list[Exchange]) -> None:
+    made = soak(client, JOBS, 0.6, 4, watched(client))
     assert made.hang is None
     assert made.given_up == ""
     assert len(made.served) > 20
@@ -277,26 +277,28 @@ def test_a_soak_asks_round_after_round_and_keeps_figures(ask: Asker, recorded: l
     assert memory_figures(made) == {}
 
 
-def test_a_soak_keeps_what_was_wrong_and_gives_up_when_nothing_is_answered(ask: Asker, engine: QuickServer) -> None:
+def test_a_soak_keeps_what_was_wrong_and_gives_up_when_nothing_is_answered(
+    client: RecordingClient, engine: QuickServer
+) -> None:
     wrong = [*JOBS[1:], load.Job(replace(JOBS[0].asked, parts=(("omega",),)), JOBS[0].body)]
-    made = soak(ask, wrong, 0.3, 2, watched(ask))
+    made = soak(client, wrong, 0.3, 2, watched(client))
     assert {fault.check for fault in made.faults} == {"load.answer"}
     assert set(made.kept) == {"alpha"}
     engine.behaviour = Behaviour(chat_status=500)
-    made = soak(ask, JOBS, 30, 4, watched(ask))
+    made = soak(client, JOBS, 30, 4, watched(client))
     assert "in a row got no answer" in made.given_up
     assert SILENT_IN_A_ROW <= len(made.served) < 2 * SILENT_IN_A_ROW
 
 
-def test_a_soak_that_came_to_no_request_is_no_pass(ask: Asker) -> None:
+def test_a_soak_that_came_to_no_request_is_no_pass(client: RecordingClient) -> None:
     with pytest.raises(EnvironmentProblem, match="over before one request"):
-        soak(ask, JOBS, 0.0, 1, watched(ask))
+        soak(client, JOBS, 0.0, 1, watched(client))
 
 
-def test_a_soak_counts_a_degenerate_answer_and_no_demoted_one(ask: Asker) -> None:
+def test_a_soak_counts_a_degenerate_answer_and_no_demoted_one(client: RecordingClient) -> None:
     looping = load.Job(Asked("loop", (("la",),)), chat_body(MODEL, "la " * 40))
     demoted = load.Job(replace(JOBS[0].asked, parts=(("omega",),), demoted=True), JOBS[0].body)
-    made = soak(ask, [looping, demoted, JOBS[2]], 0.3, 1, watched(ask))
+    made = soak(client, [looping, demoted, JOBS[2]], 0.3, 1, watched(client))
     assert {(fault.check.partition(".")[0], fault.where) for fault in made.faults} == {("degeneracy", "loop")}
     assert made.answered < len(made.served)
 
@@ -310,8 +312,8 @@ def test_memory_is_read_of_what_lives() -> None:
     assert resident_mb([]) is None
 
 
-def test_memory_figures_say_where_it_began_and_its_slope(ask: Asker) -> None:
-    made = soak(ask, JOBS, 0.3, 1, watched(ask))
+def test_memory_figures_say_where_it_began_and_its_slope(client: RecordingClient) -> None:
+    made = soak(client, JOBS, 0.3, 1, watched(client))
     made.readings = [Reading(float(n), None, n * 10, 1, 100.0 + n) for n in range(40)]
     row = memory_figures(made)
     assert row["rss_mb"] == "100.0 to 139.0"

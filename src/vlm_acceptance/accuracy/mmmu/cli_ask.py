@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vlm_acceptance.accuracy.item import Answer, Asked, Item
+from vlm_acceptance.accuracy.item import Answer, Item, PreparedRequest
 from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.mmmu.protocols import PROTOCOLS, protocol
@@ -91,7 +91,7 @@ def _asker(given: argparse.Namespace, prepared: Prepared) -> ServerAsker:
     )
 
 
-def _told(item: Item, asked: Asked, answer: Answer) -> Iterator[str]:
+def _told(item: Item, asked: PreparedRequest, answer: Answer) -> Iterator[str]:
     yield f"prompt:  {asked.text!r}"
     yield f"gold:    {' or '.join(item.gold)}"
     yield f"answer:  {answer.text!r}" if answer.text is not None else f"{answer.status}: {answer.error}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vlm_acceptance.accuracy.dataset import Benchmark, Prompts
+from vlm_acceptance.accuracy.dataset import Dataset, Prompts
 from vlm_acceptance.accuracy.mmmu.expected_counts import check_groups
 from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_twin
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
@@ -24,7 +24,7 @@ def prompts(wanted: Mmmu, stop_token_ids: Sequence[int]) -> Prompts:
     )
 
 
-MMMU = Benchmark(
+MMMU = Dataset(
     name="MMMU_val",
     stem="mmmu_val",
     domains=DOMAINS,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from vlm_acceptance.accuracy.item import LETTERS, Asked, Item, Picture, PictureFile
+from vlm_acceptance.accuracy.item import LETTERS, Item, Picture, PictureFile, PreparedRequest
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 IMAGE = "<image>"
@@ -49,7 +49,7 @@ class Protocol:
     min_tokens: int = 0
     stop_token_ids: tuple[int, ...] = ()
 
-    def ask(self, item: Item) -> Asked:
+    def ask(self, item: Item) -> PreparedRequest:
         """The request of one question; EnvironmentProblem when a prepared copy of a picture is missing."""
         text, pictures = self.compose(item)
         params = {
@@ -65,7 +65,7 @@ class Protocol:
         }
         if self.min_tokens:
             params["min_tokens"] = self.min_tokens
-        return Asked(item.id, self.system, text, pictures, MappingProxyType(params), self.max_tiles)
+        return PreparedRequest(item.id, self.system, text, pictures, MappingProxyType(params), self.max_tiles)
 
 
 def protocol(
@@ -89,7 +89,7 @@ def protocol(
     )
 
 
-def text_twin(asked: Asked) -> str:
+def text_twin(asked: PreparedRequest) -> str:
     """The text with `<img></img>` for every picture, those included that vLLM would put in front.
 
     Sent without pictures it costs the prompt tokens of the request but for the tiles' own.

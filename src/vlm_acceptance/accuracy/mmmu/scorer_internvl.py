@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Mark
+from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Score
 from vlm_acceptance.accuracy.mmmu.scorer_official import open_question
 
 
-def internvl(item: Item, answer: str) -> Mark:
+def internvl(item: Item, answer: str) -> Score:
     """The repository's mark; an empty answer, on which it breaks off, is unresolved."""
     if item.kind != CHOICE:
         return open_question(item, answer)
     if answer[:1] and answer[0] in item.letters:
-        return Mark(answer[0] in item.gold, answer[0])
+        return Score(answer[0] in item.gold, answer[0])
     if len(answer) > 1:
         for letter, option in zip(item.letters, item.options, strict=True):
             if option.strip() in answer:
-                return Mark(letter in item.gold, letter)
-    return Mark(False, "", UNRESOLVED)
+                return Score(letter in item.gold, letter)
+    return Score(False, "", UNRESOLVED)

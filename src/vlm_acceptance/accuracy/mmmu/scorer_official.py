@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Mark
+from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Score
 
 _EDGES = ",.!?;:'"
 _LEAST_WORDS_FOR_TEXT = 6
@@ -19,12 +19,12 @@ _NUMBERS = (
 )
 
 
-def strict(item: Item, answer: str) -> Mark:
+def strict(item: Item, answer: str) -> Score:
     """The reference's mark, but that a choice it would guess at is unresolved."""
     return choice(item, answer) if item.kind == CHOICE else open_question(item, answer)
 
 
-def choice(item: Item, answer: str) -> Mark:
+def choice(item: Item, answer: str) -> Score:
     """`(B)` anywhere, else ` B `, else an option's text in an answer of six words or more; the last one counts."""
     trimmed = answer
     for edge in _EDGES:
@@ -37,16 +37,16 @@ def choice(item: Item, answer: str) -> Mark:
         lowered = padded.lower()
         places = {letter: lowered.rfind(text.lower()) for letter, text in zip(item.letters, item.options, strict=True)}
     if not _found(places):
-        return Mark(False, "", UNRESOLVED)
+        return Score(False, "", UNRESOLVED)
     letter = max(places, key=places.__getitem__)
-    return Mark(letter in item.gold, letter)
+    return Score(letter in item.gold, letter)
 
 
 def _found(places: dict[str, int]) -> bool:
     return any(place >= 0 for place in places.values())
 
 
-def open_question(item: Item, answer: str) -> Mark:
+def open_question(item: Item, answer: str) -> Score:
     """Right when a gold text stands in a key part of the answer, or a gold number equals one of its numbers.
 
     `read` is the candidate that was right, else the first one.
@@ -56,8 +56,8 @@ def open_question(item: Item, answer: str) -> Mark:
     for candidate in _candidates(answer):
         first = first or candidate
         if any(_same(value, gold) for value in _values(candidate) for gold in golds):
-            return Mark(True, candidate)
-    return Mark(False, first) if first else Mark(False, "", UNRESOLVED)
+            return Score(True, candidate)
+    return Score(False, first) if first else Score(False, "", UNRESOLVED)
 
 
 def _same(value: str | float, gold: str | float) -> bool:

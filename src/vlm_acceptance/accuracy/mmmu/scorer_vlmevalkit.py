@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from vlm_acceptance.accuracy.item import CHOICE, DECLINED, LETTERS, UNRESOLVED, Item, Mark
+from vlm_acceptance.accuracy.item import CHOICE, DECLINED, LETTERS, UNRESOLVED, Item, Score
 
 _NO_ANSWER = "Failed to obtain answer via API"
 _REFUSALS = (
@@ -26,24 +26,24 @@ _LAST_WORDS = 4
 Infer = Callable[[str, Mapping[str, str]], str]
 
 
-def july_2024(item: Item, answer: str) -> Mark:
+def july_2024(item: Item, answer: str) -> Score:
     """The rules in force when 36.3 % was published."""
     return _mark(item, answer, _infer_july_2024)
 
 
-def head(item: Item, answer: str) -> Mark:
+def head(item: Item, answer: str) -> Score:
     """The rules of 2026: a letter counts among the last four words only, and a long answer has no option's text."""
     return _mark(item, answer, _infer_head)
 
 
-def _mark(item: Item, answer: str, infer: Infer) -> Mark:
+def _mark(item: Item, answer: str, infer: Infer) -> Score:
     choices, target = _choices(item)
     letter = infer(answer, choices)
     if not letter:
-        return Mark(False, "", UNRESOLVED)
+        return Score(False, "", UNRESOLVED)
     if letter == _DECLINED:
-        return Mark(False, letter, DECLINED)
-    return Mark(letter == target, letter)
+        return Score(False, letter, DECLINED)
+    return Score(letter == target, letter)
 
 
 def _choices(item: Item) -> tuple[dict[str, str], str]:

@@ -10,15 +10,15 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Mark, Scorer
+from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Score, Scorer
 from vlm_acceptance.accuracy.mmmu import scorer_internvl, scorer_official, scorer_vlmevalkit
 
 _SEED = 42
 _NUMBER_AT_END = re.compile(r"\d+$")
 
 
-def _one_by_one(read: Callable[[Item, str], Mark]) -> Scorer:
-    def scorer(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+def _one_by_one(read: Callable[[Item, str], Score]) -> Scorer:
+    def scorer(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
         return {item.id: read(item, text) for item, text in _answered(items, answers)}
 
     return scorer
@@ -28,13 +28,13 @@ def _answered(items: Iterable[Item], answers: Mapping[str, str]) -> Iterator[tup
     return ((item, answers[item.id].strip()) for item in items if item.id in answers)
 
 
-def official_seed42(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Mark]:
+def official_seed42(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
     """MMMU's own marks, guesses included: drawn as its code draws them in one run over these answers.
 
     A guess is a `read` letter, for the reference counts it like any other. Guesses depend on which questions are
     answered, so the number is the reference's only when all are.
     """
-    marks: dict[str, Mark] = {}
+    marks: dict[str, Score] = {}
     guessed: list[tuple[tuple[str, int, str], str, tuple[str, ...]]] = []
     for item, text in _answered(items, answers):
         marks[item.id] = scorer_official.strict(item, text)
@@ -43,7 +43,7 @@ def official_seed42(items: Iterable[Item], answers: Mapping[str, str]) -> dict[s
     draw = random.Random(_SEED)  # noqa: S311 - the reference's own sequence is wanted
     for (_, _, ident), letters, gold in sorted(guessed):
         letter = draw.choice(letters)
-        marks[ident] = Mark(letter in gold, letter)
+        marks[ident] = Score(letter in gold, letter)
     return marks
 
 

@@ -21,7 +21,7 @@ from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.mmmu.__main__ import main
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.result import Accuracy
-from vlm_acceptance.accuracy.run import Book, Part
+from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass
 
 MINI = ROOT / "fixtures" / "mmmu_mini"
 FIGURES = ("complete", "total", "kinds", "domains", "subjects", "scorers", "shape", "letters", "tokens", "failures")
@@ -37,10 +37,10 @@ def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> Accuracy:
     folder.mkdir()
     limits = {"min_correct": 1, "max_correct": 120, "data": str(MINI / "prepared"), "dataset": "mmmu_mini"}
     plan = accuracy.plan(made.profile(limits))
-    book = Book(plan, folder, str, lambda _: None, lambda _: None)
+    book = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
     book.open({"engine": "server"}, None, folder)
     told = {ident: answered(ident, text) for ident, text in known().items()} | (changes or {})
-    with Part(book, "", plan.order, None) as part:
+    with QuestionPass(book, "", plan.order, None) as part:
         for ident in plan.order:
             part.take(told[ident])
     return Accuracy(plan, part.found, {}, {}, None, 5.0, part.fresh, True, book.file(""), "ask")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.support.questions import choice, hashes, opened, picture
 
-from vlm_acceptance.accuracy.item import Asked, Item
+from vlm_acceptance.accuracy.item import Item, PreparedRequest
 from vlm_acceptance.accuracy.mmmu.protocols import INTERNVL_SYSTEM, PROTOCOLS, protocol, text_twin
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.core.errors import EnvironmentProblem
@@ -258,7 +258,7 @@ def test_a_text_twin_of_a_question_without_pictures_is_its_text() -> None:
 
 
 def test_whatever_is_sent_changes_the_hash_of_a_prompt() -> None:
-    def of(item: Item, **changes: object) -> Asked:
+    def of(item: Item, **changes: object) -> PreparedRequest:
         return replace(PROTOCOLS[MODERN].ask(item), **changes)
 
     plain = of(ONE)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from tests.support.questions import choice, opened
 
-from vlm_acceptance.accuracy.item import DECLINED, READ, UNRESOLVED, Item, Mark
+from vlm_acceptance.accuracy.item import DECLINED, READ, UNRESOLVED, Item, Score
 from vlm_acceptance.accuracy.mmmu import scorer_official
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS
 
 VECTORS = Path(__file__).parents[2] / "data" / "mmmu_scorers.jsonl"
 ALONE = ("vlmevalkit_2024_07", "vlmevalkit_head", "official_strict", "internvl")  # each answer by itself
-NO_LETTER, CANNOT = Mark(False, "", UNRESOLVED), Mark(False, "Z", DECLINED)
+NO_LETTER, CANNOT = Score(False, "", UNRESOLVED), Score(False, "Z", DECLINED)
 
 PRICES = choice("$6", "$7", "$8", "$9", gold="C")
 NINE = choice("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", gold="I")
@@ -130,12 +130,12 @@ OPENS: list[tuple[int, tuple[str, ...], str, str, str]] = [
 ]
 
 
-def mark(scorer: str, item: Item, answer: str) -> Mark:
+def mark(scorer: str, item: Item, answer: str) -> Score:
     return SCORERS[scorer]([item], {item.id: answer})[item.id]
 
 
-def wanted(item: Item, letter: str) -> Mark:
-    return {"-": NO_LETTER, "Z": CANNOT}.get(letter) or Mark(letter in item.gold, letter, READ)
+def wanted(item: Item, letter: str) -> Score:
+    return {"-": NO_LETTER, "Z": CANNOT}.get(letter) or Score(letter in item.gold, letter, READ)
 
 
 def test_the_tables_hold_all_seventy_two_cases() -> None:
@@ -216,8 +216,8 @@ def test_what_an_open_answer_was_read_as_is_the_part_that_was_right() -> None:
 
 
 def test_an_equation_counts_in_the_last_line_only() -> None:
-    assert mark("official_strict", opened("x"), "y = x\nand that was it") == Mark(True, "y = x\nand that was it")
-    assert mark("official_strict", opened("2"), "so that was it\ny = 2") == Mark(True, "2")
+    assert mark("official_strict", opened("x"), "y = x\nand that was it") == Score(True, "y = x\nand that was it")
+    assert mark("official_strict", opened("2"), "so that was it\ny = 2") == Score(True, "2")
     assert not mark("official_strict", opened("2"), "y = 2\nso that was it").right
 
 

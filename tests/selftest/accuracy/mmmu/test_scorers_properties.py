@@ -7,7 +7,7 @@ import random
 import pytest
 from tests.support.questions import choice, opened
 
-from vlm_acceptance.accuracy.item import DECLINED, READ, UNRESOLVED, Item, Mark
+from vlm_acceptance.accuracy.item import DECLINED, READ, UNRESOLVED, Item, Score
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS
 
@@ -93,7 +93,7 @@ def test_a_mark_for_every_answer_and_never_a_right_one_without_a_reading(scorer:
             if mark.state == READ:
                 assert mark.read
             else:
-                assert mark == Mark(False, "Z" if mark.state == DECLINED else "", mark.state)
+                assert mark == Score(False, "Z" if mark.state == DECLINED else "", mark.state)
     declines = scorer.startswith("vlmevalkit")
     assert states == ({READ, UNRESOLVED, DECLINED} if declines else {READ, UNRESOLVED})
 
