@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from vlm_acceptance.accuracy.run import Accuracy
+from vlm_acceptance.accuracy.run import AccuracyResult
 from vlm_acceptance.cases.picture_servers import serve_pictures
 from vlm_acceptance.checks import edge_inputs
 from vlm_acceptance.client.chat import chat_defaults
@@ -113,6 +113,6 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
 
 
 @pytest.fixture
-def accuracy(context: RunContext, vllm_server: OnceResource[Deployment]) -> Accuracy:
+def accuracy(context: RunContext, vllm_server: OnceResource[Deployment]) -> AccuracyResult:
     """The accuracy run, made once: by the server, or before it starts by the offline engine."""
     return context.accuracy.get()

@@ -27,7 +27,7 @@ def test_every_question_is_answered(accuracy, context, findings):
 def test_no_early_rejection(accuracy, findings):
     """The answers in their planned order MUST NOT show that the lower limit is out of reach."""
     stop = accuracy.stop
-    if stop is not None and stop.clause != "score":
+    if stop is not None and stop.cause != "score":
         accuracy.require_whole()
     findings.note(alpha=accuracy.plan.wanted.early_stop_alpha)
     if stop is not None:
@@ -42,9 +42,9 @@ def test_pictures_arrive_tiled_as_intended(accuracy, findings):
     if not accuracy.texts:
         accuracy.require_whole()
     tile = accuracy.plan.rule.tokens_per_tile
-    findings.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.counted(), tile)))
+    findings.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.token_counts(), tile)))
     findings.note(answers=accuracy.answered)
-    doubt = criteria.doubtful_tokens(accuracy.counted(), tile)
+    doubt = criteria.doubtful_tokens(accuracy.token_counts(), tile)
     if doubt:
         raise EnvironmentProblem(f"the tiles are not judged: {doubt}")
 
@@ -64,7 +64,7 @@ def test_answers_have_the_shape_of_a_models(accuracy, findings):
     """Answers MUST NOT be empty, cut, declined, unreadable, or the same letter beyond the profile's shares."""
     stop, limits = accuracy.stop, accuracy.plan.wanted.shape
     findings.note(**accuracy.shape_figures())
-    if stop is not None and stop.clause == "letters":
+    if stop is not None and stop.cause == "letters":
         expected = f"no letter in more than {limits.top_letter:.0%} of the choices"
         findings.add([Finding("accuracy.letters", expected, stop.reason, f"after {stop.asked} questions", fatal=True)])
         return
@@ -77,9 +77,11 @@ def test_answers_have_the_shape_of_a_models(accuracy, findings):
 def test_blank_pictures_score_lower(accuracy, findings):
     """The same questions with blank pictures MUST score lower by the profile's margin."""
     accuracy.require_whole()
-    sighted = accuracy.sighted()
-    findings.note(questions=sighted.asked, right=sighted.right, right_on_blank=sighted.blank)
-    findings.add(criteria.not_sighted(sighted.right, sighted.blank, sighted.asked, accuracy.plan.wanted.sighted))
+    ablation = accuracy.picture_ablation()
+    findings.note(questions=ablation.asked, right=ablation.right, right_on_blank=ablation.blank)
+    findings.add(
+        criteria.ignores_pictures(ablation.right, ablation.blank, ablation.asked, accuracy.plan.wanted.sighted)
+    )
 
 
 @pytest.mark.needs("mmmu_baseline")
@@ -97,7 +99,7 @@ def test_answers_are_as_known(accuracy, findings):
     known = accuracy.known_answers(existing(accuracy.plan.wanted.known_answers))
     came = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}
     known = {ident: text for ident, text in known.items() if ident in came}  # what is missing is another clause's
-    findings.add(accuracy.with_repeat(criteria.unlike_known(known, accuracy.answers)))
+    findings.add(accuracy.with_repeat(criteria.unlike_golden_answers(known, accuracy.answers)))
     accuracy.require_whole()
-    findings.add(criteria.other_scores(accuracy.plan.wanted.known_scores, accuracy.scores))
-    findings.note(**accuracy.scores)
+    findings.add(criteria.unlike_golden_scores(accuracy.plan.wanted.known_scores, accuracy.right_by_scorer))
+    findings.note(**accuracy.right_by_scorer)

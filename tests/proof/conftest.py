@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the part that `make test` runs: faults of owners.PART. A whole suite on each fault takes its time."""
+    """Scores the part that `make test` runs: faults of owners.PART. A whole suite on each fault takes its time."""
     for item in items:
         if WHOLE:
             item.add_marker(pytest.mark.timeout(0))

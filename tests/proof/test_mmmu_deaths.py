@@ -70,7 +70,7 @@ class Exam:
     def wait_for_questions(self, run: subprocess.Popen[str], more_than: int) -> None:
         """Until so many are asked, the run has ended or half a minute is over."""
         deadline = time.monotonic() + 30
-        while len(self.asked()) <= more_than and run.poll() is None and time.monotonic() < deadline:
+        while len(self.request()) <= more_than and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def end(self) -> None:
@@ -113,8 +113,8 @@ def keys() -> dict[str, str]:
     """Ids of the questions by what names them on the wire."""
     plan = accuracy.plan(load_profile("control-cpu", PROFILES).profile)
     assert isinstance(plan.prepared, Prepared)
-    assert plan.benchmark is MMMU
-    return {key_of(asked.text, [p.sha256 for p in asked.pictures]): asked.id for asked in plan.all_asked()}
+    assert plan.dataset is MMMU
+    return {key_of(asked.text, [p.sha256 for p in asked.pictures]): asked.id for asked in plan.requests()}
 
 
 def kill_somewhere(exam: Exam, reports: Path, chance: random.Random, args: list[str]) -> None:

@@ -21,7 +21,7 @@ from vlm_acceptance.accuracy.item import Answer, Item, PreparedRequest
 from vlm_acceptance.accuracy.plan import AccuracyPlan, planned
 from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, write_prepared
 from vlm_acceptance.accuracy.prepared import Prepared
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.config.profile import Mmmu, Profile
 
 RECORD, OTHER = "vlmevalkit_2024_07", "vlmevalkit_head"
@@ -57,7 +57,7 @@ MADE = Dataset(
     domains=DOMAINS,
     scorers={RECORD: exact, OTHER: generous},
     prompts=prompts,
-    text_twin=lambda asked: asked.text.replace("<image>", "<img></img>"),
+    text_only_prompt=lambda asked: asked.text.replace("<image>", "<img></img>"),
     check_counts=lambda groups, dataset: None,
     prepare="make made",
 )
@@ -112,18 +112,18 @@ def right_texts(made: AccuracyPlan) -> dict[str, str]:
 def told(made: AccuracyPlan, texts: Mapping[str, str]) -> dict[str, Answer]:
     """Whole answers with these texts, as they would stand in the file."""
     return {
-        ident: answered(ident, text, prompt_tokens=TEXT_TOKENS + TILE_TOKENS, prompt_sha256=made.asked(ident).sha256)
+        ident: answered(ident, text, prompt_tokens=TEXT_TOKENS + TILE_TOKENS, prompt_sha256=made.request(ident).sha256)
         for ident, text in texts.items()
     }
 
 
 def accuracy(
     made: AccuracyPlan, answers: Mapping[str, Answer], blanks: Mapping[str, str] | None = None, stop: Stop | None = None
-) -> Accuracy:
+) -> AccuracyResult:
     """What a run with these answers came to."""
-    texts = {made.asked(ident).sha256: TEXT_TOKENS for ident in made.order}
+    texts = {made.request(ident).sha256: TEXT_TOKENS for ident in made.order}
     shown = {ident: answered(ident, text) for ident, text in (blanks or {}).items()}
-    return Accuracy(made, answers, texts, shown, stop, 2.0, len(answers), True, Path("run/made_val.jsonl"), "ask")
+    return AccuracyResult(made, answers, texts, shown, stop, 2.0, len(answers), True, Path("run/made_val.jsonl"), "ask")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from PIL import Image
 from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest
 
 
-def blanked(asked: PreparedRequest) -> PreparedRequest:
+def with_blank_pictures(asked: PreparedRequest) -> PreparedRequest:
     """The question with every picture replaced by a blank one."""
     return replace(asked, pictures=tuple(_blank(picture) for picture in asked.pictures))
 

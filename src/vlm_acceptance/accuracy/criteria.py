@@ -142,7 +142,7 @@ def _one_letter(seen: ShapeCounts, limits: Shape) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class TokenCount:
     """One answer's prompt tokens: as the server counted them, of the text alone, and of its pictures by the rule."""
 
     id: str
@@ -156,21 +156,21 @@ class Counted:
         return None if self.seen is None or self.text is None else self.seen - self.text - self.pictures
 
 
-def counted(
+def token_counts(
     asked: Iterable[PreparedRequest],
     answers: Mapping[str, Answer],
     texts: Mapping[str, int],
     cost: Callable[[PictureFile, int | None], int],
-) -> Iterable[Counted]:
+) -> Iterable[TokenCount]:
     """What is compared for every answered question; `cost` is a picture's tokens under a limit of tiles."""
     for question in asked:
         answer = answers.get(question.id)
         if answer is not None and answer.text is not None:
             wanted = sum(cost(picture, question.max_tiles) for picture in question.pictures)
-            yield Counted(question.id, answer.prompt_tokens, texts.get(question.sha256), wanted)
+            yield TokenCount(question.id, answer.prompt_tokens, texts.get(question.sha256), wanted)
 
 
-def wrong_tokens(rows: Iterable[Counted], tile: int) -> list[Finding]:
+def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
     """Every answer's prompt tokens are those of its text and of its pictures, tiled as intended.
 
     Wrong is a missing usage, or a surplus or lack of whole tiles; any other difference is `doubtful_tokens`.
@@ -188,7 +188,7 @@ def wrong_tokens(rows: Iterable[Counted], tile: int) -> list[Finding]:
     return found
 
 
-def doubtful_tokens(rows: Iterable[Counted], tile: int) -> str:
+def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
     """Why the counts decide nothing, or '': a text that was not counted, a difference that is not of whole tiles."""
     missing, odd = [], []
     for row in rows:
@@ -207,7 +207,7 @@ def doubtful_tokens(rows: Iterable[Counted], tile: int) -> str:
     return "; ".join(parts)
 
 
-def not_sighted(sighted: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:
+def ignores_pictures(sighted: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:
     """The same questions with blank pictures score lower by at least the margin."""
     if sighted - blank >= _of(wanted.margin, asked):
         return []
@@ -220,7 +220,7 @@ def not_sighted(sighted: int, blank: int, asked: int, wanted: Sighted) -> list[F
 
 
 @dataclass(frozen=True, slots=True)
-class PairedFigures:
+class PairedResult:
     """A run beside a stored one: questions lost and gained, p of the loss, 95 % interval of the difference."""
 
     compared: int
@@ -231,15 +231,15 @@ class PairedFigures:
     margin_ruled_out: bool
 
 
-def paired_figures(compared: int, lost: Sequence[str], gained: Sequence[str], wanted: Paired) -> PairedFigures:
+def paired_result(compared: int, lost: Sequence[str], gained: Sequence[str], wanted: Paired) -> PairedResult:
     """The figures of a paired comparison; shares in the interval."""
     p = mcnemar(len(lost), len(gained))
     interval = paired_difference(compared, len(lost), len(gained), 0.95)
     ruled_out = non_inferior(compared, len(lost), len(gained), wanted.margin, 0.05)
-    return PairedFigures(compared, tuple(lost), tuple(gained), p, interval, ruled_out)
+    return PairedResult(compared, tuple(lost), tuple(gained), p, interval, ruled_out)
 
 
-def worse_than_baseline(seen: PairedFigures, wanted: Paired) -> list[Finding]:
+def worse_than_baseline(seen: PairedResult, wanted: Paired) -> list[Finding]:
     """Not significantly more questions lost than gained, nor a loss of the margin possible where that is required."""
     low, high = seen.interval
     told = (
@@ -254,7 +254,7 @@ def worse_than_baseline(seen: PairedFigures, wanted: Paired) -> list[Finding]:
     return []
 
 
-def unlike_known(known: Mapping[str, str], answers: Mapping[str, Answer]) -> list[Finding]:
+def unlike_golden_answers(known: Mapping[str, str], answers: Mapping[str, Answer]) -> list[Finding]:
     """A deployment whose answers are known gives every one of them to the letter."""
     found = []
     for ident, expected in known.items():
@@ -265,7 +265,7 @@ def unlike_known(known: Mapping[str, str], answers: Mapping[str, Answer]) -> lis
     return found
 
 
-def other_scores(known: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:
+def unlike_golden_scores(known: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:
     """Every scorer finds the number of right answers that is known."""
     return [
         Finding("accuracy.known_score", f"{right} right by {scorer}", f"{seen.get(scorer)}", scorer)

@@ -33,6 +33,6 @@ class Dataset:
     domains: Mapping[str, Sequence[str]]
     scorers: Mapping[str, Scorer]
     prompts: Callable[[Mmmu, Sequence[int]], Prompts]
-    text_twin: Callable[[PreparedRequest], str]
+    text_only_prompt: Callable[[PreparedRequest], str]
     check_counts: Callable[[Sequence[tuple[str, str]], str], None]
     prepare: str

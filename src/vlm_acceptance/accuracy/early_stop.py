@@ -20,16 +20,16 @@ LAST_LOOK = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a run ended before its last question. `clause` is score, letters, refused or endpoint; only the last
+    """Why a run ended before its last question. `cause` is score, letters, refused or endpoint; only the last
     one is no rejection.
     """
 
-    clause: str
+    cause: str
     reason: str
     asked: int
 
 
-class Watch:
+class EarlyStop:
     """Takes every answer as it comes; the sequential tests see them in the planned order only.
 
     `mark` is the scorer of record on one answer. What got no answer counts as right there: it must never help to
@@ -74,8 +74,8 @@ class Watch:
     def _note_silence(self, answer: Answer) -> None:
         self._last.append(answer.status)
         if len(self._last) == SILENT_IN_A_ROW and ANSWERED not in self._last:
-            clause = "refused" if set(self._last) == {REFUSED} else "endpoint"
-            self._halt(clause, f"{SILENT_IN_A_ROW} requests in a row got no completion, the last: {answer.error}")
+            cause = "refused" if set(self._last) == {REFUSED} else "endpoint"
+            self._halt(cause, f"{SILENT_IN_A_ROW} requests in a row got no completion, the last: {answer.error}")
 
     def _in_order(self, answer: Answer) -> None:
         self._looked += 1
@@ -90,6 +90,6 @@ class Watch:
         if self._score is not None and self._score.stopped and is_time:
             self._halt("score", self._score.reason())
 
-    def _halt(self, clause: str, reason: str) -> None:
+    def _halt(self, cause: str, reason: str) -> None:
         if self.stop is None:
-            self.stop = Stop(clause, reason, self.done)
+            self.stop = Stop(cause, reason, self.done)

@@ -132,5 +132,5 @@ class Score:
     state: Literal["read", "unresolved", "declined"] = "read"
 
 
-# Marks by question id, for the questions whose raw answer text is given; a question without one gets no mark.
+# Scores by question id, for the questions whose raw answer text is given; a question without one gets no mark.
 Scorer = Callable[[Iterable[Item], Mapping[str, str]], dict[str, Score]]

@@ -26,13 +26,13 @@ from vlm_acceptance.accuracy.item import (
 from vlm_acceptance.core.finding import trimmed
 from vlm_acceptance.stats.binomial import wilson
 
-Marks = Mapping[str, Score]
+Scores = Mapping[str, Score]
 _LONGEST_BARE = 10_000
 _PUNCTUATION = re.compile(r"[\s.()\[\],:;!*#{}'\"`]+")
 
 
-def score(items: Iterable[Item], answers: Mapping[str, Answer], scorers: Mapping[str, Scorer]) -> dict[str, Marks]:
-    """Marks of every scorer, by its name. Only answers with a text reach one; each goes through `items` once."""
+def score(items: Iterable[Item], answers: Mapping[str, Answer], scorers: Mapping[str, Scorer]) -> dict[str, Scores]:
+    """Scores of every scorer, by its name. Only answers with a text reach one; each goes through `items` once."""
     texts = {ident: answer.text for ident, answer in answers.items() if answer.text is not None}
     return {name: scorer(items, texts) for name, scorer in scorers.items()}
 
@@ -68,7 +68,7 @@ class ShapeCounts:
         return self.letters[letter] / self.letters.total() if letter else None
 
 
-def shape(items: Iterable[Item], answers: Mapping[str, Answer], marks: Marks) -> ShapeCounts:
+def shape(items: Iterable[Item], answers: Mapping[str, Answer], marks: Scores) -> ShapeCounts:
     """The shape of all answers, `marks` being those of the scorer of record."""
     counts: Counter[str] = Counter()
     letters: Counter[str] = Counter()
@@ -143,7 +143,7 @@ class _Tally:
 def figures(
     items: Iterable[Item],
     answers: Mapping[str, Answer],
-    marks: Mapping[str, Marks],
+    marks: Mapping[str, Scores],
     record: str,
     domains: Mapping[str, Sequence[str]],
     span_s: float | None = None,
@@ -206,7 +206,7 @@ def _sum(groups: Mapping[str, _Tally], named: Sequence[str]) -> dict[str, Any]:
     return {**tally.shown(), "subjects": _present(groups, named)}
 
 
-def _scored(marks: Marks, answers: Mapping[str, Answer]) -> dict[str, Any]:
+def _scored(marks: Scores, answers: Mapping[str, Answer]) -> dict[str, Any]:
     tally, states = _Tally(), Counter[str]()
     for ident, answer in answers.items():
         mark = marks.get(ident)

@@ -20,8 +20,8 @@ from vlm_acceptance.accuracy.offline_batch import (
     twin_requests,
     written_files,
 )
-from vlm_acceptance.accuracy.result import Accuracy
-from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, repeat_line, texts_of, watch_of
+from vlm_acceptance.accuracy.result import AccuracyResult
+from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, early_stop_of, repeat_line, texts_of
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.engine.offline import OfflineRows, run_offline_rows
 
@@ -29,14 +29,14 @@ BLANK = "blank "
 
 
 def by_offline_engine(
-    book: AnswerLog, python: Path, kind: str, folder: Path, env: Mapping[str, str], run_id: str
-) -> Accuracy:
+    log: AnswerLog, python: Path, kind: str, folder: Path, env: Mapping[str, str], run_id: str
+) -> AccuracyResult:
     """Ask the offline engine; its process tree is gone on return, and every answer is on disk."""
-    plan = book.plan
+    plan = log.plan
     texts: dict[str, int] = {}
     with contextlib.ExitStack() as open_files:
-        main = open_files.enter_context(QuestionPass(book, "", plan.order, watch_of(plan)))
-        blind = open_files.enter_context(QuestionPass(book, "blank", plan.blanks, None)) if plan.blanks else None
+        main = open_files.enter_context(QuestionPass(log, "", plan.order, early_stop_of(plan)))
+        blind = open_files.enter_context(QuestionPass(log, "blank", plan.blank_ids, None)) if plan.blank_ids else None
 
         def take(row: Mapping[str, Any]) -> None:
             twin = twin_id(row)
@@ -45,13 +45,13 @@ def by_offline_engine(
                 if "error" not in row:  # a text that the engine refuses has no count
                     texts[twin] = int(row["prompt_tokens"])
             elif blind is not None and ident.startswith(BLANK):
-                blind.take(answer_of(row, plan.blank(ident.removeprefix(BLANK))))
+                blind.add(answer_of(row, plan.blank_request(ident.removeprefix(BLANK))))
             else:
-                main.take(answer_of(row, plan.asked(ident)))
+                main.add(answer_of(row, plan.request(ident)))
 
-        whites = book.folder / "blank-pictures"
+        whites = log.folder / "blank-pictures"
         open_files.callback(shutil.rmtree, whites, ignore_errors=True)
-        requests = list(_requests(book, main, blind, whites))
+        requests = list(_requests(log, main, blind, whites))
         ended: OfflineRows | None = None
         if requests and not main.is_stopped:
             ended = run_offline_rows(
@@ -61,29 +61,33 @@ def by_offline_engine(
                 folder,
                 requests,
                 env,
-                book.folder,
+                log.folder,
                 run_id,
-                book.progress,
+                log.progress,
                 name="offline-mmmu",
                 on_row=take,
                 should_stop=lambda: main.is_stopped,
                 timeout_s=plan.wanted.offline_timeout_s,
             )
-    blanks: Mapping[str, Answer] = blind.found if blind is not None else {}
-    span = sum(answer.elapsed_s for answer in main.found.values())
+    blanks: Mapping[str, Answer] = blind.answers if blind is not None else {}
+    span = sum(answer.elapsed_s for answer in main.answers.values())
     if ended is not None:
-        book.say(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
+        log.print_line(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
     repeat = repeat_line(plan, "URL", "MODEL")
-    return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, False, book.file(""), repeat)
+    return AccuracyResult(
+        plan, main.answers, texts, blanks, main.stop, span, main.new_answers, False, log.file(""), repeat
+    )
 
 
 def _requests(
-    book: AnswerLog, main: QuestionPass, blind: QuestionPass | None, whites: Path
+    log: AnswerLog, main: QuestionPass, blind: QuestionPass | None, whites: Path
 ) -> itertools.chain[dict[str, Any]]:
-    plan = book.plan
-    asked = offline_requests((plan.asked(ident) for ident in main.left), stored_files(plan.prepared.folder))
+    plan = log.plan
+    asked = offline_requests((plan.request(ident) for ident in main.remaining), stored_files(plan.prepared.folder))
     twins = twin_requests(texts_of(plan, plan.prepared)) if plan.profile.model.pictures.oracle != "none" else iter(())
-    blanks = (replace(plan.blank(ident), id=BLANK + ident) for ident in (blind.left if blind is not None else ()))
+    blanks = (
+        replace(plan.blank_request(ident), id=BLANK + ident) for ident in (blind.remaining if blind is not None else ())
+    )
     white = written_files(BlankPictures(), whites)
     return itertools.chain(asked, twins, offline_requests(blanks, white))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from vlm_acceptance.accuracy.blank_pictures import blanked
+from vlm_acceptance.accuracy.blank_pictures import with_blank_pictures
 from vlm_acceptance.accuracy.criteria import Limits, limits_of
 from vlm_acceptance.accuracy.dataset import Dataset, Prompts
 from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest, Scorer
@@ -31,7 +31,7 @@ NOT_COMPARED = {
 class AccuracyPlan:
     """One accuracy run before anything is asked."""
 
-    benchmark: Dataset
+    dataset: Dataset
     profile: Profile
     wanted: Mmmu
     prepared: Prepared
@@ -49,38 +49,38 @@ class AccuracyPlan:
         return limits_of(self.wanted, self.profile.references, len(self.order))
 
     @property
-    def record(self) -> str:
+    def deciding_scorer(self) -> str:
         """The name of the scorer that decides: the profile's, else the protocol's."""
         return self.wanted.scorer or self.prompts.scorer
 
     @property
     def scorer(self) -> Scorer:
         """The scorer that decides."""
-        return self.benchmark.scorers[self.record]
+        return self.dataset.scorers[self.deciding_scorer]
 
-    def asked(self, ident: str) -> PreparedRequest:
+    def request(self, ident: str) -> PreparedRequest:
         """One question as it is sent."""
         return self.prompts.ask(self.prepared[ident])
 
-    def all_asked(self) -> Iterator[PreparedRequest]:
+    def requests(self) -> Iterator[PreparedRequest]:
         """Every question in the order asked, made one by one."""
-        return (self.asked(ident) for ident in self.order)
+        return (self.request(ident) for ident in self.order)
 
     @cached_property
-    def blanks(self) -> list[str]:
-        """The sample of the sighted test."""
+    def blank_ids(self) -> list[str]:
+        """Ids of the questions that are asked again with blank pictures (picture ablation)."""
         return self.order[: self.wanted.sighted.sample]
 
-    def blank(self, ident: str) -> PreparedRequest:
+    def blank_request(self, ident: str) -> PreparedRequest:
         """One question with blank pictures."""
-        return blanked(self.asked(ident))
+        return with_blank_pictures(self.request(ident))
 
     @cached_property
     def prompts_sha256(self) -> str:
         """A hash of all that will be sent."""
         whole = hashlib.sha256()
-        for asked in self.all_asked():
-            whole.update(f"{asked.id} {asked.sha256}\n".encode())
+        for request in self.requests():
+            whole.update(f"{request.id} {request.sha256}\n".encode())
         return whole.hexdigest()
 
     @cached_property
@@ -105,7 +105,7 @@ class AccuracyPlan:
         }
         llm = self.wanted.llm if self.wanted.engine == "offline" else {}
         return {
-            "benchmark": self.benchmark.name,
+            "benchmark": self.dataset.name,
             "data": {"dataset": self.prepared.dataset, "sha256": self.prepared.sha256},
             "prompts": {"protocol": self.prompts.name, "sha256": self.prompts_sha256},
             "profile": {"name": self.profile.name, **sections, "mmmu": {"llm": llm}},
@@ -113,17 +113,17 @@ class AccuracyPlan:
         }
 
 
-def planned(benchmark: Dataset, profile: Profile, prepared: Prepared) -> AccuracyPlan:
+def planned(dataset: Dataset, profile: Profile, prepared: Prepared) -> AccuracyPlan:
     """The plan of a run; EnvironmentProblem when the data are not those that the profile wants."""
     wanted = profile.mmmu
     assert wanted is not None
     if prepared.dataset != wanted.dataset:
         raise EnvironmentProblem(
             f"{prepared.folder} holds {prepared.dataset}, and the profile wants {wanted.dataset} (mmmu.dataset): "
-            f"{benchmark.prepare}"
+            f"{dataset.prepare}"
         )
-    benchmark.check_counts(prepared.groups, prepared.dataset)
-    return AccuracyPlan(benchmark, profile, wanted, prepared, benchmark.prompts(wanted, profile.model.stop_token_ids))
+    dataset.check_counts(prepared.groups, prepared.dataset)
+    return AccuracyPlan(dataset, profile, wanted, prepared, dataset.prompts(wanted, profile.model.stop_token_ids))
 
 
 def stratified_order(groups: Sequence[tuple[str, str]], seed: int) -> list[str]:

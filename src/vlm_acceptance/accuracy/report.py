@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy.baseline import changed, compare, read_baseline
-from vlm_acceptance.accuracy.criteria import paired_figures
+from vlm_acceptance.accuracy.criteria import paired_result
 from vlm_acceptance.accuracy.item import Answer, Item, Score, Scorer
 from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.finding import printable
@@ -54,7 +54,7 @@ def beside(
     """
     stored = read_baseline(baseline, items)
     seen = compare(marks, scorer(items, stored.texts))
-    paired = paired_figures(seen.compared, seen.lost, seen.gained, wanted)
+    paired = paired_result(seen.compared, seen.lost, seen.gained, wanted)
     now = {ident: answer.text for ident, answer in answers.items() if answer.text is not None}
     return {
         "name": stored.name,

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlm_acceptance.accuracy import report
 from vlm_acceptance.accuracy.plan import AccuracyPlan
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.stats.binomial import detectable_drop, standard_error, wilson
@@ -20,7 +20,7 @@ def about(
     plan: AccuracyPlan, device: str, versions: Mapping[str, str | None], model: str, run: Mapping[str, Any]
 ) -> report.About:
     """What was asked, of what, by which protocol; `run` is what is known of the run as a whole, its verdict too."""
-    first = plan.asked(plan.order[0])
+    first = plan.request(plan.order[0])
     return report.About(
         dataset=plan.prepared.dataset,
         revision=plan.prepared.revision,
@@ -52,7 +52,7 @@ def _tile_deviation(plan: AccuracyPlan) -> list[str]:
     return [f"The served model cuts a picture into at most {pictures.max_tiles} tiles; the protocol means {meant}."]
 
 
-def figures_of(made: Accuracy) -> dict[str, Any]:
+def figures_of(made: AccuracyResult) -> dict[str, Any]:
     """Limits, intervals and the drop that this run could have detected; shares are 0 to 1."""
     plan, right, answered = made.plan, made.right, made.answered
     reference = plan.wanted.reference_among(plan.profile.references)[1]
@@ -67,32 +67,39 @@ def figures_of(made: Accuracy) -> dict[str, Any]:
         "wilson_95": [low, high],
         "detectable_drop_80": drop,
         "early_stop": {"enabled": plan.wanted.stops_early, "alpha": plan.wanted.early_stop_alpha},
-        "stop": dataclasses.asdict(made.stop) if made.stop else None,
+        "stop": _stop_row(made),
         "sighted": _sighted(made),
     }
 
 
-def _sighted(made: Accuracy) -> dict[str, Any] | None:
-    if made.stop is not None or not made.plan.blanks:
+def _stop_row(made: AccuracyResult) -> dict[str, Any] | None:
+    stop = made.stop
+    return {"clause": stop.cause, "reason": stop.reason, "asked": stop.asked} if stop else None
+
+
+def _sighted(made: AccuracyResult) -> dict[str, Any] | None:
+    if made.stop is not None or not made.plan.blank_ids:
         return None
     try:
-        return dataclasses.asdict(made.sighted())
+        return dataclasses.asdict(made.picture_ablation())
     except EnvironmentProblem:  # the clause says it
         return None
 
 
-def comparison(made: Accuracy, baseline: Path | None) -> dict[str, Any] | None:
+def comparison(made: AccuracyResult, baseline: Path | None) -> dict[str, Any] | None:
     """The figures beside a stored run, or None when there is none to compare with."""
     if baseline is None or made.stop is not None:
         return None
     plan = made.plan
     try:
-        return report.beside(baseline, plan.prepared, made.answers, made.record, plan.scorer, plan.wanted.paired)
+        return report.beside(
+            baseline, plan.prepared, made.answers, made.deciding_scores, plan.scorer, plan.wanted.paired
+        )
     except UsageProblem:  # the clause that compares says it
         return None
 
 
-def content(made: Accuracy, told: report.About, baseline: Path | None = None) -> dict[str, Any]:
+def content(made: AccuracyResult, told: report.About, baseline: Path | None = None) -> dict[str, Any]:
     """The whole report as JSON."""
     stopped = f"after {made.stop.asked} questions: {made.stop.reason}" if made.stop else None
     return report.content(told, made.figures, figures_of(made), made.statements(), comparison(made, baseline), stopped)

@@ -23,7 +23,7 @@ DISCORDANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class SightedFigures:
+class PictureAblation:
     """Right answers to the same questions with their pictures and with blank ones."""
 
     asked: int
@@ -32,7 +32,7 @@ class SightedFigures:
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class AccuracyResult:
     """A finished or stopped run. `texts` holds prompt tokens of the text alone by the request's hash, `blanks` the
     answers on blank pictures, `span_s` how long the requests took and `asked` how many they were.
     """
@@ -54,25 +54,25 @@ class Accuracy:
         return len(self.plan.order)
 
     @cached_property
-    def marks(self) -> Mapping[str, metrics.Marks]:
-        """Marks by scorer; EnvironmentProblem when the golds are not those that were there at the start."""
+    def scores(self) -> Mapping[str, metrics.Scores]:
+        """Scores by scorer; EnvironmentProblem when the golds are not those that were there at the start."""
         self.plan.prepared.require_unchanged()
-        return metrics.score(self.plan.prepared, self.answers, self.plan.benchmark.scorers)
+        return metrics.score(self.plan.prepared, self.answers, self.plan.dataset.scorers)
 
     @property
-    def record(self) -> metrics.Marks:
-        """Marks of the scorer that decides."""
-        return self.marks[self.plan.record]
+    def deciding_scores(self) -> metrics.Scores:
+        """Scores of the scorer that decides."""
+        return self.scores[self.plan.deciding_scorer]
 
     @cached_property
-    def scores(self) -> dict[str, int]:
+    def right_by_scorer(self) -> dict[str, int]:
         """Right answers by scorer."""
-        return {name: sum(mark.right for mark in marks.values()) for name, marks in self.marks.items()}
+        return {name: sum(score.right for score in scores.values()) for name, scores in self.scores.items()}
 
     @property
     def right(self) -> int:
         """Right answers by the scorer of record."""
-        return self.scores[self.plan.record]
+        return self.right_by_scorer[self.plan.deciding_scorer]
 
     @property
     def answered(self) -> int:
@@ -82,7 +82,7 @@ class Accuracy:
     @cached_property
     def shape(self) -> metrics.ShapeCounts:
         """What the answers look like."""
-        return metrics.shape(self.plan.prepared, self.answers, self.record)
+        return metrics.shape(self.plan.prepared, self.answers, self.deciding_scores)
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -90,9 +90,9 @@ class Accuracy:
         return metrics.figures(
             self.plan.prepared,
             self.answers,
-            self.marks,
-            self.plan.record,
-            self.plan.benchmark.domains,
+            self.scores,
+            self.plan.deciding_scorer,
+            self.plan.dataset.domains,
             self.span_s,
             self.asked,
         )
@@ -112,7 +112,7 @@ class Accuracy:
     @property
     def incomplete(self) -> str:
         """Why a run that was not stopped by its own answers decides nothing, or ''."""
-        if self.stop is not None and self.stop.clause == "endpoint":
+        if self.stop is not None and self.stop.cause == "endpoint":
             return f"stopped after {self.stop.asked} of {self.total} questions: {self.stop.reason}"
         return "" if self.stop is not None else criteria.incomplete(self.total, self.answers, self.plan.wanted.retried)
 
@@ -133,27 +133,27 @@ class Accuracy:
             for one in found
         ]
 
-    def counted(self) -> Iterator[criteria.Counted]:
+    def token_counts(self) -> Iterator[criteria.TokenCount]:
         """Prompt tokens of every answer beside what they should be."""
-        yield from criteria.counted(self.plan.all_asked(), self.answers, self.texts, self.plan.picture_cost)
+        yield from criteria.token_counts(self.plan.requests(), self.answers, self.texts, self.plan.picture_cost)
 
-    def sighted(self) -> SightedFigures:
+    def picture_ablation(self) -> PictureAblation:
         """The sighted test's figures; EnvironmentProblem when a blank question got no answer."""
-        lost = [ident for ident in self.plan.blanks if ident not in self.blanks or self.blanks[ident].text is None]
+        lost = [ident for ident in self.plan.blank_ids if ident not in self.blanks or self.blanks[ident].text is None]
         if lost:
             raise EnvironmentProblem(
-                f"{len(lost)} of {len(self.plan.blanks)} questions with blank pictures got no answer"
+                f"{len(lost)} of {len(self.plan.blank_ids)} questions with blank pictures got no answer"
             )
-        items = [self.plan.prepared[ident] for ident in self.plan.blanks]
+        items = [self.plan.prepared[ident] for ident in self.plan.blank_ids]
         blank = self.plan.scorer(items, {ident: answer.text or "" for ident, answer in self.blanks.items()})
-        right = sum(self.record[item.id].right for item in items)
-        return SightedFigures(len(items), right, sum(mark.right for mark in blank.values()))
+        right = sum(self.deciding_scores[item.id].right for item in items)
+        return PictureAblation(len(items), right, sum(mark.right for mark in blank.values()))
 
-    def paired(self, baseline: Path) -> criteria.PairedFigures:
+    def paired(self, baseline: Path) -> criteria.PairedResult:
         """This run beside a stored one, marked by the same scorer; questions that it does not hold are left out."""
         stored = read_baseline(baseline, self.plan.prepared)
-        seen = compare(self.record, self.plan.scorer(self.plan.prepared, stored.texts))
-        return criteria.paired_figures(seen.compared, seen.lost, seen.gained, self.plan.wanted.paired)
+        seen = compare(self.deciding_scores, self.plan.scorer(self.plan.prepared, stored.texts))
+        return criteria.paired_result(seen.compared, seen.lost, seen.gained, self.plan.wanted.paired)
 
     def known_answers(self, path: Path) -> dict[str, str]:
         """Expected answers by id from a file of JSON lines; UsageProblem names the line that holds none."""
@@ -175,7 +175,7 @@ class Accuracy:
         """The score, its limits, every scorer and every subject, as properties of a test."""
         limits = self.plan.limits
         low, high = wilson(self.right, self.answered)
-        scorers = {f"scorer.{name}": f"{right}/{self.total}" for name, right in self.scores.items()}
+        scorers = {f"scorer.{name}": f"{right}/{self.total}" for name, right in self.right_by_scorer.items()}
         subjects = {f"subject.{name}": text for name, text in report.properties(self.figures).items()}
         return {
             "right": f"{self.right}/{self.total}",
@@ -239,7 +239,7 @@ def statements(plan: AccuracyPlan) -> list[str]:
     return said
 
 
-def paired_properties(seen: criteria.PairedFigures) -> dict[str, Any]:
+def paired_properties(seen: criteria.PairedResult) -> dict[str, Any]:
     """A paired comparison as properties of a test; the lists are cut."""
     return {
         "compared": seen.compared,

@@ -15,13 +15,13 @@ from vlm_acceptance.accuracy import runner
 from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.blank_pictures import BlankPictures
 from vlm_acceptance.accuracy.dataset import Dataset
-from vlm_acceptance.accuracy.early_stop import Stop, Watch
+from vlm_acceptance.accuracy.early_stop import EarlyStop, Stop
 from vlm_acceptance.accuracy.item import Answer, Item, PreparedRequest, Score
 from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan, planned
 from vlm_acceptance.accuracy.prepared import Prepared
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.server_run import ServerAsker
 from vlm_acceptance.accuracy.text_tokens import TextCounts
 from vlm_acceptance.client.chat import chat_defaults
@@ -35,12 +35,12 @@ TEXT_S = 60.0  # a text without pictures is counted, not answered
 Say = Callable[[str], None]
 
 
-def plan(profile: Profile, benchmark: Dataset = MMMU) -> AccuracyPlan:
+def plan(profile: Profile, dataset: Dataset = MMMU) -> AccuracyPlan:
     """What a profile's accuracy run will ask; EnvironmentProblem when its data are not prepared."""
     assert profile.mmmu is not None
     given = profile.mmmu.data
     folder = default_folder() if given is None else _folder(Path(given).expanduser())
-    return planned(benchmark, profile, Prepared.open(folder))
+    return planned(dataset, profile, Prepared.open(folder))
 
 
 def _folder(given: Path) -> Path:
@@ -51,11 +51,13 @@ def _folder(given: Path) -> Path:
 class AnswerLog:
     """The answers of one run: on disk as they come, beside those taken over from an earlier run."""
 
-    def __init__(self, plan: AccuracyPlan, folder: Path, mask: Callable[[str], str], progress: Say, say: Say) -> None:
+    def __init__(
+        self, plan: AccuracyPlan, folder: Path, mask: Callable[[str], str], progress: Say, print_line: Say
+    ) -> None:
         self.plan = plan
         self.folder = folder
         self.progress = progress
-        self.say = say
+        self.print_line = print_line
         self._mask = mask
         self._identity: dict[str, Any] = {}
         self._old: Path | None = None
@@ -66,11 +68,11 @@ class AnswerLog:
         name = self.file("").name
         if resume is not None:
             self._old = _old_run(resume, reports, name, self.folder)
-            self.say(f"{self.plan.prepared.dataset}: going on with {self._old}")
+            self.print_line(f"{self.plan.prepared.dataset}: going on with {self._old}")
 
     def file(self, part: str) -> Path:
         """A file of this run: `mmmu_val.jsonl`, or `mmmu_val.PART.jsonl`."""
-        return self.folder / f"{self.plan.benchmark.stem}{'.' + part if part else ''}.jsonl"
+        return self.folder / f"{self.plan.dataset.stem}{'.' + part if part else ''}.jsonl"
 
     def old_file(self, part: str) -> Path | None:
         """The same file of the run that is gone on with, if it has one."""
@@ -84,8 +86,8 @@ class AnswerLog:
         identity, old = {**self._identity, "part": part or "all"}, self.old_file(part)
         if old is None:
             return AnswerFile.create(self.file(part), identity, self._mask)
-        make = self.plan.blank if part == "blank" else self.plan.asked
-        ids = self.plan.blanks if part == "blank" else self.plan.order
+        make = self.plan.blank_request if part == "blank" else self.plan.request
+        ids = self.plan.blank_ids if part == "blank" else self.plan.order
         hashes = {ident: make(ident).sha256 for ident in ids}
         return AnswerFile.resume(old, self.file(part), identity, self._mask, hashes)
 
@@ -107,7 +109,7 @@ def check_resume(plan: AccuracyPlan, resume: str, reports: Path, mask: Callable[
 
     Who answers is compared later, when that is known.
     """
-    name = f"{plan.benchmark.stem}.jsonl"
+    name = f"{plan.dataset.stem}.jsonl"
     identity = json.loads(json.dumps(plan.identity({}), default=str))
     file = _old_run(resume, reports, name, reports) / name
     answer_files.require_same(file, identity, ignore=("target", "part"), mask=mask)
@@ -120,8 +122,8 @@ def check_resume(plan: AccuracyPlan, resume: str, reports: Path, mask: Callable[
 
 def _is_whole(plan: AccuracyPlan, file: Path) -> bool:
     """Whether nothing of a run is left to be asked: questions, their text without pictures, blank pictures."""
-    blank, texts = (file.with_name(f"{plan.benchmark.stem}.{part}.jsonl") for part in ("blank", "texts"))
-    if _unanswered(plan.order, file) or (plan.blanks and _unanswered(plan.blanks, blank)):
+    blank, texts = (file.with_name(f"{plan.dataset.stem}.{part}.jsonl") for part in ("blank", "texts"))
+    if _unanswered(plan.order, file) or (plan.blank_ids and _unanswered(plan.blank_ids, blank)):
         return False
     if plan.wanted.engine == "offline" or plan.profile.model.pictures.oracle == "none":
         return True
@@ -133,42 +135,44 @@ def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
     return set(ids) - {answer.id for answer in found if answer.text is not None}
 
 
-def by_server(book: AnswerLog, client: Client, model_id: str, key_env: str | None = None) -> Accuracy:
+def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None = None) -> AccuracyResult:
     """Ask a served model; on return every answer is on disk."""
-    plan = book.plan
+    plan = log.plan
     asker = _asker(plan, client, model_id, plan.prepared)
-    with QuestionPass(book, "", plan.order, watch_of(plan)) as main:
+    with QuestionPass(log, "", plan.order, early_stop_of(plan)) as main:
         began = time.monotonic()
-        main.ask(plan.asked, asker)
+        main.ask(plan.request, asker)
         span = time.monotonic() - began
     texts: Mapping[str, int] = {}
     blanks: Mapping[str, Answer] = {}
-    if main.stop is None or main.stop.clause in ("score", "letters"):
-        texts = _texts(book, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
-    if main.stop is None and plan.blanks:
-        with QuestionPass(book, "blank", plan.blanks, silence_of(plan)) as blind:
-            blind.ask(plan.blank, _asker(plan, client, model_id, BlankPictures()))
-        blanks = blind.found
+    if main.stop is None or main.stop.cause in ("score", "letters"):
+        texts = _texts(log, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
+    if main.stop is None and plan.blank_ids:
+        with QuestionPass(log, "blank", plan.blank_ids, silence_stop_of(plan)) as blind:
+            blind.ask(plan.blank_request, _asker(plan, client, model_id, BlankPictures()))
+        blanks = blind.answers
     repeat = repeat_line(plan, client.base_url, model_id, key_env)
-    return Accuracy(plan, main.found, texts, blanks, main.stop, span, main.fresh, True, book.file(""), repeat)
+    return AccuracyResult(
+        plan, main.answers, texts, blanks, main.stop, span, main.new_answers, True, log.file(""), repeat
+    )
 
 
-def _texts(book: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[str, int]:
-    plan = book.plan
+def _texts(log: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[str, int]:
+    plan = log.plan
     if plan.profile.model.pictures.oracle == "none":
         return {}
 
     def show(done: int) -> None:
-        book.progress(f"{plan.prepared.dataset}: counting the tokens of the texts alone, {done}/{len(main.found)}")
+        log.progress(f"{plan.prepared.dataset}: counting the tokens of the texts alone, {done}/{len(main.answers)}")
 
-    counts = TextCounts(book.file("texts"), book.old_file("texts"))
-    return counts.of(texts_of(plan, main.found), asker.ask_text, plan.wanted.concurrency, show)
+    counts = TextCounts(log.file("texts"), log.old_file("texts"))
+    return counts.of(texts_of(plan, main.answers), asker.ask_text, plan.wanted.concurrency, show)
 
 
 def texts_of(plan: AccuracyPlan, wanted: Container[str]) -> Iterator[tuple[str, str, str]]:
     """Hash of the request, system message and text twin of the questions wanted."""
-    asked = (plan.asked(ident) for ident in plan.order if ident in wanted)
-    return ((one.sha256, one.system, plan.benchmark.text_twin(one)) for one in asked)
+    asked = (plan.request(ident) for ident in plan.order if ident in wanted)
+    return ((one.sha256, one.system, plan.dataset.text_only_prompt(one)) for one in asked)
 
 
 def _asker(
@@ -196,12 +200,12 @@ def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str |
     return shlex.join(words)
 
 
-def silence_of(plan: AccuracyPlan) -> Watch:
+def silence_stop_of(plan: AccuracyPlan) -> EarlyStop:
     """What looks on while blank pictures are asked: only silence stops them."""
-    return Watch(plan.blanks, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
+    return EarlyStop(plan.blank_ids, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
 
 
-def watch_of(plan: AccuracyPlan) -> Watch:
+def early_stop_of(plan: AccuracyPlan) -> EarlyStop:
     """What looks on while a plan's questions are answered, with the stops that its profile wants."""
     wanted, scorer = plan.wanted, plan.scorer
 
@@ -213,7 +217,7 @@ def watch_of(plan: AccuracyPlan) -> Watch:
     if wanted.stops_early:
         score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
     letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if wanted.stops_early else None
-    return Watch(plan.order, plan.prepared.__getitem__, mark, score, letters)
+    return EarlyStop(plan.order, plan.prepared.__getitem__, mark, score, letters)
 
 
 class QuestionPass:
@@ -222,19 +226,19 @@ class QuestionPass:
     `watch` is None where nothing is stopped early.
     """
 
-    def __init__(self, book: AnswerLog, part: str, ids: Sequence[str], watch: Watch | None) -> None:
-        self.file = book.answers(part)
-        self.found = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
-        self.left = [ident for ident in ids if ident not in self.found]
-        self.fresh = 0
-        self._book = book
-        self._name = f"{book.plan.prepared.dataset}{' with blank pictures' if part else ''}"
+    def __init__(self, log: AnswerLog, part: str, ids: Sequence[str], watch: EarlyStop | None) -> None:
+        self.file = log.answers(part)
+        self.answers = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
+        self.remaining = [ident for ident in ids if ident not in self.answers]
+        self.new_answers = 0
+        self._log = log
+        self._name = f"{log.plan.prepared.dataset}{' with blank pictures' if part else ''}"
         self._is_blank = bool(part)
         self._total = len(ids)
         self._watch = watch
         self._began = time.monotonic()
         if watch is not None:
-            for answer in self.found.values():
+            for answer in self.answers.values():
                 watch.add(answer)
 
     @property
@@ -252,20 +256,20 @@ class QuestionPass:
         if self.is_stopped:
             return
         runner.run(
-            self.left,
+            self.remaining,
             make,
             asker,
-            concurrency=self._book.plan.wanted.concurrency,
-            on_answer=self.take,
+            concurrency=self._log.plan.wanted.concurrency,
+            on_answer=self.add,
             should_stop=lambda: self.is_stopped,
             on_wait=self.show,
         )
 
-    def take(self, answer: Answer) -> None:
+    def add(self, answer: Answer) -> None:
         """One more answer."""
-        self.fresh += 1
+        self.new_answers += 1
         self.file.add(answer)
-        self.found[answer.id] = answer
+        self.answers[answer.id] = answer
         if self._watch is not None:
             self._watch.add(answer)
         self.show()
@@ -274,11 +278,11 @@ class QuestionPass:
         """Progress."""
         watch = self._watch
         if watch is None or self._is_blank:
-            self._book.progress(f"{self._name} {len(self.found)}/{self._total}")
+            self._log.progress(f"{self._name} {len(self.answers)}/{self._total}")
             return
         counts = (watch.done, self._total, watch.right, watch.errors)
         passed = time.monotonic() - self._began
-        self._book.progress(runner.progress_line(self._name, *counts, fresh=self.fresh, elapsed_s=passed))
+        self._log.progress(runner.progress_line(self._name, *counts, fresh=self.new_answers, elapsed_s=passed))
 
     def __enter__(self) -> QuestionPass:
         return self

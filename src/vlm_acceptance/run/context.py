@@ -15,7 +15,7 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.baseline import read_baseline, require_same_data
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.cases.capability import load_categories
 from vlm_acceptance.config.options import ROOT, Settings
 from vlm_acceptance.config.profile import Profile
@@ -105,7 +105,7 @@ class RunContext:
         self.offline: OnceResource[OfflineRun] = OnceResource(self._run_offline)
         self.launch: OnceResource[Deployment] = OnceResource(self._start)
         self.accuracy_plan: OnceResource[AccuracyPlan] = OnceResource(self._plan_accuracy)
-        self.accuracy: OnceResource[Accuracy] = OnceResource(self._run_accuracy)
+        self.accuracy: OnceResource[AccuracyResult] = OnceResource(self._run_accuracy)
         self._lock = contextlib.ExitStack()
 
     @property
@@ -253,13 +253,13 @@ class RunContext:
     def _plan_accuracy(self) -> AccuracyPlan:
         return accuracy.plan(self.profile)
 
-    def _run_accuracy(self) -> Accuracy:
+    def _run_accuracy(self) -> AccuracyResult:
         plan = dataclasses.replace(self.accuracy_plan.get(), served_rule=self.tile_rule)
         book = accuracy.AnswerLog(plan, self.store.folder, self.store.mask, self.progress, self.say)
         if plan.wanted.engine == "offline":
             ready = self._ready_to_start()
             book.open({"engine": "offline", **self._own_engine()}, self.settings.resume, self.settings.reports)
-            self.say(f"offline engine: starting for {plan.benchmark.name}")
+            self.say(f"offline engine: starting for {plan.dataset.name}")
             python, kind = ready.engine_python(), ready.engine.kind
             made = by_offline_engine(book, python, kind, ready.folder, ready.env, self.mark)
             self.device_returned()  # the server must not find the card held

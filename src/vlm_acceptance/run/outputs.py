@@ -70,7 +70,7 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
     told = report_files.about(made.plan, profile.device.kind, facts.versions(context), profile.model.id, run)
     try:
         found = report_files.content(made, told, context.settings.baseline)
-        return report_files.write(context.store, made.plan.benchmark.stem, found)
+        return report_files.write(context.store, made.plan.dataset.stem, found)
     except (VlmAcceptanceError, OSError) as broken:  # costs the run its report, never its verdict
         return [f"no accuracy report: {printable(str(broken))}"]
 

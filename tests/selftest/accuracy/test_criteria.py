@@ -10,7 +10,7 @@ import pytest
 from tests.support.made_run import answered, failed
 
 from vlm_acceptance.accuracy import criteria
-from vlm_acceptance.accuracy.criteria import Counted, Limits
+from vlm_acceptance.accuracy.criteria import Limits, TokenCount
 from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
@@ -207,30 +207,35 @@ def test_tokens_are_compared_for_answered_questions_only() -> None:
     def cost(shown: PictureFile, max_tiles: int | None) -> int:
         return (max_tiles or 1) * (8 if shown is picture else 2)
 
-    assert list(criteria.counted(asked, answers, texts, cost)) == [
-        Counted("both", 75, 15, 60),
-        Counted("one", None, None, 2),
+    assert list(criteria.token_counts(asked, answers, texts, cost)) == [
+        TokenCount("both", 75, 15, 60),
+        TokenCount("one", None, None, 2),
     ]
 
 
 def test_tokens_of_text_and_pictures_are_right_and_a_tile_more_or_less_is_not() -> None:
-    assert criteria.wrong_tokens([Counted("q", 75, 15, 60)], 20) == []
+    assert criteria.wrong_tokens([TokenCount("q", 75, 15, 60)], 20) == []
     for seen in (55, 95, 15):
-        found = criteria.wrong_tokens([Counted("q", seen, 15, 60)], 20)
+        found = criteria.wrong_tokens([TokenCount("q", seen, 15, 60)], 20)
         assert checks(found) == ["accuracy.tokens"]
         assert found[0].fatal
         assert found[0].where == "q"
         assert found[0].observed == f"{seen - 15} ({seen} prompt tokens, 15 of text)"
-        assert criteria.doubtful_tokens([Counted("q", seen, 15, 60)], 20) == ""
+        assert criteria.doubtful_tokens([TokenCount("q", seen, 15, 60)], 20) == ""
 
 
 def test_an_answer_without_usage_is_wrong() -> None:
-    found = criteria.wrong_tokens([Counted("q", None, 15, 60)], 20)
+    found = criteria.wrong_tokens([TokenCount("q", None, 15, 60)], 20)
     assert [one.observed for one in found] == ["no usage in the answer"]
 
 
 def test_a_text_that_was_not_counted_and_a_difference_of_no_tiles_decide_nothing() -> None:
-    rows = [Counted("q", 75, 15, 60), Counted("r", 75, None, 60), Counted("s", 76, 15, 60), Counted("t", None, None, 1)]
+    rows = [
+        TokenCount("q", 75, 15, 60),
+        TokenCount("r", 75, None, 60),
+        TokenCount("s", 76, 15, 60),
+        TokenCount("t", None, None, 1),
+    ]
     assert criteria.wrong_tokens(rows[:3], 20) == []
     said = criteria.doubtful_tokens(rows, 20)
     assert "the text of 1 questions was not counted, first r" in said
@@ -240,7 +245,7 @@ def test_a_text_that_was_not_counted_and_a_difference_of_no_tiles_decide_nothing
 
 @pytest.mark.parametrize(("wrong", "findings"), [(5, 5), (6, 6), (900, 6)])
 def test_many_wrong_counts_are_five_examples_and_their_number(wrong: int, findings: int) -> None:
-    found = criteria.wrong_tokens((Counted(f"q{n}", 15, 15, 60) for n in range(wrong)), 20)
+    found = criteria.wrong_tokens((TokenCount(f"q{n}", 15, 15, 60) for n in range(wrong)), 20)
     assert len(found) == findings
     assert (found[-1].observed == f"{wrong} answers in all") == (wrong > 5)
 
@@ -250,21 +255,21 @@ def test_many_wrong_counts_are_five_examples_and_their_number(wrong: int, findin
 )
 def test_the_margin_of_blank_pictures_is_enough_and_one_less_is_not(asked: int, margin: float, fewer: int) -> None:
     wanted = Sighted(sample=asked, margin=margin)
-    assert criteria.not_sighted(99, 99 - fewer, asked, wanted) == []
-    found = criteria.not_sighted(99, 100 - fewer, asked, wanted)
+    assert criteria.ignores_pictures(99, 99 - fewer, asked, wanted) == []
+    found = criteria.ignores_pictures(99, 100 - fewer, asked, wanted)
     assert checks(found) == ["accuracy.sighted"]
     assert found[0].fatal
     assert found[0].observed == f"99 of {asked} with pictures, {100 - fewer} with blank ones"
 
 
 def test_a_model_that_is_better_blind_is_refused() -> None:
-    assert criteria.not_sighted(10, 20, 100, Sighted(margin=0.0))
+    assert criteria.ignores_pictures(10, 20, 100, Sighted(margin=0.0))
 
 
-def paired(lost: int, gained: int, compared: int = 900, **wanted: Any) -> tuple[criteria.PairedFigures, Paired]:
+def paired(lost: int, gained: int, compared: int = 900, **wanted: Any) -> tuple[criteria.PairedResult, Paired]:
     limits = Paired(**wanted)
     named = [f"l{n}" for n in range(lost)], [f"g{n}" for n in range(gained)]
-    return criteria.paired_figures(compared, *named, limits), limits
+    return criteria.paired_result(compared, *named, limits), limits
 
 
 def test_a_significant_loss_is_refused_and_the_next_smaller_one_is_not() -> None:
@@ -305,18 +310,18 @@ def test_the_interval_of_the_paired_difference_holds_what_was_seen() -> None:
 def test_known_answers_must_come_to_the_letter() -> None:
     known = {"a": "The answer is C.", "b": ""}
     right = by_id(answered("a", " The answer is C.\n"), answered("b", ""), answered("more", "x"))
-    assert criteria.unlike_known(known, right) == []
+    assert criteria.unlike_golden_answers(known, right) == []
     wrong = by_id(answered("a", "The answer is C"), failed("b", "lost", "reset"))
-    found = criteria.unlike_known(known, wrong)
+    found = criteria.unlike_golden_answers(known, wrong)
     assert [(one.where, one.expected, one.observed) for one in found] == [
         ("a", "'The answer is C.'", "'The answer is C'"),
         ("b", "''", "'no answer'"),
     ]
-    assert [one.where for one in criteria.unlike_known(known, {})] == ["a", "b"]
+    assert [one.where for one in criteria.unlike_golden_answers(known, {})] == ["a", "b"]
 
 
 @pytest.mark.parametrize("seen", [{"one": 89}, {"one": 91}, {}])
 def test_every_scorer_must_find_its_known_count(seen: dict[str, int]) -> None:
-    assert criteria.other_scores({"one": 90}, {"one": 90, "two": 3}) == []
-    found = criteria.other_scores({"one": 90}, seen)
+    assert criteria.unlike_golden_scores({"one": 90}, {"one": 90, "two": 3}) == []
+    found = criteria.unlike_golden_scores({"one": 90}, seen)
     assert [(one.check, one.expected) for one in found] == [("accuracy.known_score", "90 right by one")]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from tests.support.made_run import answered, choice, exact, failed, open_item
 
-from vlm_acceptance.accuracy.early_stop import FIRST_LOOK, LAST_LOOK, SILENT_IN_A_ROW, Watch
+from vlm_acceptance.accuracy.early_stop import FIRST_LOOK, LAST_LOOK, SILENT_IN_A_ROW, EarlyStop
 from vlm_acceptance.accuracy.item import Answer, Item, Score
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
@@ -25,13 +25,13 @@ def mark(item: Item, text: str) -> Score:
     return exact([item], {item.id: text})[item.id]
 
 
-def watch(limit: int | None = 60, top_letter: float | None = 0.6) -> Watch:
+def watch(limit: int | None = 60, top_letter: float | None = 0.6) -> EarlyStop:
     score = ScoreStop(limit, TOTAL, 0.01) if limit is not None else None
     letters = LetterStop(top_letter, 0.001) if top_letter is not None else None
-    return Watch(ORDER, ITEMS.__getitem__, mark, score, letters)
+    return EarlyStop(ORDER, ITEMS.__getitem__, mark, score, letters)
 
 
-def fed(seen: Watch, answers: Iterable[Answer]) -> Watch:
+def fed(seen: EarlyStop, answers: Iterable[Answer]) -> EarlyStop:
     """Answers until the watch stops the run."""
     for answer in answers:
         seen.add(answer)
@@ -50,8 +50,8 @@ def wrong(ident: str) -> Answer:
     return answered(ident, "ABCD"["ABCD".index(item.gold[0]) - 1] if item.options else "0")
 
 
-def clause(seen: Watch) -> str | None:
-    return seen.stop.clause if seen.stop else None
+def clause(seen: EarlyStop) -> str | None:
+    return seen.stop.cause if seen.stop else None
 
 
 def test_a_right_run_goes_to_its_end() -> None:
@@ -70,7 +70,7 @@ def test_a_run_at_its_lower_limit_is_not_stopped() -> None:
 def test_a_run_of_wrong_answers_is_stopped_by_its_score_and_not_before_the_first_look() -> None:
     seen = fed(watch(), map(wrong, ORDER))
     assert seen.stop is not None
-    assert seen.stop.clause == "score"
+    assert seen.stop.cause == "score"
     assert seen.stop.asked == seen.done == FIRST_LOOK
     assert "0 of the first" in seen.stop.reason
 
@@ -84,7 +84,7 @@ def test_a_limit_out_of_reach_stops_where_early_stopping_looks() -> None:
 @pytest.mark.parametrize(("good", "stops_after"), [(10, 151), (19, 160), (20, None), (40, None)])
 def test_near_its_end_a_hopeless_run_goes_on_for_the_sake_of_its_figures(good: int, stops_after: int | None) -> None:
     # so small an alpha leaves only what is out of reach for certain
-    seen = Watch(ORDER, ITEMS.__getitem__, mark, ScoreStop(60, TOTAL, 1e-300), None)
+    seen = EarlyStop(ORDER, ITEMS.__getitem__, mark, ScoreStop(60, TOTAL, 1e-300), None)
     fed(seen, (right(ident) if number < good else wrong(ident) for number, ident in enumerate(ORDER)))
     assert (seen.stop.asked if seen.stop else None) == stops_after
     assert LAST_LOOK * TOTAL == 160
@@ -98,7 +98,7 @@ def test_nothing_is_stopped_where_early_stopping_is_off() -> None:
 def test_a_letter_that_repeats_is_named_before_the_score_it_comes_with() -> None:
     seen = fed(watch(), (answered(ident, "B") for ident in ORDER))
     assert seen.stop is not None
-    assert seen.stop.clause == "letters"
+    assert seen.stop.cause == "letters"
     assert seen.stop.reason.startswith("B answers ")
 
 
@@ -110,7 +110,7 @@ def test_letters_that_spread_never_stop_a_run() -> None:
 
 def test_the_letter_of_an_open_question_is_no_letter() -> None:
     only_open = {ident: open_item(ident) for ident in ORDER}
-    seen = Watch(ORDER, only_open.__getitem__, mark, None, LetterStop(0.6, 0.001))
+    seen = EarlyStop(ORDER, only_open.__getitem__, mark, None, LetterStop(0.6, 0.001))
     assert fed(seen, (answered(ident, "A") for ident in ORDER)).stop is None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.accuracy.blank_pictures import BlankPictures, blanked
+from vlm_acceptance.accuracy.blank_pictures import BlankPictures, with_blank_pictures
 from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.offline_batch import (
     answer_of,
@@ -70,7 +70,7 @@ def test_tile_limit_is_an_option_of_the_chat() -> None:
 
 def test_made_pictures_are_written_once_under_the_hash_of_their_bytes(tmp_path: Path) -> None:
     white = written_files(BlankPictures(), tmp_path / "white")
-    requests = list(offline_requests([blanked(ASKED), blanked(ASKED)], white))
+    requests = list(offline_requests([with_blank_pictures(ASKED), with_blank_pictures(ASKED)], white))
     (file,) = (tmp_path / "white").iterdir()
     part = requests[0]["messages"][1]["content"][0]
     assert part["path"] == str(file)

@@ -12,7 +12,7 @@ from tests.support import made_accuracy as made
 from vlm_acceptance.accuracy.answers_file import read
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.run import AnswerLog
 from vlm_acceptance.engine.process import marked_processes, run_tag
 
@@ -34,7 +34,7 @@ with open(sys.argv[3], "w") as file:
 """
 
 
-def run_of(plan: AccuracyPlan, place: Path, refused: list[str]) -> Accuracy:
+def run_of(plan: AccuracyPlan, place: Path, refused: list[str]) -> AccuracyResult:
     folder = place / "run"
     folder.mkdir()
     python = place / "python"
@@ -52,9 +52,9 @@ def test_questions_blank_pictures_and_text_twins_are_told_apart(tmp_path: Path) 
     plan = made.plan(tmp_path, engine="offline", sighted={"sample": 4})
     run = run_of(plan, tmp_path, [])
     assert {answer.text for answer in run.answers.values()} == {"A"}
-    assert (sorted(run.answers), sorted(run.blanks)) == (sorted(plan.order), sorted(plan.blanks))
+    assert (sorted(run.answers), sorted(run.blanks)) == (sorted(plan.order), sorted(plan.blank_ids))
     assert read(run.file)[1] == run.answers
-    assert run.texts == {plan.asked(ident).sha256: 7 for ident in plan.order}
+    assert run.texts == {plan.request(ident).sha256: 7 for ident in plan.order}
     assert {answer.model for answer in run.answers.values()} == {None}
 
 
@@ -62,7 +62,7 @@ def test_questions_blank_pictures_and_text_twins_are_told_apart(tmp_path: Path) 
 def test_what_the_engine_refuses_is_left_out_or_refused_and_nothing_else(tmp_path: Path, which: str) -> None:
     plan = made.plan(tmp_path, engine="offline", sighted={"sample": 4})
     first = plan.order[0]
-    hash_of = plan.asked(first).sha256
+    hash_of = plan.request(first).sha256
     run = run_of(plan, tmp_path, [which + (hash_of if which == "text of " else first)])
     refused = {
         "": [ident for ident, answer in run.answers.items() if answer.status == "refused"],

@@ -37,7 +37,7 @@ def test_a_whole_run_is_complete_and_scored_by_every_scorer(tmp_path: Path) -> N
     plan = made.plan(tmp_path)
     run = made.accuracy(plan, right(plan) | made.told(plan, {plan.order[0]: "D"}))
     assert (run.total, run.answered, run.right) == (12, 12, 11)
-    assert run.scores == {made.RECORD: 11, made.OTHER: 12}
+    assert run.right_by_scorer == {made.RECORD: 11, made.OTHER: 12}
     assert run.incomplete == ""
     run.require_whole()
     assert run.score_figures()["right"] == "11/12"
@@ -129,16 +129,16 @@ def test_findings_about_a_question_name_file_and_line_that_asks_again(tmp_path: 
 
 def test_tokens_follow_text_and_tiles_of_every_question(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    assert criteria.wrong_tokens(made.accuracy(plan, right(plan)).counted(), made.TILE_TOKENS) == []
+    assert criteria.wrong_tokens(made.accuracy(plan, right(plan)).token_counts(), made.TILE_TOKENS) == []
     ident = plan.order[5]
     wrong = right(plan) | {ident: answered(ident, "A", prompt_tokens=made.TEXT_TOKENS + 2 * made.TILE_TOKENS)}
-    found = criteria.wrong_tokens(made.accuracy(plan, wrong).counted(), made.TILE_TOKENS)
+    found = criteria.wrong_tokens(made.accuracy(plan, wrong).token_counts(), made.TILE_TOKENS)
     assert [(one.where, one.expected) for one in found] == [(ident, "16 tokens of pictures beside the text's")]
 
 
 def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    picture = replace(plan.asked(plan.order[0]).pictures[0], width=32, height=16)
+    picture = replace(plan.request(plan.order[0]).pictures[0], width=32, height=16)
     assert plan.picture_cost(picture, None) == 9 * made.TILE_TOKENS
     assert plan.picture_cost(picture, 2) == 3 * made.TILE_TOKENS
     assert plan.picture_cost(picture, 1) == made.TILE_TOKENS
@@ -147,31 +147,31 @@ def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_
 def test_tiles_found_in_the_served_model_come_before_the_profiles(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     served = replace(plan, served_rule=replace(plan.rule, tokens_per_tile=7, max_tiles=2))
-    picture = replace(plan.asked(plan.order[0]).pictures[0], width=32, height=16)
+    picture = replace(plan.request(plan.order[0]).pictures[0], width=32, height=16)
     assert served.picture_cost(picture, None) == 3 * 7
 
 
 def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 6, "margin": 0.5})
     texts = made.right_texts(plan)
-    assert plan.blanks == plan.order[:6]
-    blind = {ident: (texts[ident] if n < 3 else "D") for n, ident in enumerate(plan.blanks)}
+    assert plan.blank_ids == plan.order[:6]
+    blind = {ident: (texts[ident] if n < 3 else "D") for n, ident in enumerate(plan.blank_ids)}
     run = made.accuracy(plan, right(plan), blind)
-    seen = run.sighted()
+    seen = run.picture_ablation()
     assert (seen.asked, seen.right, seen.blank) == (6, 6, 3)
-    assert criteria.not_sighted(seen.right, seen.blank, seen.asked, plan.wanted.sighted) == []
-    more = made.accuracy(plan, right(plan), {**blind, plan.blanks[3]: texts[plan.blanks[3]]}).sighted()
-    assert criteria.not_sighted(more.right, more.blank, more.asked, plan.wanted.sighted) != []
+    assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) == []
+    more = made.accuracy(plan, right(plan), {**blind, plan.blank_ids[3]: texts[plan.blank_ids[3]]}).picture_ablation()
+    assert criteria.ignores_pictures(more.right, more.blank, more.asked, plan.wanted.sighted) != []
 
 
 def test_a_blank_question_without_an_answer_is_no_figure(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 3})
-    run = made.accuracy(plan, right(plan), dict.fromkeys(plan.blanks[:2], "A"))
+    run = made.accuracy(plan, right(plan), dict.fromkeys(plan.blank_ids[:2], "A"))
     with pytest.raises(EnvironmentProblem, match="1 of 3 questions with blank pictures"):
-        run.sighted()
-    lost = {**run.blanks, plan.blanks[2]: failed(plan.blanks[2], "lost", "x")}
+        run.picture_ablation()
+    lost = {**run.blanks, plan.blank_ids[2]: failed(plan.blank_ids[2], "lost", "x")}
     with pytest.raises(EnvironmentProblem, match="1 of 3"):
-        replace(run, blanks=lost).sighted()
+        replace(run, blanks=lost).picture_ablation()
 
 
 def test_a_stored_run_is_marked_by_the_same_scorer_question_by_question(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_stored_run_of_other_questions_is_refused_in_one_line(tmp_path: Path) 
 
 
 def test_many_lost_questions_are_named_up_to_forty() -> None:
-    seen = criteria.PairedFigures(100, tuple(f"q{n}" for n in range(41)), (), 0.5, (-0.1, 0.1), False)
+    seen = criteria.PairedResult(100, tuple(f"q{n}" for n in range(41)), (), 0.5, (-0.1, 0.1), False)
     shown = paired_properties(seen)
     assert shown["lost_ids"].endswith("q39 and 1 more")
     assert shown["gained_ids"] == ""
@@ -217,9 +217,11 @@ def test_known_answers_are_read_from_lines(tmp_path: Path) -> None:
     known = tmp_path / "known.jsonl"
     rows = [{"id": ident, "answer": text, "more": 1} for ident, text in made.right_texts(plan).items()]
     known.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", "utf-8")
-    assert criteria.unlike_known(run.known_answers(known), run.answers) == []
+    assert criteria.unlike_golden_answers(run.known_answers(known), run.answers) == []
     other = replace(run, answers=right(plan) | made.told(plan, {plan.order[2]: "D"}))
-    assert [one.where for one in criteria.unlike_known(run.known_answers(known), other.answers)] == [plan.order[2]]
+    assert [one.where for one in criteria.unlike_golden_answers(run.known_answers(known), other.answers)] == [
+        plan.order[2]
+    ]
 
 
 @pytest.mark.parametrize("line", ['{"id": "x"}', "[1]", "no json", '{"id": 1, "answer": "A"}'])

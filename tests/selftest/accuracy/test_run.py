@@ -17,7 +17,7 @@ from vlm_acceptance.accuracy import criteria
 from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.answers_file import read
 from vlm_acceptance.accuracy.plan import AccuracyPlan
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, by_server, check_resume
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
@@ -37,7 +37,7 @@ def book(plan: AccuracyPlan, reports: Path, run: str, resume: str | None = None,
     return opened
 
 
-def asked(opened: AnswerLog, endpoint: made.Endpoint, wire: Wire) -> Accuracy:
+def asked(opened: AnswerLog, endpoint: made.Endpoint, wire: Wire) -> AccuracyResult:
     return by_server(opened, Client(wire(endpoint).url), "m")
 
 
@@ -62,12 +62,12 @@ def test_a_served_model_is_asked_everything_and_every_answer_is_on_disk(tmp_path
     run = asked(book(plan, tmp_path, "one"), endpoint, wire)
     assert (run.right, run.answered, run.asked, run.stop, run.incomplete) == (12, 12, 12, None, "")
     assert sorted(endpoint.asked) == sorted(plan.order)
-    assert sorted(endpoint.blank) == sorted(plan.blanks)
+    assert sorted(endpoint.blank) == sorted(plan.blank_ids)
     assert sorted(endpoint.tokenized) == sorted(plan.order)
     assert kept(tmp_path / "runs" / "one" / NAME) == made.right_texts(plan)
-    assert kept(tmp_path / "runs" / "one" / "made_val.blank.jsonl") == dict.fromkeys(plan.blanks, "D")
-    assert criteria.wrong_tokens(run.counted(), made.TILE_TOKENS) == []
-    assert (run.sighted().right, run.sighted().blank) == (4, 0)
+    assert kept(tmp_path / "runs" / "one" / "made_val.blank.jsonl") == dict.fromkeys(plan.blank_ids, "D")
+    assert criteria.wrong_tokens(run.token_counts(), made.TILE_TOKENS) == []
+    assert (run.picture_ablation().right, run.picture_ablation().blank) == (4, 0)
 
 
 def test_what_is_sent_is_the_prompt_of_the_plan(tmp_path: Path, wire: Wire) -> None:
@@ -75,7 +75,7 @@ def test_what_is_sent_is_the_prompt_of_the_plan(tmp_path: Path, wire: Wire) -> N
     endpoint = right_endpoint(plan)
     asked(book(plan, tmp_path, "one"), endpoint, wire)
     assert endpoint.asked == plan.order
-    body, first = endpoint.bodies[0], plan.asked(plan.order[0])
+    body, first = endpoint.bodies[0], plan.request(plan.order[0])
     assert (body["model"], body["max_tokens"], body["messages"][0]["content"]) == ("m", 8, "Be brief.")
     assert body["messages"][1]["content"][-1]["text"] == first.text
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
@@ -86,10 +86,10 @@ def test_a_wrong_server_is_seen_in_score_tokens_and_blank_pictures(tmp_path: Pat
     plan = made.plan(tmp_path, sighted={"sample": 4, "margin": 0.3}, min_correct=6)
     run = asked(book(plan, tmp_path, "one"), made.Endpoint(lambda ident, is_blank: "B"), wire)
     assert [one.check for one in criteria.score_too_low(run.right, run.total, plan.limits)] == ["accuracy.score"]
-    seen = run.sighted()
-    assert criteria.not_sighted(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
+    seen = run.picture_ablation()
+    assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
     doubled = replace(run, texts={digest: count + made.TILE_TOKENS for digest, count in run.texts.items()})
-    assert len(criteria.wrong_tokens(doubled.counted(), made.TILE_TOKENS)) == criteria.SHOWN + 1
+    assert len(criteria.wrong_tokens(doubled.token_counts(), made.TILE_TOKENS)) == criteria.SHOWN + 1
 
 
 def test_refused_and_lost_questions_are_on_disk_as_such(tmp_path: Path, wire: Wire) -> None:
@@ -120,7 +120,7 @@ def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path, wire: Wire) -> Non
     assert sorted(endpoint.asked) == sorted(set(plan.order) - set(before))
     assert len(endpoint.blank) == 3
     assert endpoint.tokenized == []
-    assert (run.asked, run.answered, run.scores) == (5, 12, whole.scores)
+    assert (run.asked, run.answered, run.right_by_scorer) == (5, 12, whole.right_by_scorer)
     assert kept(tmp_path / "runs" / "two" / NAME) == made.right_texts(plan)
     assert kept(first / NAME) == before
 
@@ -236,11 +236,11 @@ def test_an_answer_is_on_disk_before_anything_else_comes_of_it(tmp_path: Path) -
     opened = book(plan, tmp_path, "one")
     seen: list[int] = []
     opened.progress = lambda _: seen.append(len(kept(opened.file(""))))
-    with QuestionPass(opened, "", plan.order, accuracy.watch_of(plan)) as part:
+    with QuestionPass(opened, "", plan.order, accuracy.early_stop_of(plan)) as part:
         for answer in made.told(plan, made.right_texts(plan)).values():
-            part.take(answer)
+            part.add(answer)
     assert seen == list(range(1, 13))
-    assert part.fresh == 12
+    assert part.new_answers == 12
 
 
 def test_a_key_is_masked_in_the_answers(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_key_is_masked_in_the_answers(tmp_path: Path) -> None:
     opened = AnswerLog(plan, tmp_path, lambda text: text.replace("sk-1", "***"), lambda _: None, lambda _: None)
     opened.open(TARGET, None, tmp_path)
     with QuestionPass(opened, "", plan.order, None) as part:
-        part.take(made.told(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
+        part.add(made.told(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
     assert "sk-1" not in opened.file("").read_text("utf-8")
 
 
@@ -256,7 +256,7 @@ def test_an_endpoint_that_is_gone_stops_the_run(tmp_path: Path, wire: Wire) -> N
     plan = made.plan(tmp_path, count=60, concurrency=16, sighted={"sample": 4})
     run = by_server(book(plan, tmp_path, "one"), Client(wire(lambda _: [RESET]).url), "m")
     assert run.stop is not None
-    assert run.stop.clause == "endpoint"
+    assert run.stop.cause == "endpoint"
     assert len(run.answers) < 60
     assert run.incomplete.startswith("stopped after ")
     assert (run.blanks, run.texts) == ({}, {})
@@ -266,13 +266,13 @@ def test_a_hopeless_run_is_stopped_and_stays_so_when_it_is_gone_on_with(tmp_path
     plan = made.plan(tmp_path, count=120, early_stop=True, min_correct=60, max_correct=120, concurrency=4)
     run = asked(book(plan, tmp_path, "one"), made.Endpoint(lambda *_: "no idea"), wire)
     assert run.stop is not None
-    assert run.stop.clause == "score"
+    assert run.stop.cause == "score"
     assert len(run.answers) < 60
     assert kept(run.file) == dict.fromkeys(run.answers, "no idea")
     endpoint = right_endpoint(plan)
     again = asked(book(plan, tmp_path, "two", "latest"), endpoint, wire)
     assert again.stop is not None
-    assert again.stop.clause == "score"
+    assert again.stop.cause == "score"
     assert (endpoint.bodies, again.asked) == ([], 0)
 
 
@@ -281,7 +281,7 @@ def test_a_scorer_that_guesses_stops_nothing(tmp_path: Path, wire: Wire) -> None
     plan = made.plan(tmp_path, count=120, **wanted)
     unsteady = replace(plan, wanted=plan.wanted.model_copy(update={"scorer": "official_seed42"}))
     scorers = {**made.MADE.scorers, "official_seed42": made.exact}
-    guessing = replace(unsteady, benchmark=replace(made.MADE, scorers=scorers))
+    guessing = replace(unsteady, dataset=replace(made.MADE, scorers=scorers))
     run = asked(book(guessing, tmp_path, "one"), made.Endpoint(lambda *_: "no idea"), wire)
     assert (run.stop, run.answered) == (None, 120)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vlm_acceptance.accuracy.dataset import Dataset, Prompts
 from vlm_acceptance.accuracy.mmmu.expected_counts import check_groups
-from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_twin
+from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_only_prompt
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import DOMAINS
 from vlm_acceptance.config.profile import Mmmu
@@ -30,7 +30,7 @@ MMMU = Dataset(
     domains=DOMAINS,
     scorers=SCORERS,
     prompts=prompts,
-    text_twin=text_twin,
+    text_only_prompt=text_only_prompt,
     check_counts=check_groups,
     prepare=PREPARE,
 )

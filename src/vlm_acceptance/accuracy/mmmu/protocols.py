@@ -89,7 +89,7 @@ def protocol(
     )
 
 
-def text_twin(asked: PreparedRequest) -> str:
+def text_only_prompt(asked: PreparedRequest) -> str:
     """The text with `<img></img>` for every picture, those included that vLLM would put in front.
 
     Sent without pictures it costs the prompt tokens of the request but for the tiles' own.

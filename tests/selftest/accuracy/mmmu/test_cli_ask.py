@@ -86,7 +86,7 @@ def test_the_line_of_a_finding_asks_the_same_again(wire: Wire, capsys: pytest.Ca
     assert main([*words[3:], CHOICE]) == 0
     defaults = {"chat_template_kwargs": {"enable_thinking": False}}
     asker = ServerAsker(Client("http://h"), "m", made.prepared, 9, defaults)
-    assert json.loads(server.asked[0].body) == json.loads(asker.body(made.asked(CHOICE)))
+    assert json.loads(server.asked[0].body) == json.loads(asker.body(made.request(CHOICE)))
 
 
 @pytest.mark.parametrize("name", ["internvl", "official", "vlmevalkit-20240708"])

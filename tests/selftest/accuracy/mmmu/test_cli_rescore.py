@@ -20,7 +20,7 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.mmmu.__main__ import main
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
-from vlm_acceptance.accuracy.result import Accuracy
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass
 
 MINI = ROOT / "fixtures" / "mmmu_mini"
@@ -32,7 +32,7 @@ def known() -> dict[str, str]:
     return {row["id"]: row["answer"] for row in rows}
 
 
-def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> Accuracy:
+def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> AccuracyResult:
     """A run over the mini set that was told the known answers; it stands in `folder`."""
     folder.mkdir()
     limits = {"min_correct": 1, "max_correct": 120, "data": str(MINI / "prepared"), "dataset": "mmmu_mini"}
@@ -42,11 +42,11 @@ def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> Accuracy:
     told = {ident: answered(ident, text) for ident, text in known().items()} | (changes or {})
     with QuestionPass(book, "", plan.order, None) as part:
         for ident in plan.order:
-            part.take(told[ident])
-    return Accuracy(plan, part.found, {}, {}, None, 5.0, part.fresh, True, book.file(""), "ask")
+            part.add(told[ident])
+    return AccuracyResult(plan, part.answers, {}, {}, None, 5.0, part.new_answers, True, book.file(""), "ask")
 
 
-def report_of(run: Accuracy) -> dict[str, Any]:
+def report_of(run: AccuracyResult) -> dict[str, Any]:
     """What the run itself writes."""
     told = report_files.about(run.plan, "cpu", {}, "m", {})
     report: dict[str, Any] = json.loads(json.dumps(report_files.content(run, told), default=str))
@@ -90,7 +90,7 @@ def test_the_command_runs_by_itself_without_a_server(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"mmmu_mini {run.right}/120")
-    for name, right in run.scores.items():
+    for name, right in run.right_by_scorer.items():
         assert any(line.split()[:1] == [name] and f"{right}/120" in line for line in done.stdout.splitlines()), name
 
 
@@ -98,7 +98,7 @@ def test_the_command_runs_by_itself_without_a_server(tmp_path: Path) -> None:
 def test_any_scorer_may_make_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], scorer: str) -> None:
     run = run_of(tmp_path / "run")
     _, out, _ = rescored(capsys, run.file.parent, "--scorer", scorer)
-    assert out.startswith(f"mmmu_mini {run.scores[scorer]}/120")
+    assert out.startswith(f"mmmu_mini {run.right_by_scorer[scorer]}/120")
     assert f"scorer {scorer}" in out.partition("\n")[0]
 
 
@@ -113,7 +113,7 @@ def test_changed_answers_change_the_score(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_is_compared_with_a_stored_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = run_of(tmp_path / "before")
-    good = [ident for ident, mark in before.record.items() if mark.right][:3]
+    good = [ident for ident, mark in before.deciding_scores.items() if mark.right][:3]
     now = run_of(tmp_path / "now", {ident: answered(ident, "?") for ident in good})
     code, out, _ = rescored(capsys, now.file, "--baseline", before.file, "--json", tmp_path / "out.json")
     seen = json.loads((tmp_path / "out.json").read_text("utf-8"))["comparison"]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from vlm_acceptance.accuracy.blank_pictures import blanked
+from vlm_acceptance.accuracy.blank_pictures import with_blank_pictures
 from vlm_acceptance.accuracy.item import CHOICE, OPEN, READ, Item
-from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_twin
+from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_only_prompt
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS
 from vlm_acceptance.accuracy.prepared import Prepared
@@ -199,7 +199,7 @@ def test_prompt_tokens_are_those_of_the_text_and_of_every_tile() -> None:
     for item in ITEMS.values():
         request = asked.ask(item)
         pictures = sum(picture_tokens(p.width, p.height, CONTROL) for p in request.pictures)
-        texts[text_twin(request)].add(expected[item.id]["prompt_tokens"] - pictures)
+        texts[text_only_prompt(request)].add(expected[item.id]["prompt_tokens"] - pictures)
     assert len(texts) == len(families())
     assert all(len(counts) == 1 for counts in texts.values())
 
@@ -226,7 +226,7 @@ def test_a_family_is_guessed_alike_when_its_pictures_are_blank() -> None:
     asked = protocol("vlmevalkit")
     for family in families().values():
         assert len({guessed[item.id] for item in family}) == 1
-        assert len({tuple(p.sha256 for p in blanked(asked.ask(item)).pictures) for item in family}) == 1
+        assert len({tuple(p.sha256 for p in with_blank_pictures(asked.ask(item)).pictures) for item in family}) == 1
 
 
 def test_answers_have_the_shape_of_a_sound_model() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.questions import choice, hashes, opened, picture
 
 from vlm_acceptance.accuracy.item import Item, PreparedRequest
-from vlm_acceptance.accuracy.mmmu.protocols import INTERNVL_SYSTEM, PROTOCOLS, protocol, text_twin
+from vlm_acceptance.accuracy.mmmu.protocols import INTERNVL_SYSTEM, PROTOCOLS, protocol, text_only_prompt
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.core.errors import EnvironmentProblem
 
@@ -243,18 +243,18 @@ def test_the_first_form_keeps_a_placeholder_that_no_picture_fills() -> None:
 
 
 def test_a_text_twin_has_a_pair_of_tags_for_every_mark() -> None:
-    twin = text_twin(PROTOCOLS[MODERN].ask(OPEN_TWO))
+    twin = text_only_prompt(PROTOCOLS[MODERN].ask(OPEN_TWO))
     assert twin == f"Image-1: <img></img>\nImage-2: <img></img>\n{OPEN_TWO_BODY}"
 
 
 def test_a_text_twin_has_the_marks_that_the_server_would_add_in_front() -> None:
-    twin = text_twin(PROTOCOLS["internvl"].ask(THREE))
+    twin = text_only_prompt(PROTOCOLS["internvl"].ask(THREE))
     assert twin == f"<img></img>\n<img></img>\n<img></img>\n{THREE_BODY}"
 
 
 def test_a_text_twin_of_a_question_without_pictures_is_its_text() -> None:
     asked = PROTOCOLS["official"].ask(opened("60"))
-    assert text_twin(asked) == asked.text
+    assert text_only_prompt(asked) == asked.text
 
 
 def test_whatever_is_sent_changes_the_hash_of_a_prompt() -> None:
