@@ -1,5 +1,7 @@
 PYTEST := .venv/bin/python -m pytest
 REPORTS ?= reports
+# two processes: several selftests start programs and wait for them
+SELFTEST := $(PYTEST) tests/selftest tests/proof/selftest -q -n 2 --dist worksteal --junitxml=$(REPORTS)/selftest/junit.xml
 
 .PHONY: smoke test selftest proof check catalogue control venv clean
 
@@ -7,12 +9,12 @@ smoke: venv  ## accept the control, served by the real engine on this machine's 
 	$(PYTEST) -m smoke --vlm-profile control-cpu
 
 test: venv  ## the project's own tests: selftests, a part of the proof, smoke and slow (a short soak) on the control
-	$(PYTEST) tests/selftest tests/proof/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
+	$(SELFTEST)
 	PROOF_REPORTS=$(REPORTS)/proof $(PYTEST) tests/proof -q -m part --junitxml=$(REPORTS)/proof/junit.xml
 	$(PYTEST) -m "smoke or slow" --vlm-profile control-cpu --vlm-soak-s=30 --vlm-reports=$(REPORTS)/control
 
 selftest: venv  ## tests of src/ alone: no engine
-	$(PYTEST) tests/selftest tests/proof/selftest -q --junitxml=$(REPORTS)/selftest/junit.xml
+	$(SELFTEST)
 
 proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours
 	PROOF_FULL=$(FULL) PROOF_REPORTS=$(REPORTS)/proof $(PYTEST) tests/proof -q --junitxml=$(REPORTS)/proof/junit.xml

@@ -120,8 +120,8 @@ def test_connection_is_not_a_listener():
 
 
 def test_nobody_is_asked_then_nothing_is_told():
-    gone = psutil.Process(subprocess.Popen(["true"]).pid)
-    gone.wait()
+    with subprocess.Popen(["true"]) as child:  # not reaped before psutil has seen it
+        gone = psutil.Process(child.pid)
     assert port.holds([], 1) is None
     assert port.holds([gone], 1) is None
 
