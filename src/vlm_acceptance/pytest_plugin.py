@@ -151,8 +151,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         context.profile,
         launched=context.settings.launched,
         has_baseline=context.settings.baseline is not None,
-        has_numbers=context.settings.numbers_baseline is not None,
-        records_numbers=context.settings.record_numbers is not None,
+        has_numbers=context.settings.logprobs_baseline is not None,
+        records_numbers=context.settings.record_logprobs is not None,
         has_key=context.settings.api_key is not None,
     )
     kept: list[pytest.Item] = []

@@ -69,7 +69,7 @@ def test_picture_costs_its_tiles(client, findings, context):
 @pytest.mark.needs("known_answers")
 def test_known_answers(client, findings, profile):
     """A deployment whose answers are known MUST give every one of them, to the letter and the prompt token."""
-    lines = existing(profile.capability.known_answers).read_text("utf-8").splitlines()
+    lines = existing(profile.capability.golden_answers).read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.strip()]
     bodies = [
         chat_body(client.model_id, row["prompt"], [png_url(IMAGES / name) for name in row["pictures"]], max_tokens=256)

@@ -25,9 +25,9 @@ BROKEN_URL = "data:image/png;base64,%%%"
 @pytest.fixture
 def jobs(client, profile, context):
     """Every capability picture and some texts, shuffled, half of them streamed."""
-    file = profile.capability.known_answers
+    file = profile.capability.golden_answers
     known = load.known_answers(existing(file)) if file else {}
-    return load.jobs(client.model_id, context.categories, known, profile.capability.demoted)
+    return load.jobs(client.model_id, context.categories, known, profile.capability.report_only)
 
 
 @pytest.fixture(scope="module")

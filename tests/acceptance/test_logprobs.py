@@ -42,10 +42,10 @@ def compared(client, findings, context, rows, concurrency):
     exchanges = asked_of(client, findings, context, [row.asked for row in rows], concurrency)
     known = {row.asked.id: row.numbers for row in rows}
     seen = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
-    found, together = checks.against_baseline(known, seen, context.profile.numbers)
+    found, together = checks.against_baseline(known, seen, context.profile.logprobs)
     findings.add_each(found, exchanges)
     findings.note(
-        baseline=context.settings.numbers_baseline.name, alarm=context.profile.numbers.alarm, **figures(together)
+        baseline=context.settings.logprobs_baseline.name, alarm=context.profile.logprobs.alarm, **figures(together)
     )
 
 
@@ -53,7 +53,7 @@ def compared(client, findings, context, rows, concurrency):
 @pytest.mark.needs("numbers_baseline")
 def test_numbers_are_those_of_the_baseline(client, findings, profile, context):
     """Greedy tokens and top-5 log probabilities of a sample of prompts MUST be those stored, within the alarm."""
-    rows = capability.spread(context.known_numbers, profile.numbers.sample)
+    rows = capability.spread(context.known_numbers, profile.logprobs.sample)
     compared(client, findings, context, rows, profile.capability.concurrency)
 
 
@@ -63,7 +63,7 @@ def test_same_request_gives_the_same_numbers(client, findings, profile, context)
 
     Where no batch invariance is declared, another token is forgiven at a place that was nearly a tie.
     """
-    limits = profile.numbers
+    limits = profile.logprobs
     with_picture = next(asked for asked in context.number_prompts if asked.pictures)
     without = next(asked for asked in context.number_prompts if not asked.pictures)
     first, exchanges = {}, {}
@@ -105,9 +105,9 @@ def test_alone_and_in_a_batch(client, findings, profile, context):
     alone = {name: numbers_in(exchange) for name, exchange in asked_of(client, findings, context, prompts, 1).items()}
     exchanges = asked_of(client, findings, context, prompts, len(prompts))
     together = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
-    found, seen = checks.alike(alone, together, profile.numbers, exact=profile.numbers.batch_invariant)
+    found, seen = checks.alike(alone, together, profile.logprobs, exact=profile.logprobs.batch_invariant)
     findings.add_each(found, exchanges)
-    findings.note(batch_invariant=profile.numbers.batch_invariant, **figures(seen))
+    findings.note(batch_invariant=profile.logprobs.batch_invariant, **figures(seen))
 
 
 @pytest.mark.slow
@@ -119,6 +119,6 @@ def test_server_gives_the_numbers_of_the_offline_engine(offline_numbers, client,
     served = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
     none = NoReply("the offline engine gave no numbers")
     apart = {asked.id: offline_numbers.get(asked.id, none) for asked in prompts}
-    found, seen = checks.alike(apart, served, profile.numbers, exact=profile.offline.same_text)
+    found, seen = checks.alike(apart, served, profile.logprobs, exact=profile.offline.same_text)
     findings.add_each(found, exchanges)
     findings.note(**figures(seen))

@@ -8,7 +8,7 @@ import pytest
 from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, form_url, png_url
 from vlm_acceptance.checks import answer, caches, contamination, forms, liveness, pictures, prompt_tokens, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
-from vlm_acceptance.config.profile import SEVERAL
+from vlm_acceptance.config.profile import MULTI_PICTURE
 from vlm_acceptance.core import tiles
 from vlm_acceptance.core.errors import EnvironmentProblem, NoReply
 from vlm_acceptance.core.finding import Finding
@@ -62,7 +62,7 @@ def test_twins(client, findings, profile, context):
 @pytest.mark.needs("cache_metrics")
 def test_long_twins_hit_the_caches(client, findings, profile, context):
     """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
-    wanted = profile.capability.long_twins
+    wanted = profile.capability.long_similar_pictures
     group = similar_pictures.of_question(similar_pictures.all_twins(context.categories), wanted.question)
     before = client.get("/metrics")
     for seed in (1, 2):
@@ -106,15 +106,16 @@ def test_other_prompt_right_after(client, findings, profile, context):
 def test_several_pictures_keep_their_order(client, findings, profile):
     """Two pictures in one request MUST be answered about in the order sent; what marks in the text do is reported.
 
-    Judged like a category: by the same share of right answers, and where calibration demoted `several`, only reported.
+    Judged like a category: by the same share of right answers; only reported where `capability.report_only` names
+    `multi_picture`.
     """
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
     exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)
     least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
     replies = [capability.answer_of(exchange) for exchange in exchanges]
     found = pictures.in_order(ORDERS, replies, least)
-    findings.note(category=SEVERAL, in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
-    if SEVERAL in profile.capability.demoted:
+    findings.note(category=MULTI_PICTURE, in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
+    if MULTI_PICTURE in profile.capability.report_only:
         found = [one for one in found if one.fatal]
     findings.add_each(found, dict(zip(map("-".join, ORDERS), exchanges, strict=True)))
     for layout, content in several_layouts(pairs[1]).items():

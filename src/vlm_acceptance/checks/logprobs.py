@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vlm_acceptance.config.profile_sections import NumberLimits
+from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core.errors import NoReply
 from vlm_acceptance.core.finding import Finding, trimmed
 from vlm_acceptance.core.logprobs import LogProbs
@@ -94,7 +94,7 @@ def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:
 
 
 def against_baseline(
-    known: Mapping[str, LogProbs], seen: Mapping[str, LogProbs | NoReply], limits: NumberLimits
+    known: Mapping[str, LogProbs], seen: Mapping[str, LogProbs | NoReply], limits: LogProbLimits
 ) -> tuple[list[Finding], Totals | None]:
     """Numbers against stored ones, prompt by prompt and together; None when no prompt has numbers."""
     found = missing(seen)
@@ -119,7 +119,10 @@ def against_baseline(
 
 
 def alike(
-    first: Mapping[str, LogProbs | NoReply], second: Mapping[str, LogProbs | NoReply], limits: NumberLimits, exact: bool
+    first: Mapping[str, LogProbs | NoReply],
+    second: Mapping[str, LogProbs | NoReply],
+    limits: LogProbLimits,
+    exact: bool,
 ) -> tuple[list[Finding], Totals | None]:
     """Two answers of one deployment to each prompt: no mean |Δ logprob| beyond `steady`, no prompt's beyond its own.
 

@@ -81,8 +81,8 @@ class Settings:
     resume: str | None
     baseline: Path | None
     profile_reason: str
-    numbers_baseline: Path | None = None
-    record_numbers: Path | None = None
+    logprobs_baseline: Path | None = None
+    record_logprobs: Path | None = None
 
     @property
     def launched(self) -> bool:
@@ -236,30 +236,30 @@ def check_mmmu(profile: Profile, launched: bool) -> None:
     wanted.require_limits(profile.references)
 
 
-def numbers_baseline(profile: Profile, given_file: Path | None) -> Path | None:
+def logprobs_baseline(profile: Profile, given_file: Path | None) -> Path | None:
     """The numbers to compare with: the file given when it holds numbers, else the profile's.
 
     UsageProblem when a file that the profile names does not exist.
     """
-    resolve_existing(profile.numbers.prompts, "numbers.prompts")
+    resolve_existing(profile.logprobs.prompts, "logprobs.prompts")
     if given_file is not None and is_baseline(given_file):
         return given_file
-    wanted = profile.numbers.baseline
-    return resolve_existing(wanted, "numbers.baseline") if wanted else None
+    wanted = profile.logprobs.baseline
+    return resolve_existing(wanted, "logprobs.baseline") if wanted else None
 
 
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
     """Settings from option values (by dest), the environment and the chosen profile."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
     loaded = load_profile(profile, PROFILES, overrides(values, env))
-    if loaded.profile.capability.known_answers:
-        resolve_existing(loaded.profile.capability.known_answers, "capability.known_answers")
+    if loaded.profile.capability.golden_answers:
+        resolve_existing(loaded.profile.capability.golden_answers, "capability.golden_answers")
     url, url_source = picked["vlm_base_url"]
     check_mmmu(loaded.profile, launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]
     stored = input_file(*picked["vlm_baseline"])
     record = output_file(*picked["vlm_record_baseline"])
-    of_numbers = record is not None and record.suffix == ".jsonl"
+    of_logprobs = record is not None and record.suffix == ".jsonl"
     reports, _ = picked["vlm_reports"]
     evidence, evidence_source = picked["vlm_evidence"]
     return Settings(
@@ -271,10 +271,10 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
         evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
         calibrate=output_file(*picked["vlm_calibrate"]),
-        record_baseline=None if of_numbers else record,
+        record_baseline=None if of_logprobs else record,
         resume=picked["vlm_resume"][0],
         baseline=None if stored is not None and is_baseline(stored) else stored,
         profile_reason=reason,
-        numbers_baseline=numbers_baseline(loaded.profile, stored),
-        record_numbers=record if of_numbers else None,
+        logprobs_baseline=logprobs_baseline(loaded.profile, stored),
+        record_logprobs=record if of_logprobs else None,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from vlm_acceptance.config.profile_sections import Load, NumberLimits, Seconds, Section, Share, Text
+from vlm_acceptance.config.profile_sections import Load, LogProbLimits, Seconds, Section, Share, Text
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
 
@@ -103,8 +103,8 @@ class Budget(Section):
     e2e_s: Seconds | None = None
 
 
-# what calibration may demote beside the categories: several pictures named in their order
-SEVERAL = "several"
+# the order of several pictures in one prompt; calibration treats it like a category
+MULTI_PICTURE = "multi_picture"
 
 
 def known_categories(named: Iterable[str], more: Sequence[str] = ()) -> None:
@@ -148,9 +148,9 @@ class Deadlines(Section):
     cold_s: Seconds = 600
 
 
-class LongTwins(Section):
-    """How twin prompts get longer than two blocks of the prefix cache: a text after the picture, more copies of it, or
-    both. `question` is a `category/question`; the first one when none is named.
+class LongSimilarPictures(Section):
+    """How prompts about similar pictures become longer than two blocks of the prefix cache: by a text after the
+    picture, by more copies of the picture, or both. `question` is a `category/question`; default: the first one.
     """
 
     question: str | None = None
@@ -159,25 +159,25 @@ class LongTwins(Section):
 
 
 class Capability(Section):
-    """How the five categories are judged; `known_answers` is a file whose every answer must come back exactly.
+    """How the five categories are judged. Every answer in the file `golden_answers` must come back exactly.
 
-    `demoted` names categories, or `several` for the order of several pictures: reported, and only what is fatal judged.
+    Categories in `report_only`, and `multi_picture` (the order of several pictures), fail only by fatal findings.
     """
 
     min_correct: int = Field(default=6, ge=1, le=8)
     calibrated: bool = False
-    demoted: list[str] = []
+    report_only: list[str] = []
     routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
     concurrency: int = Field(default=4, ge=1, le=64)
     blind_max: int | None = None
-    known_answers: str | None = None
+    golden_answers: str | None = None
     url_picture: str | None = None
-    long_twins: LongTwins = LongTwins()
+    long_similar_pictures: LongSimilarPictures = LongSimilarPictures()
 
-    @field_validator("demoted")
+    @field_validator("report_only")
     @classmethod
-    def _may_be_demoted(cls, named: list[str]) -> list[str]:
-        known_categories(named, (SEVERAL,))
+    def _may_be_only_reported(cls, named: list[str]) -> list[str]:
+        known_categories(named, (MULTI_PICTURE,))
         return named
 
 
@@ -335,4 +335,4 @@ class Profile(Section):
     references: dict[str, Reference] = {}
     guide: list[Guide] = []
     mmmu: Mmmu | None = None
-    numbers: NumberLimits = NumberLimits()
+    logprobs: LogProbLimits = LogProbLimits()

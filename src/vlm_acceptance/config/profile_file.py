@@ -16,6 +16,15 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.config.profile_sections import Section
 from vlm_acceptance.core.errors import UsageProblem, nearest
 
+ONE_RELEASE = "the former name is accepted in this release only"
+FORMER_KEYS = {
+    "numbers": "logprobs",
+    "capability.demoted": "capability.report_only",
+    "capability.known_answers": "capability.golden_answers",
+    "capability.long_twins": "capability.long_similar_pictures",
+}
+FORMER_VALUES = {"capability.report_only": {"several": "multi_picture"}}
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice; plain YAML would silently keep the last."""
@@ -34,11 +43,15 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A profile with its file and, for each dotted key that is not a default, where its value came from."""
+    """A profile with its file and the source of each dotted key that is not a default.
+
+    `notes` holds one line for each former name that a file or an override uses.
+    """
 
     profile: Profile
     path: Path
     sources: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def profile_names(folder: Path) -> list[str]:
@@ -69,18 +82,20 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
     """
     path = find_profile(name, folder)
     sources: dict[str, str] = {}
-    data = _read_chain(path, folder, sources, ())
+    notes: list[str] = []
+    data = _read_chain(path, folder, sources, notes)
     for key, text, source in overrides:
-        _override(data, key, text, source)
-        sources[key] = source
+        sources[_override(data, key, text, source, notes)] = source
     try:
         profile = Profile.model_validate(data)
     except ValidationError as broken:
         raise UsageProblem(_one_line(broken, path, sources)) from None
-    return Loaded(profile, path, sources)
+    return Loaded(profile, path, sources, tuple(dict.fromkeys(notes)))
 
 
-def _read_chain(path: Path, folder: Path, sources: dict[str, str], seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read_chain(
+    path: Path, folder: Path, sources: dict[str, str], notes: list[str], seen: tuple[Path, ...] = ()
+) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UsageProblem(f"{path}: extends: the profiles extend each other in a circle")
     try:
@@ -90,6 +105,7 @@ def _read_chain(path: Path, folder: Path, sources: dict[str, str], seen: tuple[P
         raise UsageProblem(f"{path}: cannot be read as YAML: {' '.join(str(broken).split())}") from None
     if not isinstance(data, dict):
         raise UsageProblem(f"{path}: a profile is a mapping of keys, this file holds {type(data).__name__}")
+    notes += _rename_former(data, path.name)
     parent = data.pop("extends", None)
     if parent is None:
         merged = data
@@ -98,7 +114,7 @@ def _read_chain(path: Path, folder: Path, sources: dict[str, str], seen: tuple[P
             raise UsageProblem(f"{path}: extends: {parent!r} is not the name or path of a profile")
         nearby = path.parent / parent
         origin = nearby if nearby.is_file() else find_profile(parent, folder)
-        merged = _merged(_read_chain(origin, folder, sources, (*seen, path.resolve())), data)
+        merged = _merged(_read_chain(origin, folder, sources, notes, (*seen, path.resolve())), data)
     sources.update(dict.fromkeys(_flat(data), path.name))
     return merged
 
@@ -123,22 +139,77 @@ def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _override(data: dict[str, Any], key: str, text: str, source: str) -> None:
-    _check_key(key, source)
+def _override(data: dict[str, Any], key: str, text: str, source: str, notes: list[str]) -> str:
+    """Set a dotted key of `data` to a YAML value, null removes it; returns the key's present name."""
+    present = _present_key(key)
+    _check_key(present, source)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506
     except yaml.YAMLError:
         raise UsageProblem(f"{source}: {key}: the value {text!r} cannot be read as YAML; quote it") from None
+    layer: dict[str, Any] = {}
     *sections, last = key.split(".")
-    place = data
-    for section in sections:
-        below = place.get(section)
-        place[section] = dict(below) if isinstance(below, dict) else {}
-        place = place[section]
+    _section(layer, sections)[last] = value
+    notes += _rename_former(layer, source)
+    *sections, last = present.split(".")
+    value = _section(layer, sections)[last]
+    place = _section(data, sections)
     if value is None:
         place.pop(last, None)
     else:
         place[last] = value
+    return present
+
+
+def _section(data: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A copy of the mapping below `data` at these names, put in its place; an empty one where there is no mapping."""
+    for name in names:
+        below = data.get(name)
+        data[name] = dict(below) if isinstance(below, dict) else {}
+        data = data[name]
+    return data
+
+
+def _present_key(key: str) -> str:
+    for former, present in FORMER_KEYS.items():
+        if key == former or key.startswith(f"{former}."):
+            key = present + key.removeprefix(former)
+    return key
+
+
+def _rename_former(data: dict[str, Any], source: str) -> list[str]:
+    """Give former keys and values in `data` their present names; returns one line for each.
+
+    UsageProblem when a key is given by both names.
+    """
+    notes = []
+    for former, present in FORMER_KEYS.items():
+        *sections, last = former.split(".")
+        if not _holds(data, former):
+            continue
+        if _holds(data, present):
+            raise UsageProblem(f"{source}: {former!r} is the former name of {present!r}; give only {present!r}")
+        value = _section(data, sections).pop(last)
+        *sections, last = present.split(".")
+        _section(data, sections)[last] = value
+        notes.append(f"{source}: the key {former!r} is now {present!r}; {ONE_RELEASE}")
+    for key, names in FORMER_VALUES.items():
+        *sections, last = key.split(".")
+        values = _section(data, sections)[last] if _holds(data, key) else None
+        if not isinstance(values, list):
+            continue
+        known = [value for value in values if isinstance(value, str) and value in names]
+        _section(data, sections)[last] = [names[value] if value in known else value for value in values]
+        notes += [f"{source}: {key}: the value {value!r} is now {names[value]!r}; {ONE_RELEASE}" for value in known]
+    return notes
+
+
+def _holds(data: Any, key: str) -> bool:
+    for name in key.split("."):
+        if not isinstance(data, dict) or name not in data:
+            return False
+        data = data[name]
+    return True
 
 
 def _check_key(key: str, source: str) -> None:
@@ -208,7 +279,7 @@ def _values_of(annotation: Any) -> type[BaseModel] | None:
 
 def shown(loaded: Loaded) -> str:
     """The effective profile, one `key: value` a line, each with the source of its value."""
-    lines = [f"# {loaded.path}"]
+    lines = [f"# {loaded.path}", *(f"# note: {note}" for note in loaded.notes)]
     for key, value in _flat(_plain(loaded.profile)).items():
         lines.append(f"{key}: {_scalar(value)}  # {_source(key, loaded.sources)}")
     return "\n".join(lines)

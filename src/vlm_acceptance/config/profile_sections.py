@@ -1,4 +1,4 @@
-"""The base of a profile's sections, and those of load and numbers."""
+"""The base of a profile's sections, and the sections of load and log probabilities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NumberLimits(Section):
+class LogProbLimits(Section):
     """Log probabilities, in natural log units: `alarm` limits the mean |Δ| against `baseline` over the tokens that both
     list among their five likeliest, `common_top5` is the least share of those; `alarm_prompt` limits each prompt's.
 

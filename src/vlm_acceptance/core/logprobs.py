@@ -104,7 +104,7 @@ def require_prompts(path: Path, asked: Sequence[LogProbPrompt], images: Path) ->
     require_pictures(path, asked, images)
     for has_picture, kind in ((True, "with a picture"), (False, "without a picture")):
         if not any(bool(prompt.pictures) is has_picture for prompt in asked):
-            raise UsageProblem(f"numbers.prompts: {path} holds no prompt {kind}")
+            raise UsageProblem(f"logprobs.prompts: {path} holds no prompt {kind}")
 
 
 def line_of(known: StoredLogProbs) -> str:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from vlm_acceptance.config.options import ROOT
 
-EVERY_PROMPT = "numbers.sample=100000"
+EVERY_PROMPT = "logprobs.sample=100000"
 Run = Callable[[Sequence[str]], int]
 
 
 def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tuple[list[str], list[str]]:
     """The two runs of pytest: the first records, the second compares."""
-    stored = reports / "numbers.jsonl"
+    stored = reports / "logprobs.jsonl"
     base = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "acceptance"), "-m", "smoke", *more]
     return (
         [*base, f"--vlm-profile={first}", f"--vlm-reports={reports / 'first'}", f"--vlm-record-baseline={stored}"],
@@ -38,7 +38,7 @@ def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tup
 def compare(first: str, second: str, reports: Path, more: Sequence[str], run: Run) -> int:
     """Exit code of the first run that accepts nothing, else 0. The numbers of an earlier comparison are replaced."""
     reports.mkdir(parents=True, exist_ok=True)
-    (reports / "numbers.jsonl").unlink(missing_ok=True)
+    (reports / "logprobs.jsonl").unlink(missing_ok=True)
     return next((code for command in commands(first, second, reports, more) if (code := run(command))), 0)
 
 

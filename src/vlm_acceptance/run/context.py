@@ -131,7 +131,7 @@ class RunContext:
     @cached_property
     def known_numbers(self) -> tuple[StoredLogProbs, ...]:
         """The stored numbers; UsageProblem when their file is none."""
-        path = self.settings.numbers_baseline
+        path = self.settings.logprobs_baseline
         if path is None:
             raise HarnessProblem("no stored numbers were given")
         return logprobs.read_baseline(path)
@@ -139,7 +139,7 @@ class RunContext:
     @cached_property
     def number_prompts(self) -> tuple[LogProbPrompt, ...]:
         """What is asked for its numbers where no stored ones are needed."""
-        return logprobs.read_prompts(existing(self.profile.numbers.prompts))
+        return logprobs.read_prompts(existing(self.profile.logprobs.prompts))
 
     @cached_property
     def tile_rule(self) -> TileRule | None:
@@ -234,9 +234,9 @@ class RunContext:
         """UsageProblem when --vlm-resume names no run that can be gone on with, --vlm-baseline none that can be
         compared with, or the profile prompts or a question of long twins that are none; what else shows later.
         """
-        logprobs.require_prompts(existing(self.profile.numbers.prompts), self.number_prompts, IMAGES)
-        capability.require_question(self.categories, self.profile.capability.long_twins.question)
-        if (stored := self.settings.numbers_baseline) is not None:
+        logprobs.require_prompts(existing(self.profile.logprobs.prompts), self.number_prompts, IMAGES)
+        capability.require_question(self.categories, self.profile.capability.long_similar_pictures.question)
+        if (stored := self.settings.logprobs_baseline) is not None:
             logprobs.require_pictures(stored, [known.asked for known in self.known_numbers], IMAGES)
         resume, baseline = self.settings.resume, self.settings.baseline
         if resume is None and baseline is None:

@@ -56,7 +56,7 @@ def said_by(profile: Profile) -> Mapping[str, int]:
         "load::test_burst": profile.load.burst,
         "load::test_bad_request_stays_alone": profile.load.burst,
         "load::test_large_burst": profile.load.large_burst,
-        "logprobs::test_numbers_are_those_of_the_baseline": profile.numbers.sample,
+        "logprobs::test_numbers_are_those_of_the_baseline": profile.logprobs.sample,
     }
 
 

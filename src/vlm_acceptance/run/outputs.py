@@ -38,6 +38,7 @@ def header(context: RunContext) -> list[str]:
     ]
     if overridden:
         lines.append("overrides: " + ", ".join(f"{key} ({source})" for key, source in overridden.items()))
+    lines += [f"note: {note}" for note in settings.loaded.notes]
     return [*lines, f"reports: {settings.reports}"]
 
 
@@ -131,7 +132,7 @@ def record(context: RunContext, ruling: Ruling) -> list[str]:
 
 def record_numbers(context: RunContext, ruling: Ruling) -> list[str]:
     """The numbers asked for with --vlm-record-baseline=FILE.jsonl, if the deployment was found right."""
-    path, taken = context.settings.record_numbers, context.notes.get("numbers")
+    path, taken = context.settings.record_logprobs, context.notes.get("numbers")
     if path is None:
         return []
     if not isinstance(taken, list) or len(taken) < len(context.number_prompts):
@@ -160,7 +161,7 @@ def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], s
         return {}, "a fatal finding is no matter of calibration"
     demoted = sorted({category for result in refused for category in _categories(result)})
     word = f"demotes {', '.join(demoted)}" if demoted else "every category keeps its bar"
-    return {"capability": {"calibrated": True, "demoted": demoted}}, word
+    return {"capability": {"calibrated": True, "report_only": demoted}}, word
 
 
 def _categories(result: TestResult) -> list[str]:

@@ -45,7 +45,7 @@ def missing_features(
     absent = {
         "offline": (not profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
         "oracle": (profile.model.pictures.oracle == "none", "the profile has no tile oracle (model.pictures.oracle)"),
-        "known_answers": (not profile.capability.known_answers, "the profile has no known answers"),
+        "known_answers": (not profile.capability.golden_answers, "the profile has no known answers"),
         "url_picture": (not profile.capability.url_picture, "the profile names no public picture"),
         "max_model_len": (profile.model.max_model_len is None, "the profile tells no context length"),
         "max_pictures": (
@@ -65,7 +65,7 @@ def missing_features(
     }
     absent |= _metrics(profile) | _mmmu(profile, has_baseline)
     absent |= {
-        "numbers_baseline": (not has_numbers, "no stored numbers to compare with (numbers.baseline, --vlm-baseline)"),
+        "numbers_baseline": (not has_numbers, "no stored numbers to compare with (logprobs.baseline, --vlm-baseline)"),
         "numbers_recording": (not records_numbers, "no numbers are to be recorded (--vlm-record-baseline=FILE.jsonl)"),
     }
     for feature, (is_absent, reason) in absent.items():

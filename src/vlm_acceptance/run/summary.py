@@ -211,8 +211,8 @@ def notes(context: RunContext) -> list[str]:
         found.extend(machine.allocator_problems(profile.engine.env))
     if not profile.capability.calibrated:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
-    if profile.capability.demoted:
-        found.append(f"demoted by calibration, reported but not judged: {', '.join(profile.capability.demoted)}")
+    if profile.capability.report_only:
+        found.append(f"demoted by calibration, reported but not judged: {', '.join(profile.capability.report_only)}")
     if not profile.latency.recorded:
         found.append(
             "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"

@@ -66,7 +66,7 @@ def require_question(categories: Sequence[Category], ident: str | None) -> None:
     known = [f"{category.id}/{question.id}" for category in categories for question in category.questions]
     if ident is not None and ident not in known:
         raise UsageProblem(
-            f"capability.long_twins.question: {ident!r} is no question; there are: {', '.join(known)}."
+            f"capability.long_similar_pictures.question: {ident!r} is no question; there are: {', '.join(known)}."
             f"{nearest(ident, known)}"
         )
 
@@ -159,7 +159,7 @@ def judged(profile: Profile, category: Category, question: Question, replies: Se
         f"{question.id}_right": f"{right} of {len(replies)}",
         f"{question.id}_tokens": str(sum(completion)) if completion else "no data",
     }
-    if category.id in profile.capability.demoted:
+    if category.id in profile.capability.report_only:
         found = [finding for finding in found if finding.fatal]
     return Judged(found, figures)
 

@@ -12,7 +12,7 @@ from vlm_acceptance.checks.answer import judge_picture
 from vlm_acceptance.checks.contamination import contaminated
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.recording import RecordingClient
-from vlm_acceptance.config.profile import LongTwins
+from vlm_acceptance.config.profile import LongSimilarPictures
 from vlm_acceptance.core.capability import Category, Picture, Question
 from vlm_acceptance.core.errors import NoReply
 from vlm_acceptance.core.exchange import Exchange
@@ -57,7 +57,7 @@ def short_body(model: str, twin: Twin) -> dict[str, Any]:
     return chat_body(model, twin.question.prompt, (png_url(twin.picture.path),), max_tokens=twin.question.max_tokens)
 
 
-def long_body(model: str, twin: Twin, wanted: LongTwins) -> dict[str, Any]:
+def long_body(model: str, twin: Twin, wanted: LongSimilarPictures) -> dict[str, Any]:
     """The same question in a prompt longer than two blocks of the prefix cache."""
     prompt = f"{PREAMBLE * REPEATS}\n{twin.question.prompt}" if wanted.preamble else twin.question.prompt
     pictures = (png_url(twin.picture.path),) * wanted.copies

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import pytest
 
 from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, totals
-from vlm_acceptance.config.profile_sections import NumberLimits
+from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core.errors import NoReply
 from vlm_acceptance.core.logprobs import LogProbs
 
-LIMITS = NumberLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
+LIMITS = LogProbLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
 
 
 def numbers(*tokens: int, off: float = 0.0, lists: Mapping[int, Mapping[int, float]] | None = None) -> LogProbs:

@@ -72,21 +72,21 @@ def test_stored_numbers_are_told_from_a_stored_run_by_their_content(tmp_path: Pa
     own = tmp_path / "own.jsonl"
     own.write_bytes(numbers.read_bytes())
     given = loaded(vlm_baseline=str(own))
-    assert (given.baseline, given.numbers_baseline) == (None, own)
+    assert (given.baseline, given.logprobs_baseline) == (None, own)
     stored = tmp_path / "stored.jsonl"
     stored.write_text("{}\n", "utf-8")
     given = loaded(vlm_baseline=str(stored))
-    assert (given.baseline, given.numbers_baseline) == (stored, numbers)
-    assert loaded(vlm_set=["numbers.baseline=null"]).numbers_baseline is None
-    with pytest.raises(UsageProblem, match="^numbers.baseline: 'nowhere' does not exist"):
-        loaded(vlm_set=["numbers.baseline=nowhere"])
+    assert (given.baseline, given.logprobs_baseline) == (stored, numbers)
+    assert loaded(vlm_set=["logprobs.baseline=null"]).logprobs_baseline is None
+    with pytest.raises(UsageProblem, match="^logprobs.baseline: 'nowhere' does not exist"):
+        loaded(vlm_set=["logprobs.baseline=nowhere"])
 
 
 def test_a_recording_is_of_numbers_when_its_file_is_json_lines(tmp_path: Path) -> None:
     wanted = loaded(vlm_record_baseline=str(tmp_path / "b.jsonl"))
-    assert (wanted.record_baseline, wanted.record_numbers) == (None, tmp_path / "b.jsonl")
+    assert (wanted.record_baseline, wanted.record_logprobs) == (None, tmp_path / "b.jsonl")
     wanted = loaded(vlm_record_baseline=str(tmp_path / "b.yaml"))
-    assert (wanted.record_baseline, wanted.record_numbers) == (tmp_path / "b.yaml", None)
+    assert (wanted.record_baseline, wanted.record_logprobs) == (tmp_path / "b.yaml", None)
 
 
 def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_starts() -> None:

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from vlm_acceptance.config.options import PROFILES
-from vlm_acceptance.config.profile import Budget, Latency, Profile
-from vlm_acceptance.config.profile_file import Loaded, find_profile, load_profile, profile_names, shown
+from vlm_acceptance.config.profile import Budget, Capability, Latency, Profile
+from vlm_acceptance.config.profile_file import FORMER_KEYS, Loaded, find_profile, load_profile, profile_names, shown
+from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core.errors import UsageProblem
 
 BASE = """
@@ -147,18 +148,78 @@ def test_a_category_without_a_budget_of_its_own_has_the_default() -> None:
     assert latency.budget("ocr") == Budget(ttft_s=1, e2e_s=2)
 
 
-@pytest.mark.parametrize("keys", ["latency: {categories: {orc: {}}}", "capability: {demoted: [orc]}"])
+@pytest.mark.parametrize("keys", ["latency: {categories: {orc: {}}}", "capability: {report_only: [orc]}"])
 def test_a_category_that_is_none_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
     with pytest.raises(UsageProblem, match="Did you mean 'ocr'"):
         load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")
 
 
-def test_several_pictures_may_be_demoted_and_have_no_budget(tmp_path: Path) -> None:
+def test_the_order_of_several_pictures_may_be_only_reported_and_has_no_budget(tmp_path: Path) -> None:
     top = "extends: base\nname: top\n"
-    demoted = load(tmp_path, "top", top=f"{top}capability: {{demoted: [several, ocr]}}\n").profile.capability.demoted
-    assert demoted == ["several", "ocr"]
-    with pytest.raises(UsageProblem, match="'several' is no category"):
-        load(tmp_path, "top", top=f"{top}latency: {{categories: {{several: {{}}}}}}\n")
+    only = load(tmp_path, "top", top=f"{top}capability: {{report_only: [multi_picture, ocr]}}\n").profile.capability
+    assert only.report_only == ["multi_picture", "ocr"]
+    with pytest.raises(UsageProblem, match="'multi_picture' is no category"):
+        load(tmp_path, "top", top=f"{top}latency: {{categories: {{multi_picture: {{}}}}}}\n")
+
+
+FORMER = """
+extends: base
+name: top
+numbers: {alarm: 0.04}
+capability: {calibrated: true, demoted: [several, ocr], known_answers: k.jsonl, long_twins: {copies: 3}}
+"""
+
+
+def test_former_names_in_a_file_are_accepted_and_reported_with_the_present_ones(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "top", top=FORMER)
+    capability = loaded.profile.capability
+    assert (loaded.profile.logprobs.alarm, capability.report_only) == (0.04, ["multi_picture", "ocr"])
+    assert (capability.golden_answers, capability.long_similar_pictures.copies) == ("k.jsonl", 3)
+    assert loaded.sources["logprobs.alarm"] == loaded.sources["capability.report_only"] == "top.yaml"
+    assert len(loaded.notes) == len(FORMER_KEYS) + 1
+    assert loaded.notes[0].startswith("top.yaml: the key 'numbers' is now 'logprobs'; ")
+    assert loaded.notes[-1].startswith("top.yaml: capability.report_only: the value 'several' is now 'multi_picture'; ")
+    assert f"# note: {loaded.notes[0]}" in shown(loaded).splitlines()
+
+
+def test_a_profile_without_former_names_has_no_notes() -> None:
+    assert {load_profile(name, PROFILES).notes for name in profile_names(PROFILES)} == {()}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("numbers.alarm", "0.04"), ("numbers", "{alarm: 0.04}"), ("logprobs", "{alarm: 0.04}")]
+)
+def test_former_names_in_an_override_are_accepted_and_reported(tmp_path: Path, key: str, text: str) -> None:
+    loaded = load(tmp_path, "base", (key, text, "--vlm-set"))
+    assert loaded.profile.logprobs.alarm == 0.04
+    assert loaded.sources[key.replace("numbers", "logprobs")] == "--vlm-set"
+    assert [note.partition(":")[0] for note in loaded.notes] == ["--vlm-set"] * ("numbers" in key)
+
+
+@pytest.mark.parametrize(("key", "text"), [("capability.demoted", "[several]"), ("capability", "{demoted: [several]}")])
+def test_a_former_name_and_value_inside_an_override_are_accepted(tmp_path: Path, key: str, text: str) -> None:
+    loaded = load(tmp_path, "top", (key, text, "VLM_SET"), top="extends: base\nname: top\nnumbers: {tie: 1}\n")
+    assert loaded.profile.capability.report_only == ["multi_picture"]
+    assert [note.partition(":")[0] for note in loaded.notes] == ["top.yaml", "VLM_SET", "VLM_SET"]
+
+
+def test_a_value_of_a_former_key_is_removed_or_replaced_by_a_file_that_extends_it(tmp_path: Path) -> None:
+    top = "extends: middle\nname: top\nlogprobs: {alarm: null, tie: 2}\n"
+    loaded = load(tmp_path, "top", top=top, middle="extends: base\nname: m\nnumbers: {alarm: 0.04, tie: 1}\n")
+    assert (loaded.profile.logprobs.alarm, loaded.profile.logprobs.tie) == (LogProbLimits().alarm, 2)
+
+
+def test_a_key_given_by_its_former_and_its_present_name_is_refused(tmp_path: Path) -> None:
+    told = problem(tmp_path, "extends: base\nname: top\nnumbers: {tie: 1}\nlogprobs: {tie: 1}\n")
+    assert "top.yaml: 'numbers' is the former name of 'logprobs'" in told
+
+
+def test_former_names_are_not_names_of_today_and_present_ones_are() -> None:
+    sections = {"": Profile.model_fields, "capability": Capability.model_fields}
+    for former, present in FORMER_KEYS.items():
+        section, _, key = former.rpartition(".")
+        assert key not in sections[section]
+        assert present.rpartition(".")[2] in sections[section]
 
 
 def test_fewer_tiles_at_most_than_at_least_are_refused(tmp_path: Path) -> None:

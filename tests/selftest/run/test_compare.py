@@ -23,13 +23,13 @@ def test_the_second_runs_only_after_the_first_was_accepted(tmp_path: Path, codes
 
 
 def test_what_the_first_records_is_what_the_second_is_compared_with(tmp_path: Path) -> None:
-    (tmp_path / "numbers.jsonl").write_text("of an earlier comparison", "utf-8")
+    (tmp_path / "logprobs.jsonl").write_text("of an earlier comparison", "utf-8")
     seen: list[Sequence[str]] = []
     compare("eager", "graph", tmp_path, ["-q"], lambda command: seen.append(command) or 0)
     first, second = seen
-    assert not (tmp_path / "numbers.jsonl").exists()
-    assert {"--vlm-profile=eager", f"--vlm-record-baseline={tmp_path}/numbers.jsonl", "-q"} <= set(first)
-    assert {"--vlm-profile=graph", f"--vlm-baseline={tmp_path}/numbers.jsonl", f"--vlm-set={EVERY_PROMPT}"} <= set(
+    assert not (tmp_path / "logprobs.jsonl").exists()
+    assert {"--vlm-profile=eager", f"--vlm-record-baseline={tmp_path}/logprobs.jsonl", "-q"} <= set(first)
+    assert {"--vlm-profile=graph", f"--vlm-baseline={tmp_path}/logprobs.jsonl", f"--vlm-set={EVERY_PROMPT}"} <= set(
         second
     )
     assert "-q" in second

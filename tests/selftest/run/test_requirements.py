@@ -25,7 +25,7 @@ FULL = {
     "device": {"kind": "npu"},
     "versions": {"vllm": "0.18.0"},
     "metrics": [*RUNNING, *CACHES],
-    "capability": {"known_answers": "x.jsonl", "url_picture": "http://h/p.png"},
+    "capability": {"golden_answers": "x.jsonl", "url_picture": "http://h/p.png"},
     "load": {"budgets": {"itl_s": {"p99": 1}}},
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
@@ -59,7 +59,7 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_pictures": None}}, "max_pictures"),  # type: ignore[dict-item]
         ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
-        ({"capability": {"known_answers": "x.jsonl"}}, "url_picture"),
+        ({"capability": {"golden_answers": "x.jsonl"}}, "url_picture"),
         ({"model": {**FULL["model"], "media_domains": []}}, "media_domains"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "video": True}}, "no_video"),  # type: ignore[dict-item]
         ({"mmmu": {"known_answers": "y.jsonl"}}, "mmmu_sighted"),

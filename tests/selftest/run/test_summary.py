@@ -56,7 +56,7 @@ def test_what_displaces_a_setting_or_was_never_calibrated_is_noted(tmp_path: Pat
     assert "uncalibrated" in notes
     assert "first estimates" in notes
     assert "PYTORCH_NPU_ALLOC_CONF" in notes
-    demoted = facts.notes(attached(tmp_path, vlm_set=["capability.demoted=[ocr, chinese]"]))
+    demoted = facts.notes(attached(tmp_path, vlm_set=["capability.report_only=[ocr, chinese]"]))
     assert any("ocr, chinese" in note for note in demoted)
 
 
@@ -123,6 +123,11 @@ def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
     assert not file.exists()
 
 
+def test_the_header_names_the_present_name_of_a_former_key(tmp_path: Path) -> None:
+    header = outputs.header(attached(tmp_path, vlm_set=["capability.demoted=[ocr]"]))
+    assert [line for line in header if line.startswith("note: --vlm-set: the key 'capability.demoted' is now")]
+
+
 def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
@@ -133,7 +138,7 @@ def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     ]
     outputs.record(context, ACCEPTED)
     capability = load_profile(str(file), PROFILES).profile.capability
-    assert (capability.calibrated, capability.demoted) == (True, ["chinese"])
+    assert (capability.calibrated, capability.report_only) == (True, ["chinese"])
 
 
 WRONG = {"check": "answer.count", "fatal": False}
@@ -146,12 +151,12 @@ def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -
         result("capability", Outcome.PASSED, category="ocr"),
         replace(result("pictures", Outcome.FAILED, below_bar="chinese, ocr"), findings=(WRONG,)),
         replace(
-            result("pictures", Outcome.FAILED, category="several"),
+            result("pictures", Outcome.FAILED, category="multi_picture"),
             findings=({"check": "several.order", "fatal": False},),
         ),
     ]
     outputs.record(context, replace(ACCEPTED, code=1))
-    assert load_profile(str(file), PROFILES).profile.capability.demoted == ["chinese", "ocr", "several"]
+    assert load_profile(str(file), PROFILES).profile.capability.report_only == ["chinese", "multi_picture", "ocr"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +226,7 @@ def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None
     context.notes["numbers"] = list(attached(tmp_path).known_numbers)
     assert outputs.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     again = attached(tmp_path, vlm_baseline=str(file))
-    assert (again.settings.baseline, again.settings.numbers_baseline) == (None, file)
+    assert (again.settings.baseline, again.settings.logprobs_baseline) == (None, file)
     assert list(again.known_numbers) == context.notes["numbers"]
 
 
@@ -257,7 +262,7 @@ def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, mo
 def prompts(tmp_path: Path, *rows: dict[str, object]) -> str:
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": "What?", **row}) + "\n" for row in rows), "utf-8")
-    return f"numbers.prompts={path}"
+    return f"logprobs.prompts={path}"
 
 
 SIGN = {"id": "a", "pictures": ["ocr/sign-1.png"]}
@@ -284,15 +289,15 @@ def test_prompts_that_cannot_be_asked_are_told_before_anything_starts(
 
 def test_a_question_for_long_twins_that_is_none_is_told_with_the_nearest(tmp_path: Path) -> None:
     attached(tmp_path, vlm_set=[prompts(tmp_path, SIGN, BARE)]).check_stored_runs()
-    wanted = "capability.long_twins.question=understanding/plumb"
+    wanted = "capability.long_similar_pictures.question=understanding/plumb"
     with pytest.raises(UsageProblem, match="Did you mean 'understanding/plum'") as told:
         attached(tmp_path, vlm_set=[wanted]).check_stored_runs()
-    assert str(told.value).startswith("capability.long_twins.question: 'understanding/plumb'")
+    assert str(told.value).startswith("capability.long_similar_pictures.question: 'understanding/plumb'")
 
 
 def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="line 1 is no row of a numbers baseline"):
-        attached(tmp_path, vlm_set=["numbers.baseline=fixtures/control/expected.jsonl"]).check_stored_runs()
+        attached(tmp_path, vlm_set=["logprobs.baseline=fixtures/control/expected.jsonl"]).check_stored_runs()
     row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
     foreign = tmp_path / "foreign.jsonl"
     foreign.write_text(row.replace("sign-1.png", "sign-99.png"), "utf-8")

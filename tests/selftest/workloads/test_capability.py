@@ -60,7 +60,7 @@ def test_too_few_right_answers_are_refused_unless_calibration_demoted_the_catego
     judged = exam.judged(profile(min_correct=6), OCR, question, replies)
     assert judged.findings
     assert judged.figures[f"{question.id}_right"] == "4 of 8"
-    demoted = profile(min_correct=6, demoted=["ocr"])
+    demoted = profile(min_correct=6, report_only=["ocr"])
     assert all(finding.fatal for finding in exam.judged(demoted, OCR, question, replies).findings)
     assert exam.judged(demoted, OCR, question, replies).findings
     wrong = [replace(reply, text="nothing of it") for reply in right(question)]

@@ -9,7 +9,7 @@ from itertools import groupby
 import pytest
 
 from vlm_acceptance.cases.capability import load_categories
-from vlm_acceptance.config.profile import LongTwins
+from vlm_acceptance.config.profile import LongSimilarPictures
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
 from vlm_acceptance.run.context import CASES, IMAGES
 from vlm_acceptance.workloads import similar_pictures
@@ -24,6 +24,7 @@ def exchange(text: str) -> Exchange:
     return Exchange("r1", Request("POST", "/"), "t", 0, 1, 200, body=json.dumps(body).encode())
 
 
+COPIES = LongSimilarPictures(copies=3, preamble=False)
 LOST = Exchange("r1", Request("POST", "/"), "t", 0, 1, error=ErrorDetail("reset", "gone"))
 
 
@@ -34,7 +35,7 @@ def test_every_picture_is_a_twin_with_a_name_of_its_own() -> None:
 
 
 def test_twins_of_a_question_differ_in_the_picture_alone() -> None:
-    for body in (similar_pictures.short_body, lambda m, t: similar_pictures.long_body(m, t, LongTwins())):
+    for body in (similar_pictures.short_body, lambda m, t: similar_pictures.long_body(m, t, LongSimilarPictures())):
         first, second = (body("m", twin) for twin in EVERY[:2])
         (one,), (two,) = ([p for p in b["messages"][0]["content"] if p["type"] == "image_url"] for b in (first, second))
         assert one != two
@@ -42,8 +43,8 @@ def test_twins_of_a_question_differ_in_the_picture_alone() -> None:
         assert first == second
 
 
-@pytest.mark.parametrize(("wanted", "pictures"), [(LongTwins(), 1), (LongTwins(copies=3, preamble=False), 3)])
-def test_long_twins_are_long_by_text_or_by_copies(wanted: LongTwins, pictures: int) -> None:
+@pytest.mark.parametrize(("wanted", "pictures"), [(LongSimilarPictures(), 1), (COPIES, 3)])
+def test_long_twins_are_long_by_text_or_by_copies(wanted: LongSimilarPictures, pictures: int) -> None:
     *parts, text = similar_pictures.long_body("m", EVERY[0], wanted)["messages"][0]["content"]
     assert len(parts) == pictures
     assert text["text"].endswith(EVERY[0].question.prompt)
