@@ -75,7 +75,7 @@ def offline(offline_llm: OnceResource[OfflineRun]) -> OfflineRun:
 @pytest.fixture
 def offline_numbers(offline: OfflineRun) -> Mapping[str, LogProbs]:
     """The offline engine's log probabilities by prompt id; a test that asks for them has them made."""
-    return {name.removeprefix("numbers/"): found for name, found in offline.numbers.items()}
+    return {name.removeprefix("numbers/"): found for name, found in offline.logprobs.items()}
 
 
 @pytest.fixture(scope="session")

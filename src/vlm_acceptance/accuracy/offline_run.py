@@ -1,99 +1,166 @@
-"""An accuracy run by the offline engine: questions, text twins and blank pictures in one job."""
+"""An accuracy run by the offline engine: questions, text-only prompts and blank pictures in one job."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy.blank_pictures import BlankPictures
-from vlm_acceptance.accuracy.item import Answer
-from vlm_acceptance.accuracy.offline_batch import (
-    answer_of,
-    offline_requests,
-    stored_files,
-    twin_id,
-    twin_requests,
-    written_files,
-)
+from vlm_acceptance.accuracy.item import ANSWERED, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
+from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, early_stop_of, repeat_line, texts_of
-from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.engine.offline import OfflineRows, run_offline_rows
+from vlm_acceptance.accuracy.server_run import Pictures, picture_lead, system_messages, tile_limit
+from vlm_acceptance.core.errors import HarnessProblem
+from vlm_acceptance.engine.offline import OfflineEngine, OfflineJob, Row, run_offline_rows
 
-BLANK = "blank "
+# fields of a chat body that are not sampling parameters
+_ROUTE_FIELDS = frozenset({"model", "messages", "stream", "stream_options"})
+# the file of a picture and the SHA-256 that its bytes must have
+FileOf = Callable[[PictureFile], tuple[Path, str]]
 
 
-def by_offline_engine(
-    log: AnswerLog, python: Path, kind: str, folder: Path, env: Mapping[str, str], run_id: str
-) -> AccuracyResult:
-    """Ask the offline engine; its process tree is gone on return, and every answer is on disk."""
+class _Requests:
+    """The requests of one job, each with the function that takes its row. Ids are `KIND/ID`."""
+
+    def __init__(self) -> None:
+        self.all: list[Mapping[str, Any]] = []
+        self._takers: dict[str, Callable[[Row], None]] = {}
+
+    def add(self, kind: str, requests: Iterable[Mapping[str, Any]], take: Callable[[str, Row], None]) -> None:
+        """More requests; `take` gets the id without KIND and the row."""
+        for request in requests:
+            ident = f"{kind}/{request['id']}"
+            self.all.append({**request, "id": ident})
+            self._takers[ident] = partial(take, request["id"])
+
+    def take(self, row: Row) -> None:
+        """Pass a row on."""
+        self._takers[row["id"]](row)
+
+
+def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
+    """Ask the offline engine; on return its process tree is gone and every answer is on disk."""
     plan = log.plan
     texts: dict[str, int] = {}
-    with contextlib.ExitStack() as open_files:
-        main = open_files.enter_context(QuestionPass(log, "", plan.order, early_stop_of(plan)))
-        blind = open_files.enter_context(QuestionPass(log, "blank", plan.blank_ids, None)) if plan.blank_ids else None
-
-        def take(row: Mapping[str, Any]) -> None:
-            twin = twin_id(row)
-            ident = str(row["id"])
-            if twin is not None:
-                if "error" not in row:  # a text that the engine refuses has no count
-                    texts[twin] = int(row["prompt_tokens"])
-            elif blind is not None and ident.startswith(BLANK):
-                blind.add(answer_of(row, plan.blank_request(ident.removeprefix(BLANK))))
-            else:
-                main.add(answer_of(row, plan.request(ident)))
-
-        whites = log.folder / "blank-pictures"
-        open_files.callback(shutil.rmtree, whites, ignore_errors=True)
-        requests = list(_requests(log, main, blind, whites))
-        ended: OfflineRows | None = None
-        if requests and not main.is_stopped:
-            ended = run_offline_rows(
-                _with_llm(plan.profile),
-                python,
-                kind,
-                folder,
-                requests,
-                env,
-                log.folder,
-                run_id,
-                log.progress,
-                name="offline-mmmu",
-                on_row=take,
-                should_stop=lambda: main.is_stopped,
-                timeout_s=plan.wanted.offline_timeout_s,
-            )
+    with contextlib.ExitStack() as at_end:
+        main = at_end.enter_context(QuestionPass(log, "", plan.order, early_stop_of(plan)))
+        blind = at_end.enter_context(QuestionPass(log, "blank", plan.blank_ids, None)) if plan.blank_ids else None
+        blank_folder = log.folder / "blank-pictures"
+        at_end.callback(shutil.rmtree, blank_folder, ignore_errors=True)
+        requests = _Requests()
+        _add_questions(requests, "question", main, plan.request, stored_files(plan.prepared.folder))
+        if plan.profile.model.pictures.oracle != "none":
+            requests.add("text", text_requests(texts_of(plan, plan.prepared)), partial(_take_count, texts))
+        if blind is not None:
+            _add_questions(requests, "blank", blind, plan.blank_request, written_files(BlankPictures(), blank_folder))
+        if requests.all and not main.is_stopped:
+            timeout_s = plan.wanted.offline_timeout_s
+            job = OfflineJob(requests.all, log.folder, name="offline-mmmu", timeout_s=timeout_s)
+            at_end.callback(job.rows_file.unlink, missing_ok=True)  # every answer is in the answers files
+            ended = run_offline_rows(_with_llm(engine, plan), job, requests.take, lambda: main.is_stopped)
+            log.print_line(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
     blanks: Mapping[str, Answer] = blind.answers if blind is not None else {}
     span = sum(answer.elapsed_s for answer in main.answers.values())
-    if ended is not None:
-        log.print_line(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
     repeat = repeat_line(plan, "URL", "MODEL")
     return AccuracyResult(
         plan, main.answers, texts, blanks, main.stop, span, main.new_answers, False, log.file(""), repeat
     )
 
 
-def _requests(
-    log: AnswerLog, main: QuestionPass, blind: QuestionPass | None, whites: Path
-) -> itertools.chain[dict[str, Any]]:
-    plan = log.plan
-    asked = offline_requests((plan.request(ident) for ident in main.remaining), stored_files(plan.prepared.folder))
-    twins = twin_requests(texts_of(plan, plan.prepared)) if plan.profile.model.pictures.oracle != "none" else iter(())
-    blanks = (
-        replace(plan.blank_request(ident), id=BLANK + ident) for ident in (blind.remaining if blind is not None else ())
-    )
-    white = written_files(BlankPictures(), whites)
-    return itertools.chain(asked, twins, offline_requests(blanks, white))
+def _add_questions(
+    requests: _Requests, kind: str, questions: QuestionPass, make: Callable[[str], PreparedRequest], file_of: FileOf
+) -> None:
+    asked = offline_requests(map(make, questions.remaining), file_of)
+    requests.add(kind, asked, lambda ident, row: questions.add(answer_of(row, make(ident))))
 
 
-def _with_llm(profile: Profile) -> Profile:
-    """The profile whose offline engine has the accuracy run's own arguments too."""
-    assert profile.mmmu is not None
-    offline = profile.offline.model_copy(update={"llm": {**profile.offline.llm, **profile.mmmu.llm}})
-    return profile.model_copy(update={"offline": offline})
+def _take_count(texts: dict[str, int], ident: str, row: Row) -> None:
+    if "error" not in row:  # a text that the engine refuses has no count
+        texts[ident] = int(row["prompt_tokens"])
+
+
+def _with_llm(engine: OfflineEngine, plan: AccuracyPlan) -> OfflineEngine:
+    """The engine with the arguments that the profile sets for the accuracy run."""
+    offline = plan.profile.offline
+    offline = offline.model_copy(update={"llm": {**offline.llm, **plan.wanted.llm}})
+    return replace(engine, profile=plan.profile.model_copy(update={"offline": offline}))
+
+
+def stored_files(folder: Path) -> FileOf:
+    """Pictures where the prepared data keeps them."""
+    return lambda picture: ((folder / picture.file).resolve(), picture.sha256)
+
+
+def written_files(pictures: Pictures, folder: Path) -> FileOf:
+    """Generated pictures, such as blank ones; each is written to `folder` once."""
+
+    def file_of(picture: PictureFile) -> tuple[Path, str]:
+        data = pictures.picture_bytes(picture)
+        digest = hashlib.sha256(data).hexdigest()
+        path = (folder / digest).with_suffix(Path(picture.file).suffix).resolve()
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return path, digest
+
+    return file_of
+
+
+def offline_requests(questions: Iterable[PreparedRequest], file_of: FileOf) -> Iterator[dict[str, Any]]:
+    """One request for each question; a picture is named by its file, so that the job stays small."""
+    for asked in questions:
+        parts = [_picture_part(picture, file_of) for picture in asked.pictures]
+        yield {
+            "id": asked.id,
+            "messages": _messages(asked.system, [*parts, {"type": "text", "text": asked.text}]),
+            "sampling": {name: value for name, value in asked.params.items() if name not in _ROUTE_FIELDS},
+            "chat": tile_limit(asked),
+        }
+
+
+def text_requests(texts: Iterable[tuple[str, str, str]]) -> Iterator[dict[str, Any]]:
+    """Requests for (id, system message, text-only prompt) whose rows count the prompt tokens."""
+    for ident, system, text in texts:
+        messages = _messages(system, [{"type": "text", "text": text}])
+        yield {"id": ident, "messages": messages, "sampling": {"temperature": 0.0, "max_tokens": 1}}
+
+
+def answer_of(row: Row, asked: PreparedRequest) -> Answer:
+    """The answer in a row of the offline worker; HarnessProblem when the row lacks a field."""
+    try:
+        is_answered = "error" not in row
+        text, cut = kept_text(row["text"]) if is_answered else (None, "")
+        return Answer(
+            id=asked.id,
+            status=ANSWERED if is_answered else REFUSED,
+            text=text,
+            finish_reason=row["finish_reason"] if is_answered else None,
+            prompt_tokens=row["prompt_tokens"] if is_answered else None,
+            completion_tokens=row["completion_tokens"] if is_answered else None,
+            error=cut if is_answered else str(row["error"]),
+            http_status=None,
+            started_utc=row["started_utc"],
+            elapsed_s=row["elapsed_s"],
+            attempts=(),
+            prompt_sha256=asked.sha256,
+            pictures=tuple(picture.sha256 for picture in asked.pictures),
+            model=None,
+        )
+    except KeyError as missing:
+        raise HarnessProblem(f"the offline worker's row of {asked.id} has no {missing}") from None
+
+
+def _messages(system: str, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*system_messages(system), {"role": "user", "content": parts}]
+
+
+def _picture_part(picture: PictureFile, file_of: FileOf) -> dict[str, Any]:
+    path, digest = file_of(picture)
+    return {"type": "image_file", "path": str(path), "sha256": digest, "lead": picture_lead(picture)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
 
 def serve_argv(profile: Profile, command: Sequence[str], folder: Path, port: int) -> list[str]:
-    """`vllm serve FOLDER` as the profile wants it, under the profile's model id, on `port`."""
+    """The command line of `vllm serve FOLDER` under the profile's model id, on `port`."""
     return [
         *command,
         "serve",
@@ -29,9 +28,9 @@ def serve_argv(profile: Profile, command: Sequence[str], folder: Path, port: int
 
 
 def engine_env(profile: Profile, base: Mapping[str, str], api_key: str | None = None) -> dict[str, str]:
-    """The inherited environment (CANN needs it), the profile's on top, loopback spared from proxies."""
+    """The inherited environment (CANN needs it) and the profile's; loopback addresses need no proxy."""
     env = with_loopback_no_proxy({**base, **profile.engine.env})
-    # a command line shows in every process list; vLLM reads the key from its environment too
+    # the process list shows command lines; vLLM reads the key from its environment too
     if api_key:
         env["VLLM_API_KEY"] = api_key
     for name in ("PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS", "PYTEST_VERSION"):
@@ -40,23 +39,14 @@ def engine_env(profile: Profile, base: Mapping[str, str], api_key: str | None = 
 
 
 def offline_job(
-    profile: Profile, folder: Path, requests: Sequence[Mapping[str, Any]], kind: str, chunk: int | None = None
+    profile: Profile, folder: Path, requests: Sequence[Mapping[str, Any]], kind: str, chunk: int
 ) -> dict[str, Any]:
-    """What the offline worker needs to know; `requests` hold `id`, `messages` and `max_tokens` or `sampling`.
-
-    With `chunk` the answers are written as they come, that many at a time.
-    """
-    job = {
+    """The job of an offline worker; `chunk` requests are answered together, then their rows are written."""
+    return {
         "llm": {"model": str(folder), **profile.offline.llm},
         "sampling": {"temperature": 0.0, **profile.offline.sampling},
         "requests": list(requests),
         "chat": chat_defaults(profile.model.thinking),
         "prepare": str(Path(__file__).with_name("cpu_launcher.py")) if kind == "vllm-cpu" else None,
+        "chunk": chunk,
     }
-    return job if chunk is None else {**job, "chunk": chunk}
-
-
-def written(path: Path, job: Mapping[str, Any]) -> Path:
-    """The job as a file."""
-    path.write_text(json.dumps(job), "utf-8")
-    return path

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.engine.log import explain, telling_lines
+from vlm_acceptance.engine.log import error_lines, explain
 
 DISTRIBUTIONS = (
     "vllm",
@@ -163,7 +163,7 @@ def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float =
         return f"{python} cannot be started: {broken}"
     if done.returncode == 0:
         return None
-    told = telling_lines(done.stderr)
+    told = error_lines(done.stderr)
     last = told[-1] if told else f"exit code {done.returncode}"
     remedy = explain(told) or "run it there by hand, with the same environment, to see more"
     return f"`import torch_npu` fails in {python} ({last}): {remedy}"

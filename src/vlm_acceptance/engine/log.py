@@ -80,7 +80,7 @@ def facts(lines: Iterable[str]) -> EngineFigures:
     return EngineFigures(**found)
 
 
-def telling_lines(text: str, harmless: Sequence[str] = (), limit: int = 12) -> list[str]:
+def error_lines(text: str, harmless: Sequence[str] = (), limit: int = 12) -> list[str]:
     """The lines that say why an engine died, oldest first, without prefixes and repetitions, at most `limit`.
 
     Lines containing one of `harmless` or HARMLESS are left out. Empty when the log tells nothing (a SIGKILL).
@@ -239,6 +239,12 @@ def explain(lines: Iterable[str]) -> str | None:
     """The remedy for a known cause of death in telling lines, one sentence; None when the cause is not known."""
     cause = _known_cause(list(lines))
     return cause.remedy if cause else None
+
+
+def explained(what: str, lines: Sequence[str], where: str = "") -> str:
+    """A message about a death: `what`, the remedy for a known cause, `where`, then the error lines."""
+    remedy = explain(lines)
+    return f"{what}{'; ' + remedy if remedy else ''}{where}" + "".join(f"\n    {line}" for line in lines)
 
 
 def is_environment(lines: Iterable[str]) -> bool:

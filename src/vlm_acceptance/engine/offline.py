@@ -1,4 +1,4 @@
-"""The offline engine: its whole job in its own interpreter, answers at the end or as they come, gone on return."""
+"""Runs one offline engine for one job. Answers come as JSON lines; the process tree is gone on return."""
 
 from __future__ import annotations
 
@@ -18,228 +18,212 @@ from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine.process import ExitReport, SupervisedProcess
 
 WORKER = Path(__file__).with_name("offline_worker.py")
-CHUNK = 64  # questions answered before the next are read: their pictures are in memory together
+CHUNK = 64  # requests answered together: their pictures are in memory at the same time
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineEngine:
+    """How to start the offline `LLM`: interpreter, kind of vLLM, model folder, environment, tag of the run."""
+
+    profile: Profile
+    python: Path
+    kind: str
+    folder: Path
+    env: Mapping[str, str]
+    run_id: str
+    progress: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineJob:
+    """Requests for one offline engine, answered `chunk` at a time; its files are `PLACE/NAME-…`.
+
+    Each request has `id`, `messages` and `max_tokens` or `sampling`. `timeout_s` None: the profile's limit.
+    """
+
+    requests: Sequence[Mapping[str, Any]]
+    place: Path
+    name: str = "offline"
+    chunk: int = CHUNK
+    timeout_s: float | None = None
+
+    @property
+    def file(self) -> Path:
+        """The job as the worker reads it."""
+        return self.place / f"{self.name}-job.json"
+
+    @property
+    def rows_file(self) -> Path:
+        """The JSON lines that the worker writes."""
+        return self.place / f"{self.name}-answers.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """The log of the engine."""
+        return self.place / f"{self.name}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineRows:
+    """How a job ended. `whole`: every request has its row; times in seconds."""
+
+    rows: int
+    whole: bool
+    ready_s: float
+    batch_s: float
+    log: Path
+    ending: ExitReport
 
 
 @dataclass(frozen=True, slots=True)
 class OfflineRun:
-    """What the offline engine answered, by request id, with its log and how it ended; times in seconds."""
+    """Replies and log probabilities of an offline engine by request id; times in seconds."""
 
     replies: Mapping[str, Reply]
     ready_s: float
     batch_s: float
     log: Path
     ending: ExitReport
-    numbers: Mapping[str, LogProbs] = field(default_factory=dict)
+    logprobs: Mapping[str, LogProbs] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class OfflineRows:
-    """How a job ended whose rows were handed over as they came. `whole`: every request has its row."""
+def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], place: Path) -> OfflineRun:
+    """Answer all requests in one batch; the rows stay in `place`.
 
-    rows: int
-    whole: bool
-    ready_s: float
-    log: Path
-    ending: ExitReport
-
-
-def run_offline(
-    profile: Profile,
-    python: Path,
-    kind: str,
-    folder: Path,
-    requests: Sequence[Mapping[str, Any]],
-    env: Mapping[str, str],
-    place: Path,
-    run_id: str,
-    progress: Callable[[str], None],
-) -> OfflineRun:
-    """Run the batch in `place`; EngineFailure or EnvironmentProblem says why there are no answers.
-
-    Its process tree is gone on return, whatever happens.
+    EngineFailure when an answer is missing or refused, EnvironmentProblem when the machine is the cause.
     """
-    out = place / "offline-answers.json"
-    job = command.offline_job(profile, folder, requests, kind)
-    process = _process(profile, python, env, place / "offline", out, run_id)
-
-    def look(passed_s: float) -> bool:
-        progress(f"offline engine, {passed_s:.0f} s: {process.last_line()}")
-        return False
-
-    finished, ending = _run(process, place / "offline-job.json", job, profile, profile.offline.timeout_s, look)
-    if not finished or process.exit_code != 0 or not out.is_file():
-        raise _failure(process, finished, profile, profile.offline.timeout_s)
-    return _answers(out, profile, process.log, ending)
+    rows: list[Row] = []
+    job = OfflineJob(requests, place, chunk=max(1, len(requests)))
+    ended = run_offline_rows(engine, job, rows.append)
+    for row in rows:
+        if "error" in row:
+            raise EngineFailure(f"the offline engine refused request {row['id']}: {row['error']} (log: {job.log})")
+    try:
+        replies = {row["id"]: _reply(row, engine.profile.model.id) for row in rows}
+        logprobs = {row["id"]: _logprobs(row) for row in rows if "top" in row}
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise HarnessProblem(f"{job.rows_file} is not in the format of the offline worker: {broken!r:.200}") from broken
+    return OfflineRun(replies, ended.ready_s, ended.batch_s, job.log, ended.ending, logprobs)
 
 
 def run_offline_rows(
-    profile: Profile,
-    python: Path,
-    kind: str,
-    folder: Path,
-    requests: Sequence[Mapping[str, Any]],
-    env: Mapping[str, str],
-    place: Path,
-    run_id: str,
-    progress: Callable[[str], None],
-    *,
-    name: str,
-    on_row: Callable[[Mapping[str, Any]], None],
+    engine: OfflineEngine,
+    job: OfflineJob,
+    on_row: Callable[[Row], None],
     should_stop: Callable[[], bool] = lambda: False,
-    chunk: int = CHUNK,
-    timeout_s: float | None = None,
 ) -> OfflineRows:
-    """Run a job in chunks, its files in `place` named after `name`; `on_row` gets each row within a second.
+    """Run a job; `on_row` gets each row within a second. Ends early when `should_stop()`.
 
-    A row holds id, started_utc, elapsed_s and either text, finish_reason and token counts or `error`. Ends early when
-    `should_stop()`. EngineFailure or EnvironmentProblem when rows are missing, after those there were are handed
-    over. Its process tree is gone on return, whatever happens.
+    A row has id, started_utc, elapsed_s, and `error` or text, finish_reason and token counts. EngineFailure or
+    EnvironmentProblem when rows are missing; all rows that exist were passed on before.
     """
-    limit_s = profile.offline.timeout_s if timeout_s is None else timeout_s
-    out = place / f"{name}-answers.jsonl"
-    job = command.offline_job(profile, folder, requests, kind, chunk)
-    process = _process(profile, python, env, place / name, out, run_id)
-    rows = _Rows(out, on_row)
+    timeout_s = engine.profile.offline.timeout_s if job.timeout_s is None else job.timeout_s
+    job.place.mkdir(parents=True, exist_ok=True)
+    job.rows_file.unlink(missing_ok=True)
+    argv = [str(engine.python), str(WORKER), str(job.file), str(job.rows_file)]
+    # the job file may be large: the supervisor removes it even when the suite is killed
+    env = command.engine_env(engine.profile, engine.env)
+    process = SupervisedProcess(argv, env, job.log, engine.run_id, files=[job.file])
+    rows = _Rows(job, on_row)
 
-    def look(passed_s: float) -> bool:
+    def poll(passed_s: float) -> bool:
         rows.take()
         if not rows.count:
-            progress(f"offline engine, {passed_s:.0f} s: {process.last_line()}")
+            engine.progress(f"offline engine, {passed_s:.0f} s: {process.last_line()}")
         return should_stop()
 
     try:
-        finished, ending = _run(process, place / f"{name}-job.json", job, profile, limit_s, look)
+        finished, ending = _run(process, engine, job, timeout_s, poll)
     finally:
-        # whatever ended it, Ctrl-C included: what is answered is kept
-        rows.take_rest()
-    is_whole = rows.is_done and rows.count == len(requests)
+        rows.take()  # also after Ctrl-C: answers that exist are kept
+    is_whole = rows.is_done and rows.count == len(job.requests)
     if rows.problem:
         raise EnvironmentProblem(f"{rows.problem}: prepare the data again")
     if not should_stop() and not (is_whole and process.exit_code == 0):
-        raise _failure(process, finished, profile, limit_s)
-    return OfflineRows(rows.count, is_whole, rows.ready_s, process.log, ending)
+        raise _failure(process, finished, engine.profile, timeout_s)
+    return OfflineRows(rows.count, is_whole, rows.ready_s, rows.batch_s, job.log, ending)
 
 
 class _Rows:
-    """Reads a file of JSON lines while another process writes it."""
+    """Reads the rows file while the worker still writes it."""
 
-    def __init__(self, path: Path, on_row: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, job: OfflineJob, on_row: Callable[[Row], None]) -> None:
         self.count = 0
         self.ready_s = 0.0
+        self.batch_s = 0.0
         self.is_done = False
         self.problem = ""
-        self._path = path
+        self._path = job.rows_file
+        self._ids = {request["id"] for request in job.requests}
         self._on_row = on_row
-        self._read = 0
+        self._offset = 0
 
     def take(self) -> None:
-        """Hand over what is new; a line without its end is left for the next time."""
+        """Pass on what is new; an incomplete line is left for the next call."""
         if not self._path.is_file():
             return
         with self._path.open("rb") as file:
-            file.seek(self._read)
+            file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                self._read += len(line)
+                self._offset += len(line)
                 self._line(line)
-
-    def take_rest(self) -> None:
-        """Hand over what is left; the file is gone afterwards."""
-        try:
-            self.take()
-        finally:
-            self._path.unlink(missing_ok=True)
 
     def _line(self, line: bytes) -> None:
         try:
             row = json.loads(line)
-            known = next(key for key in ("id", "ready_s", "batch_s", "problem") if key in row)
+            key = next(key for key in ("id", "ready_s", "batch_s", "problem") if key in row)
+            value = float(row[key]) if key in ("ready_s", "batch_s") else str(row[key])
+            if key == "id" and value not in self._ids:
+                raise ValueError("no request has this id")
         except (ValueError, TypeError, StopIteration) as broken:
-            raise HarnessProblem(f"{self._path} is not what the offline worker writes: {line!r:.200}") from broken
-        if known == "id":
+            raise HarnessProblem(f"{self._path} is not in the format of the offline worker: {line!r:.200}") from broken
+        if key == "id":
             self.count += 1
             self._on_row(row)
-        elif known == "ready_s":
-            self.ready_s = float(row["ready_s"])
-        elif known == "problem":
-            self.problem = str(row["problem"])
         else:
-            self.is_done = True
-
-
-def _process(
-    profile: Profile, python: Path, env: Mapping[str, str], stem: Path, out: Path, run_id: str
-) -> SupervisedProcess:
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)
-    job = stem.with_name(f"{stem.name}-job.json")
-    argv = [str(python), str(WORKER), str(job), str(out)]
-    # the job goes with its engine, whoever ends it: it is large, it may hold every picture
-    log = stem.with_name(f"{stem.name}.log")
-    return SupervisedProcess(argv, command.engine_env(profile, env), log, run_id, files=[job])
+            setattr(self, key, value)
+            self.is_done = self.is_done or key == "batch_s"
 
 
 def _run(
-    process: SupervisedProcess,
-    job: Path,
-    content: Mapping[str, Any],
-    profile: Profile,
-    timeout_s: float,
-    look: Callable[[float], bool],
+    process: SupervisedProcess, engine: OfflineEngine, job: OfflineJob, timeout_s: float, poll: Callable[[float], bool]
 ) -> tuple[bool, ExitReport]:
-    """Whether the engine ended by itself within `timeout_s`, and how it went; `look` may end it earlier."""
+    """Whether the engine ended by itself within `timeout_s`, and how; `poll` gets the seconds, True ends the engine."""
+    finished = False
     try:
-        command.written(job, content)
+        content = command.offline_job(engine.profile, engine.folder, job.requests, engine.kind, job.chunk)
+        job.file.write_text(json.dumps(content), "utf-8")
         process.start()
-        finished = _wait(process, timeout_s, look)
+        began = time.monotonic()
+        while (left := timeout_s - (time.monotonic() - began)) > 0:
+            process.wait(min(1.0, left))
+            finished = process.has_exited
+            if finished or poll(time.monotonic() - began):
+                break
     finally:
-        ending = process.stop(profile.engine.stop_timeout_s)
-        job.unlink(missing_ok=True)
+        ending = process.stop(engine.profile.engine.stop_timeout_s)
+        job.file.unlink(missing_ok=True)
     return finished, ending
 
 
-def _wait(process: SupervisedProcess, timeout_s: float, look: Callable[[float], bool]) -> bool:
-    began = time.monotonic()
-    while (passed := time.monotonic() - began) < timeout_s:
-        process.wait(min(1.0, timeout_s - passed))
-        if process.has_exited:
-            return True
-        if look(time.monotonic() - began):
-            return False
-    return False
-
-
 def _failure(process: SupervisedProcess, finished: bool, profile: Profile, timeout_s: float) -> VlmAcceptanceError:
-    """EnvironmentProblem when the log lays the end at the machine's door, else EngineFailure."""
-    telling = engine_log.telling_lines(process.log_text(), profile.engine.harmless_log)
-    remedy = engine_log.explain(telling)
-    what = f"did not finish within {timeout_s:g} s"
-    if finished:
-        what = f"ended without answers ({process.how_it_ended})"
-    lines = "".join(f"\n    {line}" for line in telling)
-    message = f"the offline engine {what}{'; ' + remedy if remedy else ''} (log: {process.log}){lines}"
-    blame_machine = finished and engine_log.is_environment(telling)
-    return EnvironmentProblem(message) if blame_machine else EngineFailure(message)
+    """EnvironmentProblem when the log shows that the machine caused the engine's end, else EngineFailure."""
+    lines = engine_log.error_lines(process.log_text(), profile.engine.harmless_log)
+    ended = f"ended without answers ({process.how_it_ended})"
+    what = f"the offline engine {ended if finished else f'did not finish within {timeout_s:g} s'}"
+    message = engine_log.explained(what, lines, f" (log: {process.log})")
+    is_environment = finished and engine_log.is_environment(lines)
+    return EnvironmentProblem(message) if is_environment else EngineFailure(message)
 
 
-def _answers(out: Path, profile: Profile, log: Path, ending: ExitReport) -> OfflineRun:
-    try:
-        result = json.loads(out.read_text("utf-8"))
-        replies = {answer["id"]: _reply(answer, profile) for answer in result["answers"]}
-        numbers = {answer["id"]: _numbers(answer) for answer in result["answers"] if "top" in answer}
-        return OfflineRun(replies, float(result["ready_s"]), float(result["batch_s"]), log, ending, numbers)
-    except (OSError, ValueError, KeyError, TypeError) as broken:
-        raise HarnessProblem(f"{out} is not what the offline worker writes: {broken!r:.200}") from broken
+def _reply(row: Row, model: str) -> Reply:
+    prompt, completion = row["prompt_tokens"], row["completion_tokens"]
+    return Reply(row["text"], row["finish_reason"], Usage(prompt, completion, prompt + completion), model, 0.0)
 
 
-def _reply(answer: Mapping[str, Any], profile: Profile) -> Reply:
-    prompt, completion = answer["prompt_tokens"], answer["completion_tokens"]
-    usage = Usage(prompt, completion, prompt + completion)
-    return Reply(answer["text"], answer["finish_reason"], usage, profile.model.id, 0.0)
-
-
-def _numbers(answer: Mapping[str, Any]) -> LogProbs:
-    top = tuple({int(token): float(p) for token, p in listed.items()} for listed in answer["top"])
-    return LogProbs(answer["text"], tuple(answer["tokens"]), top)
+def _logprobs(row: Row) -> LogProbs:
+    top = tuple({int(token): float(p) for token, p in listed.items()} for listed in row["top"])
+    return LogProbs(row["text"], tuple(row["tokens"]), top)

@@ -1,8 +1,8 @@
-"""Runs in the engine's own interpreter: one offline `LLM`, all requests of a job, answers to a file.
+"""Runs in the engine's own interpreter: one offline `LLM` answers all requests of a job.
 
-Usage: offline_worker.py JOB.json OUT. Imports nothing of the suite; JOB holds llm, sampling, requests, chat, prepare.
-Without `chunk` OUT is one JSON value, written at the end. With it OUT is JSON lines: the engine's first, then one a
-request, written as soon as its chunk of `chunk` requests is answered, then the last with `batch_s`.
+Usage: offline_worker.py JOB.json ROWS.jsonl. Imports nothing of the suite. JOB holds llm, sampling, requests, chat,
+prepare and chunk. ROWS gets one JSON line with `ready_s`, one for each request as soon as its chunk is answered,
+then one with `batch_s`.
 """
 
 import base64
@@ -16,7 +16,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-# Python puts a script's folder first, and modules of ours there have names that packages of the engine have too.
+# Python puts a script's folder first; modules of the suite there could hide packages of the engine with the same name.
 sys.path[:] = [place for place in sys.path if place != str(Path(__file__).absolute().parent)]
 
 
@@ -28,23 +28,16 @@ def main() -> None:
         job = json.load(file)
     began = time.monotonic()
     llm = LLM(**job["llm"])
-    head = {"ready_s": time.monotonic() - began, "vllm": importlib.metadata.version("vllm")}
-    began = time.monotonic()
-    if "chunk" not in job:
-        answers = answered(llm, job, job["requests"])
-        whole = {"answers": answers, **head, "batch_s": time.monotonic() - began}
-        with open(sys.argv[2], "w", encoding="utf-8") as file:
-            json.dump(whole, file)
-        return
-    with open(sys.argv[2], "w", encoding="utf-8", buffering=1) as file:
-        write(file, head)
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        write(file, {"ready_s": time.monotonic() - began, "vllm": importlib.metadata.version("vllm")})
+        began = time.monotonic()
         for start in range(0, len(job["requests"]), job["chunk"]):
             answer_chunk(llm, job, job["requests"][start : start + job["chunk"]], file)
         write(file, {"batch_s": time.monotonic() - began})
 
 
 def answer_chunk(llm, job, requests, file) -> None:
-    """Answer some requests and write their rows; `elapsed_s` of a row is its share of the time they took together."""
+    """Answer some requests and write their rows; `elapsed_s` is the time of the chunk divided by its requests."""
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     began = time.monotonic()
     by_options = {}
@@ -53,7 +46,7 @@ def answer_chunk(llm, job, requests, file) -> None:
     rows = {}
     try:
         for group in by_options.values():
-            rows.update((row["id"], row) for row in answered_one_by_one_if_needed(llm, job, group))
+            rows.update((row["id"], row) for row in answered_or_refused(llm, job, group))
     except WrongPictureError as wrong:
         write(file, {"problem": str(wrong)})
         raise
@@ -62,9 +55,9 @@ def answer_chunk(llm, job, requests, file) -> None:
         write(file, {**rows[request["id"]], "started_utc": started, "elapsed_s": round(share, 6)})
 
 
-def answered_one_by_one_if_needed(llm, job, requests) -> list:
-    """Rows of the requests; vLLM refuses a whole batch for one request, which alone is refused here."""
-    refusals = what_vllm_refuses_with()
+def answered_or_refused(llm, job, requests) -> list:
+    """Rows of the requests. vLLM refuses a whole batch for one bad request, so each is then sent alone."""
+    refusals = refusal_types()
     with contextlib.suppress(*refusals):
         return answered(llm, job, requests)
     rows = []
@@ -76,8 +69,8 @@ def answered_one_by_one_if_needed(llm, job, requests) -> list:
     return rows
 
 
-def what_vllm_refuses_with() -> tuple:
-    """The exceptions that speak of a request and not of the engine: ValueError, and newer vLLM's own beside it."""
+def refusal_types() -> tuple:
+    """The exceptions for a bad request: ValueError, in newer vLLM also VLLMClientError."""
     try:
         from vllm.exceptions import VLLMClientError
     except ImportError:
@@ -86,7 +79,7 @@ def what_vllm_refuses_with() -> tuple:
 
 
 def answered(llm, job, requests) -> list:
-    """Rows of requests with the same chat options, asked as one batch."""
+    """Rows of requests with the same chat options, sent as one batch."""
     params = [sampling(job["sampling"], request) for request in requests]
     messages = [[with_pictures(message) for message in request["messages"]] for request in requests]
     options = {**job["chat"], **(requests[0].get("chat", {}) if requests else {})}
@@ -98,23 +91,23 @@ def answered(llm, job, requests) -> list:
             "finish_reason": output.outputs[0].finish_reason,
             "prompt_tokens": len(output.prompt_token_ids),
             "completion_tokens": len(output.outputs[0].token_ids),
-            **numbers(output.outputs[0]),
+            **logprobs(output.outputs[0]),
         }
         for request, output in zip(requests, outputs, strict=True)
     ]
 
 
-def numbers(said) -> dict:
-    """Tokens and the log probabilities of the likeliest, of an answer that was asked for them; else nothing."""
-    listed = getattr(said, "logprobs", None)
+def logprobs(completion) -> dict:
+    """Tokens and top log probabilities of a completion; empty when the request did not ask for them."""
+    listed = getattr(completion, "logprobs", None)
     if listed is None:
         return {}
-    top = [{str(token): one.logprob for token, one in place.items()} for place in listed]
-    return {"tokens": list(said.token_ids), "top": top}
+    top = [{str(token): entry.logprob for token, entry in position.items()} for position in listed]
+    return {"tokens": list(completion.token_ids), "top": top}
 
 
 def sampling(defaults, request):
-    """Sampling parameters of a request: its own `sampling`, or `max_tokens` under the job's limit."""
+    """The request's own `sampling`, or its `max_tokens`, at most the job's; other values come from the job."""
     from vllm import SamplingParams
 
     if "sampling" in request:
@@ -124,11 +117,11 @@ def sampling(defaults, request):
 
 
 class WrongPictureError(Exception):
-    """A picture's file is not what the job says."""
+    """A picture file is missing or differs from the SHA-256 of the job."""
 
 
 def with_pictures(message):
-    """The message with every `image_file` part as the data URL that a server would be sent."""
+    """The message with each `image_file` part replaced by an `image_url` part with the picture as a data URL."""
     if isinstance(message["content"], str):
         return message
     parts = [picture(part) if part["type"] == "image_file" else part for part in message["content"]]
@@ -136,7 +129,7 @@ def with_pictures(message):
 
 
 def picture(part):
-    """One picture file as an `image_url` part; its bytes must have the SHA-256 that the part gives."""
+    """A picture file as an `image_url` part; WrongPictureError when its SHA-256 is not the one of the part."""
     try:
         data = Path(part["path"]).read_bytes()
     except OSError as broken:
@@ -147,12 +140,12 @@ def picture(part):
 
 
 def write(file, row) -> None:
-    """One whole line, out of this process on return."""
+    """One JSON line, flushed: the suite reads it at once, and it survives a crash of this process."""
     file.write(json.dumps(row) + "\n")
     file.flush()
 
 
-# spawned workers import this file again and must be prepared too, hence at module level
+# at module level, because vLLM's spawned workers import this file and need the preparation too
 if __name__ in ("__main__", "__mp_main__") and len(sys.argv) > 1:
     with open(sys.argv[1], encoding="utf-8") as prepared:
         preparation = json.load(prepared)["prepare"]

@@ -15,6 +15,7 @@ from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import hub, installation, weights
 from vlm_acceptance.engine.device import DeviceState
 from vlm_acceptance.engine.installation import EngineInstall
+from vlm_acceptance.engine.offline import OfflineEngine
 
 Progress = Callable[[str], None]
 Answer = TypeVar("Answer")
@@ -68,14 +69,15 @@ class Preflight:
         python = Path(engine.python).expanduser() if engine.python else None
         return installation.find_engine(python, engine.executable, self.env)
 
-    def engine_python(self) -> Path:
-        """The interpreter of that vLLM; EnvironmentProblem when it is not known, for the offline LLM needs it."""
-        if self.engine.python is None:
+    def offline_engine(self, run_id: str) -> OfflineEngine:
+        """The offline engine of that vLLM; EnvironmentProblem when its interpreter is not known."""
+        python = self.engine.python
+        if python is None:
             raise EnvironmentProblem(
                 f"the interpreter behind {self.engine.command[0]} is not known, so the offline LLM cannot run: "
                 "give it with --vlm-engine-python PATH"
             )
-        return self.engine.python
+        return OfflineEngine(self.profile, python, self.engine.kind, self.folder, self.env, run_id, self._progress)
 
     @asked_once
     def torch_npu(self) -> None:

@@ -112,7 +112,7 @@ def _blame_environment(deployment: Deployment) -> None:
         and port.is_open(deployment.port, deployment.profile.engine.host)
     ):
         raise PortTaken(_taken(deployment, others))
-    telling = engine_log.telling_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
+    telling = engine_log.error_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
     if engine_log.is_environment(telling):
         raise EnvironmentProblem(f"{broken.detail}\n  log: {deployment.process.log}")
 
@@ -197,11 +197,9 @@ class _Ladder:
         process = self.d.process
         if process is None or not process.has_exited:
             return None
-        telling = engine_log.telling_lines(self.d.log_text(), self.profile.engine.harmless_log)
-        remedy = engine_log.explain(telling)
-        lines = "".join(f"\n    {line}" for line in telling)
+        lines = engine_log.error_lines(self.d.log_text(), self.profile.engine.harmless_log)
         after = f"after {time.monotonic() - self.began:.0f} s"
-        return f"the engine ended ({process.how_it_ended}) {after}{'; ' + remedy if remedy else ''}{lines}"
+        return engine_log.explained(f"the engine ended ({process.how_it_ended}) {after}", lines)
 
     def tick(self, name: str, seen: str) -> None:
         last = self.d.process.last_line() if self.d.process else seen

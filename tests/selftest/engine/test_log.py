@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.core.engine_figures import EngineFigures
-from vlm_acceptance.engine.log import HARMLESS, explain, facts, is_environment, telling_lines
+from vlm_acceptance.engine.log import HARMLESS, error_lines, explain, facts, is_environment
 
 DATA = Path(__file__).parents[1] / "data" / "engine_log"
 STARTED = ("cpu_started.txt", "gpu.txt", "npu_graph.txt", "npu_older.txt")
@@ -86,13 +86,13 @@ def test_negative_cache_memory_is_kept():
 
 @pytest.mark.parametrize("name", STARTED)
 def test_started_engine_has_nothing_to_tell(name: str):
-    assert telling_lines(read(name)) == []
+    assert error_lines(read(name)) == []
 
 
 @pytest.mark.parametrize("name", DEATHS)
 def test_death_is_told_in_few_lines(name: str):
     expected = DEATHS[name][0]
-    told = telling_lines(read(name))
+    told = error_lines(read(name))
     assert any(expected in line for line in told)
     assert len(told) <= 6
     assert all("pid=" not in line and "Traceback" not in line for line in told)
@@ -100,7 +100,7 @@ def test_death_is_told_in_few_lines(name: str):
 
 @pytest.mark.parametrize("name", DEATHS)
 def test_known_death_has_a_remedy_of_one_line(name: str):
-    remedy = explain(telling_lines(read(name)))
+    remedy = explain(error_lines(read(name)))
     assert remedy is not None
     assert DEATHS[name][1] in remedy
     assert "\n" not in remedy
@@ -108,11 +108,11 @@ def test_known_death_has_a_remedy_of_one_line(name: str):
 
 @pytest.mark.parametrize("name", DEATHS)
 def test_machine_is_told_from_deployment(name: str):
-    assert is_environment(telling_lines(read(name))) is DEATHS[name][2]
+    assert is_environment(error_lines(read(name))) is DEATHS[name][2]
 
 
 def test_unknown_cause_is_the_deployments():
-    lines = telling_lines('Traceback (most recent call last):\n  File "x.py", line 1\nKeyError: "weird"\n')
+    lines = error_lines('Traceback (most recent call last):\n  File "x.py", line 1\nKeyError: "weird"\n')
     assert lines == ['KeyError: "weird"']
     assert explain(lines) is None
     assert not is_environment(lines)
@@ -125,21 +125,21 @@ def test_engine_that_asks_for_nearly_all_memory_of_a_free_device_is_the_deployme
 
 
 def test_consequences_are_told_only_when_nothing_else_is():
-    assert telling_lines(read("cpu_stopped.txt"))[-1].startswith("vllm.v1.engine.exceptions.EngineDeadError")
-    assert not any("initialization failed" in line for line in telling_lines(read("npu_wrong_image.txt")))
+    assert error_lines(read("cpu_stopped.txt"))[-1].startswith("vllm.v1.engine.exceptions.EngineDeadError")
+    assert not any("initialization failed" in line for line in error_lines(read("npu_wrong_image.txt")))
 
 
 def test_harmless_lines_are_left_out_by_ours_and_by_the_profiles_list():
     text = f"ERROR: {HARMLESS[0]}0\nERROR: of this deployment\nERROR: real\n"
-    assert telling_lines(text, ["of this deployment"]) == ["ERROR: real"]
+    assert error_lines(text, ["of this deployment"]) == ["ERROR: real"]
 
 
 def test_repeated_lines_are_told_once():
-    assert telling_lines("ERROR: a\n" * 5) == ["ERROR: a"]
+    assert error_lines("ERROR: a\n" * 5) == ["ERROR: a"]
 
 
 def test_limit_keeps_the_first_and_the_last():
-    told = telling_lines("".join(f"ERROR: {i}\n" for i in range(30)), limit=4)
+    told = error_lines("".join(f"ERROR: {i}\n" for i in range(30)), limit=4)
     assert told == ["ERROR: 0", "ERROR: 1", "ERROR: 28", "ERROR: 29"]
 
 
@@ -151,19 +151,19 @@ def test_record_of_another_process_does_not_end_a_traceback():
         "(EngineCore pid=7)     raise odd\n"
         "(EngineCore pid=7) zmq.error.Again: Resource temporarily unavailable\n"
     )
-    assert telling_lines(text) == ["zmq.error.Again: Resource temporarily unavailable"]
+    assert error_lines(text) == ["zmq.error.Again: Resource temporarily unavailable"]
 
 
 def test_progress_bars_do_not_hide_the_error_that_follows():
     text = (
         "Loading shards:  50%\rLoading shards: 100%\rtorch.OutOfMemoryError: NPU out of memory. Tried to allocate 3 GiB"
     )
-    assert "out of memory" in telling_lines(text)[0]
-    assert "memory ran out" in str(explain(telling_lines(text)))
+    assert "out of memory" in error_lines(text)[0]
+    assert "memory ran out" in str(explain(error_lines(text)))
 
 
 def test_killed_engine_has_nothing_to_tell():
-    assert telling_lines("(EngineCore pid=7) INFO 05-01 10:59:08 [core.py:1] Initializing\n") == []
+    assert error_lines("(EngineCore pid=7) INFO 05-01 10:59:08 [core.py:1] Initializing\n") == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The offline batch with a stand-in for the engine's interpreter: its answers, or one reason why there are none."""
+"""Jobs of the offline engine with a stand-in for its interpreter: rows, or one reason why they are missing."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ import pytest
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem
-from vlm_acceptance.engine.offline import OfflineRows, OfflineRun, run_offline, run_offline_rows
+from vlm_acceptance.engine.offline import (
+    OfflineEngine,
+    OfflineJob,
+    OfflineRows,
+    OfflineRun,
+    run_offline,
+    run_offline_rows,
+)
 from vlm_acceptance.engine.process import marked_processes, run_tag
 
-ANSWER = {"id": "ocr-1", "text": "GATE 7", "finish_reason": "stop", "prompt_tokens": 19, "completion_tokens": 3}
-ANSWERS = {"answers": [ANSWER], "ready_s": 4.5, "batch_s": 1.5, "vllm": "0.18.0"}
-REQUESTS = [{"id": "ocr-1", "messages": [{"role": "user", "content": "What does it say?"}], "max_tokens": 8}]
+HEAD, END = {"ready_s": 4.5, "vllm": "0.18.0"}, {"batch_s": 1.5}
+ROW = {"id": "q1", "text": "B", "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 1}
+ROW |= {"started_utc": "2026-11-22T20:00:00+00:00", "elapsed_s": 0.5}
+ANSWER = {**ROW, "id": "ocr-1", "text": "GATE 7", "prompt_tokens": 19, "completion_tokens": 3}
+ANSWERS = (HEAD, ANSWER, END)
+REQUESTS = [{"id": "ocr-1", "messages": [{"role": "user", "content": "写的是什么?"}], "max_tokens": 8}]
 
 Offline = Callable[..., OfflineRun]
 Rows = Callable[..., OfflineRows]
 
 
 def stand_in(place: Path, script: str, first_line: str = "#!/bin/sh") -> Path:
-    """A shell script in the place of the interpreter: `$2` is the job, `$3` the answers' file."""
+    """A shell script in the place of the interpreter: `$2` is the job, `$3` the rows file."""
     python = place / "python"
     python.write_text(f"{first_line}\n{script}\n")
     python.chmod(0o755)
@@ -40,7 +50,7 @@ def profile_of(timeout_s: float, stop_s: float) -> Profile:
 @pytest.fixture
 def offline(tmp_path: Path):
     """Run a batch with a stand-in for the interpreter."""
-    mark = f"{run_tag()}-{tmp_path.name}"
+    tag = f"{run_tag()}-{tmp_path.name}"
 
     def run(
         script: str,
@@ -50,21 +60,21 @@ def offline(tmp_path: Path):
         first_line: str = "#!/bin/sh",
     ) -> OfflineRun:
         python, profile = stand_in(tmp_path, script, first_line), profile_of(timeout_s, stop_s)
-        place = tmp_path / "run"
-        return run_offline(profile, python, "vllm", Path("/m"), REQUESTS, os.environ, place, mark, progress)
+        engine = OfflineEngine(profile, python, "vllm", Path("/m"), os.environ, tag, progress)
+        return run_offline(engine, REQUESTS, tmp_path / "run")
 
     yield run
-    assert marked_processes(mark) == []
+    assert marked_processes(tag) == []
     assert not (tmp_path / "run" / "offline-job.json").exists()
 
 
-def writes(content: object) -> str:
-    text = content if isinstance(content, str) else json.dumps(content)
-    return f"cat > \"$3\" <<'END'\n{text}\nEND"
+def appends(*rows: object) -> str:
+    lines = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
+    return f"cat >> \"$3\" <<'END'\n{lines}\nEND\n"
 
 
 def test_answers_come_back_by_request_with_their_usage(offline):
-    run = offline(writes(ANSWERS))
+    run = offline(appends(*ANSWERS))
     reply = run.replies["ocr-1"]
     assert (reply.text, reply.finish_reason, reply.usage.prompt, reply.usage.total) == ("GATE 7", "stop", 19, 22)
     assert (run.ready_s, run.batch_s) == (4.5, 1.5)
@@ -72,8 +82,8 @@ def test_answers_come_back_by_request_with_their_usage(offline):
     assert run.ending.code == 0
 
 
-def test_worker_is_given_a_job_it_can_read(offline, tmp_path):
-    offline(f"cp \"$2\" '{tmp_path}/seen.json'\n{writes(ANSWERS)}")
+def test_worker_gets_a_job_with_every_request(offline, tmp_path):
+    offline(f"cp \"$2\" '{tmp_path}/seen.json'\n{appends(*ANSWERS)}")
     job = json.loads((tmp_path / "seen.json").read_text())
     assert job["requests"] == REQUESTS
     assert job["llm"]["model"] == "/m"
@@ -85,7 +95,7 @@ def test_worker_is_given_a_job_it_can_read(offline, tmp_path):
         ("echo 'ValueError: no such architecture' >&2; exit 1", r"\(exit code 1\).*\n    ValueError: no such arch"),
         ("kill -9 $$", r"\(signal 9\)"),
         ("exit 0", r"without answers \(exit code 0\)"),
-        (writes(ANSWERS) + "\nexit 3", r"\(exit code 3\)"),
+        (appends(*ANSWERS) + "\nexit 3", r"\(exit code 3\)"),
     ],
 )
 def test_engine_that_gives_no_answers_has_failed(offline, script, says):
@@ -95,7 +105,7 @@ def test_engine_that_gives_no_answers_has_failed(offline, script, says):
 
 
 def test_answers_of_an_earlier_run_are_not_taken_for_new_ones(offline):
-    offline(writes(ANSWERS))
+    offline(appends(*ANSWERS))
     with pytest.raises(EngineFailure, match="without answers"):
         offline("exit 0")
 
@@ -107,12 +117,12 @@ def test_engine_that_hangs_is_ended_at_its_deadline(offline):
     assert time.monotonic() - began < 30
 
 
-def test_deaf_engine_that_hangs_is_killed_at_its_deadline(offline):
+def test_engine_that_ignores_sigterm_and_hangs_is_killed_at_its_deadline(offline):
     with pytest.raises(EngineFailure, match="did not finish"):
         offline("trap '' TERM; while :; do sleep 0.1; done", timeout_s=0.5, stop_s=0.3)
 
 
-def test_machines_fault_is_an_environment_problem(offline):
+def test_fault_of_the_machine_is_an_environment_problem(offline):
     with pytest.raises(EnvironmentProblem, match="mount /usr/local/Ascend/driver"):
         offline("echo 'ImportError: libascend_hal.so: cannot open shared object file' >&2; exit 1")
 
@@ -125,30 +135,52 @@ def test_interpreter_that_cannot_be_executed_is_an_environment_problem(offline):
 @pytest.mark.parametrize(
     "garbage",
     [
-        "",
-        '{"answers": [',
-        "[]",
-        {"answers": None},
-        {**ANSWERS, "answers": [{"id": "ocr-1"}]},
-        {**ANSWERS, "answers": [{**ANSWER, "prompt_tokens": None}]},
-        {"answers": [ANSWER]},
-        {**ANSWERS, "ready_s": "soon"},
+        ["[]"],
+        [{"answers": []}],
+        [HEAD, {"id": "ocr-1"}, END],
+        [HEAD, {**ANSWER, "id": "another"}, END],
+        [HEAD, {**ANSWER, "prompt_tokens": None}, END],
+        [HEAD, {**ANSWER, "tokens": [1], "top": [3]}, END],
+        [{"ready_s": "soon"}, ANSWER, END],
+        [{"ready_s": None}, ANSWER, END],
     ],
 )
-def test_answers_that_cannot_be_read_are_our_own_problem(offline, garbage):
-    with pytest.raises(HarnessProblem, match=r"offline-answers\.json is not what the offline worker writes"):
-        offline(writes(garbage))
+def test_rows_that_cannot_be_read_are_our_own_problem(offline, garbage):
+    with pytest.raises(HarnessProblem, match=r"offline-answers\.jsonl is not in the format of the offline worker"):
+        offline(appends(*garbage))
 
 
-def test_answer_that_is_missing_is_missing(offline):
-    assert offline(writes({**ANSWERS, "answers": []})).replies == {}
+@pytest.mark.parametrize(
+    "script",
+    ["touch $3", appends(HEAD, END), appends(ANSWER), appends(HEAD, ANSWER) + "printf '{\"batch_s\": 1' >> $3"],
+)
+def test_answers_that_are_not_complete_are_a_failure(offline, script):
+    with pytest.raises(EngineFailure, match=r"ended without answers \(exit code 0\)"):
+        offline(script)
+
+
+def test_request_that_the_engine_refuses_is_a_failure(offline):
+    with pytest.raises(EngineFailure, match=r"refused request ocr-1: ValueError: too long \(log: .*offline\.log\)"):
+        offline(appends(HEAD, {"id": "ocr-1", "error": "ValueError: too long"}, END))
+
+
+def test_log_probabilities_are_given_where_the_row_has_them(offline):
+    run = offline(appends(HEAD, {**ANSWER, "tokens": [7], "top": [{"7": -0.5}]}, END))
+    assert (run.logprobs["ocr-1"].tokens, run.logprobs["ocr-1"].top) == ((7,), ({7: -0.5},))
+    assert offline(appends(*ANSWERS)).logprobs == {}
+
+
+def test_rows_stay_in_the_folder_of_the_run(offline, tmp_path):
+    offline(appends(*ANSWERS))
+    rows = (tmp_path / "run" / "offline-answers.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(row) for row in rows] == list(ANSWERS)
 
 
 def test_progress_shows_the_last_line_of_the_log(offline):
-    said: list[str] = []
+    shown: list[str] = []
     with pytest.raises(EngineFailure):
-        offline("echo loading the weights; exec sleep 300", timeout_s=1.2, progress=said.append)
-    assert any("loading the weights" in line for line in said)
+        offline("echo loading the weights; exec sleep 300", timeout_s=1.2, progress=shown.append)
+    assert any("loading the weights" in line for line in shown)
 
 
 def test_interrupt_while_the_batch_runs_leaves_nothing(offline):
@@ -159,53 +191,33 @@ def test_interrupt_while_the_batch_runs_leaves_nothing(offline):
         offline("exec sleep 300", progress=interrupt)
 
 
-ROW = {"id": "q1", "text": "B", "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 1}
-ROW |= {"started_utc": "2026-11-22T20:00:00+00:00", "elapsed_s": 0.5}
-HEAD, END = {"ready_s": 4.5, "vllm": "0.18.0"}, {"batch_s": 1.5}
-
-
-def appends(*rows: object) -> str:
-    lines = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
-    return f"cat >> \"$3\" <<'END'\n{lines}\nEND\n"
-
-
 @pytest.fixture
 def in_chunks(tmp_path: Path):
     """Run a job in chunks with a stand-in for the interpreter; rows are put into `got`."""
-    mark = f"{run_tag()}-{tmp_path.name}"
+    tag = f"{run_tag()}-{tmp_path.name}"
 
     def run(script: str, got: list[str], count: int = 2, timeout_s: float = 30, **more: Callable) -> OfflineRows:
         requests = [{"id": f"q{n + 1}", "messages": [], "sampling": {"max_tokens": 8}} for n in range(count)]
-        options = {"progress": lambda _: None, "on_row": lambda row: got.append(row["id"]), **more}
-        return run_offline_rows(
-            profile_of(30, 5),
-            stand_in(tmp_path, script),
-            "vllm",
-            Path("/m"),
-            requests,
-            os.environ,
-            tmp_path / "run",
-            mark,
-            name="offline-mmmu",
-            chunk=1,
-            timeout_s=timeout_s,
-            **options,
-        )
+        progress = more.pop("progress", lambda _: None)
+        options = {"on_row": lambda row: got.append(row["id"]), **more}
+        python = stand_in(tmp_path, script)
+        engine = OfflineEngine(profile_of(30, 5), python, "vllm", Path("/m"), os.environ, tag, progress)
+        job = OfflineJob(requests, tmp_path / "run", "offline-mmmu", chunk=1, timeout_s=timeout_s)
+        return run_offline_rows(engine, job, **options)
 
     yield run
-    assert marked_processes(mark) == []
+    assert marked_processes(tag) == []
     assert not (tmp_path / "run" / "offline-mmmu-job.json").exists()
-    assert not (tmp_path / "run" / "offline-mmmu-answers.jsonl").exists()
 
 
-def test_rows_are_handed_over_in_the_order_answered(in_chunks: Rows) -> None:
+def test_rows_are_passed_on_in_the_order_answered(in_chunks: Rows) -> None:
     got: list[str] = []
     rows = in_chunks(appends(HEAD, {**ROW, "id": "q2"}, ROW, END), got)
     assert got == ["q2", "q1"]
-    assert (rows.rows, rows.whole, rows.ready_s) == (2, True, 4.5)
+    assert (rows.rows, rows.whole, rows.ready_s, rows.batch_s) == (2, True, 4.5, 1.5)
 
 
-def test_rows_are_handed_over_while_the_engine_still_runs(in_chunks: Rows, tmp_path: Path) -> None:
+def test_rows_are_passed_on_while_the_engine_still_runs(in_chunks: Rows, tmp_path: Path) -> None:
     got: list[str] = []
 
     def seen(row: dict) -> None:
@@ -223,7 +235,7 @@ def test_rows_are_handed_over_while_the_engine_still_runs(in_chunks: Rows, tmp_p
 @pytest.mark.parametrize(
     "script", ["kill -9 $$", "exit 3", "exit 0", appends(END), appends({**ROW, "id": "q2"}, END) + "exit 1"]
 )
-def test_rows_of_an_engine_that_died_are_kept_and_its_death_is_said(in_chunks: Rows, script: str) -> None:
+def test_rows_of_an_engine_that_died_are_kept_and_its_death_is_reported(in_chunks: Rows, script: str) -> None:
     got: list[str] = []
     with pytest.raises(EngineFailure, match="ended without answers"):
         in_chunks(appends(HEAD, ROW) + script, got)
@@ -250,7 +262,7 @@ def test_picture_that_was_changed_is_an_environment_problem(in_chunks: Rows) -> 
 
 @pytest.mark.parametrize("line", ["no JSON", "[]", "{}", "3"])
 def test_row_that_cannot_be_read_is_our_own_problem(in_chunks: Rows, line: str) -> None:
-    with pytest.raises(HarnessProblem, match="is not what the offline worker writes"):
+    with pytest.raises(HarnessProblem, match="is not in the format of the offline worker"):
         in_chunks(appends(HEAD, line, END), [])
 
 
