@@ -199,12 +199,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if context is None or session.testsfailed or not config.getoption("vlm_plan"):
         return None
     items = [item for item in session.items if ACCEPTANCE in item.path.parents]
-    serves = any("vllm_server" in getattr(item, "fixturenames", ()) for item in items)
+    used = {name for item in items for name in getattr(item, "fixturenames", ())}
     mark, names = config.getoption("markexpr"), config.get_verbosity() > 0
-    try:
-        config.stash[LINES] = preview.lines(context, [item.nodeid for item in items], mark, serves=serves, names=names)
-    except UsageProblem as wrong:
-        raise pytest.UsageError(str(wrong)) from None
+    ids = [item.nodeid for item in items]
+    config.stash[LINES] = preview.lines(
+        context, ids, mark, serves="vllm_server" in used, soaks="soaked" in used, names=names
+    )
     return True
 
 

@@ -45,7 +45,7 @@ OPTIONS = (
     Option("vlm-base-url", "test what runs at this URL instead of launching an engine", metavar="URL"),
     Option("vlm-set", "override a profile key, e.g. engine.port=8001 (repeatable)", metavar="KEY=VALUE", many=True),
     Option("vlm-show-profile", "print the effective profile with the source of each value, and stop", flag=True),
-    Option("vlm-plan", "print what the run would do, what it would cost and what it leaves out, and stop", flag=True),
+    Option("vlm-plan", "print what the run would do and what it leaves out, and stop", flag=True),
     Option("vlm-engine-python", "interpreter that holds vLLM", key="engine.python", metavar="PATH"),
     Option("vlm-engine", "the vllm executable", key="engine.executable", metavar="PATH"),
     Option("vlm-model", "the model's folder", key="model.path", metavar="PATH"),

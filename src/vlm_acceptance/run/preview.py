@@ -1,114 +1,132 @@
-"""`--vlm-plan`: what a run would do, in lines. Nothing is started, nothing is asked, no engine is needed."""
+"""`--vlm-plan`: the tests of a run, what it starts and what it leaves out, as text. Nothing is started or sent.
+
+Requests and times come from the newest stored run of the same profile.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import json
+import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from vlm_acceptance.accuracy import run
-from vlm_acceptance.config.options import ROOT
-from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import printable
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.context import RunContext
-from vlm_acceptance.run.estimates import Estimate, Recorded, of_mmmu, of_soak, of_test, read_recorded
+from vlm_acceptance.run.requirements import area_of
 
-ESTIMATES = ROOT / "fixtures" / "estimates.yaml"
-SOAK, MMMU = "load::test_soak_", "mmmu::"
 SHOWN = 3
 
 
-@dataclass
-class Row:
-    """One line of the plan: an area, its tests and what they cost, in parts."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Requests and seconds, fixtures included, of one test in a stored run."""
 
-    name: str
-    tests: list[str] = field(default_factory=list)
-    parts: list[Estimate] = field(default_factory=list)
-
-    def line(self, note: str = "") -> str:
-        """The row as text; `+` stands where a part is not known. `note` is said in place of those of the parts."""
-        requests, seconds = [part.requests for part in self.parts], [part.seconds for part in self.parts]
-        asked = f"{sum(filter(None, requests))}{'+' if None in requests else ''}"
-        takes = f"{_time(sum(filter(None, seconds)))}{'+' if None in seconds else ''}"
-        notes = [note] if note else [part.note for part in self.parts if part.note]
-        unmeasured = 0 if note else sum(part.seconds is None and not part.note for part in self.parts)
-        notes += [f"{unmeasured} not measured"] if unmeasured else []
-        return f"  {self.name:<12} {len(self.tests) or '':>5} {asked:>9} {takes:>9}  {'; '.join(notes)}".rstrip()
+    requests: int
+    seconds: float
 
 
-def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, names: bool) -> list[str]:
-    """The plan of a run of these tests (node ids, in their order); `serves` tells whether they need the server.
+def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, soaks: bool, names: bool) -> list[str]:
+    """The plan of a run of the tests `ids` (node ids, in order); `serves` and `soaks`: they need the server, the soak.
 
-    With `names` every test is listed. UsageProblem when the recorded costs cannot be read.
+    With `names` every test is listed.
     """
-    recorded = read_recorded(ESTIMATES)
-    rows = _rows(context.profile, recorded, [_short(ident) for ident in ids])
-    starts = Row("start", parts=_starts(context, recorded, serves))
-    told = [f"{summary.statement(context)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or asked"]
-    told += [f"  {'area':<12} {'tests':>5} {'requests':>9} {'time':>9}"]
-    for row in [starts, *rows] if starts.parts else rows:
-        told.append(row.line())
-        told += [f"    {test}" for test in row.tests] if names else []
-    whole = Row("total", list(ids), [part for row in (starts, *rows) for part in row.parts])
-    told.append(whole.line("+ where not all of it is known"))
-    whose = "" if context.profile.model.control else ", and are only a measure of one test against another"
-    told.append(f"  times are those of the control ({recorded.engine}){whose}, unless a note says otherwise")
-    told += _left_out(context.not_applicable, names)
+    run_name, costs = _last_costs(context, frozenset(map(_short, ids)))
+    found = [f"{summary.statement(context)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or sent"]
+    found.append(f"  {'area':<14} {'tests':>5} {'requests':>9} {'time':>10}")
+    areas: dict[str, list[str]] = {}
+    for ident in ids:
+        areas.setdefault(area_of(ident), []).append(_short(ident))
+    for area, tests in areas.items():
+        found.append(_row(area, tests, costs))
+        found += [f"    {test}" for test in tests] if names else []
+    found.append(_row("total", [test for tests in areas.values() for test in tests], costs))
+    if run_name:
+        found.append(f"  requests and times, starts of engines included: from {run_name} (+ or -: it lacks tests)")
+    else:
+        found.append(f"  requests and times are unknown: no stored run of this profile in {context.settings.reports}")
+    found += [f"  {line}" for line in (*_engines(context, serves), *_long_parts(context, soaks))]
+    found += _left_out(context.not_applicable, names)
     if context.narrowed:
-        told.append(f"  narrowed ({context.narrowed}): such a run rejects or is inconclusive, it accepts nothing")
-    return [printable(line) for line in told]
+        found.append(f"  partial run ({context.narrowed}): it can reject or be inconclusive, it cannot accept")
+    return [printable(line) for line in found]
 
 
-def _rows(profile: Profile, recorded: Recorded, tests: Iterable[str]) -> list[Row]:
-    rows: dict[str, Row] = {}
-    for test in tests:
-        area, name = test.partition("::")[0], test.partition("[")[0]
-        row = rows.setdefault(area, Row(area))
-        # one soak and one accuracy run serve all their tests
-        if name.startswith(SOAK):
-            row.parts += [] if any(one.startswith(SOAK) for one in row.tests) else [of_soak(profile, recorded)]
-        elif name.startswith(MMMU):
-            row.parts += [] if row.tests else [_accuracy(profile, recorded)]
-        else:
-            row.parts.append(of_test(name, profile, recorded))
-        row.tests.append(test)
-    return list(rows.values())
+def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
+    seen = [costs[test] for test in tests if test in costs]
+    more = "+" if len(seen) < len(tests) else ""
+    asked = f"{sum(cost.requests for cost in seen)}{more}" if seen else "-"
+    takes = f"{_time(sum(cost.seconds for cost in seen))}{more}" if seen else "-"
+    return f"  {name:<14} {len(tests):>5} {asked:>9} {takes:>10}"
 
 
-def _accuracy(profile: Profile, recorded: Recorded) -> Estimate:
-    """The accuracy run over the prepared data, or over as many questions as its reference has where there are none."""
-    with contextlib.suppress(EnvironmentProblem):
-        return of_mmmu(profile, recorded, len(run.plan(profile).prepared))
-    reference = profile.mmmu.reference_among(profile.references)[1] if profile.mmmu else None
-    found = of_mmmu(profile, recorded, reference.total if reference else None)
-    return Estimate(found.requests, found.seconds, f"{found.note or 'questions'}: the data are not prepared here")
+def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[str, Cost]]:
+    """Name of the newest stored run of this profile that ran one of the tests, and what its tests took; else ''."""
+    for folder in sorted((context.settings.reports / "runs").glob("*/"), reverse=True):
+        try:
+            stored = json.loads((folder / "summary.json").read_text("utf-8"))
+            costs = _costs(folder) if stored["scope"]["profile"] == context.profile.name else {}
+        except (OSError, ValueError, LookupError, TypeError, ET.ParseError):
+            continue  # an unfinished run, or files of another release
+        if costs.keys() & tests:
+            return folder.name, costs
+    return "", {}
 
 
-def _starts(context: RunContext, recorded: Recorded, serves: bool) -> list[Estimate]:
-    """What it takes to start each engine of a launched run."""
+def _costs(folder: Path) -> dict[str, Cost]:
+    """What each test of a stored run took. The JUnit file has the time of a test with its fixtures, such as a soak."""
+    asked: Counter[str] = Counter()
+    with (folder / "exchanges.jsonl").open(encoding="utf-8") as file:
+        asked.update(_short(json.loads(line)["test"]) for line in file)
+    cases = ET.parse(folder / "junit.xml").iter("testcase")  # noqa: S314  (a file that the suite has written)
+    found = {}
+    for case in cases:
+        test = f"{area_of(case.attrib['classname'].replace('.', '/'))}::{case.attrib['name']}"
+        found[test] = Cost(asked[test], float(case.attrib["time"]))
+    return found
+
+
+def _engines(context: RunContext, serves: bool) -> Iterator[str]:
     profile = context.profile
     engines = []
     if context.settings.launched and context.wants_offline:
-        engines.append(("offline engine", recorded.offline_s, profile.offline.timeout_s))
+        engines.append(f"offline engine, at most {_time(profile.offline.timeout_s)}")
     if context.settings.launched and serves:
-        engines.append(("server", recorded.server_s, profile.engine.start_timeout_s))
-    return [Estimate(0, took, f"{name} {_time(took)}, at most {_time(most)}") for name, took, most in engines]
+        engines.append(f"server, at most {_time(profile.engine.start_timeout_s)} to start")
+    if engines:
+        yield f"starts: {'; '.join(engines)}"
 
 
-def _left_out(not_applicable: dict[str, str], names: bool) -> list[str]:
-    """What is left out, by reason."""
-    told = []
+def _long_parts(context: RunContext, soaks: bool) -> Iterator[str]:
+    """The soak and the accuracy run, whose length the profile sets. Their requests are not in the table."""
+    wanted = context.profile.mmmu
+    if soaks:
+        yield f"soak: {_time(context.profile.load.soak_s)}, not counted in the requests above"
+    if context.wants_accuracy and wanted is not None:
+        try:
+            questions, note = len(run.plan(context.profile).prepared), ""
+        except EnvironmentProblem:
+            reference = wanted.reference_among(context.profile.references)[1]
+            questions, note = (reference.total if reference else None) or 0, "; the data are not prepared here"
+        blank = min(wanted.sighted.sample, questions)
+        again = f", {blank} again with blank pictures" if blank else ""
+        yield f"accuracy run: {questions or 'unknown number of'} questions{again} (mmmu.engine: {wanted.engine}){note}"
+
+
+def _left_out(not_applicable: Mapping[str, str], names: bool) -> list[str]:
+    """Tests that this run leaves out, by reason."""
+    found = []
     for reason, count in Counter(not_applicable.values()).items():
         tests = [_short(test) for test, why in not_applicable.items() if why == reason]
         shown = tests if names else list(dict.fromkeys(test.partition("[")[0] for test in tests))
         kept = shown if names else shown[:SHOWN]
         more = f" and {len(shown) - len(kept)} more" if len(shown) > len(kept) else ""
-        told.append(f"  left out, {count}: {reason}: {', '.join(kept)}{more}")
-    return told
+        found.append(f"  left out, {count}: {reason}: {', '.join(kept)}{more}")
+    return found
 
 
 def _time(seconds: float) -> str:
@@ -120,4 +138,4 @@ def _time(seconds: float) -> str:
 
 def _short(ident: str) -> str:
     """A node id as `area::test`."""
-    return ident.rpartition("/")[2].removeprefix("test_").replace(".py::", "::")
+    return f"{area_of(ident)}::{ident.partition('::')[2]}"

@@ -15,9 +15,9 @@ AREAS = (
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 
-def area_of(path: Path) -> str:
-    """The area of an acceptance module: its name without `test_`."""
-    return path.stem.removeprefix("test_")
+def area_of(test: Path | str) -> str:
+    """The area of an acceptance module, or of a test given by its node id: the module's name without `test_`."""
+    return Path(str(test).partition("::")[0]).stem.removeprefix("test_")
 
 
 def rank(area: str) -> int:

@@ -20,6 +20,7 @@ from vlm_acceptance.core.verdict import Ruling
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import machine, weights
 from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.run.requirements import area_of
 
 SCHEMA = "vlm-acceptance/summary/1"
 
@@ -198,8 +199,7 @@ def areas(context: RunContext) -> dict[str, dict[str, int]]:
     seen = {result.id for result in context.results}
     for ident in context.required:
         if ident not in seen:
-            area = ident.partition("::")[0].rpartition("test_")[2].removesuffix(".py")
-            counts.setdefault(area, Counter())[Outcome.NOT_RUN.value] += 1
+            counts.setdefault(area_of(ident), Counter())[Outcome.NOT_RUN.value] += 1
     return {area: dict(found) for area, found in counts.items()}
 
 

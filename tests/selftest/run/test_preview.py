@@ -1,7 +1,8 @@
-"""`--vlm-plan`: what a run would do is said in lines; nothing is started, asked or written."""
+"""`--vlm-plan` prints what a run would do; nothing is started, sent or written."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -21,10 +22,31 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
+AREAS = (
+    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "edge_inputs", "latency", "offline",
+    "load", "repeatability", "logprobs", "mmmu", "release",
+)  # fmt: skip
+
+
 def row(ran: Ran, name: str) -> list[str]:
     """Tests, requests and time of one row; [] where there is none."""
-    found = re.search(rf"^  {name} +(\d+)? +(\d+\+?) +([\d]+ \w+(?: \d+ min)?\+?)(  |$)", ran.out, re.MULTILINE)
-    return list(found.groups()[:3]) if found else []
+    found = re.search(rf"^  {name} +(\d+) +(\d+\+?|-) +(\d+ \w+(?: \d+ min)?\+?|-)$", ran.out, re.MULTILINE)
+    return list(found.groups()) if found else []
+
+
+def stored_run(reports: Path, name: str, tests: dict[str, tuple[int, float]], profile: str = "control-cpu") -> Path:
+    """A run's folder with these tests (`area::name`), each with its requests and seconds."""
+    folder = reports / "runs" / name
+    folder.mkdir(parents=True)
+    cases, asked = "", []
+    for ident, (requests, seconds) in tests.items():
+        area, _, test = ident.partition("::")
+        cases += f'<testcase classname="tests.acceptance.test_{area}" name="{test}" time="{seconds}" />'
+        asked += [f"tests/acceptance/test_{area}.py::{test}"] * requests
+    (folder / "junit.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>", "utf-8")
+    (folder / "exchanges.jsonl").write_text("".join(json.dumps({"test": test}) + "\n" for test in asked), "utf-8")
+    (folder / "summary.json").write_text(json.dumps({"scope": {"profile": profile}}), "utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -34,43 +56,50 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Path]:
     (folder / "sitecustomize.py").write_text(SITE, "utf-8")
     reports = folder / "reports"
     args = ("--vlm-plan", "-m", "smoke or slow", "--vlm-profile=control-cpu", f"--vlm-reports={reports}")
-    return pytest_run(*args, "--vlm-soak-s=120", env={"PYTHONPATH": str(folder)}), reports
+    return pytest_run(*args, "--vlm-soak-s=150", env={"PYTHONPATH": str(folder)}), reports
 
 
 def test_a_plan_ends_well_and_leaves_nothing(control: tuple[Ran, Path]) -> None:
     ran, reports = control
     assert ran.code == 0, ran.said
-    assert "nothing was started or asked" in ran.out
+    assert "nothing was started or sent" in ran.out
     assert "passed" not in ran.out
     assert not reports.exists()
 
 
-def test_areas_have_their_tests_requests_and_time(control: tuple[Ran, Path]) -> None:
+def test_areas_have_their_tests_and_the_engines_and_long_parts_are_named(control: tuple[Ran, Path]) -> None:
     ran, _ = control
     assert row(ran, "health")[0] == "13"
-    assert re.search(r"server \d+ s, at most 5 min", ran.out)
-    assert "a soak of 120 s" in ran.out
-    tests, requests, _ = row(ran, "mmmu")
-    assert (tests, requests) == ("7", "360")
-    assert "120 questions, 120 again with blank pictures" in ran.out
-    areas = [row(ran, name) for name in ("environment", "accuracy_data", "health", "schema", "capability")]
-    areas += [
-        row(ran, name)
-        for name in (
-            "pictures",
-            "edge_inputs",
-            "latency",
-            "offline",
-            "load",
-            "repeatability",
-            "logprobs",
-            "mmmu",
-            "release",
-        )
-    ]
-    total = row(ran, "total")
-    assert sum(int(area[0]) for area in areas) == int(total[0])
-    assert sum(int(area[1].rstrip("+")) for area in areas) == int(total[1].rstrip("+"))
+    assert row(ran, "mmmu")[0] == "7"
+    assert sum(int(row(ran, area)[0]) for area in AREAS) == int(row(ran, "total")[0])
+    assert "  starts: offline engine, at most 5 min; server, at most 5 min to start" in ran.out.splitlines()
+    assert "  soak: 2 min, " in ran.out
+    assert "accuracy run: 120 questions, 120 again with blank pictures (mmmu.engine: server)" in ran.out
+
+
+def test_without_a_stored_run_requests_and_times_are_unknown_and_the_plan_says_so(control: tuple[Ran, Path]) -> None:
+    ran, reports = control
+    assert f"requests and times are unknown: no stored run of this profile in {reports}" in ran.out
+    assert row(ran, "total")[1:] == ["-", "-"]
+
+
+def test_requests_and_times_are_those_of_the_newest_stored_run_of_the_profile(tmp_path: Path) -> None:
+    health = ("health::test_health_answers", "health::test_version_is_told", "health::test_metrics_count")
+    ours = {health[0]: (1, 20.0), health[1]: (2, 0.4), "schema::test_stream": (7, 9.0)}
+    stored_run(tmp_path, "20260101T000000Z-control-cpu", dict.fromkeys(health, (90, 90.0)))
+    stored_run(tmp_path, "20260102T000000Z-control-cpu", ours)
+    stored_run(tmp_path, "20260103T000000Z-control-cpu", {"load::test_large_burst": (64, 1.0)})
+    stored_run(tmp_path, "20260104T000000Z-control-cpu-2", dict.fromkeys(health, (50, 50.0)), "control-cpu-2")
+    torn = stored_run(tmp_path, "20260105T000000Z-control-cpu", dict.fromkeys(health, (40, 40.0)))
+    (torn / "summary.json").write_text('{"scope"', "utf-8")
+    args = ("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={tmp_path}")
+    ran = pytest_run(*args, "-k", " or ".join(name.partition("::")[2] for name in health))
+    assert ran.code == 0, ran.said
+    # the newest run that has one of these tests; it lacks the third
+    assert "from 20260102T000000Z-control-cpu" in ran.out
+    assert row(ran, "health") == row(ran, "total") == ["3", "3+", "20 s+"]
+    assert "soak" not in ran.out
+    assert "accuracy run" not in ran.out
 
 
 def test_what_is_left_out_is_said_with_its_reason(control: tuple[Ran, Path]) -> None:
@@ -79,26 +108,25 @@ def test_what_is_left_out_is_said_with_its_reason(control: tuple[Ran, Path]) -> 
     assert "test_health" not in ran.out  # names only with -v
 
 
-def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_asks_nothing(tmp_path: Path) -> None:
+def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(tmp_path: Path) -> None:
     with QuickServer() as server:
         args = ("--vlm-profile=internvl2-2b-ascend", f"--vlm-base-url={server.url}", f"--vlm-mmmu-data={tmp_path}")
         ran = pytest_run("--vlm-plan", "-m", "slow", *args)
         assert list(server.seen) == []
     assert ran.code == 0, ran.said
-    assert row(ran, "start") == []
-    assert row(ran, "mmmu")[1:] == ["1800", "13 min"]
-    assert "the data are not prepared here" in ran.out
+    assert "starts:" not in ran.out
+    assert "accuracy run: 900 questions (mmmu.engine: server); the data are not prepared here" in ran.out
     assert re.search(r"left out, \d+: the endpoint is attached: .*load::test_soak_does_not_leak", ran.out)
 
 
-def test_names_are_listed_when_asked_for_and_a_narrowed_run_says_so() -> None:
+def test_names_are_listed_when_asked_for_and_a_partial_run_says_so() -> None:
     ran = pytest_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_told")
     assert ran.code == 0, ran.said
     assert "    health::test_version_is_told" in ran.out.splitlines()
     assert row(ran, "total")[0] == "1"
-    assert "narrowed (-k 'version_is_told')" in ran.out
+    assert "partial run (-k 'version_is_told')" in ran.out
     offline = pytest_run("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "test_weights_are_whole")
-    assert row(offline, "start") == []
+    assert "starts:" not in offline.out
 
 
 @pytest.mark.parametrize(
