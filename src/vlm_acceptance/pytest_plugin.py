@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.config.options import OPTIONS, ROOT, Settings, load, unknown_option, writable_folder
+from vlm_acceptance.config.options import OPTIONS, Settings, load, unknown_option
+from vlm_acceptance.config.paths import ROOT, writable_folder
 from vlm_acceptance.config.profile_file import shown
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem, VlmAcceptanceError
 from vlm_acceptance.core.finding import Finding, Outcome, printable

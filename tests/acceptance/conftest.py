@@ -6,7 +6,7 @@ import pytest
 
 from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_known_issues
 from vlm_acceptance.client.chat import get
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.capability import Category
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT

@@ -9,7 +9,7 @@ from vlm_acceptance.cases.odd_picture_servers import serve_odd_pictures
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import edge_inputs, liveness, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine.memory import watched
 from vlm_acceptance.workloads import capability

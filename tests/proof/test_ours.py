@@ -22,7 +22,7 @@ from proof_engines import fake_npu
 from standins.quick_server import QuickServer
 from walk.container import WALK
 
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 
 CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false")
 HEALTH, RELEASE, SCHEMA, MMMU = (f"tests/acceptance/test_{area}.py" for area in ("health", "release", "schema", "mmmu"))

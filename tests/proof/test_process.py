@@ -16,7 +16,8 @@ from check_ids import COMPLETE, node
 from conftest import CONTROL as MODEL
 from proof_engines import NPU, fake_npu, held_port
 
-from vlm_acceptance.config.options import PROFILES, ROOT
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.engine.port import free_port
 

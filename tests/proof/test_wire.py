@@ -11,7 +11,7 @@ from faults import FAULTS
 from owners import CROSS_SECTION, KEYED, STORED, WIRE, WIRE_ERRORS
 from standins.fault_proxy import FaultProxy
 
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 
 MINI = ROOT / "fixtures" / "mmmu_mini"
 # faults that need more than the control and its profile: tests of their own below

@@ -26,7 +26,7 @@ from vlm_acceptance.accuracy.server_run import ServerAsker
 from vlm_acceptance.accuracy.text_tokens import TextCounts
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.config.paths import ROOT, input_file, output_file
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.logprobs import is_baseline
 
-ROOT = Path(__file__).resolve().parents[3]
 PROFILES = ROOT / "fixtures" / "profiles"
 EVIDENCE = ("failed", "all", "none")
 
@@ -166,98 +164,15 @@ def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None
     return env[name]
 
 
-def writable_folder(path: Path, source: str) -> Path:
-    """The folder, made if needed; UsageProblem when it cannot be written to."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".write-{os.getpid()}"
-        probe.write_text("", "utf-8")
-        probe.unlink()
-    except OSError as broken:
-        raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {broken.strerror}") from None
-    return path
-
-
-def output_file(value: str | None, source: str) -> Path | None:
-    """A file to write, in a folder that exists and without overwriting; UsageProblem else."""
-    if value is None:
-        return None
-    path = Path(value).expanduser()
-    if not path.parent.is_dir():
-        raise UsageProblem(f"{source}: the folder of {value!r} does not exist")
-    if path.exists():
-        raise UsageProblem(f"{source}: {value!r} exists already; it is not overwritten")
-    return path
-
-
-def input_file(value: str | None, source: str) -> Path | None:
-    """A file to read; UsageProblem when there is none."""
-    if value is None:
-        return None
-    path = Path(value).expanduser()
-    if not path.is_file():
-        raise UsageProblem(f"{source}: the file {value!r} does not exist")
-    return path.resolve()
-
-
-def resolve_existing(path: str, key: str) -> Path:
-    """A path of a profile: absolute, or relative to here or to the suite; UsageProblem when it does not exist."""
-    given_path = Path(path).expanduser()
-    for candidate in (given_path, ROOT / given_path):
-        if candidate.exists():
-            return candidate.resolve()
-    raise UsageProblem(f"{key}: {path!r} does not exist")
-
-
-def _require_text_file(path: str, key: str) -> None:
-    """UsageProblem when a path of a profile is no file of UTF-8 text."""
-    found = resolve_existing(path, key)
-    if not found.is_file():
-        raise UsageProblem(f"{key}: {path!r} is no file")
-    try:
-        found.read_bytes().decode("utf-8")
-    except OSError as broken:
-        raise UsageProblem(f"{key}: {path!r} cannot be read: {broken.strerror}") from None
-    except UnicodeDecodeError as broken:
-        raise UsageProblem(f"{key}: {path!r} is no UTF-8 text (byte {broken.start})") from None
-
-
-def check_mmmu(profile: Profile, launched: bool) -> None:
-    """UsageProblem when the accuracy run's known answers do not exist, nothing says its limits, or nothing is there
-    to answer it.
-    """
-    wanted = profile.mmmu
-    if wanted is None:
-        return
-    if wanted.engine == "offline" and not launched:
-        raise UsageProblem("mmmu.engine: an endpoint that runs already has no 'offline' engine; it is 'server'")
-    if wanted.known_answers:
-        _require_text_file(wanted.known_answers, "mmmu.known_answers")
-    wanted.require_limits(profile.references)
-
-
-def logprobs_baseline(profile: Profile, given_file: Path | None) -> Path | None:
-    """The numbers to compare with: the file given when it holds numbers, else the profile's.
-
-    UsageProblem when a file that the profile names does not exist.
-    """
-    resolve_existing(profile.logprobs.prompts, "logprobs.prompts")
-    if given_file is not None and is_baseline(given_file):
-        return given_file
-    wanted = profile.logprobs.baseline
-    return resolve_existing(wanted, "logprobs.baseline") if wanted else None
-
-
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
     """Settings from option values (by dest), the environment and the chosen profile."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
-    loaded = load_profile(profile, PROFILES, overrides(values, env))
-    if loaded.profile.capability.golden_answers:
-        resolve_existing(loaded.profile.capability.golden_answers, "capability.golden_answers")
     url, url_source = picked["vlm_base_url"]
-    check_mmmu(loaded.profile, launched=not url)
+    loaded = load_profile(profile, PROFILES, overrides(values, env))
+    loaded.profile.check(launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]
     stored = input_file(*picked["vlm_baseline"])
+    stored_logprobs = stored if stored is not None and is_baseline(stored) else None
     record = output_file(*picked["vlm_record_baseline"])
     of_logprobs = record is not None and record.suffix == ".jsonl"
     reports, _ = picked["vlm_reports"]
@@ -273,8 +188,8 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         calibrate=output_file(*picked["vlm_calibrate"]),
         record_baseline=None if of_logprobs else record,
         resume=picked["vlm_resume"][0],
-        baseline=None if stored is not None and is_baseline(stored) else stored,
+        baseline=None if stored_logprobs else stored,
         profile_reason=reason,
-        logprobs_baseline=logprobs_baseline(loaded.profile, stored),
+        logprobs_baseline=stored_logprobs or loaded.profile.logprobs.stored(),
         record_logprobs=record if of_logprobs else None,
     )

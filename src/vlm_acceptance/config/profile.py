@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from vlm_acceptance.config.profile_sections import Load, LogProbLimits, Seconds, Section, Share, Text
+from vlm_acceptance.config.paths import require_text_file, resolve_existing
+from vlm_acceptance.config.profile_sections import Load, LogProbLimits, Seconds, Share, Text
+from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
 
@@ -246,6 +248,8 @@ class Paired(Section):
     require_margin: bool = False
 
 
+# a selftest holds that accuracy/mmmu has exactly these
+ProtocolName = Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"]
 ScorerName = Literal["vlmevalkit_2024_07", "vlmevalkit_head", "official_strict", "official_seed42", "internvl"]
 
 
@@ -259,7 +263,7 @@ class Mmmu(Section):
 
     dataset: str = "MMMU_val"
     data: str | None = None
-    protocol: Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"] = "vlmevalkit"
+    protocol: ProtocolName = "vlmevalkit"
     scorer: ScorerName | None = None
     engine: Literal["server", "offline"] = "server"
     llm: dict[str, Any] = {}
@@ -294,6 +298,14 @@ class Mmmu(Section):
         own = f"MMMU_val_{self.protocol}"
         name = self.reference or (own if own in references else "MMMU_val")
         return name, references.get(name)
+
+    def check(self, references: Mapping[str, Reference], launched: bool) -> None:
+        """UsageProblem for an engine that an attached run does not have, absent known answers, or unknown limits."""
+        if self.engine == "offline" and not launched:
+            raise UsageProblem("mmmu.engine: an attached endpoint has no 'offline' engine; use 'server'")
+        if self.known_answers:
+            require_text_file(self.known_answers, "mmmu.known_answers")
+        self.require_limits(references)
 
     def require_limits(self, references: Mapping[str, Reference]) -> None:
         """UsageProblem when neither the section nor a counted reference says how many right answers are expected."""
@@ -336,3 +348,11 @@ class Profile(Section):
     guide: list[Guide] = []
     mmmu: Mmmu | None = None
     logprobs: LogProbLimits = LogProbLimits()
+
+    def check(self, launched: bool) -> None:
+        """UsageProblem when a file of the profile does not exist, or its accuracy run has no limits or no engine."""
+        if self.capability.golden_answers:
+            resolve_existing(self.capability.golden_answers, "capability.golden_answers")
+        resolve_existing(self.logprobs.prompts, "logprobs.prompts")
+        if self.mmmu is not None:
+            self.mmmu.check(self.references, launched)

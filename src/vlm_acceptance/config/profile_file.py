@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.config.profile_sections import Section
+from vlm_acceptance.config.yaml_file import Section, first_error, model_of, parse_yaml, read_data
 from vlm_acceptance.core.errors import UsageProblem, nearest
 
 ONE_RELEASE = "the former name is accepted in this release only"
@@ -24,21 +22,6 @@ FORMER_KEYS = {
     "capability.long_twins": "capability.long_similar_pictures",
 }
 FORMER_VALUES = {"capability.report_only": {"several": "multi_picture"}}
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice; plain YAML would silently keep the last."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +72,11 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
     try:
         profile = Profile.model_validate(data)
     except ValidationError as broken:
-        raise UsageProblem(_one_line(broken, path, sources)) from None
+        key, message = first_error(broken, Profile)
+        # an override may have put something below a key that holds one value
+        below = [sources[name] for name in sources if name.startswith(f"{key}.")]
+        source = below[-1] if below else sources.get(key, path.name)
+        raise UsageProblem(f"{source}: {message}") from None
     return Loaded(profile, path, sources, tuple(dict.fromkeys(notes)))
 
 
@@ -98,11 +85,7 @@ def _read_chain(
 ) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UsageProblem(f"{path}: extends: the profiles extend each other in a circle")
-    try:
-        # _Loader is a SafeLoader
-        data = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as broken:
-        raise UsageProblem(f"{path}: cannot be read as YAML: {' '.join(str(broken).split())}") from None
+    data = read_data(path)
     if not isinstance(data, dict):
         raise UsageProblem(f"{path}: a profile is a mapping of keys, this file holds {type(data).__name__}")
     notes += _rename_former(data, path.name)
@@ -144,7 +127,7 @@ def _override(data: dict[str, Any], key: str, text: str, source: str, notes: lis
     present = _present_key(key)
     _check_key(present, source)
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise UsageProblem(f"{source}: {key}: the value {text!r} cannot be read as YAML; quote it") from None
     layer: dict[str, Any] = {}
@@ -226,55 +209,7 @@ def _check_key(key: str, source: str) -> None:
                 f"{source}: unknown key {key!r}; {place} has: {', '.join(fields)}.{nearest(part, fields)}"
             )
         walked.append(part)
-        allowed = _section_of(fields[part].annotation)
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return next(filter(None, map(_section_of, typing.get_args(annotation))), None)
-    return None
-
-
-def _one_line(broken: ValidationError, path: Path, sources: Mapping[str, str]) -> str:
-    first = broken.errors()[0]
-    loc = [str(part) for part in first["loc"]]
-    key = ".".join(loc)
-    # an override may have put something below a key that holds one value
-    below = [sources[name] for name in sources if name.startswith(f"{key}.")]
-    source = below[-1] if below else sources.get(key, path.name)
-    if first["type"] == "extra_forbidden":
-        fields = _fields_at(loc[:-1])
-        allowed = f"allowed: {', '.join(fields)}.{nearest(loc[-1], fields)}"
-        return f"{source}: unknown key {key!r} (value {first['input']!r}); {allowed}"
-    if first["type"] == "missing":
-        return f"{source}: the key {key!r} is missing; a profile needs it"
-    hint = ""
-    if first["type"] == "literal_error":
-        hint = nearest(
-            str(first["input"]), [w.strip("' ") for w in first["ctx"]["expected"].replace(" or ", ",").split(",")]
-        )
-    more = len(broken.errors()) - 1
-    also = f" ({more} more)" if more else ""
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{source}: {key}: {first['input']!r} is not valid: {message}.{hint}{also}"
-
-
-def _fields_at(loc: Sequence[str]) -> list[str]:
-    section: type[BaseModel] | None = Profile
-    for part in loc:
-        if section is None or part not in section.model_fields:
-            break
-        annotation = section.model_fields[part].annotation
-        inner = _section_of(annotation)
-        section = inner if inner is not None else _values_of(annotation)
-    return list(section.model_fields) if section is not None else []
-
-
-def _values_of(annotation: Any) -> type[BaseModel] | None:
-    """The section type inside a list or mapping; an index or a free name then stays where it is."""
-    return next(filter(None, map(_section_of, typing.get_args(annotation))), None)
+        allowed = model_of(fields[part].annotation)
 
 
 def shown(loaded: Loaded) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from vlm_acceptance.config.paths import resolve_existing
+from vlm_acceptance.config.yaml_file import Section
 
 
 def _as_text(value: object) -> object:
@@ -16,12 +20,6 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Nats = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LogProbLimits(Section):
@@ -45,6 +43,10 @@ class LogProbLimits(Section):
     steady: Nats = 0.14
     steady_prompt: Nats = 0.4
     batch_invariant: bool = False
+
+    def stored(self) -> Path | None:
+        """The file of the baseline, if the profile names one; UsageProblem when it does not exist."""
+        return resolve_existing(self.baseline, "logprobs.baseline") if self.baseline else None
 
 
 class Limits(Section):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 
 EVERY_PROMPT = "logprobs.sample=100000"
 Run = Callable[[Sequence[str]], int]

@@ -17,7 +17,8 @@ from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.cases.capability import load_categories
-from vlm_acceptance.config.options import ROOT, Settings
+from vlm_acceptance.config.options import Settings
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.capability import Category

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from vlm_acceptance import __version__
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.verdict import Ruling

@@ -19,7 +19,7 @@ from tests.support.runs import eventually
 
 from vlm_acceptance.cases.edge_inputs import OddInput, load_inputs
 from vlm_acceptance.cases.odd_picture_servers import serve_odd_pictures
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import HarnessProblem, UsageProblem
 from vlm_acceptance.engine.memory import watched
 

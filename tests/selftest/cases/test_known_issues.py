@@ -12,7 +12,7 @@ import yaml
 
 from vlm_acceptance.cases.edge_inputs import load_inputs
 from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, known_for, load_known_issues
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
 from vlm_acceptance.core.finding import Finding

@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.config.options import (
-    OPTIONS,
-    ROOT,
-    Settings,
-    checked_url,
-    given,
-    load,
-    unknown_option,
-    writable_folder,
-)
+from vlm_acceptance.config.options import OPTIONS, Settings, checked_url, given, load, unknown_option
+from vlm_acceptance.config.paths import ROOT, writable_folder
 from vlm_acceptance.core.errors import UsageProblem
 
 
@@ -109,11 +101,11 @@ def test_known_answers_of_the_accuracy_run_must_exist() -> None:
 
 
 def test_known_answers_of_the_accuracy_run_are_a_file_of_text(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*' is no file$"):
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*' is not a file$"):
         loaded(vlm_set=[f"mmmu.known_answers={tmp_path}"])
     known = tmp_path / "known.jsonl"
     known.write_bytes(b'{"id": "\xff"}')
-    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*known.jsonl' is no UTF-8 text \(byte 8\)$"):
+    with pytest.raises(UsageProblem, match=r"^mmmu\.known_answers: '.*known.jsonl' is not UTF-8 text \(byte 8\)$"):
         loaded(vlm_set=[f"mmmu.known_answers={known}"])
     known.write_text("", "utf-8")
     assert loaded(vlm_set=[f"mmmu.known_answers={known}"]).launched
@@ -191,8 +183,8 @@ def test_a_reports_folder_is_made_and_left_clean(tmp_path: Path) -> None:
         writable_folder(tmp_path / "file", "x")
 
 
-def test_an_endpoint_that_runs_already_is_not_asked_for_an_offline_engine() -> None:
-    with pytest.raises(UsageProblem, match="^mmmu.engine: an endpoint that runs already has no 'offline' engine"):
+def test_an_attached_endpoint_has_no_offline_engine() -> None:
+    with pytest.raises(UsageProblem, match="^mmmu.engine: an attached endpoint has no 'offline' engine"):
         loaded(vlm_base_url="http://127.0.0.1:1", vlm_mmmu_engine="offline")
     assert loaded(vlm_mmmu_engine="offline").launched
     assert not loaded(vlm_base_url="http://127.0.0.1:1").launched

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from vlm_acceptance.accuracy.mmmu.protocols import PROTOCOLS
+from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.config.options import PROFILES
-from vlm_acceptance.config.profile import Budget, Capability, Latency, Profile
+from vlm_acceptance.config.profile import Budget, Capability, Latency, Profile, ProtocolName, ScorerName
 from vlm_acceptance.config.profile_file import FORMER_KEYS, Loaded, find_profile, load_profile, profile_names, shown
 from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core.errors import UsageProblem
@@ -220,6 +223,11 @@ def test_former_names_are_not_names_of_today_and_present_ones_are() -> None:
         section, _, key = former.rpartition(".")
         assert key not in sections[section]
         assert present.rpartition(".")[2] in sections[section]
+
+
+def test_protocols_and_scorers_that_a_profile_may_name_are_those_of_the_accuracy_run() -> None:
+    assert set(get_args(ProtocolName)) == set(PROTOCOLS)
+    assert set(get_args(ScorerName)) == set(SCORERS)
 
 
 def test_fewer_tiles_at_most_than_at_least_are_refused(tmp_path: Path) -> None:

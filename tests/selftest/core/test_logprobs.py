@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.checks.logprobs import difference
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import NoReply, UsageProblem
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.logprobs import (

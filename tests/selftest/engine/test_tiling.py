@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.config.options import PROFILES, ROOT
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Pictures
 from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.core.tiles import TileRule
