@@ -2,8 +2,8 @@
 
 import pytest
 
-from vlm_acceptance.accuracy import criteria
-from vlm_acceptance.accuracy.result import paired_properties
+from vlm_acceptance.accuracy import criteria, report
+from vlm_acceptance.accuracy.result import golden_answers
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.run.context import existing
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 
 def test_every_question_is_answered(accuracy, context, findings):
     """Every question MUST get one completion; a lost request makes the run inconclusive."""
-    findings.note(**accuracy.run_figures())
+    findings.note(**report.run_properties(accuracy))
     findings.add(accuracy.with_repeat(criteria.refusals(accuracy.total, accuracy.answers)))
     lost = accuracy.incomplete
     if lost and accuracy.by_server:
@@ -32,14 +32,14 @@ def test_no_early_rejection(accuracy, findings):
     findings.note(alpha=accuracy.plan.wanted.early_stop_alpha)
     if stop is not None:
         expected = f"a run that can still reach {accuracy.plan.limits.low} right answers"
-        seen = f"{stop.reason}{accuracy.look()}"
+        seen = f"{stop.reason}{criteria.most_answers(accuracy.shape)}"
         findings.add([Finding("accuracy.hopeless", expected, seen, f"after {stop.asked} questions", fatal=True)])
 
 
 @pytest.mark.needs("oracle")
 def test_pictures_arrive_tiled_as_intended(accuracy, findings):
     """Prompt tokens of every answer MUST be those of its text and of its pictures by the tile formula."""
-    if not accuracy.texts:
+    if not accuracy.text_tokens:
         accuracy.require_whole()
     tile = accuracy.plan.rule.tokens_per_tile
     findings.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.token_counts(), tile)))
@@ -53,7 +53,7 @@ def test_score_is_within_its_limits(accuracy, findings):
     """Right answers MUST reach the lower limit; above the upper one the protocol is in doubt, not the model."""
     accuracy.require_whole()
     limits = accuracy.plan.limits
-    findings.note(**accuracy.score_figures())
+    findings.note(**report.score_properties(accuracy))
     findings.add(criteria.score_too_low(accuracy.right, accuracy.total, limits))
     doubt = criteria.score_too_high(accuracy.right, accuracy.total, limits)
     if doubt:
@@ -63,7 +63,7 @@ def test_score_is_within_its_limits(accuracy, findings):
 def test_answers_have_the_shape_of_a_models(accuracy, findings):
     """Answers MUST NOT be empty, cut, declined, unreadable, or the same letter beyond the profile's shares."""
     stop, limits = accuracy.stop, accuracy.plan.wanted.shape
-    findings.note(**accuracy.shape_figures())
+    findings.note(**report.shape_properties(accuracy))
     if stop is not None and stop.cause == "letters":
         expected = f"no letter in more than {limits.top_letter:.0%} of the choices"
         findings.add([Finding("accuracy.letters", expected, stop.reason, f"after {stop.asked} questions", fatal=True)])
@@ -88,18 +88,18 @@ def test_blank_pictures_score_lower(accuracy, findings):
 def test_not_worse_than_the_baseline(accuracy, context, findings):
     """Against a stored run the loss, question by question, MUST NOT be significant."""
     accuracy.require_whole()
-    paired = accuracy.paired(context.settings.baseline)
-    findings.note(**paired_properties(paired))
-    findings.add(criteria.worse_than_baseline(paired, accuracy.plan.wanted.paired))
+    compared, limits = accuracy.compared_with(context.settings.baseline), accuracy.plan.wanted.paired
+    findings.note(**report.paired_properties(compared, limits))
+    findings.add(criteria.worse_than_baseline(compared, limits))
 
 
 @pytest.mark.needs("mmmu_known")
 def test_answers_are_as_known(accuracy, findings):
     """A deployment whose answers are known MUST give every one of them, and every scorer its known count."""
-    known = accuracy.known_answers(existing(accuracy.plan.wanted.known_answers))
-    came = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}
-    known = {ident: text for ident, text in known.items() if ident in came}  # what is missing is another clause's
-    findings.add(accuracy.with_repeat(criteria.unlike_golden_answers(known, accuracy.answers)))
+    golden = golden_answers(existing(accuracy.plan.wanted.known_answers))
+    answered = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}
+    golden = {ident: text for ident, text in golden.items() if ident in answered}  # missing answers fail another test
+    findings.add(accuracy.with_repeat(criteria.unlike_golden_answers(golden, accuracy.answers)))
     accuracy.require_whole()
     findings.add(criteria.unlike_golden_scores(accuracy.plan.wanted.known_scores, accuracy.right_by_scorer))
     findings.note(**accuracy.right_by_scorer)

@@ -123,7 +123,18 @@ def accuracy(
     """What a run with these answers came to."""
     texts = {made.request(ident).sha256: TEXT_TOKENS for ident in made.order}
     shown = {ident: answered(ident, text) for ident, text in (blanks or {}).items()}
-    return AccuracyResult(made, answers, texts, shown, stop, 2.0, len(answers), True, Path("run/made_val.jsonl"), "ask")
+    return AccuracyResult(
+        plan=made,
+        answers=answers,
+        text_tokens=texts,
+        blank_answers=shown,
+        stop=stop,
+        span_s=2.0,
+        new_answers=len(answers),
+        by_server=True,
+        file=Path("run/made_val.jsonl"),
+        repeat="ask",
+    )
 
 
 @dataclass

@@ -15,6 +15,7 @@ from vlm_acceptance.accuracy.item import Item, Score
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.finding import printable, trimmed
+from vlm_acceptance.stats.binomial import mcnemar, non_inferior, paired_difference
 
 UNMATCHED_SHARE = 0.05
 _SHOWN_TEXT = 120
@@ -163,6 +164,20 @@ class Comparison:
     def compared(self) -> int:
         """Questions answered in both runs."""
         return len(self.lost) + len(self.gained) + self.both + self.neither
+
+    @property
+    def p(self) -> float:
+        """Exact McNemar p that the loss is chance."""
+        return mcnemar(len(self.lost), len(self.gained))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the difference of the shares."""
+        return paired_difference(self.compared, len(self.lost), len(self.gained), 0.95)
+
+    def rules_out(self, margin: float) -> bool:
+        """Whether a loss of the margin (a share) is ruled out at 5 %."""
+        return non_inferior(self.compared, len(self.lost), len(self.gained), margin, 0.05)
 
 
 def compare(now: Mapping[str, Score], then: Mapping[str, Score]) -> Comparison:

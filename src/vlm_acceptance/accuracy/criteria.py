@@ -6,15 +6,16 @@ What cannot be decided is not a finding: those functions return a reason, and th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
 from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.stats.binomial import lower_limit, mcnemar, non_inferior, paired_difference, upper_limit
+from vlm_acceptance.stats.binomial import lower_limit, upper_limit
 
 SHOWN = 5
 
@@ -219,27 +220,7 @@ def ignores_pictures(sighted: int, blank: int, asked: int, wanted: Sighted) -> l
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class PairedResult:
-    """A run beside a stored one: questions lost and gained, p of the loss, 95 % interval of the difference."""
-
-    compared: int
-    lost: tuple[str, ...]
-    gained: tuple[str, ...]
-    p: float
-    interval: tuple[float, float]
-    margin_ruled_out: bool
-
-
-def paired_result(compared: int, lost: Sequence[str], gained: Sequence[str], wanted: Paired) -> PairedResult:
-    """The figures of a paired comparison; shares in the interval."""
-    p = mcnemar(len(lost), len(gained))
-    interval = paired_difference(compared, len(lost), len(gained), 0.95)
-    ruled_out = non_inferior(compared, len(lost), len(gained), wanted.margin, 0.05)
-    return PairedResult(compared, tuple(lost), tuple(gained), p, interval, ruled_out)
-
-
-def worse_than_baseline(seen: PairedResult, wanted: Paired) -> list[Finding]:
+def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
     """Not significantly more questions lost than gained, nor a loss of the margin possible where that is required."""
     low, high = seen.interval
     told = (
@@ -249,7 +230,7 @@ def worse_than_baseline(seen: PairedResult, wanted: Paired) -> list[Finding]:
     if seen.p < wanted.alpha:
         lost = ", ".join(seen.lost[:SHOWN])
         return [Finding("accuracy.paired", f"p of at least {wanted.alpha:g} (exact McNemar)", f"{told}; lost {lost} …")]
-    if wanted.require_margin and not seen.margin_ruled_out:
+    if wanted.require_margin and not seen.rules_out(wanted.margin):
         return [Finding("accuracy.margin", f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", told)]
     return []
 
@@ -272,3 +253,15 @@ def unlike_golden_scores(known: Mapping[str, int], seen: Mapping[str, int]) -> l
         for scorer, right in known.items()
         if seen.get(scorer) != right
     ]
+
+
+def most_answers(seen: ShapeCounts) -> str:
+    """What more than half of the answers of a stopped run look like; '' if they look like answers."""
+    rows = (
+        ("are empty", seen.empty, seen.answered),
+        ("name no option", seen.choice_unresolved, seen.choice_answers),
+        ("are cut by max_tokens", seen.truncated, seen.answered),
+        ("decline", seen.declined, seen.answered),
+        (f"are {seen.top_letter}", max(seen.letters.values(), default=0), seen.choice_answers),
+    )
+    return next((f"; {count} of {of} answers {look}" for look, count, of in rows if 2 * count > of), "")

@@ -1,4 +1,4 @@
-"""The figures of an accuracy run: counts with their shares and intervals. What is missing is None, never 0."""
+"""The metrics of an accuracy run: counts with their shares and intervals. A missing value is None, never 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from vlm_acceptance.accuracy.item import (
     ANSWERED,
@@ -32,15 +32,15 @@ _PUNCTUATION = re.compile(r"[\s.()\[\],:;!*#{}'\"`]+")
 
 
 def score(items: Iterable[Item], answers: Mapping[str, Answer], scorers: Mapping[str, Scorer]) -> dict[str, Scores]:
-    """Scores of every scorer, by its name. Only answers with a text reach one; each goes through `items` once."""
+    """Scores by scorer and question id. Only answers with a text are scored; every scorer iterates `items` once."""
     texts = {ident: answer.text for ident, answer in answers.items() if answer.text is not None}
     return {name: scorer(items, texts) for name, scorer in scorers.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ShapeCounts:
-    """What answers look like, whether right or not. `letters` are those read from choices; an unresolved or
-    declined answer has none. `open_a` are open questions answered with a bare A.
+    """What the answers look like, whether right or not. `letters` are those read from choices; `open_a` counts open
+    questions answered with a bare A.
     """
 
     answered: int = 0
@@ -58,7 +58,7 @@ class ShapeCounts:
 
     @property
     def top_letter(self) -> str | None:
-        """The letter read most often, the first in the alphabet of several; None where none was read."""
+        """The letter read most often (the first in the alphabet if several are); None if no letter was read."""
         return min(self.letters, key=lambda letter: (-self.letters[letter], letter), default=None)
 
     @property
@@ -67,27 +67,47 @@ class ShapeCounts:
         letter = self.top_letter
         return self.letters[letter] / self.letters.total() if letter else None
 
+    @property
+    def sent(self) -> int:
+        """Questions that were sent."""
+        return self.answered + self.refused + self.lost
 
-def shape(items: Iterable[Item], answers: Mapping[str, Answer], marks: Scores) -> ShapeCounts:
-    """The shape of all answers, `marks` being those of the scorer of record."""
-    counts: Counter[str] = Counter()
-    letters: Counter[str] = Counter()
+    def shares(self) -> dict[str, Any]:
+        """Every count with its base and share, as JSON."""
+        rows = {
+            "unresolved": (self.choice_unresolved + self.open_unresolved, self.answered),
+            "choice_unresolved": (self.choice_unresolved, self.choice_answers),
+            "open_unresolved": (self.open_unresolved, self.open_answers),
+            "declined": (self.declined, self.answered),
+            "empty": (self.empty, self.answered),
+            "truncated": (self.truncated, self.answered),
+            "open_a": (self.open_a, self.open_answers),
+            "refused": (self.refused, self.sent),
+            "lost": (self.lost, self.sent),
+        }
+        shown = {name: {"count": count, "of": of, "share": _share(count, of)} for name, (count, of) in rows.items()}
+        return {**shown, "top_letter": self.top_letter, "top_share": self.top_share}
+
+
+def shape_of(items: Iterable[Item], answers: Mapping[str, Answer], scores: Scores) -> ShapeCounts:
+    """The shape of all answers by the deciding scorer's `scores`."""
+    counts, letters = Counter[str](), Counter[str]()
     for item in items:
-        answer, mark = answers.get(item.id), marks.get(item.id)
-        counts.update(_signs(item, answer, mark))
-        if answer is not None and mark is not None and _has_letter(item, mark):
-            letters[mark.read] += 1
+        answer, result = answers.get(item.id), scores.get(item.id)
+        if answer is None:
+            continue
+        counts.update(_signs(item, answer, result))
+        if result is not None and _has_letter(item, result):
+            letters[result.read] += 1
     return ShapeCounts(**counts, letters=letters)
 
 
-def _signs(item: Item, answer: Answer | None, mark: Score | None) -> Iterator[str]:
+def _signs(item: Item, answer: Answer, score: Score | None) -> Iterator[str]:
     """The counts of `ShapeCounts` that one answer adds to."""
-    if answer is None:
-        return
     if answer.status != ANSWERED or answer.text is None:
         yield "lost" if answer.status == LOST else "refused"
         return
-    state = mark.state if mark else UNRESOLVED
+    state = score.state if score else UNRESOLVED
     kind = "choice" if item.kind == CHOICE else "open"
     yield from ("answered", f"{kind}_answers")
     if state == UNRESOLVED:
@@ -102,9 +122,9 @@ def _signs(item: Item, answer: Answer | None, mark: Score | None) -> Iterator[st
         yield "open_a"
 
 
-def _has_letter(item: Item, mark: Score) -> bool:
+def _has_letter(item: Item, score: Score) -> bool:
     # some scorers read a text that is no letter of the question
-    return item.kind == CHOICE and mark.state == READ and mark.read in set(item.letters)
+    return item.kind == CHOICE and score.state == READ and score.read in set(item.letters)
 
 
 def _is_bare_a(text: str) -> bool:
@@ -112,78 +132,77 @@ def _is_bare_a(text: str) -> bool:
     return len(text) <= _LONGEST_BARE and set(_PUNCTUATION.split(text)) - {""} == {"A"}
 
 
-@dataclass(slots=True)
-class _Tally:
-    questions: int = 0
-    answered: int = 0
-    right: int = 0
+class _Row(NamedTuple):
+    """One question with its answer, as far as it is counted."""
 
-    def add(self, answer: Answer | None, mark: Score | None) -> None:
-        self.questions += 1
-        if answer is not None and answer.text is not None:
-            self.answered += 1
-            self.right += mark is not None and mark.right
-
-    def plus(self, other: _Tally) -> _Tally:
-        return _Tally(self.questions + other.questions, self.answered + other.answered, self.right + other.right)
-
-    def shown(self) -> dict[str, Any]:
-        """Shares are of the questions that were answered."""
-        low, high = wilson(self.right, self.answered) if self.answered else (None, None)
-        return {
-            "right": self.right,
-            "answered": self.answered,
-            "questions": self.questions,
-            "share": _share(self.right, self.answered),
-            "low": low,
-            "high": high,
-        }
+    group: str
+    kind: str
+    answered: bool
+    right: bool
 
 
-def figures(
+def measure(
     items: Iterable[Item],
     answers: Mapping[str, Answer],
-    marks: Mapping[str, Scores],
-    record: str,
+    scores: Mapping[str, Scores],
+    deciding_scorer: str,
     domains: Mapping[str, Sequence[str]],
     span_s: float | None = None,
-    asked: int | None = None,
+    new_answers: int | None = None,
 ) -> dict[str, Any]:
-    """Everything countable, ready for JSON: shares are 0 to 1, times in seconds. `items` are gone through twice.
+    """All metrics of a run, ready for JSON: shares are 0 to 1 and of the answered questions, times in seconds.
 
-    `marks` come from `score`, `record` names the scorer that decides, `domains` list groups in the order to show.
-    `span_s` is how long this run's requests took, `asked` how many they were (a resumed run asks fewer than all).
+    `scores` come from `score`, by scorer; `domains` list groups in the order to show. `span_s` is how long the
+    requests of this run took, `new_answers` how many they were (a resumed run sends fewer). `items` is iterated twice.
     """
-    of_record = marks[record]
-    kinds: dict[str, _Tally] = {CHOICE: _Tally(), OPEN: _Tally()}
-    groups: dict[str, _Tally] = {name: _Tally() for named in domains.values() for name in named}
-    golds: Counter[str] = Counter()
-    seen: dict[str, Answer] = {}
+    deciding, rows, golds = scores[deciding_scorer], [], Counter[str]()
+    own: dict[str, Answer] = {}
     for item in items:
-        answer, mark = answers.get(item.id), of_record.get(item.id)
-        kinds[item.kind].add(answer, mark)
-        groups.setdefault(item.group, _Tally()).add(answer, mark)
-        if item.kind == CHOICE:
-            golds.update(item.gold)
+        answer, result = answers.get(item.id), deciding.get(item.id)
+        answered = answer is not None and answer.text is not None
+        rows.append(_Row(item.group, item.kind, answered, answered and result is not None and result.right))
+        golds.update(item.gold if item.kind == CHOICE else ())
         if answer is not None:
-            seen[item.id] = answer
-    counts = shape(items, seen, of_record)
-    total = kinds[CHOICE].plus(kinds[OPEN])
-    not_asked = total.questions - counts.answered - counts.refused - counts.lost
+            own[item.id] = answer
+    counts, total = shape_of(items, own, deciding), _tally(rows)
+    not_asked = total["questions"] - counts.sent
     return {
-        "scorer": record,
-        "complete": total.questions == total.answered,
-        "total": {**total.shown(), "refused": counts.refused, "lost": counts.lost, "not_asked": not_asked},
-        "kinds": {name: tally.shown() for name, tally in kinds.items()},
-        "domains": {name: _sum(groups, named) for name, named in domains.items() if _present(groups, named)},
-        "subjects": {name: tally.shown() for name, tally in groups.items() if tally.questions},
-        "scorers": {name: _scored(found, seen) for name, found in marks.items()},
-        "shape": _shape_shown(counts),
-        "letters": {"answers": _sorted(counts.letters), "golds": _sorted(golds)},
-        "tokens": _tokens(seen.values()),
-        "time": _times(seen.values(), span_s, asked),
-        "retries": _retries(seen.values()),
-        "failures": _failures(seen.values()),
+        "scorer": deciding_scorer,
+        "complete": total["questions"] == total["answered"],
+        "total": {**total, "refused": counts.refused, "lost": counts.lost, "not_asked": not_asked},
+        "kinds": {kind: _tally([row for row in rows if row.kind == kind]) for kind in (CHOICE, OPEN)},
+        **_groups(rows, domains),
+        "scorers": {name: _scorer_row(found, own) for name, found in scores.items()},
+        "shape": counts.shares(),
+        "letters": {"answers": dict(sorted(counts.letters.items())), "golds": dict(sorted(golds.items()))},
+        "tokens": _tokens(own.values()),
+        "time": _times(own.values(), span_s, new_answers),
+        "retries": [
+            {"id": answer.id, "attempts": [trimmed(reason[:400], 200) for reason in answer.attempts]}
+            for answer in own.values()
+            if answer.attempts
+        ],
+        "failures": [
+            {"id": a.id, "status": a.status, "http_status": a.http_status, "error": trimmed(a.error[:400], 200)}
+            for a in own.values()
+            if a.status != ANSWERED
+        ],
+    }
+
+
+def _groups(rows: Iterable[_Row], domains: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Domains and subjects in the order of the domains, then the subjects of no domain."""
+    groups: dict[str, list[_Row]] = {name: [] for names in domains.values() for name in names}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    present = {domain: [name for name in names if groups[name]] for domain, names in domains.items()}
+    return {
+        "domains": {
+            domain: {**_tally([row for name in names for row in groups[name]]), "subjects": names}
+            for domain, names in present.items()
+            if names
+        },
+        "subjects": {name: _tally(members) for name, members in groups.items() if members},
     }
 
 
@@ -191,90 +210,43 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _sorted(counts: Counter[str]) -> dict[str, int]:
-    return {letter: counts[letter] for letter in sorted(counts)}
+def _tally(rows: Sequence[_Row]) -> dict[str, Any]:
+    answered, right = sum(row.answered for row in rows), sum(row.right for row in rows)
+    low, high = wilson(right, answered) if answered else (None, None)
+    share = _share(right, answered)
+    return {"right": right, "answered": answered, "questions": len(rows), "share": share, "low": low, "high": high}
 
 
-def _present(groups: Mapping[str, _Tally], named: Sequence[str]) -> list[str]:
-    return [name for name in named if groups[name].questions]
-
-
-def _sum(groups: Mapping[str, _Tally], named: Sequence[str]) -> dict[str, Any]:
-    tally = _Tally()
-    for name in named:
-        tally = tally.plus(groups[name])
-    return {**tally.shown(), "subjects": _present(groups, named)}
-
-
-def _scored(marks: Scores, answers: Mapping[str, Answer]) -> dict[str, Any]:
-    tally, states = _Tally(), Counter[str]()
-    for ident, answer in answers.items():
-        mark = marks.get(ident)
-        tally.add(answer, mark)
-        states.update([mark.state] if mark else [])
-    shown = tally.shown()
+def _scorer_row(scores: Scores, answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """One scorer's counts over the answered questions."""
+    answered = [ident for ident, answer in answers.items() if answer.text is not None]
+    tally = _tally([_Row("", "", True, ident in scores and scores[ident].right) for ident in answered])
+    states = Counter(scores[ident].state for ident in answers if ident in scores)
     return {
-        **{key: shown[key] for key in ("right", "share", "low", "high")},
+        **{key: tally[key] for key in ("right", "share", "low", "high")},
         "unresolved": states[UNRESOLVED],
         "declined": states[DECLINED],
     }
 
 
-def _shape_shown(counts: ShapeCounts) -> dict[str, Any]:
-    sent = counts.answered + counts.refused + counts.lost
-    unresolved = counts.choice_unresolved + counts.open_unresolved
-    rows = {
-        "unresolved": (unresolved, counts.answered),
-        "choice_unresolved": (counts.choice_unresolved, counts.choice_answers),
-        "open_unresolved": (counts.open_unresolved, counts.open_answers),
-        "declined": (counts.declined, counts.answered),
-        "empty": (counts.empty, counts.answered),
-        "truncated": (counts.truncated, counts.answered),
-        "open_a": (counts.open_a, counts.open_answers),
-        "refused": (counts.refused, sent),
-        "lost": (counts.lost, sent),
-    }
-    shown: dict[str, Any] = {
-        name: {"count": count, "of": whole, "share": _share(count, whole)} for name, (count, whole) in rows.items()
-    }
-    return {**shown, "top_letter": counts.top_letter, "top_share": counts.top_share}
-
-
 def _tokens(answers: Iterable[Answer]) -> dict[str, Any]:
-    """Sums over the answers that say their tokens, and how many do."""
-    told = [answer for answer in answers if answer.prompt_tokens is not None and answer.completion_tokens is not None]
-    if not told:
+    """Sums over the answers with token counts, and how many these are."""
+    counts = [(a.prompt_tokens, a.completion_tokens) for a in answers]
+    known = [(prompt, completion) for prompt, completion in counts if prompt is not None and completion is not None]
+    if not known:
         return {"answers": 0, "prompt": None, "completion": None}
-    prompt = sum(answer.prompt_tokens or 0 for answer in told)
-    completion = sum(answer.completion_tokens or 0 for answer in told)
-    return {"answers": len(told), "prompt": prompt, "completion": completion}
+    prompt, completion = (sum(column) for column in zip(*known, strict=True))
+    return {"answers": len(known), "prompt": prompt, "completion": completion}
 
 
-def _times(answers: Iterable[Answer], span_s: float | None, asked: int | None) -> dict[str, Any]:
+def _times(answers: Iterable[Answer], span_s: float | None, new_answers: int | None) -> dict[str, Any]:
     took = sorted(a.elapsed_s for a in answers if a.text is not None and math.isfinite(a.elapsed_s))
-    rate = asked / span_s if asked is not None and span_s and span_s > 0 else None
     return {
         "median_s": statistics.median(took) if took else None,
-        # the nearest rank: a time that was really seen
+        # the nearest rank: a time that was measured
         "p95_s": took[math.ceil(0.95 * len(took)) - 1] if took else None,
         "max_s": took[-1] if took else None,
         "span_s": span_s,
-        "asked": asked,
-        "questions_per_s": rate,
+        "asked": new_answers,
+        "questions_per_s": new_answers / span_s if new_answers is not None and span_s and span_s > 0 else None,
     }
-
-
-def _retries(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    return [
-        {"id": answer.id, "attempts": [trimmed(reason[:400], 200) for reason in answer.attempts]}
-        for answer in answers
-        if answer.attempts
-    ]
-
-
-def _failures(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    return [
-        {"id": a.id, "status": a.status, "http_status": a.http_status, "error": trimmed(a.error[:400], 200)}
-        for a in answers
-        if a.status != ANSWERED
-    ]

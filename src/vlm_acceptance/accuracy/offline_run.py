@@ -66,11 +66,12 @@ def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
             at_end.callback(job.rows_file.unlink, missing_ok=True)  # every answer is in the answers files
             ended = run_offline_rows(_with_llm(engine, plan), job, requests.take, lambda: main.is_stopped)
             log.print_line(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
-    blanks: Mapping[str, Answer] = blind.answers if blind is not None else {}
-    span = sum(answer.elapsed_s for answer in main.answers.values())
-    repeat = repeat_line(plan, "URL", "MODEL")
-    return AccuracyResult(
-        plan, main.answers, texts, blanks, main.stop, span, main.new_answers, False, log.file(""), repeat
+    return main.result(
+        text_tokens=texts,
+        blank_answers=blind.answers if blind is not None else {},
+        span_s=sum(answer.elapsed_s for answer in main.answers.values()),
+        by_server=False,
+        repeat=repeat_line(plan, "URL", "MODEL"),
     )
 
 

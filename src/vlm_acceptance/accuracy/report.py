@@ -1,74 +1,346 @@
-"""The accuracy report: its JSON content, and what a reader, a terminal and JUnit see of that content."""
+"""The report of an accuracy run: one JSON description, and the text, verdict lines and JUnit properties made of it."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
 import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.accuracy.baseline import changed, compare, read_baseline
-from vlm_acceptance.accuracy.criteria import paired_result
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from vlm_acceptance.accuracy.baseline import Comparison, changed, compare, read_baseline
 from vlm_acceptance.accuracy.item import Answer, Item, Score, Scorer
+from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan
+from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.config.profile import Paired
+from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.finding import printable
+from vlm_acceptance.report.html import TEMPLATES
+from vlm_acceptance.report.store import RunStore
+from vlm_acceptance.stats.binomial import detectable_drop, paired_detectable_drop, standard_error, wilson
 
 SCHEMA = "vlm-acceptance/accuracy/1"
-DETAIL_LINES = 12
-_WIDTH = 160
-_SUBJECT = 38
+VERDICT_LINES = 12
+WIDTH = 160  # characters of a line
+# The share of questions assumed to be answered otherwise in two runs, for the drop that their comparison can detect.
+DISCORDANT = 0.05
+MAX_LISTED_IDS = 40
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What an accuracy run was: data, prompts, sampling and what answered. `prompts_sha256` hashes all prompts."""
+def about(
+    plan: AccuracyPlan, device: str, versions: Mapping[str, str | None], model: str, run: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was asked, by which protocol, and who answered; `run` adds what is known of the whole run."""
+    first = plan.request(plan.order[0])
+    return {
+        "dataset": plan.prepared.dataset,
+        "revision": plan.prepared.revision,
+        "data_sha256": plan.prepared.sha256,
+        "protocol": plan.prompts.name,
+        "deviations": [*plan.prompts.deviations, *_tile_deviation(plan)],
+        "prompts_sha256": plan.prompts_sha256,
+        "sampling": first.params,
+        "model": model,
+        "engine": plan.wanted.engine,
+        "device": device,
+        "versions": versions,
+        "started_utc": run.get("started_utc"),
+        "profile": plan.profile.name,
+        "control": plan.profile.model.control,
+        "system_message": first.system,
+        "verdict": run.get("verdict"),
+        "reason": run.get("reason"),
+        "run": run.get("run"),
+    }
 
-    dataset: str
-    revision: str | None
-    data_sha256: str
-    protocol: str
-    deviations: Sequence[str]
-    prompts_sha256: str
-    sampling: Mapping[str, Any]
-    model: str
-    engine: str
-    device: str
-    versions: Mapping[str, str | None]
-    started_utc: str | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
+
+def _tile_deviation(plan: AccuracyPlan) -> list[str]:
+    pictures, intended = plan.profile.model.pictures, plan.prompts.tiles
+    if pictures.oracle == "none" or intended in (None, pictures.max_tiles):
+        return []
+    return [f"The served model cuts a picture into at most {pictures.max_tiles} tiles; the protocol means {intended}."]
 
 
-def beside(
+def describe(run: AccuracyResult, about: Mapping[str, Any], baseline: Path | None = None) -> dict[str, Any]:
+    """The whole report of a run as JSON; `baseline` is a stored run to compare with."""
+    plan, stop, comparison = run.plan, run.stop, None
+    if baseline is not None and stop is None:
+        # an unreadable baseline is reported by the test that compares
+        with contextlib.suppress(UsageProblem):
+            comparison = compare_with(
+                baseline, plan.prepared, run.answers, run.deciding_scores, plan.scorer, plan.wanted.paired
+            )
+    stopped = f"after {stop.asked} questions: {stop.reason}" if stop else None
+    return content(about, run.metrics, statistics(run), statements(run), comparison, stopped)
+
+
+def content(
+    about: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    statements: Sequence[str] = (),
+    comparison: Mapping[str, Any] | None = None,
+    stopped: str | None = None,
+) -> dict[str, Any]:
+    """The report as JSON. `statements` are the statistics in sentences; `stopped` is the reason of an early stop."""
+    whole = {"schema": SCHEMA, **about, "stopped": stopped, **metrics, "statistics": statistics}
+    whole.update(statements=statements, comparison=comparison)
+    return {name: _json_value(value) for name, value in whole.items()}
+
+
+def _json_value(value: Any) -> Any:
+    """The same value in JSON's own types: JSON has no infinity and no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def statistics(run: AccuracyResult) -> dict[str, Any]:
+    """Limits, intervals and the drop that this run can detect; shares are 0 to 1."""
+    plan, right, answered = run.plan, run.right, run.answered
+    ablation = None
+    if run.stop is None and plan.blank_ids:
+        # unanswered questions are reported by the test of the picture ablation
+        with contextlib.suppress(EnvironmentProblem):
+            ablation = dataclasses.asdict(run.picture_ablation())
+    stop = run.stop and {"clause": run.stop.cause, "reason": run.stop.reason, "asked": run.stop.asked}
+    reference = plan.wanted.reference_among(plan.profile.references)[1]
+    return {
+        "limits": dataclasses.asdict(plan.limits),
+        "reference": reference.model_dump() if reference else None,
+        "standard_error": standard_error(right, answered),
+        "wilson_95": list(wilson(right, answered)),
+        "detectable_drop_80": _detectable_drop(plan),
+        "early_stop": {"enabled": plan.wanted.stops_early, "alpha": plan.wanted.early_stop_alpha},
+        "stop": stop,
+        "sighted": ablation,
+    }
+
+
+def _detectable_drop(plan: AccuracyPlan) -> float | None:
+    """The true drop below the reference that a run of this size refuses with a probability of 80 %."""
+    reference = plan.wanted.reference_among(plan.profile.references)[1]
+    if reference is None or reference.correct is None or reference.total is None:
+        return None
+    return detectable_drop(reference.correct, reference.total, len(plan.order), plan.limits.low)
+
+
+def statements(run: AccuracyResult) -> list[str]:
+    """The limits and what this run can detect, as sentences."""
+    plan, wanted, limits = run.plan, run.plan.wanted, run.plan.limits
+    sentences = [f"{limits.low} to {limits.high} of {run.total} right are accepted: {limits.basis}"]
+    resumed = len(run.answers) - run.new_answers
+    if resumed:
+        sentences.insert(0, f"{resumed} answers were taken over from an earlier run (--vlm-resume)")
+    drop, reference = _detectable_drop(plan), wanted.reference_among(plan.profile.references)[1]
+    if drop is not None and reference is not None:
+        paired = paired_detectable_drop(run.total, DISCORDANT, wanted.paired.alpha)
+        sentences.append(
+            f"a true drop of {100 * drop:.1f} points below {reference.correct} of {reference.total} is refused with a "
+            f"probability of 80 %; beside a stored run (--vlm-baseline) with which {DISCORDANT:.0%} of the questions "
+            f"come out otherwise, one of {100 * paired:.1f}"
+        )
+    if wanted.stops_early:
+        sentences.append(
+            f"a run that would reach {limits.low} right is stopped early with a probability of at most "
+            f"{100 * wanted.early_stop_alpha:g} %, one without a letter in more than "
+            f"{wanted.shape.top_letter:.0%} of its choices with one of {100 * LETTER_ALPHA:g} %"
+        )
+    return sentences
+
+
+def compare_with(
     baseline: Path,
     items: Iterable[Item],
     answers: Mapping[str, Answer],
-    marks: Mapping[str, Score],
+    scores: Mapping[str, Score],
     scorer: Scorer,
     wanted: Paired,
 ) -> dict[str, Any]:
-    """What `content` shows beside a stored run: lost and gained with both answers, counts, p, the 95 % interval of
-    the difference, the margin, and how many the record's own judge counted. UsageProblem when it cannot be read.
+    """The report's comparison with a stored run: lost and gained questions with both answers, p, the 95 % interval of
+    the difference, and how many the stored run's own scorer counted right. UsageProblem when it cannot be read.
     """
     stored = read_baseline(baseline, items)
-    seen = compare(marks, scorer(items, stored.texts))
-    paired = paired_result(seen.compared, seen.lost, seen.gained, wanted)
-    now = {ident: answer.text for ident, answer in answers.items() if answer.text is not None}
+    compared = compare(scores, scorer(items, stored.texts))
+    texts = {ident: answer.text for ident, answer in answers.items() if answer.text is not None}
     return {
         "name": stored.name,
-        "compared": seen.compared,
-        "both": seen.both,
-        "neither": seen.neither,
-        **changed(seen, items, now, stored.texts),
-        "p": paired.p,
-        "interval_95": list(paired.interval),
+        "compared": compared.compared,
+        "both": compared.both,
+        "neither": compared.neither,
+        **changed(compared, items, texts, stored.texts),
+        "p": compared.p,
+        "interval_95": list(compared.interval),
         "margin": wanted.margin,
-        "margin_ruled_out": paired.margin_ruled_out,
+        "margin_ruled_out": compared.rules_out(wanted.margin),
         "own_judge_right": None if stored.hits is None else sum(stored.hits.values()),
         "unmatched": list(stored.unmatched),
     }
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """The readable report: plain ASCII, at most 160 characters a line, ends in one line feed."""
+    return "\n".join(_rendered(report, brief=False)) + "\n"
+
+
+def verdict_lines(report: Mapping[str, Any]) -> list[str]:
+    """At most twelve lines for the terminal, the most important first."""
+    return _rendered(report, brief=True)[:VERDICT_LINES]
+
+
+def _rendered(report: Mapping[str, Any], brief: bool) -> list[str]:
+    rendered = _template().render(report, report=report, brief=brief)
+    return [_line(line.rstrip(" "), WIDTH) for line in rendered.rstrip("\n").split("\n")]
+
+
+@lru_cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,  # noqa: S701  (plain text)
+        undefined=StrictUndefined,
+        finalize=_line,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = {"line": _line, "percent": _percent, "interval": _interval, "score": _score, "counts": _counts}
+    environment.filters.update(filters, number=_number, value=_value, flat=_flat, wrapped=_wrapped)
+    return environment.get_template("accuracy.txt.j2")
+
+
+def _line(text: object, limit: int = WIDTH) -> str:
+    """Any text as ASCII on one line. It is cut before it is escaped, so that its size does not matter."""
+    whole = str(text)
+    plain = printable(whole[:limit].replace("\t", " ")).replace("\n", "\\n")
+    plain = plain.encode("ascii", "backslashreplace").decode()
+    return plain if len(whole) <= limit and len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def _wrapped(sentences: Iterable[str], width: int, lead: str = "") -> list[str]:
+    after = " " * (len(lead) or 2)
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(_line(sentence, 1000), width, initial_indent=lead, subsequent_indent=after)
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return "" if row["low"] is None else f"({_percent(row['low'])}-{_percent(row['high'])})"
+
+
+def _counts(row: Mapping[str, Any]) -> str:
+    of = f" of {row['questions']}" if row["answered"] < row["questions"] else ""
+    return f"{row['right']}/{row['answered']}{of}"
+
+
+def _score(row: Mapping[str, Any], interval: bool = True) -> str:
+    counts = f"{row['right']}/{row['answered']}"
+    if row["share"] is None:
+        return f"{counts}, nothing answered"
+    return f"{counts} = {_percent(row['share'])} %{' ' + _interval(row) if interval else ''}"
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "not known"
+    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:.3g}{unit}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not known"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        shown = " ".join(map(_value, value[:6]))
+        return f"{shown} and {len(value) - 6} more" if len(value) > 6 else shown
+    return _line(value, 120)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values with dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def score_properties(run: AccuracyResult) -> dict[str, str]:
+    """JUnit properties of the score: limits, every scorer, every subject."""
+    limits, (low, high) = run.plan.limits, wilson(run.right, run.answered)
+    return {
+        "right": f"{run.right}/{run.total}",
+        "interval_95": f"{low:.3f} to {high:.3f}",
+        "limits": f"{limits.low} to {limits.high} ({limits.basis})",
+        **{f"scorer.{name}": f"{right}/{run.total}" for name, right in run.right_by_scorer.items()},
+        **{f"subject.{name}": counts for name, counts in subject_counts(run.metrics).items()},
+    }
+
+
+def subject_counts(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Subject to `11/30`; with unanswered questions `10/28 of 30`."""
+    return {_line(name, 80): _counts(row) for name, row in metrics["subjects"].items()}
+
+
+def shape_properties(run: AccuracyResult) -> dict[str, Any]:
+    """JUnit properties of the shape of the answers."""
+    shape = run.shape
+    return {
+        "letters": " ".join(f"{letter}:{count}" for letter, count in sorted(shape.letters.items())),
+        "unresolved": f"{shape.choice_unresolved}/{shape.choice_answers}",
+        "empty": shape.empty,
+        "truncated": shape.truncated,
+        "declined": shape.declined,
+        "open_a": f"{shape.open_a}/{shape.open_answers}",
+    }
+
+
+def run_properties(run: AccuracyResult) -> dict[str, Any]:
+    """JUnit properties of the requests."""
+    rate = run.metrics["time"]["questions_per_s"]
+    return {
+        "answered": f"{run.answered}/{run.total}",
+        "asked_in_this_run": run.new_answers,
+        "retries": len(run.metrics["retries"]),
+        "span_s": round(run.span_s, 3),
+        "questions_per_s": round(rate, 2) if rate else None,
+        "file": run.file.name,
+    }
+
+
+def paired_properties(seen: Comparison, wanted: Paired) -> dict[str, Any]:
+    """JUnit properties of a comparison with a stored run; long lists of ids are cut."""
+    low, high = seen.interval
+    return {
+        "compared": seen.compared,
+        "lost": len(seen.lost),
+        "gained": len(seen.gained),
+        "p": f"{seen.p:.4g}",
+        "difference_95": f"{low:+.4f} to {high:+.4f}",
+        "margin_ruled_out": seen.rules_out(wanted.margin),
+        "lost_ids": _first_ids(seen.lost),
+        "gained_ids": _first_ids(seen.gained),
+    }
+
+
+def _first_ids(ids: Sequence[str]) -> str:
+    more = len(ids) - MAX_LISTED_IDS
+    return " ".join(ids[:MAX_LISTED_IDS]) + (f" and {more} more" if more > 0 else "")
 
 
 def file_name(device: str, stem: str) -> str:
@@ -80,295 +352,13 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_.-]+", "_", text.lower()).strip("_.") or "unknown"
 
 
-def content(
-    about: About,
-    figures: Mapping[str, Any],
-    statistics: Mapping[str, Any],
-    statements: Sequence[str] = (),
-    comparison: Mapping[str, Any] | None = None,
-    stopped: str | None = None,
-) -> dict[str, Any]:
-    """The report as JSON. `statements` are the statistics as sentences for a reader, such as the drop that this run
-    could have detected; `stopped` says why the run ended early; `comparison` holds the figures beside a stored run.
-    """
-    told = {part.name: getattr(about, part.name) for part in fields(about)}
-    more = told.pop("more")
-    whole = {
-        "schema": SCHEMA,
-        **told,
-        **more,
-        "stopped": stopped,
-        **figures,
-        "statistics": statistics,
-        "statements": statements,
-        "comparison": comparison,
-    }
-    return {name: _plain_json(value) for name, value in whole.items()}
-
-
-def _plain_json(value: Any) -> Any:
-    """The same in JSON's own types; JSON knows no infinity and no NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain_json(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain_json(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def head(report: Mapping[str, Any]) -> str:
-    """One line: `MMMU_val 329/900 = 36.6 % (33.5-39.8), scorer vlmevalkit_2024_07, protocol vlmevalkit`.
-
-    Of a run with questions that have no answer it says how many.
-    """
-    total = report["total"]
-    shown = f"{_line(report['dataset'], 60)} {_score(total)}"
-    if not report["complete"]:
-        parts = [f"{total[key]} {key.replace('_', ' ')}" for key in ("refused", "lost", "not_asked") if total[key]]
-        shown += f" of the answered; of {total['questions']} questions {', '.join(parts)}"
-    return f"{shown}, scorer {_line(report['scorer'], 60)}, protocol {_line(report['protocol'], 60)}"
-
-
-def detail(report: Mapping[str, Any]) -> list[str]:
-    """At most twelve lines for a terminal's summary; what is said first matters most."""
-    lines = [head(report)]
-    if report["stopped"]:
-        lines.append(f"stopped early: {report['stopped']}")
-    domains = [f"{name} {_score(row, interval=False)}" for name, row in report["domains"].items()]
-    lines += [", ".join(domains[start : start + 3]) for start in range(0, min(len(domains), 6), 3)]
-    lines.append(_kinds(report))
-    lines.append(_scorers_line(report))
-    lines.append(_shape_line(report["shape"]))
-    lines.append(_letters(report["letters"]))
-    lines.append(_speed(report))
-    shown = [_line(line, _WIDTH) for line in lines]
-    for sentence in report["statements"]:
-        shown += _wrapped(sentence, "", _WIDTH)
-    return shown[:DETAIL_LINES]
-
-
-def properties(report: Mapping[str, Any]) -> dict[str, str]:
-    """JUnit properties: subject to `11/30`; with unanswered questions `10/28 of 30`."""
-    return {_line(name, 80): _counts(row) for name, row in report["subjects"].items()}
-
-
-def table(report: Mapping[str, Any]) -> str:
-    """The readable report in fixed width, plain ASCII, ending in a line feed."""
-    lines = [head(report), ""]
-    if report["stopped"]:
-        lines += [f"stopped early: {report['stopped']}", ""]
-    lines += [*_about(report), "", *_breakdown(report), "", *_scorers(report), ""]
-    lines += [*_shape(report), "", _letters(report["letters"]), _speed(report), ""]
-    lines += [*_failed(report), *_statistics(report), *_comparison(report)]
-    while lines[-1] == "":
-        lines.pop()
-    return "".join(f"{_line(line, _WIDTH)}\n" for line in lines)
-
-
-def _line(text: object, limit: int) -> str:
-    """Text that stays on one line of a table: cut before it is escaped, so that its size does not matter."""
-    whole = str(text)
-    plain = printable(whole[:limit].replace("\t", " ")).replace("\n", "\\n")
-    plain = plain.encode("ascii", "backslashreplace").decode()
-    return plain if len(whole) <= limit and len(plain) <= limit else plain[: limit - 3] + "..."
-
-
-def _wrapped(sentence: str, start: str, width: int = 120) -> list[str]:
-    return textwrap.wrap(_line(sentence, 1000), width, initial_indent=start, subsequent_indent=" " * (len(start) or 2))
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
-def _counts(row: Mapping[str, Any]) -> str:
-    missing = row["questions"] - row["answered"]
-    return f"{row['right']}/{row['answered']}" + (f" of {row['questions']}" if missing else "")
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return "" if row["low"] is None else f"({_percent(row['low'])}-{_percent(row['high'])})"
-
-
-def _score(row: Mapping[str, Any], interval: bool = True) -> str:
-    if row["share"] is None:
-        return f"{row['right']}/{row['answered']}, nothing answered"
-    if not interval:
-        return f"{row['right']}/{row['answered']} = {_percent(row['share'])} %"
-    return f"{row['right']}/{row['answered']} = {_percent(row['share'])} % {_interval(row)}"
-
-
-def _about(report: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("model", "engine", "device", "dataset", "revision", "data_sha256", "protocol", "prompts_sha256"):
-        yield f"{name:<15} {'not known' if report[name] is None else _line(report[name], 120)}"
-    for name in ("sampling", "versions"):
-        shown = ", ".join(f"{key} {'not known' if value is None else value}" for key, value in report[name].items())
-        yield f"{name:<15} {_line(shown or 'not known', 140)}"
-    for sentence in report["deviations"]:
-        yield from _wrapped(sentence, "deviation       ")
-
-
-def _breakdown(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{'':<{_SUBJECT}} {'right/answered':>16} {'percent':>8}  95 % (Wilson)"
-    yield _row("all", report["total"])
-    for kind, row in report["kinds"].items():
-        if row["questions"]:
-            yield _row(kind, row)
-    shown: set[str] = set()
-    for domain, row in report["domains"].items():
-        yield ""
-        yield _row(domain, row)
-        for name in row["subjects"]:
-            shown.add(name)
-            yield _row(f"  {name}", report["subjects"][name])
-    rest = [name for name in report["subjects"] if name not in shown]
-    if rest:
-        yield ""
-        yield from (_row(f"  {name}", report["subjects"][name]) for name in rest)
-
-
-def _row(name: str, row: Mapping[str, Any]) -> str:
-    return (
-        f"{_line(name, _SUBJECT):<{_SUBJECT}} {_counts(row):>16} {_percent(row['share']):>8}  {_interval(row)}".rstrip()
-    )
-
-
-def _scorers(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{'scorer':<{_SUBJECT}} {'right/answered':>16} {'percent':>8}  unresolved declined"
-    answered = report["total"]["answered"]
-    for name, row in report["scorers"].items():
-        label = _line(name, 24) + (" (of record)" if name == report["scorer"] else "")
-        counts = f"{row['right']}/{answered}"
-        states = f"{row['unresolved']:>10} {row['declined']:>8}"
-        yield f"{label:<{_SUBJECT}} {counts:>16} {_percent(row['share']):>8}  {states}"
-
-
-def _scorers_line(report: Mapping[str, Any]) -> str:
-    return "scorers: " + ", ".join(f"{name} {row['right']}" for name, row in report["scorers"].items())
-
-
-def _kinds(report: Mapping[str, Any]) -> str:
-    kinds = report["kinds"].items()
-    return ", ".join(f"{kind} {_score(row)}" for kind, row in kinds if row["questions"])
-
-
-_SHAPE_NAMES = {
-    "choice_unresolved": "choices without a letter",
-    "open_unresolved": "open unresolved",
-    "declined": "declined",
-    "empty": "empty",
-    "truncated": "cut by max_tokens",
-    "open_a": "bare A on open questions",
-    "refused": "refused",
-    "lost": "lost",
-}
-
-
-def _shape_line(shape: Mapping[str, Any]) -> str:
-    seen = [
-        f"{words} {shape[key]['count']}/{shape[key]['of']}"
-        for key, words in _SHAPE_NAMES.items()
-        if shape[key]["count"]
-    ]
-    return f"shape: {', '.join([_top(shape), *(seen or ['every answer could be read'])])}"
-
-
-def _top(shape: Mapping[str, Any]) -> str:
-    if shape["top_letter"] is None:
-        return "no letter read"
-    return f"most frequent letter {shape['top_letter']} {_percent(shape['top_share'])} %"
-
-
-def _shape(report: Mapping[str, Any]) -> Iterator[str]:
-    yield "shape of the answers"
-    shape = report["shape"]
-    for key, words in _SHAPE_NAMES.items():
-        row = shape[key]
-        yield f"  {words:<{_SUBJECT - 2}} {row['count']:>10}/{row['of']:<5} {_percent(row['share']):>8}"
-    yield f"  {_top(shape)}"
-
-
-def _letters(letters: Mapping[str, Mapping[str, int]]) -> str:
-    sides = []
-    for side in ("answers", "golds"):
-        counts = " ".join(f"{letter}:{count}" for letter, count in letters[side].items())
-        sides.append(f"{side} {counts or 'none'}")
-    return f"letters: {', '.join(sides)}"
-
-
-def _speed(report: Mapping[str, Any]) -> str:
-    time, tokens = report["time"], report["tokens"]
-    shown = [f"median {_number(time['median_s'], ' s')}", f"p95 {_number(time['p95_s'], ' s')}"]
-    shown.append(f"{_number(time['questions_per_s'], '')} questions/s")
-    shown.append(f"tokens {_number(tokens['prompt'], '')} prompt, {_number(tokens['completion'], '')} completion")
-    return f"time: {', '.join(shown)}, retries {len(report['retries'])}"
-
-
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return "not known"
-    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:.3g}{unit}"
-
-
-def _failed(report: Mapping[str, Any]) -> Iterator[str]:
-    rows = [*report["failures"], *({"status": "tried again", **row} for row in report["retries"])]
-    if not rows:
-        return
-    yield "without an answer, or asked more than once"
-    for row in rows[:10]:
-        said = row.get("error") or "; ".join(row.get("attempts", ()))
-        yield f"  {_line(row['id'], 40)} {row['status']}: {said}"
-    if len(rows) > 10:
-        yield f"  and {len(rows) - 10} more"
-    yield ""
-
-
-def _statistics(report: Mapping[str, Any]) -> Iterator[str]:
-    rows = list(_flat(report["statistics"], ""))
-    if not rows and not report["statements"]:
-        return
-    yield "statistics"
-    for sentence in report["statements"]:
-        yield from _wrapped(sentence, "  ")
-    yield from (f"  {name:<{_SUBJECT - 2}} {_value(value)}" for name, value in rows)
-    yield ""
-
-
-def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "not known"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        shown = " ".join(_value(part) for part in value[:6])
-        return f"{shown} and {len(value) - 6} more" if len(value) > 6 else shown
-    return _line(value, 100)
-
-
-def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
-    comparison = report["comparison"]
-    if comparison is None:
-        return
-    yield "beside the stored run"
-    listed = ("lost", "gained")
-    for name, value in _flat({key: value for key, value in comparison.items() if key not in listed}, ""):
-        yield f"  {name:<{_SUBJECT - 2}} {_value(value)}"
-    for name in listed:
-        rows = comparison.get(name) or []
-        yield f"  {name} ({len(rows)})"
-        yield from (f"    {_changed(row)}" for row in rows)
-
-
-def _changed(row: Any) -> str:
-    if not isinstance(row, Mapping):
-        return _line(row, 100)
-    gold = " | ".join(map(str, row["gold"]))
-    then, now = ("no answer" if row[key] is None else repr(row[key])[:40] for key in ("then", "now"))
-    return f"{_line(row['id'], 40):<40} gold {_line(gold, 24)}: then {then}, now {now}"
+def write(store: RunStore, stem: str, report: Mapping[str, Any]) -> list[str]:
+    """Write the JSON and the text into the run's folder, the JSON also beside all runs; returns the verdict's lines."""
+    name = file_name(str(report["device"]), stem)
+    path = store.write(name, json.dumps(report, indent=1, ensure_ascii=True, default=str) + "\n")
+    store.write(f"{stem}.txt", text(report))
+    newest = store.reports / name
+    partial = newest.with_name(f".{name}.part")
+    partial.write_bytes(path.read_bytes())
+    partial.replace(newest)
+    return verdict_lines(report)

@@ -1,4 +1,4 @@
-"""One accuracy run: opens or resumes its answers file, asks what is left, and writes the report."""
+"""One accuracy run by a served model: opens or resumes its answers file and sends the remaining questions."""
 
 from __future__ import annotations
 
@@ -31,28 +31,35 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
-TEXT_S = 60.0  # a text without pictures is counted, not answered
-Say = Callable[[str], None]
+TEXT_S = 60.0  # deadline of a request that only counts the tokens of a text
+BLANK = "blank"  # the pass with blank pictures; the pass over all questions has the name ''
+TEXTS = "texts"
+PrintLine = Callable[[str], None]
 
 
 def plan(profile: Profile, dataset: Dataset = MMMU) -> AccuracyPlan:
-    """What a profile's accuracy run will ask; EnvironmentProblem when its data are not prepared."""
+    """The plan of a profile's accuracy run; EnvironmentProblem when its data are not prepared."""
     assert profile.mmmu is not None
     given = profile.mmmu.data
-    folder = default_folder() if given is None else _folder(Path(given).expanduser())
+    folder = default_folder() if given is None else _data_folder(Path(given).expanduser())
     return planned(dataset, profile, Prepared.open(folder))
 
 
-def _folder(given: Path) -> Path:
-    """A folder of a profile: as it is, or relative to the suite."""
+def _data_folder(given: Path) -> Path:
+    """A folder named by a profile: as it is, or relative to the suite."""
     return given if given.is_absolute() or given.exists() else ROOT / given
 
 
 class AnswerLog:
-    """The answers of one run: on disk as they come, beside those taken over from an earlier run."""
+    """The files of one run's answers, and those of the earlier run that it resumes, if any."""
 
     def __init__(
-        self, plan: AccuracyPlan, folder: Path, mask: Callable[[str], str], progress: Say, print_line: Say
+        self,
+        plan: AccuracyPlan,
+        folder: Path,
+        mask: Callable[[str], str],
+        progress: PrintLine,
+        print_line: PrintLine,
     ) -> None:
         self.plan = plan
         self.folder = folder
@@ -60,39 +67,40 @@ class AnswerLog:
         self.print_line = print_line
         self._mask = mask
         self._identity: dict[str, Any] = {}
-        self._old: Path | None = None
+        self._resumed: Path | None = None
 
     def open(self, target: Mapping[str, Any], resume: str | None, reports: Path) -> None:
-        """Say who answers, and which unfinished run is gone on with; UsageProblem when it cannot be."""
+        """Set who answers (`target`) and which unfinished run is resumed; UsageProblem when that is not possible."""
         self._identity = self.plan.identity(target)
-        name = self.file("").name
         if resume is not None:
-            self._old = _old_run(resume, reports, name, self.folder)
-            self.print_line(f"{self.plan.prepared.dataset}: going on with {self._old}")
+            self._resumed = _resumed_run(resume, reports, self.file().name, self.folder)
+            self.print_line(f"{self.plan.prepared.dataset}: resuming {self._resumed}")
 
-    def file(self, part: str) -> Path:
-        """A file of this run: `mmmu_val.jsonl`, or `mmmu_val.PART.jsonl`."""
-        return self.folder / f"{self.plan.dataset.stem}{'.' + part if part else ''}.jsonl"
+    def file(self, name: str = "") -> Path:
+        """A file of this run: `mmmu_val.jsonl`, or `mmmu_val.NAME.jsonl`."""
+        return self.folder / _file_name(self.plan, name)
 
-    def old_file(self, part: str) -> Path | None:
-        """The same file of the run that is gone on with, if it has one."""
-        if self._old is None:
-            return None
-        path = self._old / self.file(part).name
-        return path if path.is_file() else None
+    def resumed_file(self, name: str = "") -> Path | None:
+        """The same file of the resumed run, if there is one."""
+        path = self._resumed / _file_name(self.plan, name) if self._resumed is not None else None
+        return path if path is not None and path.is_file() else None
 
-    def answers(self, part: str) -> AnswerFile:
-        """The answers file of this run, beginning with what an earlier one has."""
-        identity, old = {**self._identity, "part": part or "all"}, self.old_file(part)
-        if old is None:
-            return AnswerFile.create(self.file(part), identity, self._mask)
-        make = self.plan.blank_request if part == "blank" else self.plan.request
-        ids = self.plan.blank_ids if part == "blank" else self.plan.order
-        hashes = {ident: make(ident).sha256 for ident in ids}
-        return AnswerFile.resume(old, self.file(part), identity, self._mask, hashes)
+    def answers(self, name: str) -> AnswerFile:
+        """The answers file of a pass; it begins with the answers of the resumed run."""
+        identity, resumed = {**self._identity, "part": name or "all"}, self.resumed_file(name)
+        if resumed is None:
+            return AnswerFile.create(self.file(name), identity, self._mask)
+        request = self.plan.blank_request if name == BLANK else self.plan.request
+        ids = self.plan.blank_ids if name == BLANK else self.plan.order
+        hashes = {ident: request(ident).sha256 for ident in ids}
+        return AnswerFile.resume(resumed, self.file(name), identity, self._mask, hashes)
 
 
-def _old_run(resume: str, reports: Path, name: str, own: Path) -> Path:
+def _file_name(plan: AccuracyPlan, name: str) -> str:
+    return f"{plan.dataset.stem}{'.' + name if name else ''}.jsonl"
+
+
+def _resumed_run(resume: str, reports: Path, name: str, own: Path) -> Path:
     if resume == "latest":
         runs = [path.parent for path in (reports / "runs").glob(f"*/{name}") if path.parent != own]
         if not runs:
@@ -105,25 +113,25 @@ def _old_run(resume: str, reports: Path, name: str, own: Path) -> Path:
 
 
 def check_resume(plan: AccuracyPlan, resume: str, reports: Path, mask: Callable[[str], str] = str) -> None:
-    """UsageProblem when the run that is to be gone on with is not there, was asked otherwise, or is complete.
+    """UsageProblem when the run to resume does not exist, had other requests, or is complete.
 
     Who answers is compared later, when that is known.
     """
-    name = f"{plan.dataset.stem}.jsonl"
+    name = _file_name(plan, "")
     identity = json.loads(json.dumps(plan.identity({}), default=str))
-    file = _old_run(resume, reports, name, reports) / name
+    file = _resumed_run(resume, reports, name, reports) / name
     answer_files.require_same(file, identity, ignore=("target", "part"), mask=mask)
-    if _is_whole(plan, file):
+    if _is_complete(plan, file.parent):
         raise UsageProblem(
             f"--vlm-resume: {file.parent} has all {len(plan.order)} answers; run without --vlm-resume to ask again, or "
-            f"`python -m vlm_acceptance.accuracy.mmmu re-score {shlex.quote(str(file.parent))}` to mark them again"
+            f"`python -m vlm_acceptance.accuracy.mmmu re-score {shlex.quote(str(file.parent))}` to score them again"
         )
 
 
-def _is_whole(plan: AccuracyPlan, file: Path) -> bool:
-    """Whether nothing of a run is left to be asked: questions, their text without pictures, blank pictures."""
-    blank, texts = (file.with_name(f"{plan.dataset.stem}.{part}.jsonl") for part in ("blank", "texts"))
-    if _unanswered(plan.order, file) or (plan.blank_ids and _unanswered(plan.blank_ids, blank)):
+def _is_complete(plan: AccuracyPlan, run: Path) -> bool:
+    """Whether a run has nothing left to send: questions, texts without pictures, questions with blank pictures."""
+    main, blank, texts = (run / _file_name(plan, name) for name in ("", BLANK, TEXTS))
+    if _unanswered(plan.order, main) or (plan.blank_ids and _unanswered(plan.blank_ids, blank)):
         return False
     if plan.wanted.engine == "offline" or plan.profile.model.pictures.oracle == "none":
         return True
@@ -136,28 +144,30 @@ def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
 
 
 def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None = None) -> AccuracyResult:
-    """Ask a served model; on return every answer is on disk."""
+    """Send the run to a served model; on return every answer is on disk."""
     plan = log.plan
-    asker = _asker(plan, client, model_id, plan.prepared)
+    text_tokens: Mapping[str, int] = {}
+    blank_answers: Mapping[str, Answer] = {}
     with QuestionPass(log, "", plan.order, early_stop_of(plan)) as main:
         began = time.monotonic()
-        main.ask(plan.request, asker)
-        span = time.monotonic() - began
-    texts: Mapping[str, int] = {}
-    blanks: Mapping[str, Answer] = {}
+        main.ask(plan.request, _asker(plan, client, model_id, plan.prepared))
+        span_s = time.monotonic() - began
     if main.stop is None or main.stop.cause in ("score", "letters"):
-        texts = _texts(log, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
+        text_tokens = _text_tokens(log, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
     if main.stop is None and plan.blank_ids:
-        with QuestionPass(log, "blank", plan.blank_ids, silence_stop_of(plan)) as blind:
-            blind.ask(plan.blank_request, _asker(plan, client, model_id, BlankPictures()))
-        blanks = blind.answers
-    repeat = repeat_line(plan, client.base_url, model_id, key_env)
-    return AccuracyResult(
-        plan, main.answers, texts, blanks, main.stop, span, main.new_answers, True, log.file(""), repeat
+        with QuestionPass(log, BLANK, plan.blank_ids, silence_stop_of(plan)) as blank:
+            blank.ask(plan.blank_request, _asker(plan, client, model_id, BlankPictures()))
+        blank_answers = blank.answers
+    return main.result(
+        text_tokens=text_tokens,
+        blank_answers=blank_answers,
+        span_s=span_s,
+        by_server=True,
+        repeat=repeat_line(plan, client.base_url, model_id, key_env),
     )
 
 
-def _texts(log: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[str, int]:
+def _text_tokens(log: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[str, int]:
     plan = log.plan
     if plan.profile.model.pictures.oracle == "none":
         return {}
@@ -165,14 +175,14 @@ def _texts(log: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[st
     def show(done: int) -> None:
         log.progress(f"{plan.prepared.dataset}: counting the tokens of the texts alone, {done}/{len(main.answers)}")
 
-    counts = TextCounts(log.file("texts"), log.old_file("texts"))
+    counts = TextCounts(log.file(TEXTS), log.resumed_file(TEXTS))
     return counts.of(texts_of(plan, main.answers), asker.ask_text, plan.wanted.concurrency, show)
 
 
-def texts_of(plan: AccuracyPlan, wanted: Container[str]) -> Iterator[tuple[str, str, str]]:
-    """Hash of the request, system message and text twin of the questions wanted."""
-    asked = (plan.request(ident) for ident in plan.order if ident in wanted)
-    return ((one.sha256, one.system, plan.dataset.text_only_prompt(one)) for one in asked)
+def texts_of(plan: AccuracyPlan, ids: Container[str]) -> Iterator[tuple[str, str, str]]:
+    """Hash of the request, system message and text-only prompt of these questions."""
+    requests = (plan.request(ident) for ident in plan.order if ident in ids)
+    return ((request.sha256, request.system, plan.dataset.text_only_prompt(request)) for request in requests)
 
 
 def _asker(
@@ -187,7 +197,7 @@ def _asker(
 
 
 def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str | None = None) -> str:
-    """The command that asks a question again, but for its id."""
+    """The command that sends a question again, but for its id."""
     words = ["python", "-m", "vlm_acceptance.accuracy.mmmu", "ask", "--data", str(plan.prepared.folder.resolve())]
     words += ["--base-url", base_url, "--model", model_id, "--protocol", plan.prompts.name]
     for ident in plan.profile.model.stop_token_ids:
@@ -201,63 +211,63 @@ def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str |
 
 
 def silence_stop_of(plan: AccuracyPlan) -> EarlyStop:
-    """What looks on while blank pictures are asked: only silence stops them."""
+    """The early stop of the pass with blank pictures: only an endpoint that no longer answers stops it."""
     return EarlyStop(plan.blank_ids, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
 
 
 def early_stop_of(plan: AccuracyPlan) -> EarlyStop:
-    """What looks on while a plan's questions are answered, with the stops that its profile wants."""
+    """The early stop of the pass over all questions, with the rules of the profile."""
     wanted, scorer = plan.wanted, plan.scorer
+    score = letters = None
+    if wanted.stops_early:
+        groups = len({group for _, group in plan.prepared.groups})
+        score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
+        letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA)
 
-    def mark(item: Item, text: str) -> Score:
+    def score_one(item: Item, text: str) -> Score:
         return scorer([item], {item.id: text})[item.id]
 
-    groups = len({group for _, group in plan.prepared.groups})
-    score = None
-    if wanted.stops_early:
-        score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
-    letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA) if wanted.stops_early else None
-    return EarlyStop(plan.order, plan.prepared.__getitem__, mark, score, letters)
+    return EarlyStop(plan.order, plan.prepared.__getitem__, score_one, score, letters)
 
 
 class QuestionPass:
-    """The answers to some questions of a run: those of an earlier run, and those that come now, each on disk at once.
+    """One pass over questions of a run: takes over the answers of a resumed run and stores each new one at once.
 
-    `watch` is None where nothing is stopped early.
+    `name` is '' or BLANK; without `early_stop` all questions are sent.
     """
 
-    def __init__(self, log: AnswerLog, part: str, ids: Sequence[str], watch: EarlyStop | None) -> None:
-        self.file = log.answers(part)
+    def __init__(self, log: AnswerLog, name: str, ids: Sequence[str], early_stop: EarlyStop | None) -> None:
+        self.file = log.answers(name)
         self.answers = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
         self.remaining = [ident for ident in ids if ident not in self.answers]
         self.new_answers = 0
         self._log = log
-        self._name = f"{log.plan.prepared.dataset}{' with blank pictures' if part else ''}"
-        self._is_blank = bool(part)
+        self._title = f"{log.plan.prepared.dataset}{' with blank pictures' if name else ''}"
+        self._shows_score = not name and early_stop is not None
         self._total = len(ids)
-        self._watch = watch
+        self._early_stop = early_stop
         self._began = time.monotonic()
-        if watch is not None:
+        if early_stop is not None:
             for answer in self.answers.values():
-                watch.add(answer)
+                early_stop.add(answer)
 
     @property
     def stop(self) -> Stop | None:
-        """Why no more is asked, if so."""
-        return self._watch.stop if self._watch is not None else None
+        """Why no more questions are sent, if so."""
+        return self._early_stop.stop if self._early_stop is not None else None
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no more is to be asked."""
+        """Whether no more questions are to be sent."""
         return self.stop is not None
 
-    def ask(self, make: Callable[[str], PreparedRequest], asker: ServerAsker) -> None:
-        """Ask a server what is left."""
+    def ask(self, request: Callable[[str], PreparedRequest], asker: ServerAsker) -> None:
+        """Send the remaining questions to a server."""
         if self.is_stopped:
             return
         runner.run(
             self.remaining,
-            make,
+            request,
             asker,
             concurrency=self._log.plan.wanted.concurrency,
             on_answer=self.add,
@@ -266,23 +276,34 @@ class QuestionPass:
         )
 
     def add(self, answer: Answer) -> None:
-        """One more answer."""
+        """Store a new answer."""
         self.new_answers += 1
         self.file.add(answer)
         self.answers[answer.id] = answer
-        if self._watch is not None:
-            self._watch.add(answer)
+        if self._early_stop is not None:
+            self._early_stop.add(answer)
         self.show()
 
     def show(self) -> None:
-        """Progress."""
-        watch = self._watch
-        if watch is None or self._is_blank:
-            self._log.progress(f"{self._name} {len(self.answers)}/{self._total}")
+        """Show the progress."""
+        early_stop = self._early_stop
+        if early_stop is None or not self._shows_score:
+            self._log.progress(f"{self._title} {len(self.answers)}/{self._total}")
             return
-        counts = (watch.done, self._total, watch.right, watch.errors)
-        passed = time.monotonic() - self._began
-        self._log.progress(runner.progress_line(self._name, *counts, fresh=self.new_answers, elapsed_s=passed))
+        counts = (early_stop.done, self._total, early_stop.right, early_stop.errors)
+        elapsed_s = time.monotonic() - self._began
+        self._log.progress(runner.progress_line(self._title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s))
+
+    def result(self, **more: Any) -> AccuracyResult:
+        """The finished run of which this is the main pass; `more` are the other fields."""
+        return AccuracyResult(
+            plan=self._log.plan,
+            answers=self.answers,
+            stop=self.stop,
+            new_answers=self.new_answers,
+            file=self.file.path,
+            **more,
+        )
 
     def __enter__(self) -> QuestionPass:
         return self

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from vlm_acceptance import __version__
-from vlm_acceptance.accuracy import report_files
+from vlm_acceptance.accuracy import report as accuracy_report
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.core.finding import Outcome, printable
@@ -68,10 +68,10 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
     started = min((answer.started_utc for answer in made.answers.values()), default=None)
     run = {"verdict": ruling.verdict.value, "reason": ruling.reason, "run": context.store.folder.name}
     run["started_utc"] = started or ""
-    told = report_files.about(made.plan, profile.device.kind, facts.versions(context), profile.model.id, run)
+    about = accuracy_report.about(made.plan, profile.device.kind, facts.versions(context), profile.model.id, run)
     try:
-        found = report_files.content(made, told, context.settings.baseline)
-        return report_files.write(context.store, made.plan.dataset.stem, found)
+        described = accuracy_report.describe(made, about, context.settings.baseline)
+        return accuracy_report.write(context.store, made.plan.dataset.stem, described)
     except (VlmAcceptanceError, OSError) as broken:  # costs the run its report, never its verdict
         return [f"no accuracy report: {printable(str(broken))}"]
 

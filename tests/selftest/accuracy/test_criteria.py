@@ -10,6 +10,7 @@ import pytest
 from tests.support.made_run import answered, failed
 
 from vlm_acceptance.accuracy import criteria
+from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.criteria import Limits, TokenCount
 from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
@@ -266,10 +267,9 @@ def test_a_model_that_is_better_blind_is_refused() -> None:
     assert criteria.ignores_pictures(10, 20, 100, Sighted(margin=0.0))
 
 
-def paired(lost: int, gained: int, compared: int = 900, **wanted: Any) -> tuple[criteria.PairedResult, Paired]:
-    limits = Paired(**wanted)
-    named = [f"l{n}" for n in range(lost)], [f"g{n}" for n in range(gained)]
-    return criteria.paired_result(compared, *named, limits), limits
+def paired(lost: int, gained: int, compared: int = 900, **wanted: Any) -> tuple[Comparison, Paired]:
+    lost_ids, gained_ids = (tuple(f"{sign}{n}" for n in range(count)) for sign, count in (("l", lost), ("g", gained)))
+    return Comparison(lost_ids, gained_ids, compared - lost - gained, 0), Paired(**wanted)
 
 
 def test_a_significant_loss_is_refused_and_the_next_smaller_one_is_not() -> None:
@@ -294,7 +294,7 @@ def test_more_gained_than_lost_is_never_worse() -> None:
 
 def test_a_margin_that_is_not_ruled_out_is_refused_only_where_it_must_be() -> None:
     seen, _ = paired(12, 8, compared=100)
-    assert not seen.margin_ruled_out
+    assert not seen.rules_out(Paired().margin)
     assert criteria.worse_than_baseline(seen, Paired()) == []
     found = criteria.worse_than_baseline(seen, Paired(require_margin=True))
     assert checks(found) == ["accuracy.margin"]

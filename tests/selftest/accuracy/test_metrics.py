@@ -1,4 +1,4 @@
-"""The figures count what they say: shares beside counts, and None for what is not known."""
+"""The metrics count what they say: shares beside counts, and None for what is not known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.made_run import DOMAINS, answered, choice, exact, failed, generous, open_item
 
 from vlm_acceptance.accuracy.item import Answer, Item, Score
-from vlm_acceptance.accuracy.metrics import ShapeCounts, figures, score, shape
+from vlm_acceptance.accuracy.metrics import ShapeCounts, measure, score, shape_of
 from vlm_acceptance.stats.binomial import wilson
 
 SCORERS = {"exact": exact, "generous": generous}
@@ -21,16 +21,16 @@ def by_id(answers: Iterable[Answer]) -> dict[str, Answer]:
     return {answer.id: answer for answer in answers}
 
 
-def counted(items: Sequence[Item], answers: Iterable[Answer], **more: Any) -> dict[str, Any]:
+def measured(items: Sequence[Item], answers: Iterable[Answer], **more: Any) -> dict[str, Any]:
     given = by_id(answers)
-    found = figures(items, given, score(items, given, SCORERS), "exact", DOMAINS, **more)
+    found = measure(items, given, score(items, given, SCORERS), "exact", DOMAINS, **more)
     json.dumps(found, allow_nan=False)
     return found
 
 
 def shaped(items: Sequence[Item], answers: Iterable[Answer]) -> ShapeCounts:
     given = by_id(answers)
-    return shape(items, given, score(items, given, SCORERS)["exact"])
+    return shape_of(items, given, score(items, given, SCORERS)["exact"])
 
 
 def thirty() -> tuple[list[Item], list[Answer]]:
@@ -40,14 +40,14 @@ def thirty() -> tuple[list[Item], list[Answer]]:
 
 
 def test_the_total_has_count_share_and_interval() -> None:
-    total = counted(*thirty())["total"]
+    total = measured(*thirty())["total"]
     low, high = wilson(20, 30)
     expected = {"right": 20, "answered": 30, "questions": 30, "share": 20 / 30, "low": low, "high": high}
     assert total == {**expected, "refused": 0, "lost": 0, "not_asked": 0}
 
 
 def test_domains_and_subjects_come_in_the_order_of_the_domains_and_the_rest_behind() -> None:
-    found = counted(*thirty())
+    found = measured(*thirty())
     assert list(found["subjects"]) == ["Art", "Math", "Law"]
     assert list(found["domains"]) == ["Art and Design", "Science"]
     assert found["domains"]["Science"]["subjects"] == ["Math"]
@@ -57,19 +57,19 @@ def test_domains_and_subjects_come_in_the_order_of_the_domains_and_the_rest_behi
 
 def test_a_domain_sums_its_subjects() -> None:
     items = [choice("a", "Math"), choice("b", "Physics"), choice("c", "Physics")]
-    science = counted(items, [answered("a", "A"), answered("b", "A"), answered("c", "B")])["domains"]["Science"]
+    science = measured(items, [answered("a", "A"), answered("b", "A"), answered("c", "B")])["domains"]["Science"]
     assert (science["right"], science["questions"], science["subjects"]) == (2, 3, ["Math", "Physics"])
 
 
 def test_choices_and_open_questions_are_counted_apart() -> None:
     items = [choice("a"), choice("b"), open_item("c")]
-    kinds = counted(items, [answered("a", "A"), answered("b", "C"), answered("c", "60")])["kinds"]
+    kinds = measured(items, [answered("a", "A"), answered("b", "C"), answered("c", "60")])["kinds"]
     assert [(row["right"], row["questions"]) for row in kinds.values()] == [(1, 2), (1, 1)]
 
 
 def test_every_scorer_is_counted_on_the_same_answers() -> None:
     items = [choice("a"), choice("b"), choice("c")]
-    scorers = counted(items, [answered("a", "A"), answered("b", "what?"), answered("c", "Z")])["scorers"]
+    scorers = measured(items, [answered("a", "A"), answered("b", "what?"), answered("c", "Z")])["scorers"]
     assert (scorers["exact"]["right"], scorers["generous"]["right"]) == (1, 3)
     assert (scorers["exact"]["unresolved"], scorers["exact"]["declined"]) == (1, 1)
     assert scorers["generous"]["unresolved"] == 0
@@ -84,7 +84,7 @@ def test_a_failed_request_never_reaches_a_scorer_nor_the_denominator() -> None:
         return exact(questions, texts)
 
     given = by_id([answered("a", "A"), failed("b", "refused", "400 A"), failed("c", "lost", "timeout")])
-    found = figures(items, given, score(items, given, {"exact": watching}), "exact", DOMAINS)
+    found = measure(items, given, score(items, given, {"exact": watching}), "exact", DOMAINS)
     assert seen == ["a"]
     total = found["total"]
     assert (total["right"], total["answered"], total["share"]) == (1, 1, 1.0)
@@ -94,7 +94,7 @@ def test_a_failed_request_never_reaches_a_scorer_nor_the_denominator() -> None:
 
 
 def test_what_is_missing_is_null_and_never_nought() -> None:
-    found = counted([choice("a")], [])
+    found = measured([choice("a")], [])
     total = found["total"]
     assert (total["right"], total["share"], total["low"], total["high"]) == (0, None, None, None)
     assert found["tokens"] == {"answers": 0, "prompt": None, "completion": None}
@@ -107,32 +107,32 @@ def test_what_is_missing_is_null_and_never_nought() -> None:
 def test_answers_to_other_questions_count_nowhere() -> None:
     items, answers = thirty()
     extra = [answered("blank_1", "A", attempts=("reset",), prompt_tokens=9_999), failed("blank_2", "lost", "x")]
-    assert counted(items, [*answers, *extra]) == counted(items, answers)
+    assert measured(items, [*answers, *extra]) == measured(items, answers)
 
 
 def test_tokens_are_summed_over_the_answers_that_tell_them() -> None:
     items = [choice("a"), choice("b")]
-    tokens = counted(items, [answered("a", "A"), answered("b", "A", prompt_tokens=None)])["tokens"]
+    tokens = measured(items, [answered("a", "A"), answered("b", "A", prompt_tokens=None)])["tokens"]
     assert tokens == {"answers": 1, "prompt": 100, "completion": 2}
 
 
 def test_latency_is_the_median_and_a_time_that_was_seen() -> None:
     items = [choice(f"q{n}") for n in range(20)]
-    times = counted(items, [answered(f"q{n}", "A", elapsed_s=float(n + 1)) for n in range(20)])["time"]
+    times = measured(items, [answered(f"q{n}", "A", elapsed_s=float(n + 1)) for n in range(20)])["time"]
     assert (times["median_s"], times["p95_s"], times["max_s"]) == (10.5, 19.0, 20.0)
 
 
 def test_the_rate_is_of_the_questions_that_this_run_asked() -> None:
     items, answers = thirty()
-    assert counted(items, answers, span_s=5.0, asked=10)["time"]["questions_per_s"] == 2.0
-    assert counted(items, answers, span_s=0.0, asked=0)["time"]["questions_per_s"] is None
-    assert counted(items, answers)["time"]["questions_per_s"] is None
+    assert measured(items, answers, span_s=5.0, new_answers=10)["time"]["questions_per_s"] == 2.0
+    assert measured(items, answers, span_s=0.0, new_answers=0)["time"]["questions_per_s"] is None
+    assert measured(items, answers)["time"]["questions_per_s"] is None
 
 
 def test_every_question_that_was_asked_again_is_listed_with_its_reasons() -> None:
     items, answers = thirty()
     answers[4] = answered(answers[4].id, "A", attempts=("connect: refused", "reset\x1b" * 1_000_000))
-    (row,) = counted(items, answers)["retries"]
+    (row,) = measured(items, answers)["retries"]
     assert row["id"] == answers[4].id
     assert row["attempts"][0] == "'connect: refused'"
     assert len(row["attempts"][1]) < 300
@@ -141,13 +141,13 @@ def test_every_question_that_was_asked_again_is_listed_with_its_reasons() -> Non
 def test_letters_of_the_answers_stand_beside_those_of_the_golds() -> None:
     items = [choice("a", gold="C"), choice("b"), choice("c"), open_item("d")]
     answers = [answered("a", "B"), answered("b", "A"), answered("c", "?"), answered("d", "A")]
-    assert counted(items, answers)["letters"] == {"answers": {"A": 1, "B": 1}, "golds": {"A": 2, "C": 1}}
+    assert measured(items, answers)["letters"] == {"answers": {"A": 1, "B": 1}, "golds": {"A": 2, "C": 1}}
 
 
 def test_a_text_that_is_no_letter_of_its_question_is_in_no_histogram() -> None:
     items = [choice("a", options=2), choice("b")]
-    marks = {"a": Score(False, "D"), "b": Score(False, "the raw text")}
-    assert shape(items, by_id([answered("a", "D"), answered("b", "x")]), marks).letters == Counter()
+    scores = {"a": Score(False, "D"), "b": Score(False, "the raw text")}
+    assert shape_of(items, by_id([answered("a", "D"), answered("b", "x")]), scores).letters == Counter()
 
 
 def test_shape_of_an_ordinary_run_has_nothing_to_remark() -> None:
@@ -190,7 +190,7 @@ def test_a_text_that_was_cut_is_truncated_once() -> None:
     answers = [answered("a", "A", error=cut), answered("b", "A", error=cut, finish_reason="length"), answered("c", "A")]
     seen = shaped([choice(name) for name in "abc"], answers)
     assert (seen.truncated, seen.answered, seen.refused) == (2, 3, 0)
-    assert counted([choice("a")], answers[:1])["failures"] == []
+    assert measured([choice("a")], answers[:1])["failures"] == []
 
 
 @pytest.mark.parametrize("text", ["A", " A\n", "(A)", "A.", "**A**", "'A'", "A A A\nA", "[A]:"])
@@ -210,12 +210,12 @@ def test_a_bare_a_on_a_choice_is_no_open_a() -> None:
 def test_hostile_answers_leave_only_counts() -> None:
     items = [choice("a"), choice("b"), open_item("c")]
     texts = ["A" * 10_000_000, "\x1b]0;\x07\ud800</td><script>", "\0" * 1000]
-    found = counted(items, [answered(item.id, text) for item, text in zip(items, texts)])
+    found = measured(items, [answered(item.id, text) for item, text in zip(items, texts)])
     assert len(json.dumps(found)) < 5_000
     assert "script" not in json.dumps(found)
 
 
 def test_the_error_of_a_failure_is_cut_and_cannot_steer_a_terminal() -> None:
-    (row,) = counted([choice("a")], [failed("a", "refused", "\x1b[2J" + "x" * 10_000_000)])["failures"]
+    (row,) = measured([choice("a")], [failed("a", "refused", "\x1b[2J" + "x" * 10_000_000)])["failures"]
     assert row["error"].startswith("'\\x1b[2J")
     assert len(row["error"]) < 300

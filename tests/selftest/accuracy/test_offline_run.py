@@ -80,9 +80,9 @@ def test_questions_blank_pictures_and_text_only_prompts_are_kept_apart(tmp_path:
     plan = made.plan(tmp_path, engine="offline", sighted={"sample": 4})
     run = run_of(plan, tmp_path, [])
     assert {answer.text for answer in run.answers.values()} == {"A"}
-    assert (sorted(run.answers), sorted(run.blanks)) == (sorted(plan.order), sorted(plan.blank_ids))
+    assert (sorted(run.answers), sorted(run.blank_answers)) == (sorted(plan.order), sorted(plan.blank_ids))
     assert read(run.file)[1] == run.answers
-    assert run.texts == {plan.request(ident).sha256: 7 for ident in plan.order}
+    assert run.text_tokens == {plan.request(ident).sha256: 7 for ident in plan.order}
     assert {answer.model for answer in run.answers.values()} == {None}
 
 
@@ -94,8 +94,8 @@ def test_only_what_the_engine_refuses_is_refused_or_left_out(tmp_path: Path, whi
     run = run_of(plan, tmp_path, [which + (hash_of if which == "text/" else first)])
     refused = {
         "question/": [ident for ident, answer in run.answers.items() if answer.status == "refused"],
-        "blank/": [ident for ident, answer in run.blanks.items() if answer.status == "refused"],
-        "text/": [] if hash_of in run.texts else [first],
+        "blank/": [ident for ident, answer in run.blank_answers.items() if answer.status == "refused"],
+        "text/": [] if hash_of in run.text_tokens else [first],
     }
     assert {part: ids for part, ids in refused.items() if ids} == {which: [first]}
 

@@ -10,12 +10,14 @@ import pytest
 from tests.support import made_accuracy as made
 from tests.support.made_run import answered, failed
 
-from vlm_acceptance.accuracy import criteria
+from vlm_acceptance.accuracy import criteria, report
 from vlm_acceptance.accuracy.answers_file import AnswerFile
+from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.early_stop import Stop
 from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.plan import AccuracyPlan
-from vlm_acceptance.accuracy.result import paired_properties, statements
+from vlm_acceptance.accuracy.result import golden_answers
+from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem
 from vlm_acceptance.core.finding import Finding
 
@@ -40,11 +42,11 @@ def test_a_whole_run_is_complete_and_scored_by_every_scorer(tmp_path: Path) -> N
     assert run.right_by_scorer == {made.RECORD: 11, made.OTHER: 12}
     assert run.incomplete == ""
     run.require_whole()
-    assert run.score_figures()["right"] == "11/12"
-    assert run.score_figures()[f"scorer.{made.OTHER}"] == "12/12"
-    assert {"subject.Art", "subject.Music", "subject.Math"} <= run.score_figures().keys()
-    assert run.run_figures()["answered"] == "12/12"
-    assert run.run_figures()["questions_per_s"] == 6.0
+    assert report.score_properties(run)["right"] == "11/12"
+    assert report.score_properties(run)[f"scorer.{made.OTHER}"] == "12/12"
+    assert {"subject.Art", "subject.Music", "subject.Math"} <= report.score_properties(run).keys()
+    assert report.run_properties(run)["answered"] == "12/12"
+    assert report.run_properties(run)["questions_per_s"] == 6.0
 
 
 def test_the_scorer_of_record_is_that_of_the_profile(tmp_path: Path) -> None:
@@ -91,9 +93,9 @@ def test_a_run_stopped_for_its_endpoint_is_incomplete(tmp_path: Path) -> None:
 def test_a_run_of_which_nothing_was_answered_has_figures(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     run = made.accuracy(plan, {ident: failed(ident, "refused", "500") for ident in plan.order})
-    assert (run.right, run.answered, run.look()) == (0, 0, "")
-    assert run.run_figures()["answered"] == "0/12"
-    assert run.shape_figures()["letters"] == ""
+    assert (run.right, run.answered, criteria.most_answers(run.shape)) == (0, 0, "")
+    assert report.run_properties(run)["answered"] == "0/12"
+    assert report.shape_properties(run)["letters"] == ""
 
 
 @pytest.mark.parametrize(
@@ -107,14 +109,14 @@ def test_a_run_of_which_nothing_was_answered_has_figures(tmp_path: Path) -> None
 )
 def test_the_look_of_poor_answers_is_told(tmp_path: Path, text: str, look: str) -> None:
     plan = made.plan(tmp_path)
-    assert made.accuracy(plan, made.told(plan, dict.fromkeys(plan.order, text))).look() == look
+    assert criteria.most_answers(made.accuracy(plan, made.told(plan, dict.fromkeys(plan.order, text))).shape) == look
 
 
 def test_cut_answers_look_cut_and_right_ones_like_answers(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    assert made.accuracy(plan, right(plan)).look() == ""
+    assert criteria.most_answers(made.accuracy(plan, right(plan)).shape) == ""
     cut = {ident: replace(answer, finish_reason="length") for ident, answer in right(plan).items()}
-    assert made.accuracy(plan, cut).look() == "; 12 of 12 answers are cut by max_tokens"
+    assert criteria.most_answers(made.accuracy(plan, cut).shape) == "; 12 of 12 answers are cut by max_tokens"
 
 
 def test_findings_about_a_question_name_file_and_line_that_asks_again(tmp_path: Path) -> None:
@@ -169,21 +171,21 @@ def test_a_blank_question_without_an_answer_is_no_figure(tmp_path: Path) -> None
     run = made.accuracy(plan, right(plan), dict.fromkeys(plan.blank_ids[:2], "A"))
     with pytest.raises(EnvironmentProblem, match="1 of 3 questions with blank pictures"):
         run.picture_ablation()
-    lost = {**run.blanks, plan.blank_ids[2]: failed(plan.blank_ids[2], "lost", "x")}
+    lost = {**run.blank_answers, plan.blank_ids[2]: failed(plan.blank_ids[2], "lost", "x")}
     with pytest.raises(EnvironmentProblem, match="1 of 3"):
-        replace(run, blanks=lost).picture_ablation()
+        replace(run, blank_answers=lost).picture_ablation()
 
 
 def test_a_stored_run_is_marked_by_the_same_scorer_question_by_question(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     before = stored(tmp_path / "before.jsonl", right(plan) | made.told(plan, {plan.order[0]: "D"}))
     now = made.accuracy(plan, right(plan) | made.told(plan, dict.fromkeys(plan.order[1:4], "D")))
-    seen = now.paired(before)
+    seen = now.compared_with(before)
     assert (seen.compared, len(seen.lost), seen.gained) == (12, 3, (plan.order[0],))
     assert set(seen.lost) == set(plan.order[1:4])
     assert seen.p == pytest.approx(5 / 16)
     assert criteria.worse_than_baseline(seen, plan.wanted.paired) == []
-    shown = paired_properties(seen)
+    shown = report.paired_properties(seen, plan.wanted.paired)
     assert (shown["lost"], shown["gained"], shown["gained_ids"]) == (3, 1, plan.order[0])
 
 
@@ -191,7 +193,7 @@ def test_a_run_that_lost_much_against_a_stored_one_is_refused(tmp_path: Path) ->
     plan = made.plan(tmp_path)
     before = stored(tmp_path / "before.jsonl", right(plan))
     now = made.accuracy(plan, right(plan) | made.told(plan, dict.fromkeys(plan.order[:7], "D")))
-    found = criteria.worse_than_baseline(now.paired(before), plan.wanted.paired)
+    found = criteria.worse_than_baseline(now.compared_with(before), plan.wanted.paired)
     assert [one.check for one in found] == ["accuracy.paired"]
 
 
@@ -199,14 +201,14 @@ def test_a_stored_run_of_other_questions_is_refused_in_one_line(tmp_path: Path) 
     plan = made.plan(tmp_path)
     foreign = stored(tmp_path / "foreign.jsonl", {"x": answered("x", "A")})
     with pytest.raises(UsageProblem) as raised:
-        made.accuracy(plan, right(plan)).paired(foreign)
+        made.accuracy(plan, right(plan)).compared_with(foreign)
     assert "\n" not in str(raised.value)
     assert "foreign.jsonl" in str(raised.value)
 
 
 def test_many_lost_questions_are_named_up_to_forty() -> None:
-    seen = criteria.PairedResult(100, tuple(f"q{n}" for n in range(41)), (), 0.5, (-0.1, 0.1), False)
-    shown = paired_properties(seen)
+    seen = Comparison(tuple(f"q{n}" for n in range(41)), (), 59, 0)
+    shown = report.paired_properties(seen, Paired())
     assert shown["lost_ids"].endswith("q39 and 1 more")
     assert shown["gained_ids"] == ""
 
@@ -217,25 +219,24 @@ def test_known_answers_are_read_from_lines(tmp_path: Path) -> None:
     known = tmp_path / "known.jsonl"
     rows = [{"id": ident, "answer": text, "more": 1} for ident, text in made.right_texts(plan).items()]
     known.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", "utf-8")
-    assert criteria.unlike_golden_answers(run.known_answers(known), run.answers) == []
+    assert criteria.unlike_golden_answers(golden_answers(known), run.answers) == []
     other = replace(run, answers=right(plan) | made.told(plan, {plan.order[2]: "D"}))
-    assert [one.where for one in criteria.unlike_golden_answers(run.known_answers(known), other.answers)] == [
+    assert [one.where for one in criteria.unlike_golden_answers(golden_answers(known), other.answers)] == [
         plan.order[2]
     ]
 
 
 @pytest.mark.parametrize("line", ['{"id": "x"}', "[1]", "no json", '{"id": 1, "answer": "A"}'])
 def test_a_line_that_holds_no_known_answer_is_told_with_its_file(tmp_path: Path, line: str) -> None:
-    plan = made.plan(tmp_path)
     known = tmp_path / "known.jsonl"
     known.write_text('{"id": "a", "answer": "A"}\n' + line + "\n", "utf-8")
     with pytest.raises(UsageProblem, match=r"known\.jsonl: line 2"):
-        made.accuracy(plan, {}).known_answers(known)
+        golden_answers(known)
 
 
 def test_a_run_says_what_it_could_have_seen(tmp_path: Path) -> None:
     limits = {"min_correct": None, "max_correct": None, "reference": "half", "early_stop": True}
-    said = statements(made.plan(tmp_path, REFERENCE, **limits))
+    said = report.statements(made.accuracy(made.plan(tmp_path, REFERENCE, **limits), {}))
     assert len(said) == 3
     assert said[0].startswith("3 to 12 of 12 right are accepted: 450 of 900 (a card)")
     assert "below 450 of 900 is refused with a probability of 80 %" in said[1]
@@ -247,7 +248,7 @@ def test_a_run_says_what_it_could_have_seen(tmp_path: Path) -> None:
 
 def test_a_run_says_nothing_of_a_reference_or_a_stop_that_it_has_not(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, REFERENCE)
-    assert made.accuracy(plan, {}).statements() == [
+    assert report.statements(made.accuracy(plan, {})) == [
         "0 to 12 of 12 right are accepted: the profile's numbers (mmmu.min_correct, mmmu.max_correct)"
     ]
 

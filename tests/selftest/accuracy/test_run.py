@@ -60,7 +60,7 @@ def test_a_served_model_is_asked_everything_and_every_answer_is_on_disk(tmp_path
     plan = made.plan(tmp_path, sighted={"sample": 4})
     endpoint = right_endpoint(plan)
     run = asked(book(plan, tmp_path, "one"), endpoint, wire)
-    assert (run.right, run.answered, run.asked, run.stop, run.incomplete) == (12, 12, 12, None, "")
+    assert (run.right, run.answered, run.new_answers, run.stop, run.incomplete) == (12, 12, 12, None, "")
     assert sorted(endpoint.asked) == sorted(plan.order)
     assert sorted(endpoint.blank) == sorted(plan.blank_ids)
     assert sorted(endpoint.tokenized) == sorted(plan.order)
@@ -88,7 +88,7 @@ def test_a_wrong_server_is_seen_in_score_tokens_and_blank_pictures(tmp_path: Pat
     assert [one.check for one in criteria.score_too_low(run.right, run.total, plan.limits)] == ["accuracy.score"]
     seen = run.picture_ablation()
     assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
-    doubled = replace(run, texts={digest: count + made.TILE_TOKENS for digest, count in run.texts.items()})
+    doubled = replace(run, text_tokens={digest: count + made.TILE_TOKENS for digest, count in run.text_tokens.items()})
     assert len(criteria.wrong_tokens(doubled.token_counts(), made.TILE_TOKENS)) == criteria.SHOWN + 1
 
 
@@ -120,7 +120,7 @@ def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path, wire: Wire) -> Non
     assert sorted(endpoint.asked) == sorted(set(plan.order) - set(before))
     assert len(endpoint.blank) == 3
     assert endpoint.tokenized == []
-    assert (run.asked, run.answered, run.right_by_scorer) == (5, 12, whole.right_by_scorer)
+    assert (run.new_answers, run.answered, run.right_by_scorer) == (5, 12, whole.right_by_scorer)
     assert kept(tmp_path / "runs" / "two" / NAME) == made.right_texts(plan)
     assert kept(first / NAME) == before
 
@@ -131,7 +131,7 @@ def test_a_whole_run_that_is_gone_on_with_asks_nothing(tmp_path: Path, wire: Wir
     endpoint = right_endpoint(plan)
     run = asked(book(plan, tmp_path, "two", "one"), endpoint, wire)
     assert endpoint.bodies == []
-    assert (run.asked, run.right, run.incomplete) == (0, 12, "")
+    assert (run.new_answers, run.right, run.incomplete) == (0, 12, "")
 
 
 def test_a_run_is_not_gone_on_with_when_nothing_of_it_is_left(tmp_path: Path, wire: Wire) -> None:
@@ -174,7 +174,7 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
         os.utime(tmp_path / "runs" / name / NAME, ns=(0, 10**9 * (1, 3, 2)[number]))
     newest = tmp_path / "runs" / "newest"
     given = {"latest": "latest", "folder": str(newest), "relative": "runs/newest", "name": "newest"}[how]
-    found = book(plan, tmp_path, "own", given).old_file("")
+    found = book(plan, tmp_path, "own", given).resumed_file()
     assert found is not None
     assert found.resolve() == newest / NAME
 
@@ -235,7 +235,7 @@ def test_an_answer_is_on_disk_before_anything_else_comes_of_it(tmp_path: Path) -
     plan = made.plan(tmp_path)
     opened = book(plan, tmp_path, "one")
     seen: list[int] = []
-    opened.progress = lambda _: seen.append(len(kept(opened.file(""))))
+    opened.progress = lambda _: seen.append(len(kept(opened.file())))
     with QuestionPass(opened, "", plan.order, accuracy.early_stop_of(plan)) as part:
         for answer in made.told(plan, made.right_texts(plan)).values():
             part.add(answer)
@@ -249,7 +249,7 @@ def test_a_key_is_masked_in_the_answers(tmp_path: Path) -> None:
     opened.open(TARGET, None, tmp_path)
     with QuestionPass(opened, "", plan.order, None) as part:
         part.add(made.told(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
-    assert "sk-1" not in opened.file("").read_text("utf-8")
+    assert "sk-1" not in opened.file().read_text("utf-8")
 
 
 def test_an_endpoint_that_is_gone_stops_the_run(tmp_path: Path, wire: Wire) -> None:
@@ -259,7 +259,7 @@ def test_an_endpoint_that_is_gone_stops_the_run(tmp_path: Path, wire: Wire) -> N
     assert run.stop.cause == "endpoint"
     assert len(run.answers) < 60
     assert run.incomplete.startswith("stopped after ")
-    assert (run.blanks, run.texts) == ({}, {})
+    assert (run.blank_answers, run.text_tokens) == ({}, {})
 
 
 def test_a_hopeless_run_is_stopped_and_stays_so_when_it_is_gone_on_with(tmp_path: Path, wire: Wire) -> None:
@@ -273,7 +273,7 @@ def test_a_hopeless_run_is_stopped_and_stays_so_when_it_is_gone_on_with(tmp_path
     again = asked(book(plan, tmp_path, "two", "latest"), endpoint, wire)
     assert again.stop is not None
     assert again.stop.cause == "score"
-    assert (endpoint.bodies, again.asked) == ([], 0)
+    assert (endpoint.bodies, again.new_answers) == ([], 0)
 
 
 def test_a_scorer_that_guesses_stops_nothing(tmp_path: Path, wire: Wire) -> None:

@@ -48,7 +48,7 @@ def main(given: argparse.Namespace) -> int:
             given.json.write_text(json.dumps(content, indent=1, ensure_ascii=True, default=str) + "\n", "utf-8")
         except OSError as broken:
             raise UsageProblem(f"--json: {str(given.json)!r} cannot be written: {broken.strerror}") from None
-    sys.stdout.write(printable(report.table(content)))
+    sys.stdout.write(printable(report.text(content)))
     return 0
 
 
@@ -80,30 +80,30 @@ def rescored(
     baseline: Path | None,
 ) -> dict[str, Any]:
     """The accuracy report of stored answers; what only the run knew is absent."""
-    marks = metrics.score(prepared, found, MMMU.scorers)
-    counted = metrics.figures(prepared, found, marks, record, MMMU.domains)
-    right, answered = counted["total"]["right"], counted["total"]["answered"]
+    scores = metrics.score(prepared, found, MMMU.scorers)
+    measured = metrics.measure(prepared, found, scores, record, MMMU.domains)
+    right, answered = measured["total"]["right"], measured["total"]["answered"]
     statistics = {"standard_error": standard_error(right, answered), "wilson_95": list(wilson(right, answered))}
-    beside = None
+    comparison = None
     if baseline is not None:
-        beside = report.beside(baseline, prepared, found, marks[record], MMMU.scorers[record], Paired())
-    return report.content(_about(identity, prepared), counted, statistics, (), beside)
+        comparison = report.compare_with(baseline, prepared, found, scores[record], MMMU.scorers[record], Paired())
+    return report.content(_about(identity, prepared), measured, statistics, (), comparison)
 
 
-def _about(identity: Mapping[str, Any], prepared: Prepared) -> report.About:
+def _about(identity: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
     prompts, profile = identity.get("prompts", {}), identity.get("profile", {})
-    target = identity.get("target", {})
-    return report.About(
-        dataset=prepared.dataset,
-        revision=prepared.revision,
-        data_sha256=prepared.sha256,
-        protocol=prompts.get("protocol", "not known"),
-        deviations=(),
-        prompts_sha256=prompts.get("sha256", "not known"),
-        sampling={},
-        model=profile.get("model", {}).get("id", "not known"),
-        engine=target.get("engine", "not known"),
-        device="stored",
-        versions={},
-        more={"profile": profile.get("name")},
-    )
+    return {
+        "dataset": prepared.dataset,
+        "revision": prepared.revision,
+        "data_sha256": prepared.sha256,
+        "protocol": prompts.get("protocol", "not known"),
+        "deviations": (),
+        "prompts_sha256": prompts.get("sha256", "not known"),
+        "sampling": {},
+        "model": profile.get("model", {}).get("id", "not known"),
+        "engine": identity.get("target", {}).get("engine", "not known"),
+        "device": "stored",
+        "versions": {},
+        "started_utc": None,
+        "profile": profile.get("name"),
+    }

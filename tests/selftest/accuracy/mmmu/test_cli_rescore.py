@@ -15,7 +15,7 @@ from tests.support import made_accuracy as made
 from tests.support.made_run import answered, failed
 from tests.support.runs import ROOT, clean_env
 
-from vlm_acceptance.accuracy import report_files
+from vlm_acceptance.accuracy import report as accuracy_report
 from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.mmmu.__main__ import main
@@ -43,13 +43,13 @@ def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> AccuracyRe
     with QuestionPass(book, "", plan.order, None) as part:
         for ident in plan.order:
             part.add(told[ident])
-    return AccuracyResult(plan, part.answers, {}, {}, None, 5.0, part.new_answers, True, book.file(""), "ask")
+    return part.result(text_tokens={}, blank_answers={}, span_s=5.0, by_server=True, repeat="ask")
 
 
 def report_of(run: AccuracyResult) -> dict[str, Any]:
     """What the run itself writes."""
-    told = report_files.about(run.plan, "cpu", {}, "m", {})
-    report: dict[str, Any] = json.loads(json.dumps(report_files.content(run, told), default=str))
+    told = accuracy_report.about(run.plan, "cpu", {}, "m", {})
+    report: dict[str, Any] = json.loads(json.dumps(accuracy_report.describe(run, told), default=str))
     return report
 
 
@@ -123,9 +123,9 @@ def test_a_run_is_compared_with_a_stored_one(tmp_path: Path, capsys: pytest.Capt
     assert {row["now"] for row in seen["lost"]} == {"?"}
     assert seen["both"] + seen["neither"] == 117
     assert seen["p"] == pytest.approx(1 / 8)
-    paired = now.paired(before.file)
+    paired = now.compared_with(before.file)
     assert (seen["p"], seen["interval_95"]) == (paired.p, list(paired.interval))
-    assert "beside the stored run" in out
+    assert "compared with the stored run" in out
     assert all(ident in out for ident in good)
 
 
