@@ -26,7 +26,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from vlm_acceptance.engine.port import free_port, holder, is_open
-from vlm_acceptance.engine.process import RUN_TAG, marked_processes
+from vlm_acceptance.engine.process import RUN_TAG, tagged_processes
 
 PROOF = Path(__file__).resolve().parent
 ROOT = PROOF.parents[1]
@@ -217,7 +217,7 @@ def leftovers(pid: int, tree: Sequence[psutil.Process], port: int) -> list[str]:
 def marked_by(pid: int) -> list[psutil.Process]:
     """Processes with the mark of the run that had this pid."""
     found = []
-    for process in marked_processes():
+    for process in tagged_processes():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(RUN_TAG, "").startswith(f"{pid}-"):
                 found.append(process)

@@ -1,4 +1,4 @@
-"""A child process tree under a supervisor: start it, see it end, take it down, and say what it left."""
+"""An engine's process tree under a supervisor: start, watch and stop it; end what killed runs left behind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -33,7 +34,7 @@ _NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How a tree ended: `killed` had to be killed, `left` would not go even then (described processes)."""
+    """How a process tree ended: `killed` needed SIGKILL, `left` survived it (descriptions of processes)."""
 
     code: int | None
     on_request: bool
@@ -43,9 +44,9 @@ class ExitReport:
 
 
 class SupervisedProcess:
-    """One engine process tree. `start()` owns its cleanup: whatever happens later, `stop()` or our death ends it.
+    """One engine process tree. After `start()` it ends with `stop()` or with the death of the suite.
 
-    `files` are removed with the engine. Not for use by several threads.
+    `files` are removed when it ends. Not for use by several threads.
     """
 
     def __init__(
@@ -55,22 +56,23 @@ class SupervisedProcess:
         self.log = log
         self.pid: int | None = None
         self.ending: ExitReport | None = None
-        # each engine has a mark of its own, so that sweeping one spares the others of the run
-        self.mark = f"{run_id}/{next(_NUMBERS)}"
-        # without SPT_NOENV vLLM's engine process overwrites its environment, mark included, with its new title
-        self._env = {"SPT_NOENV": "1", **env, RUN_TAG: self.mark}
+        # each engine has its own tag: ending one by its tag spares the other engines of the run
+        self.tag = f"{run_id}/{next(_NUMBERS)}"
+        # without SPT_NOENV the title of vLLM's engine process overwrites its environment, the tag included
+        self._env = {"SPT_NOENV": "1", **env, RUN_TAG: self.tag}
         self._files = [str(path.resolve()) for path in files]
         self._scratch = ""
         self._failure: EnvironmentProblem | HarnessProblem | None = None
         self._exit_code: int | None = None
         self._exited = False
         self._supervisor: subprocess.Popen[bytes] | None = None
-        self._events: queue.Queue[dict[str, object]] = queue.Queue()
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def start(self) -> None:
-        """Start supervisor and engine; EnvironmentProblem when the engine's program cannot be executed.
+        """Start supervisor and engine.
 
-        HarnessProblem when the log cannot be written or the supervisor does not answer.
+        EnvironmentProblem when the engine's program cannot be executed, HarnessProblem when the log cannot be written
+        or the supervisor does not answer.
         """
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -82,19 +84,19 @@ class SupervisedProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, RUN_TAG: self.mark},
+                env={**os.environ, RUN_TAG: self.tag},
                 start_new_session=True,
             )
         except OSError as broken:
             raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
         try:
             threading.Thread(target=self._listen, name="supervisor-events", daemon=True).start()
-            self._tell(json.dumps(self._job()))
-            self._note(self._events.get(timeout=20))
+            self._send(json.dumps(self._job()))
+            self._handle(self._events.get(timeout=20))
         except queue.Empty:
             self._end_without_supervisor("the supervisor did not answer")
             raise HarnessProblem("the supervisor did not start the engine within 20 s") from None
-        except BaseException:  # Ctrl-C included: nobody else knows of this engine yet
+        except BaseException:  # also Ctrl-C: the caller cannot stop an engine that start() did not return
             self.stop(0.0)
             raise
         if self.pid is None:
@@ -108,7 +110,7 @@ class SupervisedProcess:
             "cwd": os.getcwd(),
             "log": str(self.log.resolve()),
             "tmp": tempfile.gettempdir(),
-            "mark": self.mark,
+            "tag": self.tag,
             "files": self._files,
         }
 
@@ -119,16 +121,18 @@ class SupervisedProcess:
                 self._events.put(json.loads(line))
         self._events.put({"event": "supervisor gone"})
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._supervisor is not None and self._supervisor.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # the supervisor is gone, or the pipe closed after a first stop
+        with contextlib.suppress(OSError, ValueError):  # the supervisor is gone, or stop() closed the pipe
             self._supervisor.stdin.write(line.encode() + b"\n")
             self._supervisor.stdin.flush()
 
-    def _note(self, event: dict[str, object]) -> None:
+    def _handle(self, event: dict[str, Any]) -> None:
         kind = event["event"]
+        if event.get("code") is not None:
+            self._exited, self._exit_code = True, event["code"]
         if kind == "started":
-            self.pid, self._scratch = int(str(event["pid"])), str(event["scratch"])
+            self.pid, self._scratch = event["pid"], event["scratch"]
         elif kind == "failed":
             self.ending = ExitReport(None, True, 0.0)
             self._failure = (
@@ -136,30 +140,16 @@ class SupervisedProcess:
                 if event["engine"]
                 else HarnessProblem(f"the engine's supervisor failed: {event['why']}")
             )
-        elif kind == "exited":
-            self._exited, self._exit_code = True, int(str(event["code"]))
         elif kind == "ended":
-            self._note_ending(event)
+            killed, left = tuple(event["killed"]), tuple(event["left"])
+            self.ending = ExitReport(self._exit_code, event["on_request"], event["seconds"], killed, left)
         elif kind == "supervisor gone" and self.ending is None:
             self._end_without_supervisor("the supervisor itself was killed")
-
-    def _note_ending(self, event: dict[str, object]) -> None:
-        code, killed, left = event["code"], event["killed"], event["left"]
-        assert isinstance(killed, list) and isinstance(left, list)
-        if code is not None:
-            self._exited, self._exit_code = True, int(str(code))
-        self.ending = ExitReport(
-            self._exit_code,
-            bool(event["on_request"]),
-            float(str(event["seconds"])),
-            tuple(map(str, killed)),
-            tuple(map(str, left)),
-        )
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._note(self._events.get_nowait())
+                self._handle(self._events.get_nowait())
 
     @property
     def exit_code(self) -> int | None:
@@ -169,18 +159,18 @@ class SupervisedProcess:
 
     @property
     def has_exited(self) -> bool:
-        """Whether the engine's own process is gone."""
+        """Whether the engine's first process has ended."""
         self._drain()
         return self._exited
 
     @property
     def how_it_ended(self) -> str:
-        """`exit code N` or `signal N`, for messages about an engine that has exited."""
+        """`exit code N` or `signal N` of an engine that has exited, for messages."""
         code = self.exit_code
         return "its exit was not seen" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def log_text(self) -> str:
-        """The log so far; of a huge one the beginning and the end. Empty when there is none."""
+        """The log so far, of a huge one the beginning and the end; '' without a log."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             text = file.read(min(size, 2 * LOG_END_BYTES))
@@ -191,7 +181,7 @@ class SupervisedProcess:
         return ""
 
     def last_line(self) -> str:
-        """The end of the log's last line that is not blank, at most 100 characters."""
+        """The last 100 characters of the log's last line that is not blank."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - 4096))
@@ -199,7 +189,7 @@ class SupervisedProcess:
         return ""
 
     def tree(self) -> list[psutil.Process]:
-        """Living processes of the engine, itself included; zombies count as gone."""
+        """Living processes of the engine, the first included; zombies count as gone."""
         if self._supervisor is None:
             return []
         try:
@@ -209,7 +199,7 @@ class SupervisedProcess:
         return [process for process in found if _lives(process)]
 
     def wait(self, timeout_s: float) -> int | None:
-        """Wait for the engine's own end; None when it still runs after `timeout_s`."""
+        """The exit code, waited for at most `timeout_s`; None when the engine still runs."""
         until = time.monotonic() + timeout_s
         while not self.has_exited:
             if time.monotonic() >= until:
@@ -218,16 +208,16 @@ class SupervisedProcess:
         return self._exit_code
 
     def stop(self, grace_s: float) -> ExitReport:
-        """SIGTERM, at most `grace_s` seconds of patience, then SIGKILL to the whole tree. Safe to call twice."""
+        """SIGTERM, at most `grace_s` seconds to end, then SIGKILL to the whole tree. Safe to call twice."""
         if self._supervisor is None:
             return ExitReport(None, True, 0.0)
         self._drain()
         if self.ending is None:
-            self._tell(f"stop {grace_s}")
+            self._send(f"stop {grace_s}")
         until = time.monotonic() + grace_s + ANSWER_S
         while self.ending is None and time.monotonic() < until:
             with contextlib.suppress(queue.Empty):
-                self._note(self._events.get(timeout=0.2))
+                self._handle(self._events.get(timeout=0.2))
         if self.ending is None:
             self._end_without_supervisor("the supervisor did not answer")
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -239,11 +229,11 @@ class SupervisedProcess:
         return self.ending
 
     def _end_without_supervisor(self, why: str) -> None:
-        """The supervisor is of no use: end it and whatever carries this engine's mark."""
+        """Kill the supervisor, which does not work, and every process with this engine's tag."""
         assert self._supervisor is not None
         began = time.monotonic()
         self._supervisor.kill()
-        _, left = end_all(lambda: marked_processes(self.mark))
+        _, left = end_all(lambda: tagged_processes(self.tag))
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
         for file in self._files:
@@ -266,28 +256,41 @@ def _described(process: psutil.Process) -> str:
 
 
 def end_all(find: Callable[[], list[psutil.Process]]) -> tuple[list[str], list[str]]:
-    """SIGKILL to what `find` finds until it finds nothing, at most SWEEP_S; described: who got it, and who is left."""
+    """SIGKILL to the processes that `find` returns until it returns none, at most SWEEP_S.
+
+    Descriptions of the processes that were killed, and of those that remain.
+    """
     until = time.monotonic() + SWEEP_S
-    ended: dict[int, str] = {}
+    killed: dict[int, str] = {}
     while (found := find()) and time.monotonic() < until:
         for process in found:
-            ended.setdefault(process.pid, _described(process))
+            killed.setdefault(process.pid, _described(process))
             with contextlib.suppress(psutil.Error):  # psutil refuses a pid that was used again
                 process.send_signal(signal.SIGKILL)
         time.sleep(0.05)
-    return list(ended.values()), [_described(process) for process in found]
+    return list(killed.values()), [_described(process) for process in found]
 
 
-def marked_processes(mark: str | None = None) -> list[psutil.Process]:
-    """Living processes with the mark of a run or of one of its engines (None: of any run) in their environment."""
+def tagged_processes(tag: str | None = None) -> list[psutil.Process]:
+    """Living processes with the tag of a run or of one of its engines in their environment; None: of any run.
+
+    This process and its ancestors are left out.
+    """
     me = psutil.Process()
     spared = {me.pid, *(parent.pid for parent in me.parents())}
-    return [process for process in psutil.process_iter() if process.pid not in spared and _is_marked(process, mark)]
+    others = (process for process in psutil.process_iter() if process.pid not in spared)
+    return [process for process in others if _has_tag(_tag_of(process), tag) and _lives(process)]
 
 
-def _is_marked(process: psutil.Process, mark: str | None) -> bool:
-    found = _mark_of(process)
-    return bool(found) and (mark is None or found == mark or found.startswith(f"{mark}/")) and _lives(process)
+def _has_tag(found: str, tag: str | None) -> bool:
+    return bool(found) and (tag is None or found == tag or found.startswith(f"{tag}/"))
+
+
+def _tag_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(RUN_TAG, ""))
+    except (psutil.Error, OSError):  # it has ended, or belongs to another user
+        return ""
 
 
 def _is_supervisor(process: psutil.Process) -> bool:
@@ -296,50 +299,49 @@ def _is_supervisor(process: psutil.Process) -> bool:
     return False
 
 
-def _mark_of(process: psutil.Process) -> str:
-    try:
-        return str(process.environ().get(RUN_TAG, ""))
-    except (psutil.Error, OSError):  # gone, or somebody else's
-        return ""
-
-
 def end_orphans() -> list[str]:
-    """End what dead runs left behind, and remove their temporary folders; returns the processes, described.
+    """End the processes of dead runs and remove their temporary folders; descriptions of what was killed.
 
-    Runs that live are spared, and runs of other containers: whether those live cannot be seen from here.
+    Living runs are spared, and runs of other containers: from here it cannot be seen whether those live.
     """
-
-    def orphans() -> list[psutil.Process]:
-        return [process for process in marked_processes() if not owner_lives(_mark_of(process))]
-
-    # a supervisor whose suite died a moment ago does this better than we: it knows the unmarked ones too
     until = time.monotonic() + SWEEP_S
-    while any(_is_supervisor(process) for process in orphans()) and time.monotonic() < until:
+
+    def orphans() -> dict[str, list[psutil.Process]]:
+        found: dict[str, list[psutil.Process]] = {}
+        for process in tagged_processes():
+            found.setdefault(_tag_of(process), []).append(process)
+        return {tag: processes for tag, processes in found.items() if not owner_lives(tag)}
+
+    def is_supervised(processes: list[psutil.Process]) -> bool:
+        # a supervisor whose suite has just died ends its engine better: it also knows processes without the tag
+        return time.monotonic() < until and any(map(_is_supervisor, processes))
+
+    while any(map(is_supervised, orphans().values())):
         time.sleep(0.2)
-    ended, _ = end_all(orphans)
+    killed, _ = end_all(lambda: [p for engine in orphans().values() if not is_supervised(engine) for p in engine])
     for note in Path(tempfile.gettempdir()).glob(f"vlma-*/{OWNER_FILE}"):
         with contextlib.suppress(OSError):
             if not owner_lives(note.read_text("utf-8")):
                 shutil.rmtree(note.parent, ignore_errors=True)
-    return ended
+    return killed
 
 
 def run_tag() -> str:
-    """This process's mark: pid, start time in clock ticks since boot, and namespace of the pid."""
+    """The tag of this process: pid, start time in clock ticks since boot, pid namespace."""
     pid = os.getpid()
     return f"{pid}-{_start_ticks(pid)}-{_pid_namespace()}"
 
 
-def owner_lives(mark: str) -> bool:
-    """Whether the process that made a mark may still run; a zombie or a pid that was used again does not count."""
-    words = mark.partition("/")[0].split("-")
+def owner_lives(tag: str) -> bool:
+    """Whether the process that made a tag may still run; a zombie or a reused pid does not count."""
+    words = tag.partition("/")[0].split("-")
     if len(words) != 3 or not words[0].isdigit() or words[2] != _pid_namespace():
-        return True  # of another container, or not a mark of ours: not for us to judge
+        return True  # of another container, or not a tag of this suite: cannot be decided here
     return _start_ticks(int(words[0])) == words[1]
 
 
 def _start_ticks(pid: int) -> str:
-    # ticks, not a date: the clock may be set while a run lives
+    # ticks, not a date: the clock may be changed during a run
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:

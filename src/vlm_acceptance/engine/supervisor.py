@@ -1,7 +1,7 @@
-"""Stands between the suite and an engine: when the suite dies in any way, the whole engine tree ends within seconds.
+"""The process between the suite and an engine: when the suite dies, the whole engine tree ends within seconds.
 
-Run by path, standard library only. Line one on standard input is a JSON job; later lines are `stop SECONDS`; the end
-of standard input means that the suite is gone. Events leave as JSON lines on standard output.
+Run by path, standard library only. Standard input: one line with a JSON job, then lines `stop SECONDS`; its end means
+that the suite has died. Standard output: events as JSON lines.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PR_SET_CHILD_SUBREAPER = 36
 ORPHANED_GRACE_S = 3.0
 LEFTOVER_GRACE_S = 5.0
 KILL_PATIENCE_S = 10.0
-# of a log longer than this the beginning and the end are kept: an engine that floods it must not fill the disk
+# a longer log is cut to its beginning and end, so that an engine that floods it does not fill the disk
 LOG_BYTES = 64 << 20
 LOG_END_BYTES = 16 << 20
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux's prctl; elsewhere nothing, and only direct children are kept."""
+    """Linux's prctl; does nothing elsewhere, where only direct children are supervised."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
@@ -44,14 +44,14 @@ def parents() -> dict[int, tuple[int, str]]:
         try:
             with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
                 fields = stat.read().rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
+        except OSError:  # it has just ended
             continue
         table[int(name)] = (int(fields[1]), fields[0])
     return table
 
 
 def descendants(root: int) -> list[int]:
-    """Every living process below `root`; zombies count as gone."""
+    """Every living descendant of `root`; zombies count as gone."""
     table = parents()
     below: dict[int, list[int]] = {}
     for pid, (parent, _) in table.items():
@@ -82,9 +82,9 @@ def send(pid: int, number: int) -> None:
 
 
 def cut_log(path: str) -> None:
-    """Take the middle out of a log that has grown too long; whoever appends to it goes on.
+    """Remove the middle of a log that is too long; other processes may go on appending to it.
 
-    What is written in that moment is lost. A log that cannot be cut stays as it is.
+    Lines written during the cut are lost. A log that cannot be cut stays as it is.
     """
     with contextlib.suppress(OSError):
         size = Path(path).stat().st_size
@@ -113,17 +113,17 @@ class Supervisor:
         self.pending = b""
 
     def start(self) -> bool:
-        """Make the scratch folder and start the engine in a session of its own; False when it cannot be executed.
+        """Create the scratch folder and start the engine in a new session; False when it cannot be executed.
 
-        OSError when the log, the folder or the process cannot be made.
+        OSError when the log, the folder or the process cannot be created.
         """
         log = os.open(self.job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        # made here and not by the suite, so that no death of the suite can leave it behind;
-        # short: vLLM puts unix sockets in it, and their paths are limited to 107 characters
+        # created here, not by the suite, so that a killed suite cannot leave it behind;
+        # short, because vLLM puts unix sockets in it and their paths are limited to 107 characters
         scratch = Path(self.job["tmp"], f"vlma-{os.urandom(4).hex()}")
         scratch.mkdir(0o700)
         self.scratch = str(scratch)
-        (scratch / OWNER_FILE).write_text(self.job["mark"], "utf-8")
+        (scratch / OWNER_FILE).write_text(self.job["tag"], "utf-8")
         failed, failing = os.pipe()
         supervisor = os.getpid()
         self.root = os.fork()
@@ -131,12 +131,12 @@ class Supervisor:
             self.become_engine(supervisor, log, failing)
         os.close(log)
         os.close(failing)
-        with open(failed, "rb") as pipe:  # closed, without a word, by a successful exec
+        with open(failed, "rb") as pipe:  # a successful exec closes it and writes nothing
             why = pipe.read().decode("utf-8", "replace")
         if why:
-            self.tell(event="failed", engine=True, why=why)
+            self.report(event="failed", engine=True, why=why)
         else:
-            self.tell(event="started", pid=self.root, scratch=self.scratch)
+            self.report(event="started", pid=self.root, scratch=self.scratch)
         return not why
 
     def become_engine(self, supervisor: int, log: int, failing: int) -> None:
@@ -144,7 +144,7 @@ class Supervisor:
         try:
             os.setsid()
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != supervisor:  # it died before prctl took hold
+            if os.getppid() != supervisor:  # it died before prctl took effect
                 os._exit(125)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
@@ -160,13 +160,13 @@ class Supervisor:
         finally:
             os._exit(127)
 
-    def tell(self, **event: Any) -> None:
-        """One event to the suite, which may be gone."""
+    def report(self, **event: Any) -> None:
+        """Send one event to the suite, which may have died."""
         with contextlib.suppress(OSError):
             os.write(1, (json.dumps(event) + "\n").encode())
 
-    def hear(self, seconds: float) -> None:
-        """Wait at most `seconds` for a word of the suite; note what it asks, and whether it is still there."""
+    def listen(self, seconds: float) -> None:
+        """Wait at most `seconds` for a line of the suite; note a `stop`, and whether the suite still lives."""
         if self.suite_gone:
             time.sleep(seconds)
             return
@@ -178,12 +178,12 @@ class Supervisor:
                 word, _, grace = line.decode().partition(" ")
                 if word == "stop":
                     self.grace_s = float(grace)
-        # the pipe alone is not enough: whatever the suite forked without an exec holds its other end too
+        # the pipe alone is not enough: a child that the suite forked without exec also holds its other end
         if os.getppid() != self.parent:
             self.suite_gone = True
 
     def reap(self) -> bool:
-        """Collect whatever has ended, the engine's exit code too (negative: a signal); whether a child remains."""
+        """Collect ended children and the engine's exit code (negative: a signal); whether a child remains."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -195,65 +195,65 @@ class Supervisor:
                 self.code = os.waitstatus_to_exitcode(status)
 
     def left(self) -> list[int]:
-        """What still lives below us; empty only when the kernel says so too."""
+        """Living descendants; empty only when the kernel confirms it."""
         living = descendants(os.getpid())
         if self.reap() and not living:
-            # orphans become our children, so one of them was missed, or is a dead leader of living threads
+            # orphans become children of this process, so one was missed, or is a dead leader of living threads
             living = [pid for pid, (parent, _) in parents().items() if parent == os.getpid()]
         return living
 
     def wait_gone(self) -> list[int]:
-        """Wait for an end in peace: the grace asked for, less when the suite or the engine itself is gone already."""
+        """Wait until the tree ends: the requested grace, less when the suite or the engine has ended; what is left."""
         now = time.monotonic()
-        until = {"asked": now + (ORPHANED_GRACE_S if self.grace_s is None else self.grace_s)}
+        until = {"requested": now + (ORPHANED_GRACE_S if self.grace_s is None else self.grace_s)}
         while True:
             left, now = self.left(), time.monotonic()
             if self.suite_gone:
                 until.setdefault("suite gone", now + ORPHANED_GRACE_S)
-            if self.code is not None:  # its children get a little time of their own after it
+            if self.code is not None:  # its children get a little more time
                 until.setdefault("engine gone", now + LEFTOVER_GRACE_S)
             if not left or now >= min(until.values()):
                 return left
-            self.hear(0.05)
+            self.listen(0.05)
             cut_log(self.job["log"])
 
     def end(self) -> None:
-        """SIGTERM to the engine, SIGKILL to all that is left; tells what was killed and what would not go."""
+        """SIGTERM to the engine, then SIGKILL to what is left; reports what was killed and what survived."""
         began = time.monotonic()
         if self.code is None:
             send(self.root, signal.SIGTERM)
         left = self.wait_gone()
         ended_by_itself = self.code is not None
-        stubborn = [described(pid) for pid in left]
+        survivors = [described(pid) for pid in left]
         patience = time.monotonic() + KILL_PATIENCE_S
         while left and time.monotonic() < patience:
             for pid in left:
                 send(pid, signal.SIGKILL)
             time.sleep(0.05)
             left = self.left()
-        self.tell(
+        self.report(
             event="ended",
             code=self.code,
             on_request=ended_by_itself,
             seconds=round(time.monotonic() - began, 2),
-            killed=stubborn,
+            killed=survivors,
             left=[described(pid) for pid in left],
         )
 
     def run(self) -> None:
-        """Until a stop is asked for or the suite is gone; then the engine is ended."""
-        exit_told = False
+        """Wait until a stop is requested or the suite has died, then end the engine."""
+        exit_reported = False
         while self.grace_s is None and not self.suite_gone:
-            self.hear(0.2)
+            self.listen(0.2)
             self.reap()
             cut_log(self.job["log"])
-            if self.code is not None and not exit_told:
-                exit_told = True
-                self.tell(event="exited", code=self.code)
+            if self.code is not None and not exit_reported:
+                exit_reported = True
+                self.report(event="exited", code=self.code)
         self.end()
 
     def tidy(self) -> None:
-        """Remove the scratch folder and the files that go with the engine."""
+        """Remove the scratch folder and the files of the job."""
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
         for file in self.job["files"]:
@@ -262,10 +262,10 @@ class Supervisor:
 
 
 def read_job() -> dict[str, Any] | None:
-    """The job line; None when the suite was gone before it was whole."""
+    """The job; None when the suite died before the line was complete."""
     first = b""
     while not first.endswith(b"\n"):
-        byte = os.read(0, 1)  # one by one: what follows the line is for the supervisor
+        byte = os.read(0, 1)  # one by one: what follows this line is read later
         if not byte:
             return None
         first += byte
@@ -274,7 +274,7 @@ def read_job() -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Read the job, keep the engine."""
+    """Read the job, run the engine and end it."""
     job = read_job()
     if job is None:
         return
@@ -290,7 +290,7 @@ def main() -> None:
         if supervisor.start():
             supervisor.run()
     except OSError as broken:
-        supervisor.tell(event="failed", engine=False, why=str(broken))
+        supervisor.report(event="failed", engine=False, why=str(broken))
     finally:
         supervisor.tidy()
 

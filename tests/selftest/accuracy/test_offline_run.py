@@ -27,7 +27,7 @@ from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.run import AnswerLog
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.engine.offline import OfflineEngine
-from vlm_acceptance.engine.process import marked_processes, run_tag
+from vlm_acceptance.engine.process import run_tag, tagged_processes
 
 PNG, JPEG = PictureFile("pictures/a.png", "aa" * 32, 8, 8), PictureFile("pictures/b.jpg", "bb" * 32, 8, 8)
 PARAMS = {"temperature": 0, "max_tokens": 1024, "stop_token_ids": [2], "n": 1, "stream": False}
@@ -71,7 +71,7 @@ def run_of(plan: AccuracyPlan, place: Path, refused: list[str]) -> AccuracyResul
     tag = f"{run_tag()}-{place.name}"
     engine = OfflineEngine(plan.profile, python, "vllm", Path("/m"), os.environ, tag, lambda _: None)
     run = by_offline_engine(log, engine)
-    assert marked_processes(tag) == []
+    assert tagged_processes(tag) == []
     assert {path.name for path in folder.glob("*offline*")} == {"offline-mmmu.log"}
     return run
 

@@ -20,7 +20,7 @@ from vlm_acceptance.engine.offline import (
     run_offline,
     run_offline_rows,
 )
-from vlm_acceptance.engine.process import marked_processes, run_tag
+from vlm_acceptance.engine.process import run_tag, tagged_processes
 
 HEAD, END = {"ready_s": 4.5, "vllm": "0.18.0"}, {"batch_s": 1.5}
 ROW = {"id": "q1", "text": "B", "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 1}
@@ -64,7 +64,7 @@ def offline(tmp_path: Path):
         return run_offline(engine, REQUESTS, tmp_path / "run")
 
     yield run
-    assert marked_processes(tag) == []
+    assert tagged_processes(tag) == []
     assert not (tmp_path / "run" / "offline-job.json").exists()
 
 
@@ -206,7 +206,7 @@ def in_chunks(tmp_path: Path):
         return run_offline_rows(engine, job, **options)
 
     yield run
-    assert marked_processes(tag) == []
+    assert tagged_processes(tag) == []
     assert not (tmp_path / "run" / "offline-mmmu-job.json").exists()
 
 

@@ -21,7 +21,7 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import port, server
-from vlm_acceptance.engine.process import SupervisedProcess, marked_processes, run_tag
+from vlm_acceptance.engine.process import SupervisedProcess, run_tag, tagged_processes
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage
 from vlm_acceptance.engine.server import Deployment, attach, launch
 
@@ -56,7 +56,7 @@ class Launcher:
 
     def __init__(self, tmp_path: Path) -> None:
         self.log = tmp_path / "server.log"
-        self.mark = f"{run_tag()}-{tmp_path.name}"
+        self.tag = f"{run_tag()}-{tmp_path.name}"
         self.said: list[str] = []
         self.made: list[Deployment] = []
 
@@ -75,7 +75,7 @@ class Launcher:
                 Path("/models/x"),
                 {**os.environ, "VLM_STANDIN": behaviour, **env},
                 self.log,
-                self.mark,
+                self.tag,
                 api_key=None,
                 progress=progress or self.said.append,
             )
@@ -83,7 +83,7 @@ class Launcher:
         return self.made[-1]
 
     def left(self) -> list[psutil.Process]:
-        return marked_processes(self.mark)
+        return tagged_processes(self.tag)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The supervisor alone, over its pipes: what it reports, what it ends, what it leaves when nobody is there."""
+"""The supervisor alone, over its pipes: what it reports, what it ends, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ class Kept:
     log: Path
     tmp: Path
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
-    def hear(self) -> dict[str, Any]:
+    def event(self) -> dict[str, Any]:
         line = self.process.stdout.readline()
         return json.loads(line) if line else {}
 
     def ended(self) -> dict[str, Any]:
         """The last event of an orderly end."""
-        while event := self.hear():
+        while event := self.event():
             if event["event"] == "ended":
                 return event
-        raise AssertionError("the supervisor ended without a word")
+        raise AssertionError("the supervisor ended without an event")
 
     def scratch(self) -> list[Path]:
         return list(self.tmp.glob("vlma-*"))
@@ -69,7 +69,7 @@ class Kept:
 def kept(tmp_path: Path, *argv: str, **job: object) -> Iterator[Kept]:
     made = supervisor(tmp_path)
     try:
-        made.tell(job_line(tmp_path, *argv, **job).rstrip())
+        made.send(job_line(tmp_path, *argv, **job).rstrip())
         yield made
     finally:
         end(made)
@@ -91,7 +91,7 @@ def job_line(tmp_path: Path, *argv: str, **changes: object) -> str:
         "cwd": "/",
         "log": str(tmp_path / "engine.log"),
         "tmp": str(tmp_path / "tmp"),
-        "mark": "none",
+        "tag": "none",
         "files": [],
     }
     return json.dumps({**job, **changes}) + "\n"
@@ -125,18 +125,18 @@ def word_of(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", -9), ("kill -15 $$", -15), ("kill -6 $$", -6)]
 )
-def test_exit_codes_and_signals_are_told_as_they_are(tmp_path, script, code):
+def test_exit_codes_and_signals_are_reported(tmp_path, script, code):
     with kept(tmp_path, "sh", "-c", script) as made:
-        assert made.hear()["event"] == "started"
-        assert made.hear() == {"event": "exited", "code": code}
-        made.tell("stop 1")
+        assert made.event()["event"] == "started"
+        assert made.event() == {"event": "exited", "code": code}
+        made.send("stop 1")
         assert made.ended()["code"] == code
 
 
-def test_engine_that_obeys_is_not_killed(tmp_path):
+def test_engine_that_ends_on_sigterm_is_not_killed(tmp_path):
     with kept(tmp_path, "sleep", "300") as made:
-        made.hear()
-        made.tell("stop 5")
+        made.event()
+        made.send("stop 5")
         event = made.ended()
     assert event == {**event, "code": -15, "on_request": True, "killed": [], "left": []}
     assert event["seconds"] < 2
@@ -145,9 +145,9 @@ def test_engine_that_obeys_is_not_killed(tmp_path):
 def test_engine_that_ignores_sigterm_is_killed_and_named(tmp_path):
     word = word_of(tmp_path)
     with kept(tmp_path, PYTHON, "-c", IGNORES_SIGTERM.format(word=word)) as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: "deaf" in made.log.read_text())
-        made.tell("stop 0.3")
+        made.send("stop 0.3")
         event = made.ended()
     assert not event["on_request"]
     assert [word in line for line in event["killed"]] == [True]
@@ -155,12 +155,12 @@ def test_engine_that_ignores_sigterm_is_killed_and_named(tmp_path):
     assert alive(word) == []
 
 
-def test_stopped_engine_is_ended_all_the_same(tmp_path):
+def test_stopped_engine_is_ended_too(tmp_path):
     with kept(tmp_path, "sleep", "300") as made:
-        pid = made.hear()["pid"]
+        pid = made.event()["pid"]
         os.kill(pid, signal.SIGSTOP)
         assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-        made.tell("stop 0.3")
+        made.send("stop 0.3")
         assert made.ended()["code"] == -9
     assert not psutil.pid_exists(pid)
 
@@ -169,9 +169,9 @@ def test_grandchild_in_a_session_of_its_own_is_found_and_named(tmp_path):
     word = word_of(tmp_path)
     script = f"(setsid sh -c 'sleep 300; true {word}' &) ; sleep 300"
     with kept(tmp_path, "sh", "-c", script) as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: len(alive(f"true {word}")) >= 2)  # the script and the child it names
-        made.tell("stop 5")
+        made.send("stop 5")
         event = made.ended()
     assert event["code"] == -15
     assert event["killed"]
@@ -180,37 +180,37 @@ def test_grandchild_in_a_session_of_its_own_is_found_and_named(tmp_path):
 
 
 def test_zombies_do_not_count(tmp_path):
-    # the child is dead and never waited for
+    # the child is dead and never reaped
     script = "import os, time; os.fork() or os._exit(0); print('up', flush=True); time.sleep(300)"
     with kept(tmp_path, PYTHON, "-c", script) as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: "up" in made.log.read_text())
-        made.tell("stop 5")
+        made.send("stop 5")
         event = made.ended()
     assert event["killed"] == []
     assert event["seconds"] < 2
 
 
 def test_process_whose_first_thread_is_gone_counts(tmp_path):
-    # its state reads like a zombie's while its other threads run
+    # its state is that of a zombie while its other threads run
     exit_thread = 60 if platform.machine() == "x86_64" else 93
     script = (
         "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(300,)).start();"
         f"ctypes.CDLL(None).syscall({exit_thread}, 0)"
     )
     with kept(tmp_path, PYTHON, "-c", script) as made:
-        pid = made.hear()["pid"]
+        pid = made.event()["pid"]
         assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-        made.tell("stop 0.3")
+        made.send("stop 0.3")
         event = made.ended()
     assert event["left"] == []
     assert not psutil.pid_exists(pid)
 
 
 @pytest.mark.parametrize("argv", [["/no/such/program"], ["no-such-program-on-path"], ["/etc/passwd"]])
-def test_program_that_cannot_be_executed_is_said_so(tmp_path, argv):
+def test_program_that_cannot_be_executed_is_reported(tmp_path, argv):
     with kept(tmp_path, *argv) as made:
-        event = made.hear()
+        event = made.event()
         assert made.process.wait(5) == 0
     assert event["event"] == "failed"
     assert event["engine"] is True
@@ -219,9 +219,9 @@ def test_program_that_cannot_be_executed_is_said_so(tmp_path, argv):
 
 
 @pytest.mark.parametrize("log", ["/no/such/folder/engine.log", "/proc/engine.log"])
-def test_log_that_cannot_be_opened_is_said_so(tmp_path, log):
+def test_log_that_cannot_be_opened_is_reported(tmp_path, log):
     with kept(tmp_path, "sleep", "300", log=log) as made:
-        event = made.hear()
+        event = made.event()
         assert made.process.wait(5) == 0
     assert event["event"] == "failed"
     assert event["engine"] is False
@@ -231,9 +231,9 @@ def test_log_that_cannot_be_opened_is_said_so(tmp_path, log):
 
 def test_full_disk_under_the_log_hangs_nothing(tmp_path):
     with kept(tmp_path, "sh", "-c", "echo lost; exit 4", log="/dev/full") as made:
-        made.hear()
-        assert made.hear() == {"event": "exited", "code": 4}
-        made.tell("stop 1")
+        made.event()
+        assert made.event() == {"event": "exited", "code": 4}
+        made.send("stop 1")
         assert made.ended()["code"] == 4
 
 
@@ -243,26 +243,26 @@ def test_path_of_the_engines_environment_is_searched(tmp_path):
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o755)
     with kept(tmp_path, "an-engine", env={"PATH": f"{program.parent}:{os.environ['PATH']}"}) as made:
-        assert made.hear()["event"] == "started"
-        assert made.hear()["code"] == 7
+        assert made.event()["event"] == "started"
+        assert made.event()["code"] == 7
 
 
-def test_engine_gets_its_own_temporary_folder_and_it_goes_with_it(tmp_path):
+def test_engine_gets_its_own_temporary_folder_which_is_removed_with_it(tmp_path):
     with kept(tmp_path, "sh", "-c", "touch $TMPDIR/socket; exec sleep 300") as made:
-        scratch = Path(made.hear()["scratch"])
+        scratch = Path(made.event()["scratch"])
         assert eventually((scratch / "socket").exists)
         assert (scratch / ".run").read_text() == "none"
-        made.tell("stop 5")
+        made.send("stop 5")
         made.ended()
         assert made.process.wait(5) == 0
     assert made.scratch() == []
 
 
-def test_files_of_the_job_go_with_the_engine(tmp_path):
+def test_files_of_the_job_are_removed_with_the_engine(tmp_path):
     big = tmp_path / "job.json"
     big.write_text("{}")
     with kept(tmp_path, "sleep", "300", files=[str(big), str(tmp_path / "never-there")]) as made:
-        made.hear()
+        made.event()
     assert not big.exists()
 
 
@@ -272,8 +272,8 @@ def test_engine_inherits_no_pipe_and_no_ignored_signal_of_the_supervisor(tmp_pat
         "print([signal.getsignal(s) == signal.SIG_DFL for s in (15, 1)], os.read(0, 1), os.getsid(0) == os.getpid())"
     )
     with kept(tmp_path, PYTHON, "-c", script) as made:
-        made.hear()
-        assert made.hear()["code"] == 0
+        made.event()
+        assert made.event()["code"] == 0
     # the fourth is the folder being listed
     assert made.log.read_text().splitlines() == ["['0', '1', '2'] 4", "[True, True] b'' True"]
 
@@ -289,7 +289,7 @@ def test_suite_that_dies_before_the_job_line_leaves_nothing(tmp_path):
 
 def test_suite_that_dies_leaves_neither_engine_nor_folder(tmp_path):
     with kept(tmp_path, "sleep", "300") as made:
-        pid = made.hear()["pid"]
+        pid = made.event()["pid"]
         made.process.stdin.close()
         made.process.wait(10)
     assert not psutil.pid_exists(pid)
@@ -299,16 +299,16 @@ def test_suite_that_dies_leaves_neither_engine_nor_folder(tmp_path):
 def test_suite_that_dies_during_a_long_stop_is_noticed(tmp_path):
     word = word_of(tmp_path)
     with kept(tmp_path, PYTHON, "-c", IGNORES_SIGTERM.format(word=word)) as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: "deaf" in made.log.read_text())
-        made.tell("stop 300")
+        made.send("stop 300")
         assert not eventually(lambda: made.process.poll() is not None, 0.5)
         made.process.stdin.close()
         made.process.wait(10)
     assert alive(word) == []
 
 
-def test_suite_whose_pipe_lives_on_in_a_fork_is_missed_all_the_same(tmp_path):
+def test_death_of_a_suite_whose_pipe_is_held_by_a_fork_is_noticed(tmp_path):
     word = word_of(tmp_path)
     (tmp_path / "tmp").mkdir()
     line = job_line(tmp_path, "sh", "-c", f": {word}; sleep 300; :")
@@ -323,17 +323,17 @@ def test_suite_whose_pipe_lives_on_in_a_fork_is_missed_all_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_keeper_that_is_told_to_die_ends_its_engine_first(tmp_path, number):
+def test_supervisor_that_gets_a_signal_ends_its_engine_first(tmp_path, number):
     with kept(tmp_path, "sleep", "300") as made:
-        pid = made.hear()["pid"]
+        pid = made.event()["pid"]
         made.process.send_signal(number)
         assert made.ended()["code"] == -15
     assert not psutil.pid_exists(pid)
 
 
-def test_engine_dies_with_a_keeper_that_is_killed(tmp_path):
+def test_engine_dies_with_a_supervisor_that_is_killed(tmp_path):
     with kept(tmp_path, "sleep", "300") as made:
-        pid = made.hear()["pid"]
+        pid = made.event()["pid"]
         made.process.kill()
         assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
@@ -343,9 +343,9 @@ def test_tree_that_forks_all_the_time_is_ended(tmp_path):
     script = f"import os, signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up {word}', flush=True)\n"
     script += "while True:\n    if os.fork():\n        os._exit(0)\n    os.setsid()\n    time.sleep(0.002)\n"
     with kept(tmp_path, PYTHON, "-c", script) as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: "up" in made.log.read_text())
-        made.tell("stop 0.2")
+        made.send("stop 0.2")
         event = made.ended()
     assert event["left"] == []
     assert alive(word) == []
@@ -356,7 +356,7 @@ def test_log_that_grows_too_long_keeps_its_beginning_and_its_end(tmp_path):
     script += "for number in range(700):\n    print(f'{number} ' + 'x' * 100_000, flush=True)\n"
     script += "print('last line', flush=True)\ntime.sleep(300)\n"
     with kept(tmp_path, PYTHON, "-c", script) as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: b"left out" in (log := made.log.read_bytes()) and log.endswith(b"xxx\nlast line\n"))
         data = made.log.read_bytes()
     assert len(data) < 40_000_000
@@ -367,8 +367,8 @@ def test_log_that_grows_too_long_keeps_its_beginning_and_its_end(tmp_path):
 
 def test_log_that_is_not_too_long_is_left_alone(tmp_path):
     with kept(tmp_path, PYTHON, "-c", "import time; print('x' * 1_000_000, flush=True); time.sleep(300)") as made:
-        made.hear()
+        made.event()
         assert eventually(lambda: made.log.stat().st_size == 1_000_001)
-        made.tell("stop 1")
+        made.send("stop 1")
         made.ended()
     assert made.log.stat().st_size == 1_000_001
