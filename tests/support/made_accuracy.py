@@ -58,7 +58,7 @@ MADE = Dataset(
     scorers={RECORD: exact, OTHER: generous},
     prompts=prompts,
     text_only_prompt=lambda asked: asked.text.replace("<image>", "<img></img>"),
-    check_counts=lambda groups, dataset: None,
+    check_prepared=lambda prepared: None,
     prepare="make made",
 )
 

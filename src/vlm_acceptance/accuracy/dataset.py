@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from vlm_acceptance.accuracy.item import Item, PreparedRequest, Scorer
+from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.config.profile import Mmmu
 
 
@@ -34,5 +35,5 @@ class Dataset:
     scorers: Mapping[str, Scorer]
     prompts: Callable[[Mmmu, Sequence[int]], Prompts]
     text_only_prompt: Callable[[PreparedRequest], str]
-    check_counts: Callable[[Sequence[tuple[str, str]], str], None]
+    check_prepared: Callable[[Prepared], None]
     prepare: str

@@ -122,7 +122,7 @@ def planned(dataset: Dataset, profile: Profile, prepared: Prepared) -> AccuracyP
             f"{prepared.folder} holds {prepared.dataset}, and the profile wants {wanted.dataset} (mmmu.dataset): "
             f"{dataset.prepare}"
         )
-    dataset.check_counts(prepared.groups, prepared.dataset)
+    dataset.check_prepared(prepared)
     return AccuracyPlan(dataset, profile, wanted, prepared, dataset.prompts(wanted, profile.model.stop_token_ids))
 
 

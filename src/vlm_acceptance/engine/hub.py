@@ -1,4 +1,4 @@
-"""Fetches a model with the real ModelScope client, in a child process of the interpreter that holds it."""
+"""Downloads a model or a data set with the hub's own client, in a child process of the interpreter that has it."""
 
 from __future__ import annotations
 
@@ -7,59 +7,73 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from vlm_acceptance.core.errors import EnvironmentProblem, WeightsProblem
 from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
-# Run with -c: as a file it would put its folder, and with it our module names, in front of the client's own imports.
-# The client writes to both of its streams, so the answer travels in a file.
+# Run with -c in an empty folder: as a file it would put its folder, and with it our module names, before the client's
+# own imports. The client writes to both of its streams, so the result comes back in a file.
 _CHILD = """
-import inspect, json, sys, time
-model_id, revision, cache_dir, answer = sys.argv[1:]
-from modelscope import snapshot_download
-options = {"revision": revision} if revision else {}
-if cache_dir:
-    options["cache_dir"] = cache_dir
-try:
+import importlib, inspect, json, sys, time
+module, function, repo, options, answer = sys.argv[1:]
+def progress():
     from modelscope.hub.callback import ProgressCallback
-except ImportError:
-    pass
-else:
     class Progress(ProgressCallback):
         def __init__(self, filename, file_size):
-            self.name, self.size, self.got, self.said = filename, file_size, 0, time.monotonic()
+            self.name, self.size, self.got, self.shown = filename, file_size, 0, time.monotonic()
         def update(self, size):
             self.got += size
-            if time.monotonic() - self.said > 5:
-                self.said = time.monotonic()
-                self.say(f"{self.got / 1e6:.0f} of {self.size / 1e6:.0f} MB")
+            if time.monotonic() - self.shown > 5:
+                self.shown = time.monotonic()
+                self.show(f"{self.got / 1e6:.0f} of {self.size / 1e6:.0f} MB")
         def end(self):
-            self.say(f"{self.got / 1e6:.1f} MB, ended")
-        def say(self, text):
+            self.show(f"{self.got / 1e6:.1f} MB, ended")
+        def show(self, text):
             # one write, or the client's own bars get in between
             sys.stdout.write(f"\\nPROGRESS {self.name}: {text}\\n")
             sys.stdout.flush()
-    if "progress_callbacks" in inspect.signature(snapshot_download).parameters:
-        options["progress_callbacks"] = [Progress]
+    return [Progress]
 try:
-    result = {"path": snapshot_download(model_id, **options)}
+    download, options = getattr(importlib.import_module(module), function), json.loads(options)
+    if "progress_callbacks" in inspect.signature(download).parameters:
+        options["progress_callbacks"] = progress()
+    result = {"path": str(download(repo, **options))}
+except ModuleNotFoundError as absent:
+    result = {"absent": absent.name or str(absent)}
 except Exception as broken:
     causes = list(getattr(broken, "failed_files", {}).values()) or [broken]
     result = {"error": "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)}
 with open(answer, "w", encoding="utf-8") as file:
     json.dump(result, file)
 """
-_DAMAGED = ("FileIntegrityError", "FileSizeMismatchError", "integrity check failed", "Hash mismatch")
-_NOT_INSTALLED = "ModuleNotFoundError: No module named 'modelscope'"
+_MISSING = ("NotExistError", "RepositoryNotFoundError", "RevisionNotFoundError", "does not exist")
+_DAMAGED = ("FileIntegrityError", "FileSizeMismatchError", "integrity check", "Hash mismatch", "Consistency check")
 
 
-def _ignore(_: str) -> None:
-    pass
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A hub: `module` is the package of its client, `endpoint` the environment variable with its address.
+
+    Data sets are downloaded by `function` with `options`.
+    """
+
+    name: str
+    module: str
+    endpoint: str
+    function: str
+    options: Mapping[str, str]
+
+
+MODELSCOPE = Hub("ModelScope", "modelscope", "MODELSCOPE_ENDPOINT", "dataset_snapshot_download", {"revision": "master"})
+HUGGING_FACE = Hub("Hugging Face", "huggingface_hub", "HF_ENDPOINT", "snapshot_download", {"repo_type": "dataset"})
+Progress = Callable[[str], None]
 
 
 def download(
@@ -71,91 +85,130 @@ def download(
     endpoint: str | None = None,
     cache_dir: Path | None = None,
     timeout_s: float = 3600,
-    progress: Callable[[str], None] = _ignore,
+    progress: Progress = lambda _: None,
 ) -> Path:
-    """The folder the client put a model in; `progress` gets a line now and then.
+    """The folder of a model from ModelScope; `progress` gets a line now and then.
 
     EnvironmentProblem: no client, hub not reached, time-out. WeightsProblem: no such model, or damaged on arrival.
     """
-    source = f"{model_id} with revision {revision or 'master'}"
+    options = {"revision": revision, "cache_dir": str(cache_dir) if cache_dir else None}
+    wanted = _Wanted(MODELSCOPE, "model", model_id, revision or "master", "snapshot_download", options)
+    if endpoint:
+        env = {**env, MODELSCOPE.endpoint: endpoint}
+    return _download(wanted, python, env, timeout_s, progress)
+
+
+def download_dataset(
+    hub: Hub, id: str, revision: str | None, files: Sequence[str], *, env: Mapping[str, str] = os.environ
+) -> Path:
+    """The folder with those files of a data set that match the patterns; the client's output goes to standard error.
+
+    EnvironmentProblem, in one line: no client, no such data set, hub not reached, damaged on arrival.
+    """
+    options = {**hub.options, **({"revision": revision} if revision else {}), "allow_patterns": files}
+    wanted = _Wanted(hub, "data set", id, revision or "the newest", hub.function, options)
+    return _download(wanted, Path(sys.executable), env)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A download: the client's `function` is called with `id` and the options that are not None."""
+
+    hub: Hub
+    kind: str
+    id: str
+    revision: str
+    function: str
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.id} with revision {self.revision}"
+
+
+def _download(
+    wanted: _Wanted,
+    python: Path,
+    env: Mapping[str, str],
+    timeout_s: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    address = env.get(wanted.hub.endpoint, "")
+    place = address or wanted.hub.name
     child_env = with_loopback_no_proxy(env)
-    hub = endpoint or child_env.get("MODELSCOPE_ENDPOINT")
-    if hub:
-        child_env["MODELSCOPE_ENDPOINT"] = hub
-        if hub.startswith("https://"):  # clients before 1.40 know only this, and only https
-            child_env["MODELSCOPE_DOMAIN"] = hub.removeprefix("https://").rstrip("/")
+    if wanted.hub is MODELSCOPE and address.startswith("https://"):  # clients before 1.40 know only this, only https
+        child_env["MODELSCOPE_DOMAIN"] = address.removeprefix("https://").rstrip("/")
+    options = json.dumps({name: value for name, value in wanted.options.items() if value is not None})
     with tempfile.TemporaryDirectory(prefix="vlm-acceptance-") as scratch:
         answer = Path(scratch) / "answer.json"
-        argv = [str(python.absolute()), "-c", _CHILD, model_id, revision or "", str(cache_dir or ""), str(answer)]
-        output, ended = _run(argv, child_env, Path(scratch), timeout_s, progress)
-        if not ended:
+        call = [wanted.hub.module, wanted.function, wanted.id, options, str(answer)]
+        argv = [str(python.absolute()), "-c", _CHILD, *call]
+        code, output = _run(argv, child_env, Path(scratch), timeout_s, progress)
+        if code is None:
             raise EnvironmentProblem(
-                f"downloading {model_id} from {hub} took more than {timeout_s:g} s and was stopped"
+                f"downloading {wanted.id} from {place} took more than {timeout_s:g} s and was stopped"
             )
         if not answer.is_file():
-            raise EnvironmentProblem(_no_answer(output, python))
+            last = f": {output.strip().splitlines()[-1]}" if output.strip() else ""
+            client = f"the {wanted.hub.name} client in {python}"
+            raise EnvironmentProblem(f"{client} ended with code {code} and without an answer{last}")
         result = json.loads(answer.read_text("utf-8"))
+    if "absent" in result:
+        raise EnvironmentProblem(_no_client(wanted, result["absent"], python))
     if "error" in result:
-        raise _problem(" ".join(result["error"].split()), source, hub or "the ModelScope hub")
+        raise _problem(wanted, " ".join(result["error"].split()), place)
     return Path(result["path"])
 
 
 def _run(
-    argv: list[str], env: Mapping[str, str], cwd: Path, timeout_s: float, progress: Callable[[str], None]
-) -> tuple[str, bool]:
-    """Everything the child printed, and whether it ended by itself."""
+    argv: list[str], env: Mapping[str, str], cwd: Path, timeout_s: float | None, progress: Progress | None
+) -> tuple[int | None, str]:
+    """The child's exit code, None when it was stopped, and what it printed; without `progress` that goes to stderr."""
+    null, output, stdout = subprocess.DEVNULL, subprocess.PIPE if progress else 2, subprocess.STDOUT
     try:
         child = subprocess.Popen(
-            argv,
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            argv, env=env, cwd=cwd, stdin=null, stdout=output, stderr=stdout, start_new_session=True
         )
     except OSError as broken:
         raise EnvironmentProblem(f"the interpreter {argv[0]} cannot be started: {broken}") from None
-    assert child.stdout is not None
     lines: list[str] = []
     reader = threading.Thread(target=_read, args=(child.stdout, lines, progress), daemon=True)
     reader.start()
+    code = None
     try:
-        child.wait(timeout_s)
-        ended = True
-    except subprocess.TimeoutExpired:
-        ended = False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = child.wait(timeout_s)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)  # nothing to do when it ended by itself
         child.wait()
         reader.join(5)
-    return "".join(lines), ended
+    return code, "".join(lines)
 
 
-def _read(stream: IO[bytes], lines: list[str], progress: Callable[[str], None]) -> None:
-    for raw in stream:
+def _read(stream: IO[bytes] | None, lines: list[str], progress: Progress) -> None:
+    for raw in stream or ():
         line = raw.decode("utf-8", "replace")
         lines.append(line)
         if line.startswith("PROGRESS "):
             progress(line.removeprefix("PROGRESS ").strip())
 
 
-def _no_answer(output: str, python: Path) -> str:
-    if _NOT_INSTALLED in output:
-        return f"no ModelScope client: `{python} -m pip install modelscope`, or give the model's folder"
-    last = (output.strip() or "it printed nothing").splitlines()[-1]
-    return f"the ModelScope client in {python} ended without an answer: {last}"
+def _no_client(wanted: _Wanted, module: str, python: Path) -> str:
+    if module == wanted.hub.module:
+        return f"no {wanted.hub.name} client: `{python} -m pip install {module}`, or give the {wanted.kind}'s folder"
+    return f"the {wanted.hub.name} client lacks the package {module}: install it, or give the {wanted.kind}'s folder"
 
 
-def _problem(error: str, source: str, hub: str) -> EnvironmentProblem:
+def _problem(wanted: _Wanted, error: str, place: str) -> EnvironmentProblem:
+    problem = WeightsProblem if wanted.kind == "model" else EnvironmentProblem
     detail = error[-300:]
-    if "NotExistError" in error or ("HTTPError" in error and "404" in error) or "does not exist" in error:
-        return WeightsProblem(f"{hub} has no {source}: check both names")
+    if any(word in error for word in _MISSING) or ("HTTPError" in error and "404" in error):
+        return problem(f"{place} has no {wanted.kind} {wanted}: check both names: {detail}")
     if any(word in error for word in _DAMAGED):
-        return WeightsProblem(f"{source} arrived damaged from {hub}, run the download again: {detail}")
-    if "www.modelscope.cn" in error and "modelscope" not in hub.lower():
-        hub = f"www.modelscope.cn, asked by a client too old to know MODELSCOPE_ENDPOINT={hub},"
+        return problem(f"{wanted} arrived damaged from {place}: run the same command again: {detail}")
+    if "www.modelscope.cn" in error and "modelscope" not in place.lower():
+        place = f"www.modelscope.cn, asked by a client too old to know MODELSCOPE_ENDPOINT={place},"
     return EnvironmentProblem(
-        f"{hub} could not deliver {source}: check the network and the client, or give the model's folder: {detail}"
+        f"{place} could not deliver {wanted}: check the network and the client, or give the {wanted.kind}'s folder: "
+        f"{detail}"
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vlm_acceptance.accuracy.mmmu import cli_ask, cli_rescore
-from vlm_acceptance.accuracy.mmmu.cli_prepare import Request, default_folder, prepare
-from vlm_acceptance.accuracy.mmmu.hubs import HUBS
+from vlm_acceptance.accuracy.mmmu.cli_prepare import PUBLISHERS, Request, default_folder, prepare
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
 from vlm_acceptance.core.finding import printable
 
@@ -104,9 +103,10 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
         dest="source",
         default="modelscope",
         metavar="WHERE",
-        help=f"{', '.join(HUBS)}, a folder, a .parquet or a .tsv file (default: %(default)s)",
+        help=f"{', '.join(PUBLISHERS)}, a folder, a .parquet or a .tsv file (default: %(default)s)",
     )
-    add("--id", help=f"the hub's data set (default: {', '.join(f'{hub.id} of {name}' for name, hub in HUBS.items())})")
+    ids = ", ".join(f"{publisher.id} of {name}" for name, publisher in PUBLISHERS.items())
+    add("--id", help=f"the hub's data set (default: {ids})")
     add("--revision", help="branch, tag or commit of the hub's data set")
     add("--to", type=Path, default=default_folder(), metavar="DIR", help="where to put it (default: %(default)s)")
     add("--dataset", metavar="NAME", help="what the data are called (default: MMMU_val, or as its counts.json says)")

@@ -1,4 +1,4 @@
-"""Makes prepared data of published MMMU: checked, its pictures converted once."""
+"""`prepare`: turns published MMMU into prepared data, checked and with converted pictures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from vlm_acceptance.accuracy.mmmu.expected_counts import MMMU_VAL, check_rows, expected_counts, stated_counts
-from vlm_acceptance.accuracy.mmmu.hubs import HUBS, Hub, fetch
+from vlm_acceptance.accuracy.mmmu.expected_counts import PINNED, check_rows, expected_counts
 from vlm_acceptance.accuracy.mmmu.protocols import DOUBLED, ONE_TILE, OPAQUE
 from vlm_acceptance.accuracy.mmmu.source import Row, Source, digests, refuse
 from vlm_acceptance.accuracy.mmmu.source_parquet import parquet_file, parquet_folder
@@ -21,14 +20,29 @@ from vlm_acceptance.accuracy.mmmu.source_tsv import TsvSource
 from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, check_place, write_prepared
 from vlm_acceptance.accuracy.prepared import MANIFEST, Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.engine.hub import HUGGING_FACE, MODELSCOPE, Hub, download_dataset
 
-LICENCE = "MMMU: Apache-2.0 as published by its authors; the pictures have rights of their own"
+_FILES = ("*validation-*.parquet", "*counts.json")
 _TSV = "MMMU_DEV_VAL.tsv"
-_SAID_EVERY = 100
+_REPORT_EVERY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A hub that publishes MMMU, and the id of the data set there."""
+
+    hub: Hub
+    id: str
+
+
+PUBLISHERS = {
+    "modelscope": Publisher(MODELSCOPE, "AI-ModelScope/MMMU"),
+    "huggingface": Publisher(HUGGING_FACE, "MMMU/MMMU"),
+}
 
 
 def default_folder(env: Mapping[str, str] = os.environ) -> Path:
-    """Where prepared MMMU_val is looked for and put: below $XDG_CACHE_HOME, or ~/.cache."""
+    """The usual folder of prepared MMMU_val: below $XDG_CACHE_HOME, or ~/.cache."""
     cache = env.get("XDG_CACHE_HOME") or ""
     base = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
     return base / "vlm-acceptance" / "mmmu_val"
@@ -36,7 +50,7 @@ def default_folder(env: Mapping[str, str] = os.environ) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be prepared. `source` is a hub's name, a folder or a file; `id` and `revision` belong to hubs."""
+    """What to prepare. `source` is a key of PUBLISHERS, a folder or a file; `id` and `revision` belong to a hub."""
 
     source: str
     to: Path
@@ -49,69 +63,68 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Opened data, and what the manifest says of where they are from."""
+    """Opened data, with the name and the revision that the manifest records."""
 
     source: Source
     name: str
     revision: str | None
 
 
-def prepare(request: Request, say: Callable[[str], None]) -> Prepared:
-    """Fetch, check and convert the data, or say that this was done before; `say` gets lines of progress.
+def prepare(request: Request, log: Callable[[str], None]) -> Prepared:
+    """Download, check and convert the data, unless the folder holds them already; `log` gets lines of progress.
 
-    UsageProblem: no such source, or the folder is in the way. EnvironmentProblem: the data are not whole.
+    UsageProblem: no such source, or the folder holds something else. EnvironmentProblem: the data are incomplete.
     """
-    hub = _hub(request)
-    kept = _kept(request)
-    if kept and hub and _is_same_fetch(kept, hub, request):
-        say(f"{request.to} holds {kept.dataset} from {kept.source} already: --force prepares it again")
-        return kept
-    if not kept:
+    publisher = _publisher(request)
+    existing = _existing(request)
+    if existing and publisher and _is_same_download(existing, publisher, request):
+        log(f"{request.to} holds {existing.dataset} from {existing.source} already: --force prepares it again")
+        return existing
+    if not existing:
         check_place(request.to.resolve(), request.force)
-    origin = _fetched(hub, request, say) if hub else _Origin(_local(Path(request.source)), "", None)
+    origin = _downloaded(publisher, request, log) if publisher else _Origin(_local(Path(request.source)), "", None)
     files = digests(origin.source)
-    if kept and files == kept.manifest.get("files") and request.dataset in (None, kept.dataset):
-        say(f"{request.to} holds {kept.dataset} from the same files already: --force prepares it again")
-        return kept
+    if existing and files == existing.manifest.get("files") and request.dataset in (None, existing.dataset):
+        log(f"{request.to} holds {existing.dataset} from the same files already: --force prepares it again")
+        return existing
     check_place(request.to.resolve(), request.force)
-    dataset = request.dataset or str((stated_counts(origin.source.folder) or {}).get("dataset", MMMU_VAL))
-    return _written(request, origin, dataset, files, say)
+    return _written(request, origin, files, log)
 
 
-def _hub(request: Request) -> Hub | None:
-    if request.source in HUBS:
-        return HUBS[request.source]
+def _publisher(request: Request) -> Publisher | None:
+    if request.source in PUBLISHERS:
+        return PUBLISHERS[request.source]
     if not Path(request.source).exists():
         raise UsageProblem(
-            f"--from {request.source}: no such file or folder, and no hub ({', '.join(HUBS)})."
-            f"{nearest(request.source, HUBS)}"
+            f"--from {request.source}: no such file or folder, and not a hub ({', '.join(PUBLISHERS)})."
+            f"{nearest(request.source, PUBLISHERS)}"
         )
     if request.id or request.revision:
         raise UsageProblem("--id and --revision choose what a hub sends; a folder or file is taken as it is")
     return None
 
 
-def _kept(request: Request) -> Prepared | None:
-    """What an earlier preparation left in place, unless it is to be replaced anyway."""
+def _existing(request: Request) -> Prepared | None:
+    """The data of an earlier preparation, None when there are none or they are replaced anyway."""
     if request.force or not (request.to / MANIFEST).exists():
         return None
     return Prepared.open(request.to)
 
 
-def _is_same_fetch(kept: Prepared, hub: Hub, request: Request) -> bool:
-    asked = (None, kept.revision, kept.manifest.get("asked"))
-    same_data = request.dataset in (None, kept.dataset)
-    return kept.source == _hub_name(hub, request) and request.revision in asked and same_data
+def _is_same_download(existing: Prepared, publisher: Publisher, request: Request) -> bool:
+    revisions = (None, existing.revision, existing.manifest.get("asked"))
+    same_data = request.dataset in (None, existing.dataset)
+    return existing.source == _name(publisher, request) and request.revision in revisions and same_data
 
 
-def _hub_name(hub: Hub, request: Request) -> str:
-    return f"{hub.name} {request.id or hub.id}"
+def _name(publisher: Publisher, request: Request) -> str:
+    return f"{publisher.hub.name} {request.id or publisher.id}"
 
 
-def _fetched(hub: Hub, request: Request, say: Callable[[str], None]) -> _Origin:
-    name = _hub_name(hub, request)
-    say(f"fetching {name}")
-    folder = fetch(hub, request.id or hub.id, request.revision)
+def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], None]) -> _Origin:
+    name = _name(publisher, request)
+    log(f"downloading {name}")
+    folder = download_dataset(publisher.hub, request.id or publisher.id, request.revision, _FILES)
     source = parquet_folder(folder)
     if source is None:
         raise EnvironmentProblem(f"{name} has no validation-*.parquet: is this MMMU? Choose another with --id")
@@ -131,38 +144,42 @@ def _local(given: Path) -> Source:
         return TsvSource(given)
     if given.suffix == ".parquet":
         return parquet_file(given)
-    raise UsageProblem(f"--from {given}: expected a folder, a .parquet or a .tsv file, or one of {', '.join(HUBS)}")
+    raise UsageProblem(
+        f"--from {given}: expected a folder, a .parquet or a .tsv file, or one of {', '.join(PUBLISHERS)}"
+    )
 
 
-def _written(
-    request: Request, origin: _Origin, dataset: str, files: Mapping[str, str], say: Callable[[str], None]
-) -> Prepared:
+def _written(request: Request, origin: _Origin, files: Mapping[str, str], log: Callable[[str], None]) -> Prepared:
     source = origin.source
-    expected = expected_counts(dataset, source.folder)
-    if not source.keeps_lists:
-        expected = replace(expected, lists=())
-    total = check_rows(source.rows(pictures=False), expected)
-    say(f"{total} questions of {dataset} are there; converting their pictures with {request.jobs} jobs")
+    expected = expected_counts(request.dataset, source.folder)
+    total, content = check_rows(source.rows(pictures=False), expected, keeps_lists=source.keeps_lists)
+    hash_is = "pinned" if expected.dataset in PINNED else "not pinned: no published hash"
+    log(f"{total} questions of {expected.dataset}, content sha256 {content[:16]} ({hash_is})")
+    log(f"converting the pictures with {request.jobs} jobs")
 
     def progress(done: int) -> None:
-        if done % _SAID_EVERY == 0 or done == total:
-            say(f"{done}/{total}")
+        if done % _REPORT_EVERY == 0 or done == total:
+            log(f"{done}/{total}")
 
-    licence = LICENCE if dataset == MMMU_VAL else str((stated_counts(source.folder) or {}).get("licence", ""))
     return write_prepared(
         request.to,
         _items(source.rows(pictures=True), request.jobs),
-        dataset=dataset,
+        dataset=expected.dataset,
         source=origin.name or source.name,
         revision=origin.revision,
-        about={"asked": request.revision, "files": dict(files), "licence": licence},
+        about={
+            "asked": request.revision,
+            "files": dict(files),
+            "licence": expected.licence,
+            "content_sha256": content,
+        },
         replace=request.force,
         progress=progress,
     )
 
 
 def _items(rows: Iterator[Row], jobs: int) -> Iterator[NewItem]:
-    """Converted questions in the order of the rows, a few ahead of whoever takes them."""
+    """Converted questions in the order of the rows, converted a few ahead."""
     waiting: deque[Future[NewItem]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vlm_acceptance.accuracy.dataset import Dataset, Prompts
-from vlm_acceptance.accuracy.mmmu.expected_counts import check_groups
+from vlm_acceptance.accuracy.mmmu.expected_counts import check_prepared
 from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_only_prompt
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import DOMAINS
@@ -31,6 +31,6 @@ MMMU = Dataset(
     scorers=SCORERS,
     prompts=prompts,
     text_only_prompt=text_only_prompt,
-    check_counts=check_groups,
+    check_prepared=check_prepared,
     prepare=PREPARE,
 )

@@ -1,230 +1,188 @@
-"""What a whole MMMU_val holds, and what is wrong with data that are something else."""
+"""Checks that MMMU data are complete and unchanged: published counts, and one hash of the content."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from vlm_acceptance.accuracy.item import CHOICE, OPEN
+from pydantic import BaseModel, ValidationError
+
+from vlm_acceptance.accuracy.item import CHOICE, Item
 from vlm_acceptance.accuracy.mmmu.source import Row
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
+from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 MMMU_VAL = "MMMU_val"
 COUNTS_FILE = "counts.json"
-_MOST_NAMED = 3
+SEVERAL = "a list of several answers"
+# content_sha256 by data set. MMMU_val has no published hash: its counts decide, and preparation records the hash.
+PINNED = {"mmmu_mini": "10094325aaaee4dc11fccfba28319888f0b6bb869b2770246b2871eb91d8ebc3"}
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What data of a name must hold; what is None or empty is not asserted.
+class Expected(BaseModel):
+    """What complete data hold, as in `counts.json`; None or empty: not checked.
 
-    `placed` counts placeholders in questions and options. `capitals` are open questions whose answer is one capital
-    letter, `lists` those that accept several answers.
+    `golds` and `options` count multiple-choice questions by right answer and by number of options, `open_answers`
+    are answers of open questions by id.
     """
 
-    dataset: str
-    items: int | None = None
+    dataset: str = MMMU_VAL
+    licence: str = ""
     per_subject: int | None = None
-    choices: int | None = None
+    items: int | None = None
+    multiple_choice: int | None = None
     open: int | None = None
-    golds: Mapping[str, int] = field(default_factory=dict)
-    options: Mapping[int, int] = field(default_factory=dict)
-    placed: int | None = None
-    capitals: Mapping[str, str] = field(default_factory=dict)
-    lists: tuple[str, ...] = ()
+    placeholders: int | None = None
+    golds: dict[str, int] = {}
+    options: dict[int, int] = {}
+    open_answers: dict[str, str] = {}
 
 
 PUBLISHED = Expected(
-    MMMU_VAL,
-    items=900,
+    licence="MMMU: Apache-2.0 as published by its authors; the pictures have rights of their own",
     per_subject=30,
-    choices=847,
+    items=900,
+    multiple_choice=847,
     open=53,
-    golds=MappingProxyType({"A": 242, "B": 230, "C": 198, "D": 149, "E": 25, "F": 2, "I": 1}),
-    options=MappingProxyType({2: 28, 3: 111, 4: 606, 5: 91, 6: 5, 7: 2, 9: 4}),
-    placed=980,
-    capitals=MappingProxyType(
-        {
-            "validation_Basic_Medical_Science_10": "C",
-            "validation_Pharmacy_19": "B",
-            "validation_Pharmacy_26": "A",
-            "validation_Physics_21": "A",
-        }
-    ),
-    lists=("validation_Chemistry_30", "validation_Geography_4", "validation_Math_15"),
+    placeholders=980,
+    golds={"A": 242, "B": 230, "C": 198, "D": 149, "E": 25, "F": 2, "I": 1},
+    options={2: 28, 3: 111, 4: 606, 5: 91, 6: 5, 7: 2, 9: 4},
+    open_answers={
+        "validation_Basic_Medical_Science_10": "C",
+        "validation_Pharmacy_19": "B",
+        "validation_Pharmacy_26": "A",
+        "validation_Physics_21": "A",
+        "validation_Chemistry_30": SEVERAL,
+        "validation_Geography_4": SEVERAL,
+        "validation_Math_15": SEVERAL,
+    },
 )
 
 
-def expected_counts(dataset: str, folder: Path) -> Expected:
-    """The published counts for MMMU_val, else those of `counts.json` in the folder, where that names the data set.
+def expected_counts(dataset: str | None, folder: Path) -> Expected:
+    """The published counts for MMMU_val, else those of `counts.json` in the folder, if that names the data set.
 
-    EnvironmentProblem when that file cannot be read.
+    Without `dataset` the folder's own name of the data counts. EnvironmentProblem when the file cannot be read.
     """
+    file = folder / COUNTS_FILE
+    try:
+        stated = Expected.model_validate_json(file.read_bytes()) if file.is_file() else Expected()
+    except (OSError, ValidationError) as broken:
+        raise EnvironmentProblem(f"{file} cannot be read: {' '.join(str(broken).split())}") from None
+    dataset = dataset or stated.dataset
     if dataset == MMMU_VAL:
         return PUBLISHED
-    stated = stated_counts(folder)
-    if stated is None or stated.get("dataset") != dataset:
-        return Expected(dataset)
-    try:
-        return Expected(
-            dataset,
-            items=stated.get("items"),
-            choices=stated.get("multiple_choice"),
-            open=stated.get("open"),
-            golds=dict(stated.get("golds", {})),
-            options={int(count): questions for count, questions in stated.get("options", {}).items()},
-        )
-    except (TypeError, ValueError, AttributeError) as broken:
-        raise EnvironmentProblem(f"{folder / COUNTS_FILE} cannot be understood: {broken}") from None
+    return stated if stated.dataset == dataset else Expected(dataset=dataset, licence=stated.licence)
 
 
-def stated_counts(folder: Path) -> dict[str, Any] | None:
-    """`counts.json` of a folder of data, None when there is none; EnvironmentProblem when it cannot be read."""
-    file = folder / COUNTS_FILE
-    if not file.is_file():
-        return None
-    try:
-        stated = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as broken:
-        raise EnvironmentProblem(f"{file} cannot be read: {' '.join(str(broken).split())}") from None
-    return stated if isinstance(stated, dict) else None
+def content_sha256(questions: Iterable[Row | Item]) -> str:
+    """One hash of all ids, questions, options and accepted answers, whatever their order."""
+    lines = sorted(json.dumps([each.id, each.question, each.options, each.gold]) for each in questions)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def check_groups(groups: Sequence[tuple[str, str]], dataset: str) -> None:
-    """Refuse data named MMMU_val, given as ids and subjects, that are not 30 questions of each of 30 subjects.
-
-    EnvironmentProblem says what is missing. Data of other names pass.
-    """
-    if dataset == MMMU_VAL and (problems := _subject_problems(groups, PUBLISHED)):
+def check_prepared(prepared: Prepared) -> None:
+    """EnvironmentProblem when MMMU_val lacks questions, or the content is not the pinned or the recorded one."""
+    dataset = prepared.dataset
+    problems = _subject_problems(dict(prepared.groups), PUBLISHED.per_subject) if dataset == MMMU_VAL else []
+    wanted = PINNED.get(dataset, prepared.manifest.get("content_sha256"))
+    if wanted is not None and not problems:
+        problems = _content_problems(content_sha256(prepared), wanted)
+    if problems:
         raise _refused(dataset, problems)
 
 
-def check_rows(rows: Iterable[Row], expected: Expected) -> int:
-    """The number of rows, when they are what is expected; EnvironmentProblem with what is wrong or missing."""
-    seen = _Seen()
+def check_rows(rows: Iterable[Row], expected: Expected, *, keeps_lists: bool = True) -> tuple[int, str]:
+    """Number of questions and content_sha256 of complete data; EnvironmentProblem names what differs.
+
+    Without `keeps_lists` the format may hold several accepted answers as one text.
+    """
+    found: dict[str, Row] = {}
+    problems = []
     for row in rows:
-        seen.add(row)
-    problems = [
-        *seen.misplaced,
-        *_subject_problems(seen.groups, expected),
-        *_count_problems(seen, expected),
-        *_form_problems(seen, expected),
-    ]
+        if row.id in found:
+            problems.append(f"{row.id} is in {found[row.id].file} and again in {row.file}")
+        else:
+            problems += _place_problems(row)
+            found[row.id] = row
+    problems += _subject_problems(found, expected.per_subject)
+    problems += _count_problems(list(found.values()), expected)
+    for id, wanted in expected.open_answers.items():
+        if id in found and _answer(found[id]) != wanted and (keeps_lists or wanted != SEVERAL):
+            problems.append(f"the answer of {id} is {_answer(found[id])} instead of {wanted}")
+    sha256 = content_sha256(found.values())
+    problems += _content_problems(sha256, PINNED.get(expected.dataset, sha256))
     if problems:
         raise _refused(expected.dataset, problems)
-    return len(seen.groups)
-
-
-class _Seen:
-    """Everything about the rows that is asserted."""
-
-    def __init__(self) -> None:
-        self.groups: list[tuple[str, str]] = []
-        self.misplaced: list[str] = []
-        self.kinds: Counter[str] = Counter()
-        self.golds: Counter[str] = Counter()
-        self.options: Counter[int] = Counter()
-        self.placed = 0
-        self.open_golds: dict[str, tuple[str, ...]] = {}
-        self._files: dict[str, str] = {}
-
-    def add(self, row: Row) -> None:
-        if row.id in self._files:
-            self.misplaced.append(f"{row.id} is in {self._files[row.id]} and again in {row.file}")
-            return
-        self._files[row.id] = row.file
-        self.misplaced += _place_problems(row)
-        self.groups.append((row.id, row.group))
-        self.kinds[row.kind] += 1
-        self.placed += len(row.placed)
-        if row.kind == OPEN:
-            self.open_golds[row.id] = row.gold
-        else:
-            self.golds[row.gold[0]] += 1
-            self.options[len(row.options)] += 1
+    return len(found), sha256
 
 
 def _place_problems(row: Row) -> list[str]:
     parts = parts_of(row.id)
     if parts is None or parts[1] not in SUBJECTS:
-        return [f"{row.id!r} in {row.file} is no id of MMMU"]
+        return [f"{row.id!r} in {row.file} is not a valid id of MMMU"]
     if parts[0] != "validation":
         return [f"{row.id} in {row.file} belongs to the split {parts[0]}"]
-    if row.shelf is not None and row.shelf != row.group:
-        return [f"{row.id} is in {row.file}, which is for {row.shelf}"]
+    if row.file_subject not in (None, row.group):
+        return [f"{row.id} is in {row.file}, which is for {row.file_subject}"]
     return []
 
 
-def _subject_problems(groups: Iterable[tuple[str, str]], expected: Expected) -> list[str]:
-    if expected.per_subject is None:
+def _subject_problems(ids: Iterable[str], per_subject: int | None) -> list[str]:
+    if per_subject is None:
         return []
-    numbers: defaultdict[str, set[int]] = defaultdict(set)
-    for id, subject in groups:
-        parts = parts_of(id)
-        numbers[subject].add(parts[2] if parts else 0)
-    wanted = set(range(1, expected.per_subject + 1))
+    seen: defaultdict[str, list[str]] = defaultdict(list)
+    for id in ids:
+        seen[id.partition("_")[2].rpartition("_")[0]].append(id)
     problems = []
     for subject in SUBJECTS:
-        missing, extra = sorted(wanted - numbers[subject]), sorted(numbers[subject] - wanted)
-        if missing:
-            have = expected.per_subject - len(missing)
-            ids = _named(f"validation_{subject}_{number}" for number in missing)
-            problems.append(f"{subject}: {have} of {expected.per_subject} questions, missing {ids}")
-        if extra:
-            ids = _named(f"validation_{subject}_{number}" for number in extra)
-            problems.append(f"{subject}: {ids} should not be there")
+        wanted = [f"validation_{subject}_{number}" for number in range(1, per_subject + 1)]
+        if missing := [id for id in wanted if id not in seen[subject]]:
+            have = f"{per_subject - len(missing)} of {per_subject} questions"
+            problems.append(f"{subject}: {have}, missing {', '.join(_first(3, missing))}")
+        if extra := [id for id in seen[subject] if id not in wanted]:
+            problems.append(f"{subject}: {', '.join(_first(3, extra))} should not be there")
     return problems
 
 
-def _count_problems(seen: _Seen, expected: Expected) -> list[str]:
-    problems = []
-    for what, found, wanted in (
-        ("questions", len(seen.groups), expected.items),
-        ("multiple-choice questions", seen.kinds[CHOICE], expected.choices),
-        ("open questions", seen.kinds[OPEN], expected.open),
-        ("placeholders", seen.placed, expected.placed),
-    ):
-        if wanted is not None and found != wanted:
-            problems.append(f"{found} {what} instead of {wanted}")
-    for letter in sorted(set(seen.golds) | set(expected.golds)) if expected.golds else ():
-        if seen.golds[letter] != expected.golds.get(letter, 0):
-            wanted = expected.golds.get(letter, 0)
-            problems.append(f"{letter} is right {seen.golds[letter]} times instead of {wanted}")
-    for count in sorted(set(seen.options) | set(expected.options)) if expected.options else ():
-        if seen.options[count] != expected.options.get(count, 0):
-            wanted = expected.options.get(count, 0)
-            problems.append(f"{seen.options[count]} questions have {count} options instead of {wanted}")
-    return problems
-
-
-def _form_problems(seen: _Seen, expected: Expected) -> list[str]:
-    problems = [
-        f"the answer of {id} is {' or '.join(seen.open_golds[id])} instead of {wanted}"
-        for id, wanted in expected.capitals.items()
-        if id in seen.open_golds and seen.open_golds[id] != (wanted,)
+def _count_problems(rows: Sequence[Row], expected: Expected) -> list[str]:
+    choices = [row for row in rows if row.kind == CHOICE]
+    counted = [
+        ("questions", len(rows), expected.items),
+        ("multiple-choice questions", len(choices), expected.multiple_choice),
+        ("open questions", len(rows) - len(choices), expected.open),
+        ("placeholders", sum(len(row.placed) for row in rows), expected.placeholders),
+        *_by_value("questions with the answer {}", Counter(row.gold[0] for row in choices), expected.golds),
+        *_by_value("questions with {} options", Counter(len(row.options) for row in choices), expected.options),
     ]
-    problems += [
-        f"{id} accepts one answer, {seen.open_golds[id][0]!r}, instead of several"
-        for id in expected.lists
-        if id in seen.open_golds and len(seen.open_golds[id]) < 2
-    ]
-    asserted = (*expected.capitals, *expected.lists)
-    return problems + [f"{id} is not open" for id in asserted if id in dict(seen.groups) and id not in seen.open_golds]
+    return [f"{seen} {what} instead of {wanted}" for what, seen, wanted in counted if wanted not in (None, seen)]
 
 
-def _named(ids: Iterable[str]) -> str:
-    listed = list(ids)
-    rest = len(listed) - _MOST_NAMED
-    return ", ".join(listed[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def _by_value(what: str, seen: Counter[Any], expected: Mapping[Any, int]) -> list[tuple[str, int, int]]:
+    values = sorted({*seen, *expected}) if expected else ()
+    return [(what.format(value), seen[value], expected.get(value, 0)) for value in values]
+
+
+def _answer(row: Row) -> str:
+    if row.kind == CHOICE:
+        return "that of a multiple-choice question"
+    return row.gold[0] if len(row.gold) == 1 else SEVERAL
+
+
+def _content_problems(sha256: str, wanted: str) -> list[str]:
+    if sha256 == wanted:
+        return []
+    return [f"the hash of ids, questions, options and answers is {sha256[:16]} instead of {wanted[:16]}"]
+
+
+def _first(most: int, found: Sequence[str]) -> list[str]:
+    return [*found[:most], f"and {len(found) - most} more"] if len(found) > most else list(found)
 
 
 def _refused(dataset: str, problems: Sequence[str]) -> EnvironmentProblem:
-    rest = len(problems) - 2 * _MOST_NAMED
-    more = f"; and {rest} more" if rest > 0 else ""
-    return EnvironmentProblem(f"this is not the whole {dataset}: {'; '.join(problems[: 2 * _MOST_NAMED])}{more}")
+    return EnvironmentProblem(f"this is not the whole {dataset}: {'; '.join(_first(6, problems))}")

@@ -26,7 +26,7 @@ KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
 class Row:
     """A published question. `pictures` pairs slots with encoded bytes, and is empty where only text was asked for.
 
-    `file` names where it stood; `shelf` is the subject that this file is for, None when it holds them all.
+    `file` names where it stood; `file_subject` is the subject that this file is for, None when it holds them all.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Row:
     gold: tuple[str, ...]
     pictures: tuple[tuple[int, bytes], ...]
     file: str
-    shelf: str | None = None
+    file_subject: str | None = None
 
     @property
     def placed(self) -> tuple[int, ...]:

@@ -78,14 +78,14 @@ def _refuse_missing_parts(folder: Path, found: Sequence[Path]) -> None:
 def _rows_of(path: Path, file: str, pictures: bool) -> Iterator[Row]:
     parquet = _pyarrow("pyarrow.parquet")
     broken: type[Exception] = _pyarrow("pyarrow").ArrowException
-    shelf = path.parent.name if path.parent.name in SUBJECTS else None
+    file_subject = path.parent.name if path.parent.name in SUBJECTS else None
     try:
         with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as table:
             columns = [*_TEXTS, *(_PICTURES if pictures else ())]
             if absent := sorted(set(columns) - set(table.schema_arrow.names)):
                 raise EnvironmentProblem(f"{file} has no column {', '.join(absent)}: it is not MMMU")
             for values in _values(table, columns):
-                row = _row(values, file, shelf)
+                row = _row(values, file, file_subject)
                 yield check_pictures(row) if pictures else row
     except (OSError, ValueError, broken) as cause:
         raise EnvironmentProblem(
@@ -107,7 +107,7 @@ def _pyarrow(name: str) -> Any:
         raise EnvironmentProblem(f"parquet cannot be read here ({absent}): {PYARROW}") from None
 
 
-def _row(values: Mapping[str, Any], file: str, shelf: str | None) -> Row:
+def _row(values: Mapping[str, Any], file: str, file_subject: str | None) -> Row:
     id = values["id"]
     parts = parts_of(str(id))
     if parts is None:
@@ -118,7 +118,7 @@ def _row(values: Mapping[str, Any], file: str, shelf: str | None) -> Row:
     options = () if kind == OPEN else options_of(values["options"], file, id)
     gold = gold_of(kind, values["answer"], options, file, id)
     pictures = tuple(_pictures(values, file, id))
-    return Row(id, parts[1], kind, values["question"], options, gold, pictures, file, shelf)
+    return Row(id, parts[1], kind, values["question"], options, gold, pictures, file, file_subject)
 
 
 def _pictures(values: Mapping[str, Any], file: str, id: str) -> Iterator[tuple[int, bytes]]:

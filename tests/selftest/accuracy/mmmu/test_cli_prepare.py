@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 from tests.support.made_mmmu import Values, made_mmmu, png, small, values_of, write_folder, write_parquet, write_tsv
 
+from vlm_acceptance.accuracy.mmmu import cli_prepare
 from vlm_acceptance.accuracy.mmmu.__main__ import COMMANDS, main
 from vlm_acceptance.accuracy.mmmu.cli_prepare import Request, default_folder, picture_variants, prepare
+from vlm_acceptance.accuracy.mmmu.expected_counts import content_sha256
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
+from vlm_acceptance.engine.hub import MODELSCOPE
 
 pytest.importorskip("pyarrow")
 SRC = Path(__file__).parents[4] / "src"
@@ -39,7 +42,9 @@ def test_whole_data_set_is_prepared_and_every_format_gives_the_same_index(tmp_pa
     folder = write_folder(made, tmp_path / "hub")
     prepared = prepare(Request(str(folder), tmp_path / "a"), said.append)
     assert (prepared.dataset, len(prepared), prepared.revision) == ("MMMU_val", 900, None)
-    assert said[0].startswith("900 questions of MMMU_val are there")
+    assert said[0].startswith("900 questions of MMMU_val, content sha256 ")
+    assert said[0].endswith(" (not pinned: no published hash)")
+    assert prepared.manifest["content_sha256"] == content_sha256(prepared)
     assert said[-1] == "900/900"
     assert prepared.manifest["counts"]["kinds"] == {"multiple-choice": 847, "open": 53}
     merged = write_parquet(made, tmp_path / "merged.parquet", 100)
@@ -156,7 +161,7 @@ def test_data_of_another_name_are_not_taken_for_mmmu_val(tmp_path: Path):
     assert prepare(Request(str(folder), tmp_path / "out", dataset="part"), silent).dataset == "part"
 
 
-def test_wrong_shelf_is_refused_whatever_the_data_are_called(tmp_path: Path):
+def test_file_of_another_subject_is_refused_whatever_the_data_are_called(tmp_path: Path):
     write_parquet(small("Art"), tmp_path / "hub" / "Music" / "validation-00000-of-00001.parquet")
     with pytest.raises(EnvironmentProblem, match=r"validation_Art_1 is in Music/.*, which is for Music"):
         prepare(Request(str(tmp_path / "hub"), tmp_path / "out", dataset="part"), silent)
@@ -205,7 +210,7 @@ def test_folder_without_data_is_an_environment_problem(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--from", "modelscop"], "no such file or folder, and no hub .* Did you mean 'modelscope'"),
+        (["--from", "modelscop"], "no such file or folder, and not a hub .* Did you mean 'modelscope'"),
         (["--form", "x"], "unrecognized arguments: --form x. Did you mean '--from'"),
         (["--from"], "expected one argument"),
         (["--jobs", "0"], "'0' is no number from 1 to 256"),
@@ -259,3 +264,39 @@ def test_default_folder_is_that_of_the_cache():
     assert default_folder({"XDG_CACHE_HOME": "/c"}) == Path("/c/vlm-acceptance/mmmu_val")
     home = Path.home() / ".cache" / "vlm-acceptance" / "mmmu_val"
     assert default_folder({}) == default_folder({"XDG_CACHE_HOME": "relative"}) == home
+
+
+def from_a_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[object, ...]]:
+    """Downloads that were asked for; each delivers the folder."""
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(cli_prepare, "download_dataset", lambda *args: calls.append(args) or folder)
+    return calls
+
+
+def test_whole_data_set_is_prepared_from_the_hub_and_then_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    calls = from_a_hub(monkeypatch, write_folder(made_mmmu(), tmp_path / "hub"))
+    lines: list[str] = []
+    prepared = prepare(Request("modelscope", tmp_path / "out"), lines.append)
+    assert calls == [(MODELSCOPE, "AI-ModelScope/MMMU", None, ("*validation-*.parquet", "*counts.json"))]
+    assert (prepared.dataset, len(prepared)) == ("MMMU_val", 900)
+    assert (prepared.source, prepared.revision) == ("ModelScope AI-ModelScope/MMMU", "master")
+    assert lines[0] == "downloading ModelScope AI-ModelScope/MMMU"
+    prepare(Request("modelscope", tmp_path / "out"), lines.append)
+    assert len(calls) == 1
+    assert lines[-1].endswith("holds MMMU_val from ModelScope AI-ModelScope/MMMU already: --force prepares it again")
+
+
+def test_hub_without_parquet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from_a_hub(monkeypatch, tmp_path)
+    with pytest.raises(EnvironmentProblem, match="ModelScope a/b has no validation-.*: is this MMMU"):
+        prepare(Request("modelscope", tmp_path / "out", id="a/b"), print)
+
+
+def test_commit_that_hugging_face_delivered_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from_a_hub(monkeypatch, write_folder(small("Art"), tmp_path / "snapshots" / "0123abc"))
+    request = Request("huggingface", tmp_path / "out", revision="main", dataset="part")
+    prepared = prepare(request, lambda _: None)
+    assert (prepared.source, prepared.revision) == ("Hugging Face MMMU/MMMU", "0123abc")
+    lines: list[str] = []
+    prepare(request, lines.append)
+    assert "holds part from Hugging Face MMMU/MMMU already" in lines[-1]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vlm_acceptance.accuracy.blank_pictures import with_blank_pictures
 from vlm_acceptance.accuracy.item import CHOICE, OPEN, READ, Item
+from vlm_acceptance.accuracy.mmmu.expected_counts import PINNED, check_prepared, content_sha256
 from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_only_prompt
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS
@@ -105,6 +106,11 @@ def test_the_counts_are_the_stated_ones() -> None:
     assert sum(count for number, count in stated["pictures"].items() if number != "1") >= 12
     in_options = sum(any("<image " in option for option in item.options) for item in choice)
     assert stated["pictures_in_options"] == in_options >= 6
+
+
+def test_the_content_is_the_pinned_one() -> None:
+    assert content_sha256(PREPARED) == PINNED["mmmu_mini"]
+    check_prepared(PREPARED)
 
 
 def test_only_the_picture_decides_in_a_family() -> None:
