@@ -33,13 +33,15 @@ def test_category(client, findings, profile, category, route, request):
 
 def test_bilingual_twin(client, findings, profile, category):
     """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
-    findings.note(category=category.id, language=category.twin.language)
-    urls = [png_url(picture.path) for picture in category.twin.pictures]
-    exchanges = client.all(capability.bodies(client.model_id, category.twin, urls), profile.capability.concurrency)
-    verdict = capability.judged(
-        profile, category, category.twin, [capability.answer_of(exchange) for exchange in exchanges]
+    findings.note(category=category.id, language=category.translated.language)
+    urls = [png_url(picture.path) for picture in category.translated.pictures]
+    exchanges = client.all(
+        capability.bodies(client.model_id, category.translated, urls), profile.capability.concurrency
     )
-    findings.add_each(verdict.findings, capability.by_picture(category.twin, exchanges))
+    verdict = capability.judged(
+        profile, category, category.translated, [capability.answer_of(exchange) for exchange in exchanges]
+    )
+    findings.add_each(verdict.findings, capability.by_picture(category.translated, exchanges))
     findings.note(**verdict.figures)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from vlm_acceptance.cases.edge_inputs import load_inputs
-from vlm_acceptance.cases.odd_picture_servers import serve_odd_pictures
+from vlm_acceptance.cases.picture_servers import serve_edge_pictures
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import edge_inputs, liveness, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
@@ -30,14 +30,14 @@ PRIVATE = {
 def rows(smoke):
     """The rows of one mark; those for an engine of ours need one."""
     marks = {True: [pytest.mark.needs("launched")], False: []}
-    return [pytest.param(odd, id=odd.id, marks=marks[odd.ours]) for odd in INPUTS if odd.smoke == smoke]
+    return [pytest.param(odd, id=odd.id, marks=marks[odd.launched_only]) for odd in INPUTS if odd.smoke == smoke]
 
 
 @pytest.fixture(scope="session")
 def odd_pictures(context):
     """Pictures that are not there, are elsewhere, or never end."""
     question = context.categories[0].questions[0]
-    with serve_odd_pictures(question.pictures[0].path) as served:
+    with serve_edge_pictures(question.pictures[0].path) as served:
         yield served
 
 
@@ -94,9 +94,9 @@ def becomes_what_it_must(odd, client, findings, context, deployment, known, sign
     request = odd.request(client.model_id, sign.prompt, picture.path, served_at, patience_s, client.defaults)
     with grown(deployment) as peak:
         exchange = client.send(request, f"odd {odd.id}")
-    how = {"expect": odd.expect, "parts": picture.parts, "choices": odd.choices, "schema": odd.schema}
+    how = {"expect": odd.expect, "parts": picture.parts, "choices": odd.choices, "schema": odd.body}
     found = edge_inputs.became(exchange, deadline_s=deadline_s, **how)
-    findings.add(known.settled(odd.id, found, exchange, deadline_s), exchange)
+    findings.add(known.filter_known(odd.id, found, exchange, deadline_s), exchange)
     findings.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
     if peak is not None:
         findings.note(memory_mb=peak.growth_mb)
@@ -137,7 +137,7 @@ def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
     findings.add(refusals.refused(refusal, statuses={400}, deadline_s=deadline_s), refusal, "a text too long")
     again = client.chat(sign.prompt, (poisoned,), max_tokens=sign.max_tokens)
     found = [found.at("the same picture afterwards") for found in edge_inputs.right(again, fit[0].parts, deadline_s)]
-    findings.add(known.settled("poison", found, again, deadline_s), again)
+    findings.add(known.filter_known("poison", found, again, deadline_s), again)
     for picture in fit[1:]:
         other = client.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
         findings.add(edge_inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")

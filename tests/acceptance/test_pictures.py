@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, form_url, png_url
+from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, format_url, png_url
 from vlm_acceptance.checks import answer, caches, contamination, forms, liveness, pictures, prompt_tokens, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.profile import MULTI_PICTURE
@@ -154,7 +154,7 @@ def test_forms_of_a_picture(client, findings, profile, context):
         findings.add([Finding("forms.unread", "one picture read rightly as it is", "none of eight", question.id)])
         return
     for form in (*LOSSLESS, *OTHER):
-        exchange = client.chat(question.prompt, (form_url(picture.path, form),), max_tokens=question.max_tokens)
+        exchange = client.chat(question.prompt, (format_url(picture.path, form),), max_tokens=question.max_tokens)
         findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
         reply = capability.answer_of(exchange)
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
@@ -245,7 +245,7 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
     # the first picture's own answer is nobody's known issue
     second = [one for one in found if one.where == group[-1].name]
     if len(second) == len(found):
-        found = known.settled("uuid", second, exchanges[-1], deadline)
+        found = known.filter_known("uuid", second, exchanges[-1], deadline)
     findings.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
 
 

@@ -4,71 +4,67 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from vlm_acceptance.config.yaml_file import read_yaml
+from vlm_acceptance.config.yaml_file import Section, read_yaml
 from vlm_acceptance.core.capability import CATEGORY_ORDER, Category, Picture, Question
 from vlm_acceptance.core.errors import UsageProblem
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
+    if not 0 < bounds[0] <= bounds[1]:
+        raise ValueError("it must be two bounds, the lower one first and above 0")
+    return bounds
 
 
-class _PictureFile(_Strict):
+Tokens = Annotated[tuple[int, int], AfterValidator(_ordered)]
+Language = Literal["en", "zh"]
+
+
+class _PictureRow(Section):
     file: str
     parts: list[Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
     visible: list[str]
 
 
-class _QuestionFile(_Strict):
+class _QuestionRow(Section):
     id: str
     prompt: str
-    language: str = Field("en", pattern="^(en|zh)$")
-    tokens: tuple[int, int] = (1, 200)
+    language: Language = "en"
+    tokens: Tokens = (1, 200)
     max_tokens: int = 256
     blind_max: int = 1
-    pictures: list[_PictureFile] = Field(min_length=8, max_length=8)
-
-    @model_validator(mode="after")
-    def _bounds_are_ordered(self) -> _QuestionFile:
-        if not 0 < self.tokens[0] <= self.tokens[1]:
-            raise ValueError(f"tokens: {list(self.tokens)} are not bounds from low to high")
-        return self
+    pictures: list[_PictureRow] = Field(min_length=8, max_length=8)
 
 
-class _TwinFile(_Strict):
+class _TranslatedRow(Section):
     of: str
     prompt: str
-    language: str = Field(pattern="^(en|zh)$")
-    tokens: tuple[int, int]
+    language: Language
+    tokens: Tokens
     max_tokens: int
 
 
-class _CategoryFile(_Strict):
+class _CategoryFile(Section):
     id: str
     title: str
     dataset: str
     must: str
-    questions: list[_QuestionFile] = Field(min_length=1)
-    twin: _TwinFile
+    questions: list[_QuestionRow] = Field(min_length=1)
+    translated: _TranslatedRow
 
     @model_validator(mode="after")
-    def _ids_differ(self) -> _CategoryFile:
+    def _names_are_right(self) -> _CategoryFile:
         ids = [question.id for question in self.questions]
         if len(set(ids)) < len(ids):
             raise ValueError(f"two questions have one id among {ids}")
-        return self
-
-    @model_validator(mode="after")
-    def _twin_speaks_the_other_language(self) -> _CategoryFile:
         languages = {question.id: question.language for question in self.questions}
-        if self.twin.of not in languages:
-            raise ValueError(f"twin.of: {self.twin.of!r} is no question among {list(languages)}")
-        if self.twin.language == languages[self.twin.of]:
-            raise ValueError(f"twin.language: {self.twin.of!r} is asked in {self.twin.language!r} already")
+        if self.translated.of not in languages:
+            raise ValueError(f"translated.of: {self.translated.of!r} is not a question; there are: {ids}")
+        if self.translated.language == languages[self.translated.of]:
+            raise ValueError(f"translated.language: the question is in {self.translated.language!r} already")
         return self
 
 
@@ -87,30 +83,20 @@ def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
 
 
 def _load(path: Path, images: Path) -> Category:
-    raw = read_yaml(path, _CategoryFile)
-    questions = tuple(_question(question, path, images) for question in raw.questions)
-    return Category(raw.id, raw.title, raw.dataset, raw.must, questions, _twin(raw.twin, questions))
+    file = read_yaml(path, _CategoryFile)
+    questions = {row.id: _question(row, path, images) for row in file.questions}
+    row = file.translated
+    translated = replace(questions[row.of], id=f"{row.of}-{row.language}", **row.model_dump(exclude={"of"}))
+    return Category(file.id, file.title, file.dataset, file.must, tuple(questions.values()), translated)
 
 
-def _twin(raw: _TwinFile, questions: tuple[Question, ...]) -> Question:
-    (own,) = (question for question in questions if question.id == raw.of)
-    return replace(
-        own,
-        id=f"{raw.of}-{raw.language}",
-        prompt=raw.prompt,
-        language=raw.language,
-        tokens=raw.tokens,
-        max_tokens=raw.max_tokens,
-    )
-
-
-def _question(raw: _QuestionFile, path: Path, images: Path) -> Question:
+def _question(row: _QuestionRow, path: Path, images: Path) -> Question:
     pictures = []
-    for picture in raw.pictures:
+    for picture in row.pictures:
         file = images / picture.file
         if not file.is_file():
             raise UsageProblem(
-                f"{path}: question {raw.id!r} names the picture {picture.file!r}, which {images} does not hold"
+                f"{path}: question {row.id!r} names the picture {picture.file!r}, which {images} does not hold"
             )
         pictures.append(Picture(file, tuple(map(tuple, picture.parts)), frozenset(picture.visible)))
-    return Question(raw.id, raw.prompt, raw.language, raw.tokens, raw.max_tokens, raw.blind_max, tuple(pictures))
+    return Question(pictures=tuple(pictures), **row.model_dump(exclude={"pictures"}))

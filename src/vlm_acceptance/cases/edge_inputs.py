@@ -1,54 +1,49 @@
-"""Odd inputs: data, read from `fixtures/edge_inputs.yaml`, and the requests they make."""
+"""Edge inputs: rows of `fixtures/edge_inputs.yaml`, and the requests they make."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from vlm_acceptance.cases.pictures import JPEG_QUALITY
+from vlm_acceptance.cases.pictures import data_url, jpeg_bytes
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.config.yaml_file import read_yaml
+from vlm_acceptance.config.yaml_file import Section, read_yaml
 from vlm_acceptance.core.errors import HarnessProblem, UsageProblem
 from vlm_acceptance.core.exchange import CHAT, Request
 
 TEXT = "Reply with OK."
 FEW_TOKENS = 4
 _JSON = {"Content-Type": "application/json"}
-_MAKERS = ("picture", "url", "served", "bomb", "text", "nested", "fields")
+_WAYS = ("picture", "url", "served", "bomb", "text", "nested", "fields")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-Expectation = Literal["refused", "answered", "right", "refused or answered", "refused or right"]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _PictureRow(_Strict):
+class _PictureFile(Section):
     kind: Literal["png", "jpeg"] = "png"
     cut: int = Field(default=0, ge=0)
     mime: str | None = None
 
 
-class _Row(_Strict):
+class EdgeInput(Section):
+    """One edge input: exactly one of the fields from `picture` on says how its request is made.
+
+    `ours`: only an engine launched by this run gets it. `body` is the schema of the body of a refusal.
+    """
+
     id: str
-    must: str
-    expect: Expectation
+    must: str = Field(pattern="MUST")
+    expect: Literal["refused", "answered", "right", "refused or answered", "refused or right"]
     smoke: bool = False
     ours: bool = False
     body: Literal["error", "detail"] = "error"
-    picture: _PictureRow | None = None
+    picture: _PictureFile | None = None
     url: str | None = None
     served: Literal["missing", "redirected", "circle", "endless"] | None = None
     bomb: int | None = Field(default=None, gt=0)
@@ -57,33 +52,22 @@ class _Row(_Strict):
     fields: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def _is_made_one_way(self) -> _Row:
-        made = [name for name in _MAKERS if getattr(self, name) is not None]
-        if len(made) != 1:
-            raise ValueError(f"it is made in exactly one way of {', '.join(_MAKERS)}, not by {made or 'none'}")
-        if "MUST" not in self.must:
-            raise ValueError("must: it says what MUST hold")
+    def _is_made_one_way(self) -> EdgeInput:
+        given = [name for name in _WAYS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"set exactly one of {', '.join(_WAYS)}; set here: {', '.join(given) or 'nothing'}")
         return self
 
-
-@dataclass(frozen=True, slots=True)
-class OddInput:
-    """One odd input: `ours` says that only an engine of ours may be asked, `schema` which body a refusal has."""
-
-    id: str
-    must: str
-    expect: Expectation
-    smoke: bool
-    ours: bool
-    schema: str
-    how: str
-    made_of: Any = field(repr=False)
+    @property
+    def launched_only(self) -> bool:
+        """Whether only an engine launched by this run gets it."""
+        return self.ours or self.served is not None
 
     @property
     def choices(self) -> int:
-        """How many choices an answer has."""
-        asked = self.made_of.get("n", 1) if self.how == "fields" else 1
-        return asked if isinstance(asked, int) else 1
+        """How many choices an answer must have."""
+        count = (self.fields or {}).get("n", 1)
+        return count if isinstance(count, int) else 1
 
     def request(
         self,
@@ -94,54 +78,47 @@ class OddInput:
         deadline_s: float,
         defaults: Mapping[str, Any] = MappingProxyType({}),
     ) -> Request:
-        """The request; `served_at` is the root of the server of odd pictures, asked for by `served` rows alone.
+        """The request. `served_at` is the root of the server of edge pictures, needed by `served` rows only.
 
-        `defaults` are the body fields that every chat request carries unless it has its own.
+        `defaults` are body fields of every chat request; the row's own fields replace them.
         """
-        if self.how == "nested":
-            whole = json.dumps({**defaults, **chat_body(model, TEXT, max_tokens=FEW_TOKENS)})
-            deep = f'{whole[:-1]}, "surplus": {"[" * self.made_of}{"]" * self.made_of}}}'
+        text = TEXT if self.text is None else self.text
+        body = {**defaults, **chat_body(model, text, max_tokens=FEW_TOKENS)}
+        if self.nested is not None:
+            deep = f'{json.dumps(body)[:-1]}, "surplus": {"[" * self.nested}{"]" * self.nested}}}'
             return Request("POST", CHAT, deep.encode("ascii"), _JSON, deadline_s)
-        if self.how == "text":
-            body = chat_body(model, self.made_of, max_tokens=FEW_TOKENS)
-        elif self.how == "fields":
-            body = {**chat_body(model, TEXT, max_tokens=FEW_TOKENS), **self.made_of}
-        else:
-            body = chat_body(model, question, (self._picture_url(picture, served_at),))
-        return Request("POST", CHAT, {**defaults, **body}, {}, deadline_s)
+        if self.fields is not None:
+            body |= self.fields
+        elif self.text is None:
+            body = {**defaults, **chat_body(model, question, (self._picture_url(picture, served_at),))}
+        return Request("POST", CHAT, body, {}, deadline_s)
 
     def _picture_url(self, picture: Path, served_at: str | None) -> str:
-        if self.how == "url":
-            return str(self.made_of)
-        if self.how == "served":
+        if self.url is not None:
+            return self.url
+        if self.served is not None:
             if served_at is None:
-                raise HarnessProblem(f"{self.id} needs a server of odd pictures")
-            return f"{served_at}/{self.made_of}"
-        if self.how == "bomb":
-            return _data("image/png", black_png(self.made_of))
-        row: _PictureRow = self.made_of
-        whole = picture.read_bytes() if row.kind == "png" else _jpeg(picture)
-        return _data(row.mime or f"image/{row.kind}", whole[: len(whole) - row.cut])
+                raise HarnessProblem(f"{self.id} needs the server of edge pictures")
+            return f"{served_at}/{self.served}"
+        if self.bomb is not None:
+            return data_url("image/png", black_png(self.bomb))
+        file = self.picture or _PictureFile()
+        whole = picture.read_bytes() if file.kind == "png" else jpeg_bytes(picture)
+        return data_url(file.mime or f"image/{file.kind}", whole[: len(whole) - file.cut])
 
 
-def load_inputs(path: Path) -> tuple[OddInput, ...]:
+def load_inputs(path: Path) -> tuple[EdgeInput, ...]:
     """Every row; UsageProblem names what is wrong with the file."""
-    rows = read_yaml(path, list[_Row])
+    rows = read_yaml(path, list[EdgeInput])
     ids = [row.id for row in rows]
     twice = sorted({ident for ident in ids if ids.count(ident) > 1})
     if twice:
         raise UsageProblem(f"{path}: {', '.join(twice)} is the id of two rows")
-    return tuple(_input(row) for row in rows)
-
-
-def _input(row: _Row) -> OddInput:
-    how = next(name for name in _MAKERS if getattr(row, name) is not None)
-    ours = row.ours or how == "served"
-    return OddInput(row.id, row.must, row.expect, row.smoke, ours, row.body, how, getattr(row, how))
+    return tuple(rows)
 
 
 def black_png(side: int) -> bytes:
-    """A black greyscale PNG, `side` pixels square, made without the memory it takes to unpack."""
+    """A black greyscale PNG of `side` x `side` pixels, made without holding its pixels in memory."""
     packer = zlib.compressobj(9)
     line = bytes(side + 1)
     packed = b"".join([*(packer.compress(line) for _ in range(side)), packer.flush()])
@@ -151,14 +128,3 @@ def black_png(side: int) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _jpeg(path: Path) -> bytes:
-    buffer = io.BytesIO()
-    with Image.open(path) as picture:
-        picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
-
-
-def _data(mime: str, content: bytes) -> str:
-    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"

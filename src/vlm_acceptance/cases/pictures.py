@@ -1,4 +1,4 @@
-"""Pictures as data URLs: as committed, as another kind of file, new to every cache, or of one colour."""
+"""Pictures as data URLs: as committed, in another file format, new to every cache, or of one colour."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from pathlib import Path
 from PIL import Image
 
 ORIENTATION, TURNED_RIGHT = 0x0112, 6
-JPEG_QUALITY = 95
+# no chroma subsampling
+JPEG: Mapping[str, int] = {"quality": 95, "subsampling": 0}
 
 
-def _data(picture: Image.Image, kind: str, **how: object) -> str:
+def data_url(mime: str, content: bytes) -> str:
+    """A file as a data URL."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _file(picture: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **how)
-    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _url(picture: Image.Image, kind: str, **options: object) -> str:
+    return data_url(f"image/{kind.lower()}", _file(picture, kind, **options))
 
 
 def _grey_16(picture: Image.Image) -> Image.Image:
-    # high byte and low byte alike: 0 to 65535
+    # high byte and low byte are equal: 0 to 65535
     doubled = bytes(value for value in picture.convert("L").tobytes() for _ in range(2))
     return Image.frombytes("I;16", picture.size, doubled)
 
 
-def _seen_through(picture: Image.Image) -> Image.Image:
-    """The right half is invisible."""
+def _half_transparent(picture: Image.Image) -> Image.Image:
+    """The right half is transparent."""
     alpha = Image.new("L", picture.size, 255)
     alpha.paste(0, (picture.width // 2, 0, *picture.size))
     shown = picture.convert("RGBA")
@@ -37,55 +47,57 @@ def _seen_through(picture: Image.Image) -> Image.Image:
 
 
 def _turned(picture: Image.Image) -> str:
-    """Stored lying on its side, with the mark that says so."""
+    """Stored rotated by 90 degrees, with the EXIF orientation that corrects it."""
     exif = Image.Exif()
     exif[ORIENTATION] = TURNED_RIGHT
-    lying = picture.transpose(Image.Transpose.ROTATE_90)
-    return _data(lying, "JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
+    return _url(picture.transpose(Image.Transpose.ROTATE_90), "JPEG", **JPEG, exif=exif)
 
 
-# the same pixels to any reader that takes the form at all
+# formats that hold the same pixels
 LOSSLESS: Mapping[str, Callable[[Image.Image], str]] = {
-    "rgb": lambda p: _data(p, "PNG"),
-    "rgba": lambda p: _data(p.convert("RGBA"), "PNG"),
-    "palette": lambda p: _data(p.quantize(256), "PNG"),
-    "grey": lambda p: _data(p.convert("L"), "PNG"),
+    "rgb": lambda p: _url(p, "PNG"),
+    "rgba": lambda p: _url(p.convert("RGBA"), "PNG"),
+    "palette": lambda p: _url(p.quantize(256), "PNG"),
+    "grey": lambda p: _url(p.convert("L"), "PNG"),
 }
-# what becomes of these is for the server to say
+# formats that a server may read, alter or refuse
 OTHER: Mapping[str, Callable[[Image.Image], str]] = {
-    "grey-16": lambda p: _data(_grey_16(p), "PNG"),
-    "transparent": lambda p: _data(_seen_through(p), "PNG"),
-    "jpeg-progressive": lambda p: _data(p, "JPEG", quality=JPEG_QUALITY, subsampling=0, progressive=True),
+    "grey-16": lambda p: _url(_grey_16(p), "PNG"),
+    "transparent": lambda p: _url(_half_transparent(p), "PNG"),
+    "jpeg-progressive": lambda p: _url(p, "JPEG", **JPEG, progressive=True),
     "jpeg-turned": _turned,
-    "webp": lambda p: _data(p, "WEBP", lossless=True),
+    "webp": lambda p: _url(p, "WEBP", lossless=True),
 }
 
 
 @lru_cache(maxsize=128)
-def form_url(path: Path, form: str) -> str:
-    """A committed picture as another kind of file; `form` is one of LOSSLESS or OTHER."""
+def format_url(path: Path, name: str) -> str:
+    """A committed picture in another format; `name` is a key of LOSSLESS or OTHER."""
     with Image.open(path) as opened:
-        return {**LOSSLESS, **OTHER}[form](opened.convert("RGB"))
+        return {**LOSSLESS, **OTHER}[name](opened.convert("RGB"))
 
 
 def bare_url(width: int, height: int) -> str:
-    """A grey picture of one byte a pixel, for sizes at which three would cost memory."""
-    return _data(Image.new("L", (width, height), 128), "PNG", compress_level=1)
+    """A grey picture of one byte a pixel, for sizes at which three bytes a pixel need too much memory."""
+    return _url(Image.new("L", (width, height), 128), "PNG", compress_level=1)
 
 
 @lru_cache(maxsize=512)
 def png_url(path: Path) -> str:
     """A committed PNG as a data URL, byte for byte."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    return data_url("image/png", path.read_bytes())
+
+
+def jpeg_bytes(path: Path) -> bytes:
+    """The same picture as a high-quality JPEG file."""
+    with Image.open(path) as picture:
+        return _file(picture.convert("RGB"), "JPEG", **JPEG)
 
 
 @lru_cache(maxsize=512)
 def jpeg_url(path: Path) -> str:
-    """The same picture as a high-quality JPEG (no chroma subsampling) data URL."""
-    buffer = io.BytesIO()
-    with Image.open(path) as picture:
-        picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    """The same picture as a high-quality JPEG data URL."""
+    return data_url("image/jpeg", jpeg_bytes(path))
 
 
 def fresh_png_url(path: Path) -> str:
@@ -94,8 +106,5 @@ def fresh_png_url(path: Path) -> str:
         picture = opened.convert("RGB")
     right, bottom = picture.width - 1, picture.height - 1
     for corner in ((0, 0), (right, 0), (0, bottom), (right, bottom)):
-        shade = tuple(240 + byte % 16 for byte in secrets.token_bytes(3))
-        picture.putpixel(corner, shade)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        picture.putpixel(corner, tuple(240 + byte % 16 for byte in secrets.token_bytes(3)))
+    return _url(picture, "PNG")

@@ -42,7 +42,7 @@ class Question:
 class Category:
     """One of the five capabilities, with the MUST sentence its test stands for.
 
-    `twin` asks one of the questions in the other language: same pictures, same planted answers, id `sign-zh`.
+    `translated` is one of the questions in the other language: same pictures, same planted answers, id `sign-zh`.
     """
 
     id: str
@@ -50,4 +50,4 @@ class Category:
     dataset: str
     must: str
     questions: tuple[Question, ...]
-    twin: Question
+    translated: Question

@@ -56,7 +56,7 @@ def planted(categories: Sequence[Category], images: Path) -> set[tuple[str, tupl
     return {
         (question.prompt, (picture.path.relative_to(images).as_posix(),))
         for category in categories
-        for question in (*category.questions, category.twin)
+        for question in (*category.questions, category.translated)
         for picture in question.pictures
     }
 

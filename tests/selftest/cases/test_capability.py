@@ -13,7 +13,7 @@ from vlm_acceptance.core.errors import UsageProblem
 FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
 CATEGORIES = load_categories(FIXTURES / "cases", FIXTURES / "images")
 QUESTIONS = [
-    pytest.param(question, id=f"{c.id}/{question.id}") for c in CATEGORIES for question in (*c.questions, c.twin)
+    pytest.param(question, id=f"{c.id}/{question.id}") for c in CATEGORIES for question in (*c.questions, c.translated)
 ]
 
 every_question = pytest.mark.parametrize("question", QUESTIONS)
@@ -29,7 +29,7 @@ def write_case(folder: Path, *, pictures: int = 8, change: tuple[str, str] = (""
     lines = ["id: ocr", "title: T", "dataset: D", "must: M"]
     lines += ["questions:", "  - id: q", "    prompt: P", "    pictures:"]
     lines += [f'      - {{file: {n}.png, parts: [["W{n}"]], visible: ["W{n}", "X"]}}' for n in range(pictures)]
-    lines += ["twin: {of: q, language: zh, tokens: [1, 9], max_tokens: 16, prompt: 问}"]
+    lines += ["translated: {of: q, language: zh, tokens: [1, 9], max_tokens: 16, prompt: 问}"]
     text = "\n".join(lines)
     assert change[0] in text
     (cases / "ocr.yaml").write_text(text.replace(*change, 1) if change[0] else text, "utf-8")
@@ -54,11 +54,11 @@ def test_a_sound_file_loads_with_its_defaults(tmp_path: Path) -> None:
     assert question.pictures[0].parts == (("W0",),)
 
 
-def test_a_twin_asks_a_question_again_in_the_other_language_about_the_same_pictures(tmp_path: Path) -> None:
+def test_a_translated_question_has_the_same_pictures(tmp_path: Path) -> None:
     (category,) = load_categories(*write_case(tmp_path))
     (question,) = category.questions
     asked = {"id": "q-zh", "prompt": "问", "language": "zh", "tokens": (1, 9), "max_tokens": 16}
-    assert category.twin == replace(question, **asked)
+    assert category.translated == replace(question, **asked)
 
 
 def test_foreign_words_are_those_of_other_pictures_that_this_one_does_not_show(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_foreign_words_are_those_of_other_pictures_that_this_one_does_not_show(t
         (('parts: [["W0"]]', "parts: []"), "questions.0.pictures.0.parts"),
         (("file: 5.png", "file: gone.png"), "gone.png"),
         (("title: T", "title: ["), "ocr.yaml"),
-        (("of: q", "of: r"), "twin.of"),
-        (("language: zh", "language: en"), "twin.language"),
-        (("max_tokens: 16", "max_tokens: 16, surplus: 1"), "twin.surplus"),
+        (("of: q", "of: r"), "translated.of"),
+        (("language: zh", "language: en"), "translated.language"),
+        (("max_tokens: 16", "max_tokens: 16, surplus: 1"), "translated.surplus"),
     ],
 )
 def test_a_bad_file_is_refused_and_the_message_names_the_place(
@@ -111,11 +111,11 @@ def test_the_five_categories_come_in_their_order() -> None:
     assert sum(len(category.questions) for category in CATEGORIES) == 7
 
 
-def test_every_category_is_asked_in_both_languages_and_each_twin_in_its_own() -> None:
+def test_every_category_is_asked_in_both_languages() -> None:
     for category in CATEGORIES:
-        assert category.twin.language == ("en" if category.id == "chinese" else "zh")
-        is_chinese = any("\u4e00" <= char <= "\u9fff" for char in category.twin.prompt)
-        assert is_chinese == (category.twin.language == "zh")
+        assert category.translated.language == ("en" if category.id == "chinese" else "zh")
+        is_chinese = any("\u4e00" <= char <= "\u9fff" for char in category.translated.prompt)
+        assert is_chinese == (category.translated.language == "zh")
 
 
 def test_every_category_states_one_must_sentence() -> None:

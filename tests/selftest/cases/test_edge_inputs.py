@@ -1,4 +1,4 @@
-"""Odd inputs: their file, the requests they make, the server they are fetched from, and the memory that is watched."""
+"""Edge inputs: their file, the requests they make, the server they are fetched from, and the memory that is watched."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import yaml
 from PIL import Image
 from tests.support.runs import eventually
 
-from vlm_acceptance.cases.edge_inputs import OddInput, load_inputs
-from vlm_acceptance.cases.odd_picture_servers import serve_odd_pictures
+from vlm_acceptance.cases.edge_inputs import EdgeInput, load_inputs
+from vlm_acceptance.cases.picture_servers import serve_edge_pictures
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import HarnessProblem, UsageProblem
 from vlm_acceptance.engine.memory import watched
 
 SIGN = ROOT / "fixtures" / "images" / "ocr" / "sign-1.png"
 ROW = {"id": "a", "must": "It MUST be refused.", "expect": "refused", "url": "x"}
-INPUTS = {odd.id: odd for odd in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")}
+INPUTS = {row.id: row for row in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")}
 
 
 def written(folder: Path, *rows: dict[str, Any]) -> Path:
@@ -34,8 +34,8 @@ def written(folder: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def body_of(odd: OddInput, served_at: str | None = "http://127.0.0.1:1") -> dict[str, Any]:
-    body = odd.request("m", "What?", SIGN, served_at, 5).body
+def body_of(row: EdgeInput, served_at: str | None = "http://127.0.0.1:1") -> dict[str, Any]:
+    body = row.request("m", "What?", SIGN, served_at, 5).body
     made: dict[str, Any] = json.loads(body) if isinstance(body, bytes) else body
     return made
 
@@ -50,8 +50,8 @@ def picture_of(name: str) -> tuple[str, bytes]:
     ("change", "says"),
     [
         ({"expect": "ignored"}, "expect"),
-        ({"url": None}, "exactly one way"),
-        ({"text": "too"}, "exactly one way"),
+        ({"url": None}, "set exactly one of"),
+        ({"text": "too"}, "set exactly one of"),
         ({"must": "It should."}, "MUST"),
         ({"served": "elsewhere", "url": None}, "served"),
         ({"surplus": 1}, "surplus"),
@@ -92,13 +92,13 @@ def test_nested_json_is_as_deep_as_it_says() -> None:
     assert raw.count(b"[") == raw.count(b"]")
 
 
-def test_texts_arrive_with_what_is_odd_about_them() -> None:
+def test_texts_keep_their_special_characters() -> None:
     assert "\0" in body_of(INPUTS["nul-in-text"])["messages"][0]["content"]
     assert "\ud800" in body_of(INPUTS["surrogate-in-text"])["messages"][0]["content"]
 
 
 @pytest.mark.parametrize("name", ["deep-json", "nul-in-text", "unknown-field", "png-truncated", "empty-url"])
-def test_every_odd_input_carries_what_all_requests_do(name: str) -> None:
+def test_every_edge_input_carries_the_fields_of_all_requests(name: str) -> None:
     defaults = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": 999}
     body = INPUTS[name].request("m", "What?", SIGN, None, 5, defaults).body
     text = body.decode() if isinstance(body, bytes) else json.dumps(body)
@@ -107,8 +107,8 @@ def test_every_odd_input_carries_what_all_requests_do(name: str) -> None:
 
 
 def test_only_an_engine_of_ours_is_asked_for_a_million_choices() -> None:
-    assert INPUTS["n-of-a-million"].ours
-    assert not INPUTS["n-of-a-thousand"].ours
+    assert INPUTS["n-of-a-million"].launched_only
+    assert not INPUTS["n-of-a-thousand"].launched_only
 
 
 def test_fields_are_added_and_choices_counted() -> None:
@@ -119,15 +119,15 @@ def test_fields_are_added_and_choices_counted() -> None:
 
 
 def test_a_served_picture_needs_a_server_and_an_engine_of_ours() -> None:
-    odd = INPUTS["url-missing"]
-    assert odd.ours
-    assert body_of(odd)["messages"][0]["content"][0]["image_url"]["url"] == "http://127.0.0.1:1/missing"
+    row = INPUTS["url-missing"]
+    assert row.launched_only
+    assert body_of(row)["messages"][0]["content"][0]["image_url"]["url"] == "http://127.0.0.1:1/missing"
     with pytest.raises(HarnessProblem, match="url-missing"):
-        odd.request("m", "What?", SIGN, None, 5)
+        row.request("m", "What?", SIGN, None, 5)
 
 
-def test_served_pictures_are_what_they_are_called() -> None:
-    with serve_odd_pictures(SIGN) as served, requests.Session() as session:
+def test_served_pictures_behave_as_they_are_named() -> None:
+    with serve_edge_pictures(SIGN) as served, requests.Session() as session:
         session.trust_env = False
         assert session.get(f"{served.url}/missing", timeout=5).status_code == 404
         assert session.get(f"{served.url}/redirected", timeout=5).content == SIGN.read_bytes()

