@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vlm_acceptance.core.errors import NoReply, UsageProblem
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import printable, trimmed
+from vlm_acceptance.core.finding import printable
 from vlm_acceptance.core.reply import reply_of
 
 TOP = 5
@@ -83,12 +85,13 @@ def is_baseline(path: Path) -> bool:
 
 def read_prompts(path: Path) -> tuple[LogProbPrompt, ...]:
     """The prompts of a file of prompts or of a baseline; UsageProblem of one line names a bad one."""
-    return tuple(_each(path, _prompt))
+    return tuple(row.asked for row in _rows(path, _PromptRow))
 
 
 def read_baseline(path: Path) -> tuple[StoredLogProbs, ...]:
     """The rows of a baseline; UsageProblem of one line names a bad one."""
-    return tuple(_each(path, _known))
+    rows = _rows(path, _BaselineRow)
+    return tuple(StoredLogProbs(row.asked, LogProbs(row.text, row.tokens, row.top)) for row in rows)
 
 
 def require_pictures(path: Path, asked: Iterable[LogProbPrompt], images: Path) -> None:
@@ -111,7 +114,7 @@ def line_of(known: StoredLogProbs) -> str:
     """One line of a baseline, without its end."""
     asked, numbers = known.asked, known.numbers
     row = {
-        **row_of(asked),
+        **asdict(asked),
         "text": numbers.text,
         "tokens": list(numbers.tokens),
         "top": [{str(token): round(p, DIGITS) for token, p in listed.items()} for listed in numbers.top],
@@ -119,20 +122,44 @@ def line_of(known: StoredLogProbs) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def row_of(asked: LogProbPrompt) -> dict[str, Any]:
-    """A prompt as a file holds it."""
-    return {
-        "id": asked.id,
-        "prompt": asked.prompt,
-        "pictures": list(asked.pictures),
-        "system": asked.system,
-        "max_tokens": asked.max_tokens,
-    }
+class _PromptRow(BaseModel):
+    """A row of a file of prompts; other keys are not read."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    id: str
+    prompt: str
+    pictures: tuple[str, ...]
+    system: str = ""
+    max_tokens: int = MAX_TOKENS
+
+    @property
+    def asked(self) -> LogProbPrompt:
+        return LogProbPrompt(self.id, self.prompt, self.pictures, self.system, self.max_tokens)
 
 
-def _each(path: Path, make: Any) -> Iterable[Any]:
+class _BaselineRow(_PromptRow):
+    """A row of a baseline; a key of `top` is a token id."""
+
+    text: str
+    tokens: tuple[int, ...] = Field(min_length=1)
+    top: tuple[dict[int, float], ...]
+
+    @model_validator(mode="after")
+    def _every_token_is_listed(self) -> _BaselineRow:
+        if len(self.tokens) != len(self.top):
+            raise ValueError(f"{len(self.tokens)} tokens and {len(self.top)} lists of log probabilities")
+        if any(token not in listed for token, listed in zip(self.tokens, self.top, strict=True)):
+            raise ValueError("a token is not in its own list")
+        return self
+
+
+Row = TypeVar("Row", bound=_PromptRow)
+
+
+def _rows(path: Path, model: type[Row]) -> list[Row]:
     shown = printable(str(path)).replace("\n", "\\n")
-    seen: set[str] = set()
+    rows: dict[str, Row] = {}
     try:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as broken:
@@ -141,34 +168,16 @@ def _each(path: Path, make: Any) -> Iterable[Any]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            made = make(row)
-        except (ValueError, KeyError, TypeError, AttributeError) as broken:
-            why = f"{type(broken).__name__}: {trimmed(str(broken))}"
-            raise UsageProblem(f"{shown}, line {number} is no row of a numbers baseline ({why})") from None
-        if row["id"] in seen:
-            raise UsageProblem(f"{shown}, line {number}: the id {row['id']!r} was there before")
-        seen.add(row["id"])
-        yield made
-    if not seen:
+            row = model.model_validate(json.loads(line))
+        except ValidationError as broken:
+            first = broken.errors()[0]
+            why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+            raise UsageProblem(f"{shown}, line {number} is not a valid row of log probabilities: {why}") from None
+        except ValueError as broken:
+            raise UsageProblem(f"{shown}, line {number} is not valid JSON: {broken}") from None
+        if row.id in rows:
+            raise UsageProblem(f"{shown}, line {number}: the id {row.id!r} occurs twice")
+        rows[row.id] = row
+    if not rows:
         raise UsageProblem(f"{shown} holds no row")
-
-
-def _prompt(row: Mapping[str, Any]) -> LogProbPrompt:
-    return LogProbPrompt(
-        str(row["id"]),
-        str(row["prompt"]),
-        tuple(map(str, row["pictures"])),
-        str(row.get("system", "")),
-        int(row.get("max_tokens", MAX_TOKENS)),
-    )
-
-
-def _known(row: Mapping[str, Any]) -> StoredLogProbs:
-    tokens = tuple(map(int, row["tokens"]))
-    top = tuple({int(token): float(p) for token, p in listed.items()} for listed in row["top"])
-    if not tokens or len(tokens) != len(top):
-        raise ValueError(f"{len(tokens)} tokens and {len(top)} lists of log probabilities")
-    if any(token not in listed for token, listed in zip(tokens, top, strict=True)):
-        raise ValueError("a token is not in its own list")
-    return StoredLogProbs(_prompt(row), LogProbs(str(row["text"]), tokens, top))
+    return list(rows.values())

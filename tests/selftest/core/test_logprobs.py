@@ -88,14 +88,14 @@ def test_a_row_is_read_and_written_alike(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_broken_row_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(UsageProblem, match=r"line 2 is no row") as refused:
+    with pytest.raises(UsageProblem, match="line 2 is not a valid row of log probabilities: ") as refused:
         read_baseline(stored(tmp_path, ROW, {**ROW, "id": "b", **change}))
     assert "\n" not in str(refused.value)
 
 
 def test_an_id_twice_an_empty_file_and_no_file_are_refused(tmp_path: Path) -> None:
     for path, why in (
-        (stored(tmp_path, ROW, ROW), "was there before"),
+        (stored(tmp_path, ROW, ROW), "occurs twice"),
         (tmp_path / "none.jsonl", "cannot be read"),
     ):
         with pytest.raises(UsageProblem, match=why):

@@ -275,7 +275,7 @@ BARE: dict[str, object] = {"id": "b", "pictures": []}
         ([SIGN], "holds no prompt without a picture"),
         ([BARE], "holds no prompt with a picture"),
         ([SIGN, BARE, {"id": "c", "pictures": ["none.png"]}], "'c' names the picture 'none.png'"),
-        ([SIGN, {"id": "b"}], "line 2 is no row"),
+        ([SIGN, {"id": "b"}], "line 2 is not a valid row"),
         ([], "holds no row"),
     ],
 )
@@ -296,7 +296,7 @@ def test_a_question_for_long_twins_that_is_none_is_told_with_the_nearest(tmp_pat
 
 
 def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="line 1 is no row of a numbers baseline"):
+    with pytest.raises(UsageProblem, match="line 1 is not a valid row of log probabilities"):
         attached(tmp_path, vlm_set=["logprobs.baseline=fixtures/control/expected.jsonl"]).check_stored_runs()
     row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
     foreign = tmp_path / "foreign.jsonl"
