@@ -19,7 +19,7 @@ from vlm_acceptance.engine.server import Deployment
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.context import IMAGES, OnceResource, RunContext
 from vlm_acceptance.run.findings import FindingCollector
-from vlm_acceptance.run.stash_keys import CONTEXT, FINDINGS, PROPERTIES
+from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT
 
 pytest_plugins = ["vlm_acceptance.pytest_plugin"]
 
@@ -107,8 +107,7 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
     settings = context.settings
     base_url = context.launch.value.base_url if context.launch.value else ""
     made = FindingCollector(request.node.nodeid, context.store, base_url, settings.api_key_env, settings.evidence)
-    request.node.stash[PROPERTIES] = made.properties
-    request.node.stash[FINDINGS] = made.rows
+    request.node.stash[COLLECTOR] = made
     return made
 
 

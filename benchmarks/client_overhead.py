@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.core.exchange import Request
-from vlm_acceptance.core.reply import reply_of
+from vlm_acceptance.core.exchange import Request, reply_of
 
 BAR_MS = 5.0
 WARM_UP = 20

@@ -16,15 +16,17 @@ import pytest
 from vlm_acceptance.config.options import OPTIONS, Settings, load, unknown_option
 from vlm_acceptance.config.paths import ROOT, writable_folder
 from vlm_acceptance.config.profile_file import shown
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem, VlmAcceptanceError
-from vlm_acceptance.core.finding import Finding, Outcome, printable
+from vlm_acceptance.core.finding import Finding, Outcome
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import EXIT, TestResult, rule
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import outputs, preview, profile_choice, requirements
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.findings import FindingCollector
-from vlm_acceptance.run.stash_keys import CONTEXT, FINDINGS, LINES, PROPERTIES, RESULT
+from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT, LINES, RESULT
 
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 NOT_RUN = "not run: "
@@ -254,10 +256,10 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
     if outcome is Outcome.FAILED and report.when != "call":
         outcome = Outcome.ERROR
     must = (getattr(item, "obj", None).__doc__ or "").strip().partition("\n")[0]
-    properties = item.stash.get(PROPERTIES, {})
+    collector = item.stash.get(COLLECTOR, None)
+    properties = collector.properties if collector else {}
     item.user_properties[:] = list(properties.items())
     report.user_properties = list(properties.items())
-    rows: list[dict[str, Any]] = item.stash.get(FINDINGS, [])
     item.stash[RESULT] = TestResult(
         id=item.nodeid,
         area=requirements.area_of(item.path),
@@ -266,7 +268,8 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
         message="" if outcome is Outcome.PASSED else reason,
         must=must,
         properties=properties,
-        findings=tuple(rows),
+        findings=tuple(collector.raised) if collector else (),
+        categories=tuple(collector.categories) if collector else (),
     )
 
 
@@ -279,7 +282,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     except (Exception, pytest.fail.Exception) as broken:
         if isinstance(collector, FindingCollector) and collector.all:
             if not isinstance(broken, NotRun):
-                collector.add([Finding("test.broken", "the test to go on", f"{type(broken).__name__}: {broken}")])
+                collector.add([Finding(kinds.BROKEN_TEST, "the test to go on", f"{type(broken).__name__}: {broken}")])
             collector.settle()
         raise
     if isinstance(collector, FindingCollector):

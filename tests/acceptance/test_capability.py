@@ -7,7 +7,8 @@ import pytest
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import answer, golden_answers, liveness, prompt_tokens
 from vlm_acceptance.client.chat import chat_body, plain_url
-from vlm_acceptance.core.exchange import Request
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import NoReply, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.run.context import IMAGES, existing
 from vlm_acceptance.workloads import capability
@@ -20,28 +21,26 @@ LADDER = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
 def test_category(client, findings, profile, category, route, request):
     """The deployment MUST answer each category's question about enough of its eight pictures, and nothing fatal."""
     served_at = request.getfixturevalue("picture_server") if route == "url" else None
-    findings.note(category=category.id, route=route)
+    findings.judges(category.id)
+    findings.note(route=route)
     for question in category.questions:
         urls = [capability.picture_url(picture, route, IMAGES, served_at) for picture in question.pictures]
         exchanges = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
-        verdict = capability.judged(
-            profile, category, question, [capability.answer_of(exchange) for exchange in exchanges]
-        )
-        findings.add_each(verdict.findings, capability.by_picture(question, exchanges))
+        verdict = capability.judged(profile, category, question, [exchange.reply for exchange in exchanges])
+        findings.add(verdict.findings)
         findings.note(**verdict.figures)
 
 
 def test_bilingual_twin(client, findings, profile, category):
     """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
-    findings.note(category=category.id, language=category.translated.language)
+    findings.judges(category.id)
+    findings.note(language=category.translated.language)
     urls = [png_url(picture.path) for picture in category.translated.pictures]
     exchanges = client.all(
         capability.bodies(client.model_id, category.translated, urls), profile.capability.concurrency
     )
-    verdict = capability.judged(
-        profile, category, category.translated, [capability.answer_of(exchange) for exchange in exchanges]
-    )
-    findings.add_each(verdict.findings, capability.by_picture(category.translated, exchanges))
+    verdict = capability.judged(profile, category, category.translated, [exchange.reply for exchange in exchanges])
+    findings.add(verdict.findings)
     findings.note(**verdict.figures)
 
 
@@ -51,7 +50,7 @@ def test_blind_twins_do_not_score(client, findings, profile, category):
         exchanges = client.all(capability.blind_bodies(client.model_id, question), profile.capability.concurrency)
         limited = capability.with_blind_limit(profile, question)
         for exchange in exchanges:
-            findings.add(answer.judge_blind(limited, [capability.answer_of(exchange)]), exchange)
+            findings.add(answer.judge_blind(limited, [exchange.reply]), exchange)
 
 
 @pytest.mark.needs("oracle")
@@ -60,12 +59,9 @@ def test_picture_costs_its_tiles(client, findings, context):
     rule = context.tile_rule
     bodies = [chat_body(client.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = client.all(bodies, 1)
-    findings.add_each(
-        prompt_tokens.steps_match(LADDER, [capability.answer_of(e) for e in exchanges], rule),
-        capability.by_size(LADDER, exchanges),
-    )
+    findings.add(prompt_tokens.steps_match(LADDER, [e.reply for e in exchanges], rule))
     counted = client.send(Request("POST", "/tokenize", {"model": client.model_id, "messages": bodies[1]["messages"]}))
-    findings.add(prompt_tokens.tokenize_agrees(counted, capability.answer_of(exchanges[1])), counted)
+    findings.add(prompt_tokens.tokenize_agrees(counted, exchanges[1].reply), counted)
 
 
 @pytest.mark.needs("known_answers")
@@ -78,10 +74,8 @@ def test_known_answers(client, findings, profile):
         for row in rows
     ]
     exchanges = client.all(bodies, profile.capability.concurrency)
-    replies = [capability.answer_of(exchange) for exchange in exchanges]
-    findings.add_each(
-        golden_answers.known_answers(rows, replies), dict(zip([row["id"] for row in rows], exchanges, strict=True))
-    )
+    replies = [exchange.reply for exchange in exchanges]
+    findings.add(golden_answers.known_answers(rows, replies))
     findings.note(answers=len(rows))
 
 
@@ -92,7 +86,7 @@ def test_guide_request(client, findings, profile):
     if unreachable:
         pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
     exchange = client.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
-    reply = capability.answer_of(exchange)
+    reply = exchange.reply
     findings.add(liveness.answered(reply), exchange)
-    if not isinstance(reply, Exception) and not answer.holds(reply.text, ("Qwen",)):
-        findings.add([Finding("answer.wrong", "'Qwen'", reply.text[:200], "guide")], exchange)
+    if not isinstance(reply, NoReply) and not answer.holds(reply.text, ("Qwen",)):
+        findings.add([Finding(kinds.ANSWER_WRONG, "'Qwen'", reply.text[:200], "guide")], exchange)

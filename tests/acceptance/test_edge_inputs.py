@@ -10,6 +10,7 @@ from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import edge_inputs, liveness, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine.memory import watched
 from vlm_acceptance.workloads import capability
@@ -68,7 +69,7 @@ def read_before(client, context, sign):
 def still_serves(client, findings, deployment, sign, picture, deadline_s):
     """A text is answered and the picture as before, by the engine that was asked."""
     text = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(capability.answer_of(text)), text, "a text afterwards")
+    findings.add(liveness.answered(text.reply), text, "a text afterwards")
     asked, parts = (sign.pictures[0], ()) if picture is None else (picture, picture.parts)
     seen = client.chat(sign.prompt, (png_url(asked.path),), max_tokens=sign.max_tokens)
     findings.add(edge_inputs.right(seen, parts, deadline_s), seen, "a picture afterwards")
@@ -76,7 +77,7 @@ def still_serves(client, findings, deployment, sign, picture, deadline_s):
     if process is not None and findings.all:
         process.wait(GOING_S)  # an engine that is dying does not answer, and is not gone at once
         if process.has_exited:
-            findings.add([Finding("inputs.died", "a living engine", process.how_it_ended, fatal=True)])
+            findings.add([Finding(kinds.EDGE_DIED, "a living engine", process.how_it_ended)])
 
 
 def becomes_what_it_must(odd, client, findings, context, deployment, known, sign, served_at):
@@ -142,7 +143,7 @@ def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
         other = client.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
         findings.add(edge_inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(capability.answer_of(alive)), alive, "a text afterwards")
+    findings.add(liveness.answered(alive.reply), alive, "a text afterwards")
 
 
 @pytest.mark.smoke
@@ -154,7 +155,7 @@ def test_short_answer_stops(client, findings, category_of):
         asked.append((name, question.prompt, png_url(question.pictures[0].path)))
     for name, prompt, picture in asked:
         exchange = client.body(chat_body(client.model_id, prompt, (picture,) if picture else (), max_tokens=MUCH))
-        reply = capability.answer_of(exchange)
+        reply = exchange.reply
         findings.add(edge_inputs.stops(reply, FEW), exchange, name)
         findings.note(**{name: getattr(getattr(reply, "usage", None), "completion", None)})
 
@@ -178,4 +179,6 @@ def test_private_address_is_not_asked(client, findings, profile, odd_pictures):
     statuses, deadline_s = edge_inputs.REFUSALS, profile.deadlines.request_s
     findings.add(refusals.refused(exchange, statuses=statuses, deadline_s=deadline_s), exchange)
     if len(odd_pictures.asked) > already:
-        findings.add([Finding("inputs.fetched", "no request to it", ", ".join(odd_pictures.asked[already:]))], exchange)
+        findings.add(
+            [Finding(kinds.EDGE_FETCHED, "no request to it", ", ".join(odd_pictures.asked[already:]))], exchange
+        )

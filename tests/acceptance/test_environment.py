@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import installation, machine, tiling, weights
@@ -34,7 +35,7 @@ def test_versions_are_the_expected_ones(context, profile, findings):
     if engine.python is None:
         require([f"the interpreter behind {engine.command[0]} is not known: name it with --vlm-engine-python=PATH"])
     problems = installation.version_problems(profile.versions, engine.versions)
-    findings.add([Finding("environment.versions", "the profile's versions", problem) for problem in problems])
+    findings.add([Finding(kinds.VERSIONS, "the profile's versions", problem) for problem in problems])
 
 
 @pytest.mark.needs("npu")

@@ -5,7 +5,6 @@ import pytest
 from vlm_acceptance.checks import liveness, logfacts, models
 from vlm_acceptance.client.chat import plain_url
 from vlm_acceptance.engine import log as engine_log
-from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
 
@@ -48,14 +47,14 @@ def test_metrics_count(client, findings, profile):
 def test_text_probe(client, findings):
     """A warm text request MUST be answered within its deadline."""
     exchange = client.chat("Reply with OK.", max_tokens=8)
-    findings.add(liveness.answered(capability.answer_of(exchange)), exchange)
+    findings.add(liveness.answered(exchange.reply), exchange)
 
 
 def test_picture_probe(client, findings):
     """A warm request about a picture MUST be answered within its deadline."""
     picture = plain_url(64, 64, (255, 0, 0))
     exchange = client.chat("What colour is this picture? Answer with one word.", (picture,), max_tokens=8)
-    findings.add(liveness.answered(capability.answer_of(exchange)), exchange)
+    findings.add(liveness.answered(exchange.reply), exchange)
 
 
 @pytest.mark.needs("launched")

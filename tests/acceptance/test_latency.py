@@ -5,7 +5,8 @@ import pytest
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import latency
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads import capability
 
@@ -22,9 +23,9 @@ def test_category_is_within_budget(context, client, findings, profile, category)
         extra = {"stream": True, "stream_options": {"include_usage": True}}
         body = chat_body(client.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
         exchange = client.body(body)
-        reply = capability.answer_of(exchange)
+        reply = exchange.reply
         if isinstance(reply, NoReply):
-            findings.add([Finding("latency.no_answer", "a streamed answer", str(reply), category.id)], exchange)
+            findings.add([Finding(kinds.LATENCY_NO_ANSWER, "a streamed answer", str(reply), category.id)], exchange)
             return
         samples.append(latency.from_reply(reply))
     cold, warm = samples[0], samples[1:]

@@ -6,6 +6,7 @@ from vlm_acceptance.checks import hang, refusals, trends
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.direct import direct
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import command, serve_benchmark
@@ -86,10 +87,10 @@ def judged_burst(client, findings, profile, jobs):
     seen = load.burst(client, [job.body for job in jobs], profile.load.hang_s)
     findings.add(hang.not_hung(seen.hang, "burst"))
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
-    findings.add_each(own_answers(profile, jobs, seen.replies(range(len(jobs)))), by_name)
-    seconds = {name: exchange.elapsed_s for name, exchange in by_name.items()}
-    findings.add_each(checks.fair(seconds, profile.load.slower, profile.load.slower_s), by_name)
-    findings.note(requests=len(jobs), e2e=checks.percentiles(list(seconds.values())))
+    findings.add(own_answers(profile, jobs, seen.replies(range(len(jobs)))))
+    findings.add(checks.fair(by_name, profile.load.slower, profile.load.slower_s))
+    seconds = [exchange.elapsed_s for exchange in by_name.values()]
+    findings.note(requests=len(jobs), e2e=checks.percentiles(seconds))
 
 
 def own_answers(profile, jobs, replies):
@@ -129,9 +130,7 @@ def test_bad_request_stays_alone(client, findings, profile, jobs):
                 seen.exchanges[number], statuses={400, 422}, deadline_s=profile.deadlines.request_s
             )
             findings.add(found, seen.exchanges[number], "the wrong request")
-    names = [job.asked.id for job in chosen]
-    by_name = {name: seen.exchanges[n] for name, n in zip(names, others) if n in seen.exchanges}
-    findings.add_each(own_answers(profile, chosen, seen.replies(others)), by_name)
+    findings.add(own_answers(profile, chosen, seen.replies(others)))
 
 
 @pytest.mark.smoke
@@ -148,7 +147,7 @@ def test_client_that_leaves_frees_its_slot(client, findings, profile, deployment
     for exchange in (exchange for left in tries for exchange in left.exchanges):
         if exchange.status != 200 or not exchange.frames:
             seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"
-            findings.add([Finding("load.no_stream", "a stream to leave", seen)], exchange)
+            findings.add([Finding(kinds.LOAD_NO_STREAM, "a stream to leave", seen)], exchange)
     left = judged_of(tries, within_s, is_alone)
     if left is None and not findings.all:
         seen = "; ".join(f"{left.before} before, {list(left.during)} in mid-stream" for left in tries)
@@ -182,15 +181,15 @@ def test_soak_is_answered(soaked, jobs, findings, profile, deployment):
     """Under a steady mixed load every request MUST be answered with its own answer, and the engine MUST NOT hang."""
     findings.add(hang.not_hung(soaked.hang, "soak"))
     if soaked.given_up:
-        findings.add([Finding("load.given_up", "answers", with_end(deployment, soaked.given_up), fatal=True)])
-    unanswered = [fault for fault in soaked.faults if fault.check == "load.no_answer"]
-    wrong = [fault for fault in soaked.faults if fault.check != "load.no_answer"]
+        findings.add([Finding(kinds.LOAD_GIVEN_UP, "answers", with_end(deployment, soaked.given_up))])
+    unanswered = [fault for fault in soaked.faults if fault.kind is kinds.LOAD_NO_ANSWER]
+    wrong = [fault for fault in soaked.faults if fault.kind is not kinds.LOAD_NO_ANSWER]
     over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)
-    findings.add_each([*over, *(unanswered[: checks.SHOWN] if over else [])], soaked.kept)
+    findings.add([*over, *(unanswered[: checks.SHOWN] if over else [])])
     # one picture asked a hundred times is one picture
     different = sum(not job.asked.demoted for job in jobs)
     least = checks.fewest(soaked.answered, profile.capability.min_correct, different)
-    findings.add_each(checks.counted(wrong, soaked.answered, least), soaked.kept)
+    findings.add(checks.counted(wrong, soaked.answered, least))
     if not soaked.samples and not findings.all:
         raise EnvironmentProblem(f"no request of the soak was answered ({len(soaked.served)} were sent)")
     findings.note(**soak.figures(soaked, profile.latency.default))

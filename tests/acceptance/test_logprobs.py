@@ -3,11 +3,11 @@
 import pytest
 
 from vlm_acceptance.checks import logprobs as checks
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.logprobs import LogProbs, StoredLogProbs
+from vlm_acceptance.core.exchange import NoReply
+from vlm_acceptance.core.logprobs import LogProbs, StoredLogProbs, logprobs_of
 from vlm_acceptance.run.context import IMAGES
 from vlm_acceptance.workloads import capability
-from vlm_acceptance.workloads.capability import number_body, numbers_in
+from vlm_acceptance.workloads.capability import number_body
 
 REPEATS = 5
 CONCURRENCIES = (1, 16)
@@ -38,12 +38,12 @@ def asked_of(client, findings, context, prompts, concurrency):
 
 
 def compared(client, findings, context, rows, concurrency):
-    """FindingCollector stored numbers against those served now."""
+    """Judge stored log probabilities against those served now."""
     exchanges = asked_of(client, findings, context, [row.asked for row in rows], concurrency)
     known = {row.asked.id: row.numbers for row in rows}
-    seen = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
+    seen = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
     found, together = checks.against_baseline(known, seen, context.profile.logprobs)
-    findings.add_each(found, exchanges)
+    findings.add(found)
     findings.note(
         baseline=context.settings.logprobs_baseline.name, alarm=context.profile.logprobs.alarm, **figures(together)
     )
@@ -70,11 +70,11 @@ def test_same_request_gives_the_same_numbers(client, findings, profile, context)
     for asked in (with_picture, without):
         rounds = [asked_of(client, findings, context, [asked], 1)[asked.id] for _ in range(REPEATS)]
         again = {f"{asked.id}, time {number}": exchange for number, exchange in enumerate(rounds[1:], 2)}
-        first |= dict.fromkeys(again, numbers_in(rounds[0]))
+        first |= dict.fromkeys(again, logprobs_of(rounds[0]))
         exchanges |= again
-    seen = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
+    seen = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
     found, together = checks.alike(first, seen, limits, exact=limits.batch_invariant)
-    findings.add_each(found, exchanges)
+    findings.add(found)
     findings.note(**figures(together))
 
 
@@ -84,8 +84,8 @@ def test_numbers_can_be_recorded(client, findings, profile, context):
     """Every prompt of a recording MUST be answered with log probabilities by token id."""
     prompts = context.number_prompts
     exchanges = asked_of(client, findings, context, prompts, profile.capability.concurrency)
-    seen = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
-    findings.add_each(checks.missing(seen), exchanges)
+    seen = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
+    findings.add(checks.missing(seen))
     findings.note(prompts=len(prompts))
     context.notes["numbers"] = [StoredLogProbs(p, seen[p.id]) for p in prompts if isinstance(seen[p.id], LogProbs)]
 
@@ -102,11 +102,11 @@ def test_every_number_is_that_of_the_baseline(client, findings, context, concurr
 def test_alone_and_in_a_batch(client, findings, profile, context):
     """A prompt alone and among fifteen others MUST give numbers within the limit; batch invariance: the same text."""
     prompts = capability.spread(context.number_prompts, capability.TOGETHER)
-    alone = {name: numbers_in(exchange) for name, exchange in asked_of(client, findings, context, prompts, 1).items()}
+    alone = {name: logprobs_of(exchange) for name, exchange in asked_of(client, findings, context, prompts, 1).items()}
     exchanges = asked_of(client, findings, context, prompts, len(prompts))
-    together = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
+    together = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
     found, seen = checks.alike(alone, together, profile.logprobs, exact=profile.logprobs.batch_invariant)
-    findings.add_each(found, exchanges)
+    findings.add(found)
     findings.note(batch_invariant=profile.logprobs.batch_invariant, **figures(seen))
 
 
@@ -116,9 +116,9 @@ def test_server_gives_the_numbers_of_the_offline_engine(offline_numbers, client,
     """Served and offline numbers MUST be within the limit; where the profile says so, the texts are the same."""
     prompts = capability.spread(context.number_prompts, capability.TOGETHER)
     exchanges = asked_of(client, findings, context, prompts, profile.capability.concurrency)
-    served = {name: numbers_in(exchange) for name, exchange in exchanges.items()}
+    served = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
     none = NoReply("the offline engine gave no numbers")
     apart = {asked.id: offline_numbers.get(asked.id, none) for asked in prompts}
     found, seen = checks.alike(apart, served, profile.logprobs, exact=profile.offline.same_text)
-    findings.add_each(found, exchanges)
+    findings.add(found)
     findings.note(**figures(seen))

@@ -4,6 +4,7 @@ import pytest
 
 from vlm_acceptance.accuracy import criteria, report
 from vlm_acceptance.accuracy.result import golden_answers
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.run.context import existing
@@ -33,7 +34,7 @@ def test_no_early_rejection(accuracy, findings):
     if stop is not None:
         expected = f"a run that can still reach {accuracy.plan.limits.low} right answers"
         seen = f"{stop.reason}{criteria.most_answers(accuracy.shape)}"
-        findings.add([Finding("accuracy.hopeless", expected, seen, f"after {stop.asked} questions", fatal=True)])
+        findings.add([Finding(kinds.ACCURACY_HOPELESS, expected, seen, f"after {stop.asked} questions")])
 
 
 @pytest.mark.needs("oracle")
@@ -66,7 +67,7 @@ def test_answers_have_the_shape_of_a_models(accuracy, findings):
     findings.note(**report.shape_properties(accuracy))
     if stop is not None and stop.cause == "letters":
         expected = f"no letter in more than {limits.top_letter:.0%} of the choices"
-        findings.add([Finding("accuracy.letters", expected, stop.reason, f"after {stop.asked} questions", fatal=True)])
+        findings.add([Finding(kinds.ACCURACY_ONE_LETTER, expected, stop.reason, f"after {stop.asked} questions")])
         return
     if stop is not None or not accuracy.answered:
         accuracy.require_whole()  # shares of a few answers say little; the clause that stopped the run says more

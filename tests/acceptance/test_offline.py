@@ -12,7 +12,8 @@ pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched", "offline")]
 
 def test_category(offline, findings, profile, category):
     """The offline engine MUST answer each category's question about enough of its eight pictures."""
-    findings.note(category=category.id, route="offline")
+    findings.judges(category.id)
+    findings.note(route="offline")
     for question in category.questions:
         replies = [checks.reply_to(offline.replies, name) for name in capability.offline_ids(category, question)]
         verdict = capability.judged(profile, category, question, replies)
@@ -28,7 +29,7 @@ def test_answers_like_the_server(offline, client, findings, profile, category):
             for p in question.pictures
         ]
         exchanges = client.all(bodies, profile.capability.concurrency)
-        served = [capability.answer_of(exchange) for exchange in exchanges]
+        served = [exchange.reply for exchange in exchanges]
         replies = [checks.reply_to(offline.replies, name) for name in capability.offline_ids(category, question)]
         equal, found = checks.same_texts(question.id, served, replies)
         findings.note(**{f"{question.id}_equal": f"{equal} of {len(served)}"})

@@ -9,8 +9,10 @@ from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, format_url,
 from vlm_acceptance.checks import answer, caches, contamination, forms, liveness, pictures, prompt_tokens, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.profile import MULTI_PICTURE
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import tiles
-from vlm_acceptance.core.errors import EnvironmentProblem, NoReply
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.run.context import IMAGES
 from vlm_acceptance.workloads import capability, similar_pictures
@@ -47,15 +49,15 @@ def test_twins(client, findings, profile, context):
             [similar_pictures.short_body(client.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
         )
         by_name = dict(zip([twin.name for twin in asked], exchanges, strict=True))
-        findings.add_each(similar_pictures.mixed_up(asked, exchanges), by_name)
+        findings.add(similar_pictures.mixed_up(asked, exchanges))
         for category in context.categories:
             for question in category.questions:
                 mine = [by_name[f"{category.id}/{picture.path.name}"] for picture in question.pictures]
-                verdict = capability.judged(profile, category, question, [capability.answer_of(one) for one in mine])
-                findings.add_each(verdict.findings, capability.by_picture(question, mine))
+                verdict = capability.judged(profile, category, question, [one.reply for one in mine])
+                findings.add(verdict.findings)
                 below |= {category.id} if verdict.findings else set()
                 findings.note(**{f"{name}_{seed}": seen for name, seen in verdict.figures.items()})
-    findings.note(below_bar=", ".join(sorted(below)) or None)
+    findings.below_bar(below)
 
 
 @pytest.mark.smoke
@@ -71,7 +73,7 @@ def test_long_twins_hit_the_caches(client, findings, profile, context):
             [similar_pictures.long_body(client.model_id, twin, wanted) for twin in asked], len(asked)
         )
         found = similar_pictures.mixed_up(asked, exchanges)
-        findings.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
+        findings.add(found)
     after = client.get("/metrics")
     used, block = caches.uses(before, after), caches.block_size(after)
     longest = max((n for n in map(similar_pictures.prompt_tokens_of, exchanges) if n is not None), default=None)
@@ -86,20 +88,20 @@ def test_other_prompt_right_after(client, findings, profile, context):
     """A picture asked about again under another prompt MUST be answered anew, and as before under the first."""
     category = context.categories[0]
     question = category.questions[0]
-    findings.note(category=category.id)
+    findings.judges(category.id)
     urls = [png_url(picture.path) for picture in question.pictures]
     first = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
     other = client.all(
         [chat_body(client.model_id, OTHER_PROMPT, (url,)) for url in urls], profile.capability.concurrency
     )
     again = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
-    pairs = [(capability.answer_of(one), capability.answer_of(two)) for one, two in zip(first, other, strict=True)]
+    pairs = [(one.reply, two.reply) for one, two in zip(first, other, strict=True)]
     for (_, reply), exchange in zip(pairs, other, strict=True):
         findings.add(liveness.answered(reply), exchange)
     readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
     findings.add(contamination.prompt_unheeded(readable), other[0])
-    verdict = capability.judged(profile, category, question, [capability.answer_of(exchange) for exchange in again])
-    findings.add_each(verdict.findings, capability.by_picture(question, again))
+    verdict = capability.judged(profile, category, question, [exchange.reply for exchange in again])
+    findings.add(verdict.findings)
 
 
 @pytest.mark.smoke
@@ -112,17 +114,18 @@ def test_several_pictures_keep_their_order(client, findings, profile):
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
     exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)
     least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
-    replies = [capability.answer_of(exchange) for exchange in exchanges]
+    replies = [exchange.reply for exchange in exchanges]
     found = pictures.in_order(ORDERS, replies, least)
-    findings.note(category=MULTI_PICTURE, in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
+    findings.judges(MULTI_PICTURE)
+    findings.note(in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
     if MULTI_PICTURE in profile.capability.report_only:
         found = [one for one in found if one.fatal]
-    findings.add_each(found, dict(zip(map("-".join, ORDERS), exchanges, strict=True)))
+    findings.add(found)
     for layout, content in several_layouts(pairs[1]).items():
         body = {**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]}
         exchange = client.body(body)
         findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
-        reply = capability.answer_of(exchange)
+        reply = exchange.reply
         kept = isinstance(reply, NoReply) or pictures.names_in_order(ORDERS[1], reply.text)
         findings.note(**{layout: f"{forms.in_words(exchange)}{'' if kept else ', another order'}"})
 
@@ -151,18 +154,18 @@ def test_forms_of_a_picture(client, findings, profile, context):
     tokens = profile.model.special_tokens
     picture = similar_pictures.first_read(client, question, tokens)
     if picture is None:
-        findings.add([Finding("forms.unread", "one picture read rightly as it is", "none of eight", question.id)])
+        findings.add([Finding(kinds.FORMAT_UNREAD, "one picture read rightly as it is", "none of eight", question.id)])
         return
     for form in (*LOSSLESS, *OTHER):
         exchange = client.chat(question.prompt, (format_url(picture.path, form),), max_tokens=question.max_tokens)
         findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
-        reply = capability.answer_of(exchange)
+        reply = exchange.reply
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
         if form in LOSSLESS:
             findings.add(wrong if exchange.status == 200 else forms.taken(exchange), exchange, form)
         findings.note(**{form: f"{forms.in_words(exchange)}{', read otherwise' if wrong else ''}"})
     findings.add(
-        liveness.answered(capability.answer_of(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8))),
+        liveness.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8).reply),
         where="afterwards",
     )
 
@@ -171,7 +174,7 @@ def test_forms_of_a_picture(client, findings, profile, context):
 def test_odd_sizes(client, findings, profile, rule):
     """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
     plain = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    findings.add(liveness.answered(capability.answer_of(plain)), plain)
+    findings.add(liveness.answered(plain.reply), plain)
     base = similar_pictures.prompt_tokens_of(plain)
     for width, height in ODD_SIZES:
         exchange = client.chat(WHAT, (bare_url(width, height),), max_tokens=4)
@@ -179,10 +182,10 @@ def test_odd_sizes(client, findings, profile, rule):
         findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, name)
         if rule is not None and base is not None:
             wanted = base + tiles.picture_tokens(width, height, rule) - tiles.picture_tokens(64, 64, rule)
-            findings.add(forms.costs(capability.answer_of(exchange), wanted), exchange, name)
+            findings.add(forms.costs(exchange.reply, wanted), exchange, name)
         findings.note(**{name: forms.in_words(exchange)})
     findings.add(
-        liveness.answered(capability.answer_of(client.chat(WHAT, (plain_url(64, 64),), max_tokens=4))),
+        liveness.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=4).reply),
         where="afterwards",
     )
 
@@ -195,13 +198,13 @@ def test_limit_of_pictures(client, findings, profile, rule):
     counts = sorted({1, min(2, limit), limit})
     exchanges = {n: client.chat(WHAT, (url,) * n, max_tokens=4) for n in counts}
     least = 1 if rule is None else tiles.picture_tokens(64, 64, rule)
-    found = pictures.tokens_grow_evenly({n: capability.answer_of(one) for n, one in exchanges.items()}, least)
-    findings.add_each(found, {f"{n} pictures": one for n, one in exchanges.items()})
+    found = pictures.tokens_grow_evenly({n: one.reply for n, one in exchanges.items()}, least)
+    findings.add(found)
     beyond = client.chat(WHAT, (url,) * (limit + 1), max_tokens=4)
     deadline = profile.deadlines.request_s
     findings.add(refusals.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
     after = client.chat(WHAT, (url,), max_tokens=4)
-    findings.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
+    findings.add(liveness.answered(after.reply), after, "afterwards")
 
 
 @pytest.mark.slow
@@ -210,8 +213,8 @@ def test_ladder_of_sizes(client, findings, rule):
     """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
     bodies = [chat_body(client.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = client.all(bodies, 2)
-    found = prompt_tokens.steps_match(LADDER, [capability.answer_of(exchange) for exchange in exchanges], rule)
-    findings.add_each(found, capability.by_size(LADDER, exchanges))
+    found = prompt_tokens.steps_match(LADDER, [exchange.reply for exchange in exchanges], rule)
+    findings.add(found)
     findings.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
 
 
@@ -223,7 +226,7 @@ def test_picture_near_the_pixel_limit(client, findings, profile):
     findings.add(forms.taken_or_refused(exchange, profile.deadlines.cold_s), exchange)
     findings.note(answer=forms.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
     after = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    findings.add(liveness.answered(capability.answer_of(after)), after, "afterwards")
+    findings.add(liveness.answered(after.reply), after, "afterwards")
 
 
 @pytest.mark.slow
@@ -246,7 +249,7 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
     second = [one for one in found if one.where == group[-1].name]
     if len(second) == len(found):
         found = known.filter_known("uuid", second, exchanges[-1], deadline)
-    findings.add_each(found, dict(zip([twin.name for twin in group], exchanges, strict=True)))
+    findings.add(found)
 
 
 @pytest.mark.slow
@@ -258,7 +261,7 @@ def test_no_answer_is_swapped(client, findings, context):
             [similar_pictures.short_body(client.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
         )
         found = similar_pictures.mixed_up(asked, exchanges)
-        findings.add_each(found, dict(zip([twin.name for twin in asked], exchanges, strict=True)))
+        findings.add(found)
         count += len(asked)
         if found:
             break

@@ -3,6 +3,7 @@
 import pytest
 
 from vlm_acceptance.checks import release as checks
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import port
 
@@ -15,7 +16,7 @@ def test_engine_is_released(deployment, context, findings):
     ending = deployment.stop()
     findings.add(checks.ended_cleanly(ending, "the engine"))
     if port.is_open(deployment.port, deployment.profile.engine.host):
-        findings.add([Finding("release.port", f"port {deployment.port} closed", "it still accepts connections")])
+        findings.add([Finding(kinds.RELEASE_PORT, f"port {deployment.port} closed", "it still accepts connections")])
     back, seen = context.device_returned()
     findings.add(checks.memory_returned(back, seen))
     findings.note(seconds=ending.seconds, exit_code=ending.code, device_memory=seen)

@@ -28,10 +28,8 @@ def test_mixed_round(client, findings, profile, context, round_number):
     for category in context.categories:
         for question in category.questions:
             mine = [exchanges[category.id, question.id, n] for n in range(len(question.pictures))]
-            verdict = capability.judged(
-                profile, category, question, [capability.answer_of(exchange) for exchange in mine]
-            )
-            findings.add_each(verdict.findings, capability.by_picture(question, mine))
+            verdict = capability.judged(profile, category, question, [exchange.reply for exchange in mine])
+            findings.add(verdict.findings)
             below |= {category.id} if verdict.findings else set()
             findings.note(**verdict.figures)
-    findings.note(below_bar=", ".join(sorted(below)) or None)
+    findings.below_bar(below)

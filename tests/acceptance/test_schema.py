@@ -9,6 +9,7 @@ from vlm_acceptance.cases.video_clip import clip_url
 from vlm_acceptance.checks import completion, liveness, refusals, schema, stream, usage
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.client.http import is_loopback
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import CHAT, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads import capability
@@ -80,7 +81,7 @@ def test_stop_string_stops(client, findings, picture, tries):
 
     def attempt():
         whole = client.chat(PROMPT, (picture,), max_tokens=256)
-        word = completion.stop_word(capability.answer_of(whole))
+        word = completion.stop_word(whole.reply)
         exchange = client.chat(PROMPT, (picture,), max_tokens=256, stop=[word])
         return completion.stopped_before(exchange, whole, word), exchange
 
@@ -151,7 +152,7 @@ def test_wrong_request_is_refused(client, findings, profile, wrong):
         refusals.refused(exchange, statuses=statuses, says=says, deadline_s=profile.deadlines.request_s), exchange
     )
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
+    findings.add(liveness.answered(alive.reply), alive, "afterwards")
 
 
 def test_malformed_json_is_refused(client, findings, profile):
@@ -160,7 +161,7 @@ def test_malformed_json_is_refused(client, findings, profile):
     exchange = client.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
     findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
+    findings.add(liveness.answered(alive.reply), alive, "afterwards")
 
 
 def test_unknown_route_is_refused(client, findings, profile):
@@ -185,7 +186,7 @@ def test_wrong_key_is_refused(client, findings, profile, deployment, key):
         exchange = client.send(request)
         findings.add(refusals.unauthorized(exchange, deadline_s, launched=deployment.launched), exchange, request.path)
     alive = client.body(body)
-    findings.add(liveness.answered(capability.answer_of(alive)), alive, "with the key")
+    findings.add(liveness.answered(alive.reply), alive, "with the key")
 
 
 @pytest.mark.needs("video")
@@ -193,7 +194,7 @@ def test_video_is_answered(client, findings):
     """A video MUST be answered where the model takes videos."""
     content = [{"type": "video_url", "video_url": {"url": clip_url()}}, {"type": "text", "text": "What happens here?"}]
     exchange = client.body({**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]})
-    findings.add(liveness.answered(capability.answer_of(exchange)), exchange)
+    findings.add(liveness.answered(exchange.reply), exchange)
 
 
 @pytest.mark.needs("no_video")
@@ -207,7 +208,7 @@ def test_video_is_refused(client, findings, profile):
     exchange = client.body({**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]})
     findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(capability.answer_of(alive)), alive, "afterwards")
+    findings.add(liveness.answered(alive.reply), alive, "afterwards")
 
 
 @pytest.mark.needs("max_model_len")
@@ -221,7 +222,7 @@ def test_too_long_prompt_is_refused(client, findings, profile):
             refusals.refused(exchange, statuses={400}, says=says, deadline_s=profile.deadlines.request_s), exchange
         )
     again = client.chat(SHORT, (plain_url(64, 64),), max_tokens=8)
-    findings.add(liveness.answered(capability.answer_of(again)), again, "the same picture afterwards")
+    findings.add(liveness.answered(again.reply), again, "the same picture afterwards")
 
 
 @pytest.mark.needs("openai")
@@ -239,7 +240,7 @@ def test_openai_client_round_trip(deployment, context, findings, picture):
             plain = client.chat.completions.create(**body)
             chunks = list(client.chat.completions.create(**body, stream=True))
     except openai.OpenAIError as broken:
-        findings.add([Finding("openai.error", "an answer", f"{type(broken).__name__}: {broken}", fatal=True)])
+        findings.add([Finding(kinds.OPENAI_ERROR, "an answer", f"{type(broken).__name__}: {broken}")])
         return
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     findings.add(completion.client_texts(plain.choices[0].message.content, text))

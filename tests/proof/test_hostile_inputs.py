@@ -27,7 +27,7 @@ def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engin
     prove("dies-of-broken-picture", run)
     assert run.code == 1, run.out
     assert run.refused_by == {"test_edge_inputs.py::test_odd_input[png-truncated]"}
-    assert "inputs.died" in run.out
+    assert "edge_input.died" in run.out
 
 
 @pytest.mark.fault("asks-any-address")
@@ -36,7 +36,7 @@ def test_engine_that_asks_any_address_is_rejected_where_domains_are_restricted(a
     prove("asks-any-address", run)
     assert run.code == 1, run.out
     assert len(run.refused_by) == 2
-    assert "inputs.fetched" in run.out
+    assert "edge_input.fetched" in run.out
 
 
 def test_engine_that_asks_allowed_domains_alone_is_not_rejected(accept):

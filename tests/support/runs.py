@@ -24,16 +24,17 @@ from vlm_acceptance.workloads import capability as exam
 from vlm_acceptance.checks import liveness
 from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.finding_classes import FAILURE, FindingClass
 from vlm_acceptance.core.errors import NotRun
 pytestmark = pytest.mark.smoke
-WRONG = Finding("a.check", "this", "that")
+WRONG = Finding(FindingClass("a.check", "a title", FAILURE), "this", "that")
 """
 PASSES = '''
 def test_passes(client, findings):
     """It MUST answer."""
     exchange = client.chat("one two")
-    findings.add(liveness.answered(exam.answer_of(exchange)), exchange)
-    findings.note(answer=exam.answer_of(exchange).text)
+    findings.add(liveness.answered(exchange.reply), exchange)
+    findings.note(answer=exchange.reply.text)
 '''
 FAILS = '''
 def test_fails(client, findings):

@@ -12,7 +12,7 @@ from typing import Any
 
 from vlm_acceptance.accuracy.item import ANSWERED, LOST, REFUSED, Answer
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
-from vlm_acceptance.core.finding import trimmed
+from vlm_acceptance.core.text import trimmed
 
 _FIELDS = tuple(field.name for field in fields(Answer))
 _SHOWN = 80

@@ -14,7 +14,7 @@ from vlm_acceptance.accuracy.baseline_files import Row, read_record
 from vlm_acceptance.accuracy.item import Item, Score
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.core.finding import printable, trimmed
+from vlm_acceptance.core.text import printable, trimmed
 from vlm_acceptance.stats.binomial import mcnemar, non_inferior, paired_difference
 
 UNMATCHED_SHARE = 0.05

@@ -16,7 +16,7 @@ from typing import Any
 from vlm_acceptance.accuracy.answers_file import answers, read_identity
 from vlm_acceptance.accuracy.item import LETTERS
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.core.finding import printable, trimmed
+from vlm_acceptance.core.text import printable, trimmed
 
 # what VLMEvalKit writes where a request failed
 FAILED_REQUEST = "Failed to obtain answer via API"

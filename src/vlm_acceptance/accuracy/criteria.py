@@ -14,7 +14,9 @@ from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.stats.binomial import lower_limit, upper_limit
 
 SHOWN = 5
@@ -82,11 +84,10 @@ def refusals(total: int, answers: Mapping[str, Answer]) -> list[Finding]:
     refused = [answer for answer in answers.values() if answer.status == REFUSED]
     return [
         Finding(
-            "accuracy.refused",
+            kinds.ACCURACY_REFUSED,
             f"a completion for each of {total} questions",
             f"{len(refused)} refused, this one with {trimmed(first.error, 200)}",
             first.id,
-            fatal=True,
         )
         for first in refused[:1]
     ]
@@ -97,7 +98,7 @@ def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
     if right >= limits.low:
         return []
     expected = f"at least {limits.low} of {total} right ({limits.basis})"
-    return [Finding("accuracy.score", expected, f"{right} of {total} = {right / total:.1%}")]
+    return [Finding(kinds.ACCURACY_SCORE, expected, f"{right} of {total} = {right / total:.1%}")]
 
 
 def score_too_high(right: int, total: int, limits: Limits) -> str:
@@ -112,17 +113,17 @@ def score_too_high(right: int, total: int, limits: Limits) -> str:
 
 def misshapen(seen: ShapeCounts, limits: Shape) -> list[Finding]:
     """Answers look like those of a model that reads its questions."""
-    answered = seen.answered
-    rows: list[tuple[str, str, int, int, float]] = [
-        ("unresolved", "choices that name no option", seen.choice_unresolved, seen.choice_answers, limits.unresolved),
-        ("empty", "empty answers", seen.empty, answered, limits.empty),
-        ("truncated", "answers cut by max_tokens", seen.truncated, answered, limits.truncated),
-        ("declined", "answers that decline", seen.declined, answered, limits.declined),
-        ("open_a", "open questions answered with a bare A", seen.open_a, seen.open_answers, limits.open_a),
+    answered, choices = seen.answered, seen.choice_answers
+    rows: list[tuple[kinds.FindingClass, str, int, int, float]] = [
+        (kinds.ACCURACY_UNRESOLVED, "choices that name no option", seen.choice_unresolved, choices, limits.unresolved),
+        (kinds.ACCURACY_EMPTY, "empty answers", seen.empty, answered, limits.empty),
+        (kinds.ACCURACY_TRUNCATED, "answers cut by max_tokens", seen.truncated, answered, limits.truncated),
+        (kinds.ACCURACY_DECLINED, "answers that decline", seen.declined, answered, limits.declined),
+        (kinds.ACCURACY_OPEN_A, "open questions answered with a bare A", seen.open_a, seen.open_answers, limits.open_a),
     ]  # fmt: skip
     found = [
-        Finding(f"accuracy.{name}", f"at most {100 * limit:g}% {what}", f"{count} of {total} = {count / total:.1%}")
-        for name, what, count, total, limit in rows
+        Finding(kind, f"at most {100 * limit:g}% {what}", f"{count} of {total} = {count / total:.1%}")
+        for kind, what, count, total, limit in rows
         if total and count > _of(limit, total)
     ]
     return found + _one_letter(seen, limits)
@@ -136,9 +137,9 @@ def _one_letter(seen: ShapeCounts, limits: Shape) -> list[Finding]:
     letter, count = seen.letters.most_common(1)[0]
     if count > _of(limits.top_letter, read):
         expected = f"no letter in more than {100 * limits.top_letter:g}% of the choices"
-        return [Finding("accuracy.letters", expected, f"{letter} in {count} of {read}: {histogram}", fatal=True)]
+        return [Finding(kinds.ACCURACY_ONE_LETTER, expected, f"{letter} in {count} of {read}: {histogram}")]
     if len(seen.letters) < limits.letters:
-        return [Finding("accuracy.letters", f"at least {limits.letters} letters used", histogram)]
+        return [Finding(kinds.ACCURACY_FEW_LETTERS, f"at least {limits.letters} letters used", histogram)]
     return []
 
 
@@ -183,9 +184,9 @@ def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
         seen = "no usage in the answer"
         if row.seen is not None and row.text is not None:
             seen = f"{row.seen - row.text} ({row.seen} prompt tokens, {row.text} of text)"
-        found.append(Finding("accuracy.tokens", expected, seen, row.id, fatal=True))
+        found.append(Finding(kinds.ACCURACY_TOKENS, expected, seen, row.id))
     if len(wrong) > SHOWN:
-        found.append(Finding("accuracy.tokens", "no answer with other counts", f"{len(wrong)} answers in all"))
+        found.append(Finding(kinds.ACCURACY_TOKENS, "no answer with other counts", f"{len(wrong)} answers in all"))
     return found
 
 
@@ -213,11 +214,7 @@ def ignores_pictures(sighted: int, blank: int, asked: int, wanted: Sighted) -> l
     if sighted - blank >= _of(wanted.margin, asked):
         return []
     expected = f"at least {100 * wanted.margin:g}% fewer right answers on blank pictures"
-    return [
-        Finding(
-            "accuracy.sighted", expected, f"{sighted} of {asked} with pictures, {blank} with blank ones", fatal=True
-        )
-    ]
+    return [Finding(kinds.ACCURACY_ABLATION, expected, f"{sighted} of {asked} with pictures, {blank} with blank ones")]
 
 
 def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
@@ -229,9 +226,11 @@ def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
     )
     if seen.p < wanted.alpha:
         lost = ", ".join(seen.lost[:SHOWN])
-        return [Finding("accuracy.paired", f"p of at least {wanted.alpha:g} (exact McNemar)", f"{told}; lost {lost} …")]
+        return [
+            Finding(kinds.ACCURACY_PAIRED, f"p of at least {wanted.alpha:g} (exact McNemar)", f"{told}; lost {lost} …")
+        ]
     if wanted.require_margin and not seen.rules_out(wanted.margin):
-        return [Finding("accuracy.margin", f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", told)]
+        return [Finding(kinds.ACCURACY_MARGIN, f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", told)]
     return []
 
 
@@ -242,14 +241,14 @@ def unlike_golden_answers(known: Mapping[str, str], answers: Mapping[str, Answer
         answer = answers.get(ident)
         seen = "no answer" if answer is None or answer.text is None else answer.text
         if answer is None or answer.text is None or seen.strip() != expected:
-            found.append(Finding("accuracy.known", repr(expected), trimmed(seen), ident))
+            found.append(Finding(kinds.ACCURACY_GOLDEN, repr(expected), trimmed(seen), ident))
     return found
 
 
 def unlike_golden_scores(known: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:
     """Every scorer finds the number of right answers that is known."""
     return [
-        Finding("accuracy.known_score", f"{right} right by {scorer}", f"{seen.get(scorer)}", scorer)
+        Finding(kinds.ACCURACY_GOLDEN_SCORE, f"{right} right by {scorer}", f"{seen.get(scorer)}", scorer)
         for scorer, right in known.items()
         if seen.get(scorer) != right
     ]

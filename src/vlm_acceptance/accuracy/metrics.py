@@ -23,7 +23,7 @@ from vlm_acceptance.accuracy.item import (
     Score,
     Scorer,
 )
-from vlm_acceptance.core.finding import trimmed
+from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.stats.binomial import wilson
 
 Scores = Mapping[str, Score]

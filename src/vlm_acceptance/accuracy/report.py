@@ -21,7 +21,7 @@ from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.html import TEMPLATES
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.stats.binomial import detectable_drop, paired_detectable_drop, standard_error, wilson

@@ -16,7 +16,8 @@ from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.metrics import Scores, ShapeCounts, measure, score, shape_of
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 
 @dataclass(frozen=True, slots=True)

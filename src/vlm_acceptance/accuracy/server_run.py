@@ -13,9 +13,7 @@ from vlm_acceptance.accuracy.bodies import Bodies, Encode
 from vlm_acceptance.accuracy.item import ANSWERED, LOST, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.core.completion import Completion, completion_of, token_count
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import CHAT, Exchange, Request
+from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Reply, Request, token_count
 
 TOKENIZE = "/tokenize"
 TRIES = 3
@@ -84,8 +82,8 @@ class ServerAsker:
             pieces += [lead, Encode(self._pictures.picture_bytes(picture)), b'"}},']
         return [*pieces, _dumps({"type": "text", "text": asked.text}), b"]}]}"]
 
-    def ask_text(self, text: str, system: str) -> int:
-        """Prompt tokens of the same conversation without pictures; NoReply when the endpoint does not tell."""
+    def ask_text(self, text: str, system: str) -> int | NoReply:
+        """Prompt tokens of the same conversation without pictures; NoReply when the endpoint does not report them."""
         messages = [*system_messages(system), {"role": "user", "content": [{"type": "text", "text": text}]}]
         body: dict[str, Any] = {"model": self._model_id, "messages": messages}
         template = {name: self._defaults[name] for name in ("chat_template_kwargs",) if name in self._defaults}
@@ -95,10 +93,11 @@ class ServerAsker:
             return count
         short = {**body, **self._defaults, "temperature": 0.0, "max_tokens": 1}
         sent = self._client.send(Request("POST", CHAT, short, deadline_s=self._deadline_s))
-        count = completion_of(sent, self._model_id).prompt_tokens
-        if count is None:
-            raise NoReply("neither /tokenize nor usage tells how many tokens a prompt has")
-        return count
+        reply = sent.reply_by(self._model_id)
+        if isinstance(reply, NoReply):
+            return reply
+        count = token_count(reply.usage.prompt) if reply.usage else None
+        return NoReply("neither /tokenize nor usage has the number of prompt tokens", sent) if count is None else count
 
     def _sent(self, asked: PreparedRequest, request: Request) -> Answer:
         attempts: list[str] = []
@@ -136,20 +135,17 @@ def _never_began(exchange: Exchange) -> bool:
 
 
 def _answer(asked: PreparedRequest, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
-    said: Completion | None = None
-    text = None
-    try:
-        said = completion_of(exchange, model_id)
-        text, error = kept_text(said.text)
-    except NoReply as why:
-        error = str(why)
+    reply = exchange.reply_by(model_id)
+    said = None if isinstance(reply, NoReply) else reply
+    text, error = (None, str(reply)) if said is None else kept_text(said.text)
+    usage = said.usage if said else None
     return Answer(
         id=asked.id,
         status=_status(exchange, said),
         text=text,
         finish_reason=said.finish_reason if said else None,
-        prompt_tokens=said.prompt_tokens if said else None,
-        completion_tokens=said.completion_tokens if said else None,
+        prompt_tokens=token_count(usage.prompt) if usage else None,
+        completion_tokens=token_count(usage.completion) if usage else None,
         error=error,
         http_status=exchange.status,
         started_utc=exchange.started_utc,
@@ -161,7 +157,7 @@ def _answer(asked: PreparedRequest, model_id: str, exchange: Exchange, attempts:
     )
 
 
-def _status(exchange: Exchange, said: Completion | None) -> Any:
+def _status(exchange: Exchange, said: Reply | None) -> Any:
     if said is not None:
         return ANSWERED
     return LOST if exchange.error is not None or exchange.status in PASSING else REFUSED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vlm_acceptance.accuracy.server_run import PAUSE_S, TRIES
 from vlm_acceptance.client.pool import map_all
-from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import NoReply
 
 
 class TextCounts:
@@ -24,7 +24,7 @@ class TextCounts:
     def of(
         self,
         wanted: Iterable[tuple[str, str, str]],
-        count: Callable[[str, str], int],
+        count: Callable[[str, str], int | NoReply],
         concurrency: int,
         show: Callable[[int], None] = lambda _: None,
     ) -> Mapping[str, int]:
@@ -46,14 +46,15 @@ class TextCounts:
                     break
         return found
 
-    def _one(self, row: tuple[str, str, str], count: Callable[[str, str], int]) -> int | None:
+    def _one(self, row: tuple[str, str, str], count: Callable[[str, str], int | NoReply]) -> int | None:
         digest, system, text = row
         if digest in self._known:
             return self._known[digest]
         for number in range(TRIES):
             time.sleep(PAUSE_S if number else 0)
-            with contextlib.suppress(NoReply):
-                return count(text, system)
+            counted = count(text, system)
+            if not isinstance(counted, NoReply):
+                return counted
         return None
 
 

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from vlm_acceptance.checks.degeneracy import CJK, degenerate
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture, Question
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.severity import Severity
+from vlm_acceptance.core.text import trimmed
 
 LEAST_SIMILARITY = 0.8
 
@@ -55,7 +57,7 @@ def judge_picture(
 ) -> list[Finding]:
     """All that is wrong with one answer; fatal are another picture's planted word and degenerate text."""
     if not reply.text or not reply.text.strip():
-        return [Finding("answer.empty", "an answer", trimmed(reply.text))]
+        return [Finding(kinds.ANSWER_EMPTY, "an answer", trimmed(reply.text))]
     foreign = question.foreign_to(picture)
     own = {word for part in picture.parts for word in part} | picture.visible
     found = _wrong(picture, reply.text, foreign)
@@ -76,7 +78,7 @@ def judge_question(
     `replies` stand in the order of the question's pictures; a NoReply is a wrong answer, and fatal.
     """
     judged = [
-        [Finding("answer.missing", "an answer", str(reply), fatal=True)]
+        [Finding(kinds.ANSWER_MISSING, "an answer", str(reply))]
         if isinstance(reply, NoReply)
         else judge_picture(question, picture, reply, special_tokens)
         for picture, reply in zip(question.pictures, replies, strict=True)
@@ -90,13 +92,14 @@ def judge_question(
     observed = f"{right} of {len(judged)} right, at least {min_correct} required; wrong: {wrong or 'none'}"
     sight = _sight(replies, judged)
     summary = Finding(
-        "answer.count",
+        kinds.ANSWER_COUNT,
         f"at least {min_correct} of {len(judged)} pictures right and nothing fatal",
         f"{observed}; {sight}" if sight else observed,
         question.id,
-        fatal=fatal,
+        graded=Severity.FATAL if fatal else None,
     )
-    return [summary, *(finding.at(name) for name, found in zip(names, judged, strict=True) for finding in found)]
+    placed = zip(names, judged, replies, strict=True)
+    return [summary, *(one.at(name).about(reply.exchange) for name, found, reply in placed for one in found)]
 
 
 def judge_blind(question: Question, replies: Sequence[Reply | NoReply]) -> list[Finding]:
@@ -105,13 +108,13 @@ def judge_blind(question: Question, replies: Sequence[Reply | NoReply]) -> list[
     for number, reply in enumerate(replies, 1):
         where = f"{question.id}: answer {number} without the picture"
         if isinstance(reply, NoReply):
-            found.append(Finding("answer.missing", "an answer", str(reply), where, fatal=True))
+            found.append(Finding(kinds.ANSWER_MISSING, "an answer", str(reply), where, reply.exchange))
             continue
         hit = [p.path.stem for p in question.pictures if all(holds(reply.text, part) for part in p.parts)]
         if len(hit) > question.blind_max:
             expected = f"at most {question.blind_max} planted answers"
             observed = f"{len(hit)} ({', '.join(hit)}) in {trimmed(reply.text)}"
-            found.append(Finding("answer.blind", expected, observed, where, fatal=True))
+            found.append(Finding(kinds.ANSWER_BLIND, expected, observed, where, reply.exchange))
     return found
 
 
@@ -163,7 +166,7 @@ def _wrong(picture: Picture, text: str, foreign: Collection[str]) -> list[Findin
     if not missing:
         return []
     expected = "; and ".join(" or ".join(map(repr, part)) for part in missing)
-    return [Finding("answer.wrong", expected, trimmed(text))]
+    return [Finding(kinds.ANSWER_WRONG, expected, trimmed(text))]
 
 
 def _not_said_first(picture: Picture, text: str) -> list[tuple[str, ...]]:
@@ -187,7 +190,7 @@ def _foreign(text: str, own: Collection[str], foreign: Collection[str]) -> list[
     if not taken:
         return []
     observed = f"{', '.join(map(repr, taken))} in {trimmed(text)}"
-    return [Finding("answer.foreign", "nothing that only another picture shows", observed, fatal=True)]
+    return [Finding(kinds.ANSWER_FOREIGN, "nothing that only another picture shows", observed)]
 
 
 def _spans(folded: str, words: Iterable[str]) -> list[tuple[int, int]]:
@@ -199,12 +202,12 @@ def _spans(folded: str, words: Iterable[str]) -> list[tuple[int, int]]:
 def _ending(question: Question, reply: Reply) -> list[Finding]:
     found = []
     if reply.finish_reason != "stop":
-        found.append(Finding("answer.finish", "finish_reason 'stop'", f"finish_reason {reply.finish_reason!r}"))
+        found.append(Finding(kinds.ANSWER_FINISH, "finish_reason 'stop'", f"finish_reason {reply.finish_reason!r}"))
     least, most = question.tokens
     if reply.usage is None:
-        found.append(Finding("answer.length", f"{least} to {most} tokens", "no token count"))
+        found.append(Finding(kinds.ANSWER_LENGTH, f"{least} to {most} tokens", "no token count"))
     elif not least <= reply.usage.completion <= most:
-        found.append(Finding("answer.length", f"{least} to {most} tokens", f"{reply.usage.completion} tokens"))
+        found.append(Finding(kinds.ANSWER_LENGTH, f"{least} to {most} tokens", f"{reply.usage.completion} tokens"))
     return found
 
 
@@ -215,24 +218,24 @@ def _language(language: str, text: str, own: Collection[str]) -> list[Finding]:
     letters = [char for place, char in enumerate(folded) if char.isalpha() and place not in read]
     chinese = sum(bool(_CJK.match(char)) for char in letters)
     if language == "zh" and letters and 2 * chinese <= len(letters):
-        return [Finding("answer.language", "an answer in Chinese", trimmed(text))]
+        return [Finding(kinds.ANSWER_LANGUAGE, "an answer in Chinese", trimmed(text))]
     if language == "en" and 2 * chinese > len(letters):
-        return [Finding("answer.language", "an answer in English", trimmed(text))]
+        return [Finding(kinds.ANSWER_LANGUAGE, "an answer in English", trimmed(text))]
     return []
 
 
 def _sight(replies: Sequence[Reply | NoReply], judged: Sequence[list[Finding]]) -> str:
     """What the wrong answers of one question say together about seeing; '' when they say nothing."""
-    kinds = [{finding.check for finding in found} for found in judged]
-    pairs = [(reply, kind) for reply, kind in zip(replies, kinds, strict=True) if isinstance(reply, Reply)]
-    wrong = [fold(reply.text) for reply, kind in pairs if kind & {"answer.wrong", "answer.foreign"}]
+    classes = [{finding.kind for finding in found} for found in judged]
+    pairs = [(reply, found) for reply, found in zip(replies, classes, strict=True) if isinstance(reply, Reply)]
+    wrong = [fold(reply.text) for reply, found in pairs if found & {kinds.ANSWER_WRONG, kinds.ANSWER_FOREIGN}]
     if not wrong:
         return ""
     # One answer for all pictures is right about one of them by chance: count that one, too.
     most = [fold(reply.text) for reply, _ in pairs].count(Counter(wrong).most_common(1)[0][0])
     if most > 1:
         return f"the same answer for {most} different pictures: the picture was not seen"
-    taken = sum("answer.foreign" in kind for kind in kinds)
+    taken = sum(kinds.ANSWER_FOREIGN in found for found in classes)
     if taken:
         return f"{taken} with the answer of another picture: the pictures were mixed up"
     return "the picture was not rightly seen"

@@ -7,10 +7,10 @@ from typing import Any
 
 from vlm_acceptance.checks.schema import conforms
 from vlm_acceptance.checks.usage import usage_is_sound
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply, reply_of, usage_of
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, usage_of
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 ZERO = 1e-6
 # with one alternative, vLLM lists the chosen token alone
@@ -20,21 +20,25 @@ ALTERNATIVES = 5
 def body_conforms(name: str, exchange: Exchange) -> list[Finding]:
     """The JSON body conforms to a schema of `fixtures/schemas/`, served as JSON with status 200."""
     if exchange.error is not None or exchange.status != 200:
-        return [Finding(f"schema.{name}", "HTTP 200", _outcome(exchange))]
+        return [Finding(kinds.schema_class(name), "HTTP 200", _outcome(exchange))]
     if "application/json" not in exchange.headers.get("content-type", ""):
-        return [Finding(f"schema.{name}", "content-type application/json", repr(exchange.headers.get("content-type")))]
+        return [
+            Finding(
+                kinds.schema_class(name), "content-type application/json", repr(exchange.headers.get("content-type"))
+            )
+        ]
     try:
         return conforms(name, exchange.json())
     except ValueError as broken:
-        return [Finding(f"schema.{name}", "a JSON body", f"{broken}: {trimmed(exchange.body)}")]
+        return [Finding(kinds.schema_class(name), "a JSON body", f"{broken}: {trimmed(exchange.body)}")]
 
 
 def usage_of_exchange(exchange: Exchange, max_tokens: int) -> list[Finding]:
     """Usage is there and adds up."""
-    try:
-        return usage_is_sound(reply_of(exchange), max_tokens=max_tokens)
-    except NoReply as why:
-        return [Finding("usage.answer", "an answer", str(why))]
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return [Finding(kinds.USAGE_ANSWER, "an answer", str(reply))]
+    return usage_is_sound(reply, max_tokens=max_tokens)
 
 
 def names_model(exchange: Exchange, model: str) -> list[Finding]:
@@ -43,16 +47,15 @@ def names_model(exchange: Exchange, model: str) -> list[Finding]:
         named = exchange.json().get("model")
     except (ValueError, AttributeError):
         return []  # said by body_conforms
-    return [] if named == model else [Finding("schema.model", repr(model), repr(named), "$.model")]
+    return [] if named == model else [Finding(kinds.SCHEMA_MODEL, repr(model), repr(named), "$.model")]
 
 
 def same_usage(streamed: Exchange, plain: Exchange) -> list[Finding]:
     """Both report the same usage; what keeps either from being read is said by other checks."""
-    try:
-        left, right = reply_of(streamed).usage, reply_of(plain).usage
-    except NoReply:
+    left, right = streamed.reply, plain.reply
+    if isinstance(left, NoReply) or isinstance(right, NoReply) or left.usage == right.usage:
         return []
-    return [] if left == right else [Finding("stream.usage", f"the plain request's usage, {right}", str(left))]
+    return [Finding(kinds.STREAM_USAGE, f"the plain request's usage, {right.usage}", str(left.usage))]
 
 
 def cut_at(exchange: Exchange, tokens: int) -> list[Finding]:
@@ -62,9 +65,9 @@ def cut_at(exchange: Exchange, tokens: int) -> list[Finding]:
         return [reply]
     found = []
     if reply.finish_reason != "length":
-        found.append(Finding("max_tokens.reason", "finish_reason 'length'", repr(reply.finish_reason)))
+        found.append(Finding(kinds.MAX_TOKENS_REASON, "finish_reason 'length'", repr(reply.finish_reason)))
     if reply.usage is None or reply.usage.completion != tokens:
-        found.append(Finding("max_tokens.count", f"{tokens} completion tokens", str(reply.usage)))
+        found.append(Finding(kinds.MAX_TOKENS_COUNT, f"{tokens} completion tokens", str(reply.usage)))
     return found
 
 
@@ -81,10 +84,10 @@ def stopped_before(exchange: Exchange, whole: Exchange, word: str) -> list[Findi
         return [side for side in (reply, full) if isinstance(side, Finding)]
     found = []
     if reply.finish_reason != "stop":
-        found.append(Finding("stop.reason", "finish_reason 'stop'", repr(reply.finish_reason)))
+        found.append(Finding(kinds.STOP_REASON, "finish_reason 'stop'", repr(reply.finish_reason)))
     wanted = full.text.partition(word)[0]
     if reply.text != wanted:
-        found.append(Finding("stop.text", f"{trimmed(wanted)}, up to {word!r}", trimmed(reply.text)))
+        found.append(Finding(kinds.STOP_TEXT, f"{trimmed(wanted)}, up to {word!r}", trimmed(reply.text)))
     return found
 
 
@@ -96,10 +99,10 @@ def choices_are(exchange: Exchange, n: int) -> list[Finding]:
     body = exchange.json()
     indexes = sorted(choice["index"] for choice in body["choices"])
     if indexes != list(range(n)):
-        found.append(Finding("n.choices", f"choices {list(range(n))}", f"{indexes}"))
+        found.append(Finding(kinds.CHOICES, f"choices {list(range(n))}", f"{indexes}"))
     usage = usage_of(body)
     if usage is not None and usage.completion < n:
-        found.append(Finding("n.usage", f"at least {n} completion tokens", str(usage.completion)))
+        found.append(Finding(kinds.CHOICES_USAGE, f"at least {n} completion tokens", str(usage.completion)))
     return found
 
 
@@ -111,10 +114,10 @@ def logprobs_are(exchange: Exchange, top: int) -> list[Finding]:
     body = exchange.json()
     content = (body["choices"][0].get("logprobs") or {}).get("content")
     if not content:
-        return [Finding("logprobs.content", "one entry a token", trimmed(body["choices"][0].get("logprobs")))]
+        return [Finding(kinds.LOGPROBS_CONTENT, "one entry a token", trimmed(body["choices"][0].get("logprobs")))]
     usage = usage_of(body)
     if usage is not None and len(content) != usage.completion:
-        found.append(Finding("logprobs.count", f"{usage.completion} entries, one a token", str(len(content))))
+        found.append(Finding(kinds.LOGPROBS_COUNT, f"{usage.completion} entries, one a token", str(len(content))))
     for number, entry in enumerate(content):
         found.extend(_entry(number, entry, top))
     return found[:8]
@@ -124,10 +127,10 @@ def _entry(number: int, entry: dict[str, Any], top: int) -> list[Finding]:
     where = f"logprobs.content[{number}]"
     values = [entry["logprob"], *(other["logprob"] for other in entry["top_logprobs"])]
     if any(value > ZERO for value in values):
-        return [Finding("logprobs.range", "log probabilities of at most 0", str(max(values)), where)]
+        return [Finding(kinds.LOGPROBS_RANGE, "log probabilities of at most 0", str(max(values)), where)]
     # the chosen token may come on top of the asked number
     if not top <= len(entry["top_logprobs"]) <= top + 1:
-        return [Finding("logprobs.top", f"{top} alternatives", str(len(entry["top_logprobs"])), where)]
+        return [Finding(kinds.LOGPROBS_TOP, f"{top} alternatives", str(len(entry["top_logprobs"])), where)]
     return []
 
 
@@ -142,7 +145,7 @@ def greedy(exchange: Exchange, tie: float) -> list[Finding]:
     if not drawn:
         return []
     seen = f"{drawn} of {len(gaps)} tokens are not, by up to {max(gaps):.3g}"
-    return [Finding("logprobs.drawn", "at temperature 0, each token the likeliest one", seen)]
+    return [Finding(kinds.LOGPROBS_SAMPLED, "at temperature 0, each token the likeliest one", seen)]
 
 
 def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
@@ -152,10 +155,10 @@ def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
         try:
             ids.append(exchange.json()["id"])
         except (ValueError, KeyError, TypeError):
-            return [Finding("ids.missing", "an id in every answer", _outcome(exchange), exchange.id)]
+            return [Finding(kinds.ID_MISSING, "an id in every answer", _outcome(exchange), exchange.id)]
     twice = sorted({ident for ident in ids if ids.count(ident) > 1})
     return (
-        [Finding("ids.unique", f"{len(ids)} different ids", f"{', '.join(map(str, twice))} more than once")]
+        [Finding(kinds.ID_REPEATED, f"{len(ids)} different ids", f"{', '.join(map(str, twice))} more than once")]
         if twice
         else []
     )
@@ -164,8 +167,8 @@ def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
 def client_texts(plain: str | None, streamed: str) -> list[Finding]:
     """The official client's two texts are there and equal."""
     if not plain:
-        return [Finding("openai.text", "a text", trimmed(plain))]
-    return [] if plain == streamed else [Finding("openai.stream", trimmed(plain), trimmed(streamed))]
+        return [Finding(kinds.OPENAI_TEXT, "a text", trimmed(plain))]
+    return [] if plain == streamed else [Finding(kinds.OPENAI_STREAM, trimmed(plain), trimmed(streamed))]
 
 
 def reply_of_client(completion: Any) -> Reply:
@@ -177,10 +180,8 @@ def reply_of_client(completion: Any) -> Reply:
 
 
 def _reply(exchange: Exchange) -> Reply | Finding:
-    try:
-        return reply_of(exchange)
-    except NoReply as why:
-        return Finding("protocol.answer", "an answer", str(why), fatal=True)
+    reply = exchange.reply
+    return Finding(kinds.PROTOCOL_ANSWER, "an answer", str(reply)) if isinstance(reply, NoReply) else reply
 
 
 def _outcome(exchange: Exchange) -> str:

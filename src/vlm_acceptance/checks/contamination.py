@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from vlm_acceptance.checks.answer import holds
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 Parts = Sequence[tuple[str, ...]]
 
@@ -23,13 +24,13 @@ def contaminated(
     found = []
     for name, reply in zip(names, replies, strict=True):
         if isinstance(reply, NoReply):
-            found.append(Finding("pictures.missing", "an answer", str(reply), name, fatal=True))
+            found.append(Finding(kinds.PICTURE_UNANSWERED, "an answer", str(reply), name, reply.exchange))
             continue
         other = _owner(pictures[name], reply.text, pictures)
         if other is not None:
             expected = " and ".join("/".join(part) for part in pictures[name].parts)
             observed = f"the answer planted in {other}: {trimmed(reply.text)}"
-            found.append(Finding("pictures.contaminated", expected, observed, name, fatal=True))
+            found.append(Finding(kinds.CONTAMINATED, expected, observed, name, reply.exchange))
     return found
 
 
@@ -38,7 +39,7 @@ def prompt_unheeded(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
     if not answers or any(first.text != second.text for first, second in answers):
         return []
     observed = f"the same answer to both prompts for each of {len(answers)} pictures: {trimmed(answers[0][0].text)}"
-    return [Finding("pictures.prompt", "another answer to another prompt", observed, fatal=True)]
+    return [Finding(kinds.PROMPT_IGNORED, "another answer to another prompt", observed)]
 
 
 def answers_another(text: str, own: Parts, shown: Collection[str], other: Parts) -> bool:

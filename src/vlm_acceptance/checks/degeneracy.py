@@ -9,7 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 _TURN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|end|>", "<s>", "</s>", "<unk>", "<pad>")
 _PICTURE_TOKENS = ("<img>", "</img>", "<IMG_CONTEXT>", "<image>")
@@ -49,17 +51,17 @@ _TOKEN_SHAPE = re.compile(r"<\|[A-Za-z0-9_]{2,40}\|>|<0x[0-9A-Fa-f]{2}>")
 def degenerate(text: str, special_tokens: Iterable[str] = ()) -> list[Finding]:
     """Fatal findings on a text, one per kind; `special_tokens` are the model's own, beside SPECIAL_TOKENS."""
     words = _WORD.findall(text.casefold())
-    kinds = (
-        ("special_token", "no special token in the text", _special_token(text, special_tokens)),
-        ("encoding", "text decoded once, and rightly", _misread(text)),
-        ("control", "no control characters", _control(text)),
-        ("printable", f"at least {_LEAST_PRINTABLE:.0%} printable characters", _unprintable(text)),
-        ("run", "no character over and over", _run(text)),
-        ("loop", "no phrase over and over", _loop(words) or _unseparated_loop(text) or _unit_loop(text)),
-        ("variety", f"at least {_FEWEST_DISTINCT:.0%} different words in {_WINDOW}", _monotony(words)),
-        ("salad", f"at most {_MOST_SCRIPTS} scripts", _salad(text)),
+    rows = (
+        (kinds.SPECIAL_TOKEN, "no special token in the text", _special_token(text, special_tokens)),
+        (kinds.ENCODING, "text decoded once, and rightly", _misread(text)),
+        (kinds.CONTROL_CHARACTERS, "no control characters", _control(text)),
+        (kinds.UNPRINTABLE, f"at least {_LEAST_PRINTABLE:.0%} printable characters", _unprintable(text)),
+        (kinds.REPEATED_CHARACTER, "no character over and over", _run(text)),
+        (kinds.REPEATED_PHRASE, "no phrase over and over", _loop(words) or _unseparated_loop(text) or _unit_loop(text)),
+        (kinds.FEW_WORDS, f"at least {_FEWEST_DISTINCT:.0%} different words in {_WINDOW}", _monotony(words)),
+        (kinds.MANY_SCRIPTS, f"at most {_MOST_SCRIPTS} scripts", _salad(text)),
     )
-    return [Finding(f"degeneracy.{kind}", expected, seen, fatal=True) for kind, expected, seen in kinds if seen]
+    return [Finding(kind, expected, seen) for kind, expected, seen in rows if seen]
 
 
 def _special_token(text: str, own: Iterable[str]) -> str:

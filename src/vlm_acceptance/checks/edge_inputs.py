@@ -10,10 +10,10 @@ from vlm_acceptance.checks.completion import choices_are
 from vlm_acceptance.checks.degeneracy import degenerate
 from vlm_acceptance.checks.liveness import answered
 from vlm_acceptance.checks.refusals import refused
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import CHAT, Exchange
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply, reply_of
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 REFUSALS = range(400, 500)
 Parts = Sequence[Sequence[str]]
@@ -46,50 +46,46 @@ def became(
 
 def right(exchange: Exchange, parts: Parts, deadline_s: float) -> list[Finding]:
     """The answer holds every part by one of its alternatives, and came in time."""
-    try:
-        reply = reply_of(exchange)
-    except NoReply as why:
-        return [*_late(exchange, deadline_s), Finding("inputs.answer", "an answer", str(why), fatal=True)]
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return [*_late(exchange, deadline_s), Finding(kinds.EDGE_ANSWER, "an answer", str(reply))]
     missing = [part for part in parts if not holds(reply.text, part)]
     found = _late(exchange, deadline_s)
     if missing:
         wanted = "; and ".join(" or ".join(map(repr, part)) for part in missing)
-        found.append(Finding("inputs.wrong", wanted, trimmed(reply.text)))
+        found.append(Finding(kinds.EDGE_WRONG, wanted, trimmed(reply.text)))
     return found
 
 
 def _answered(exchange: Exchange, choices: int, deadline_s: float) -> list[Finding]:
     if choices > 1:
         return _late(exchange, deadline_s) + choices_are(exchange, choices)
-    try:
-        return _late(exchange, deadline_s) + answered(reply_of(exchange))
-    except NoReply as why:
-        return _late(exchange, deadline_s) + answered(why)
+    return _late(exchange, deadline_s) + answered(exchange.reply)
 
 
 def _late(exchange: Exchange, deadline_s: float) -> list[Finding]:
     if exchange.elapsed_s <= deadline_s:
         return []
-    return [Finding("inputs.deadline", f"an answer within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s")]
+    return [Finding(kinds.EDGE_DEADLINE, f"an answer within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s")]
 
 
 def memory_is_bounded(growth_mb: int, limit_mb: int) -> list[Finding]:
     """One request made the engine's processes grow by no more than `limit_mb`."""
     if growth_mb <= limit_mb:
         return []
-    return [Finding("inputs.memory", f"at most {limit_mb} MB more while it was answered", f"{growth_mb} MB more")]
+    return [Finding(kinds.EDGE_MEMORY, f"at most {limit_mb} MB more while it was answered", f"{growth_mb} MB more")]
 
 
 def stops(reply: Reply | NoReply, most: int) -> list[Finding]:
     """A short answer ended by itself: finish_reason `stop`, after at most `most` tokens."""
     if isinstance(reply, NoReply):
-        return [Finding("inputs.answer", "an answer", str(reply), fatal=True)]
+        return [Finding(kinds.EDGE_ANSWER, "an answer", str(reply))]
     found = []
     if reply.finish_reason != "stop":
         seen = f"finish_reason {reply.finish_reason!r}, ending in {trimmed(reply.text[-80:])}"
-        found.append(Finding("stop.never", "an answer that ends by itself, finish_reason 'stop'", seen, fatal=True))
+        found.append(Finding(kinds.STOP_NEVER, "an answer that ends by itself, finish_reason 'stop'", seen))
     if reply.usage is not None and reply.usage.completion > most:
-        found.append(Finding("stop.long", f"at most {most} tokens", f"{reply.usage.completion} tokens"))
+        found.append(Finding(kinds.STOP_LONG, f"at most {most} tokens", f"{reply.usage.completion} tokens"))
     return found
 
 
@@ -107,10 +103,9 @@ def sane(exchange: Exchange, special_tokens: Sequence[str] = ()) -> list[Finding
     is_greedy = isinstance(temperature, (int, float)) and temperature <= _SAMPLED
     if not is_greedy or any(body.get(name) for name in _NOT_ITS_OWN):
         return []
-    try:
-        reply = reply_of(exchange)
-    except NoReply:
-        return []  # said by whoever asked
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return []  # the test that asked reports it
     text = reply.text.rstrip("\ufffd") if reply.finish_reason == "length" else reply.text
     found = degenerate(text, special_tokens)
     if not found:

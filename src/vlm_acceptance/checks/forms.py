@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vlm_acceptance.checks.liveness import answered
 from vlm_acceptance.checks.refusals import refused
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply, reply_of
+from vlm_acceptance.core.severity import Severity
 
 REFUSALS = (400, 413, 415, 422)
 
@@ -16,17 +18,15 @@ def taken_or_refused(exchange: Exchange, deadline_s: float) -> list[Finding]:
     """200 with a text, or a readable 4xx within `deadline_s` seconds; anything else is fatal."""
     if exchange.status != 200:
         found = refused(exchange, statuses=REFUSALS, deadline_s=deadline_s)
-        return [Finding(f.check, f"an answer, or {f.expected}", f.observed, f.where, fatal=True) for f in found]
-    try:
-        return answered(reply_of(exchange))
-    except NoReply as why:
-        return [Finding("forms.answer", "an answer", str(why), fatal=True)]
+        return [replace(f, expected=f"an answer, or {f.expected}", graded=Severity.FATAL) for f in found]
+    reply = exchange.reply
+    return [Finding(kinds.FORMAT_ANSWER, "an answer", str(reply))] if isinstance(reply, NoReply) else answered(reply)
 
 
 def taken(exchange: Exchange) -> list[Finding]:
     """A form that every decoder reads is not refused."""
     refusal = exchange.status is not None and 400 <= exchange.status < 500
-    return [Finding("forms.refused", "an answer", in_words(exchange), fatal=True)] if refusal else []
+    return [Finding(kinds.FORMAT_REFUSED, "an answer", in_words(exchange))] if refusal else []
 
 
 def costs(reply: Reply | NoReply, tokens: int) -> list[Finding]:
@@ -34,9 +34,9 @@ def costs(reply: Reply | NoReply, tokens: int) -> list[Finding]:
     if isinstance(reply, NoReply):
         return []
     if reply.usage is None:
-        return [Finding("forms.tokens", f"{tokens} prompt tokens", "no usage", fatal=True)]
+        return [Finding(kinds.FORMAT_TOKENS, f"{tokens} prompt tokens", "no usage")]
     if reply.usage.prompt != tokens:
-        return [Finding("forms.tokens", f"{tokens} prompt tokens", str(reply.usage.prompt), fatal=True)]
+        return [Finding(kinds.FORMAT_TOKENS, f"{tokens} prompt tokens", str(reply.usage.prompt))]
     return []
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 SHOWN = 8
 
@@ -18,21 +19,21 @@ def known_answers(known: Sequence[Mapping[str, Any]], replies: Sequence[Reply | 
     if not wrong:
         return []
     ids = {found.where for found in wrong}
-    blind = sum(1 for found in wrong if found.check == "known.text")
+    blind = sum(found.kind is kinds.GOLDEN_TEXT for found in wrong)
     seen = f"{len(known) - len(ids)} of {len(known)} as known; {blind} texts differ"
     if blind:
         seen += ": the picture or the prompt is not rightly seen"
-    return [Finding("known.count", f"all {len(known)} known answers", seen, fatal=True), *wrong[:SHOWN]]
+    return [Finding(kinds.GOLDEN_COUNT, f"all {len(known)} known answers", seen), *wrong[:SHOWN]]
 
 
 def _compare(row: Mapping[str, Any], reply: Reply | NoReply) -> list[Finding]:
     if isinstance(reply, NoReply):
-        return [Finding("known.missing", "an answer", str(reply), row["id"], fatal=True)]
+        return [Finding(kinds.GOLDEN_MISSING, "an answer", str(reply), row["id"], reply.exchange)]
     found = []
     if reply.text != row["answer"]:
-        found.append(Finding("known.text", trimmed(row["answer"]), trimmed(reply.text), row["id"]))
+        found.append(Finding(kinds.GOLDEN_TEXT, trimmed(row["answer"]), trimmed(reply.text), row["id"], reply.exchange))
     tokens = row.get("prompt_tokens")
     if tokens is not None and (reply.usage is None or reply.usage.prompt != tokens):
         seen = "no usage" if reply.usage is None else str(reply.usage.prompt)
-        found.append(Finding("known.prompt_tokens", f"{tokens} prompt tokens", seen, row["id"]))
+        found.append(Finding(kinds.GOLDEN_PROMPT_TOKENS, f"{tokens} prompt tokens", seen, row["id"], reply.exchange))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlm_acceptance.checks.models import figure_of
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
@@ -73,7 +74,7 @@ def not_hung(hang: Hang | None, where: str = "") -> list[Finding]:
     shown = ", ".join(f"{name} {_shown(hang.last, name)}" for name in (RUNNING, WAITING, PROMPT, GENERATION))
     silent = f"; /metrics has been silent for {hang.silent_s:.0f} s" if hang.silent_s > 1 else ""
     seen = f"no token and no answer for {hang.flat_s:.0f} s with {hang.in_flight} requests out: {shown}{silent}"
-    return [Finding("hang.flat", "running requests to get on", seen, where, fatal=True)]
+    return [Finding(kinds.HANG, "running requests to get on", seen, where)]
 
 
 def counted_while_running(before: float, during: Sequence[float | None]) -> list[Finding]:
@@ -81,7 +82,7 @@ def counted_while_running(before: float, during: Sequence[float | None]) -> list
     if any(running is not None and running > before for running in during):
         return []
     seen = ", ".join("no figure" if running is None else f"{running:g}" for running in during) or "not read"
-    return [Finding("load.slot_uncounted", f"{RUNNING} above {before:g} in mid-stream", seen, "/metrics")]
+    return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} in mid-stream", seen, "/metrics")]
 
 
 def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: float) -> list[Finding]:
@@ -91,7 +92,7 @@ def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: f
     told = [(at_s, running) for at_s, running in seen if running is not None]
     expected = f"{RUNNING} back to {before:g} within {within_s:g} s of the clients' leaving"
     last = f"{told[-1][1]:g} after {told[-1][0]:.1f} s" if told else "no figure in /metrics"
-    return [Finding("load.slot_kept", expected, last, "/metrics")]
+    return [Finding(kinds.LOAD_SLOT_KEPT, expected, last, "/metrics")]
 
 
 def only_ours(seen: Sequence[tuple[float, float | None]], clients: int) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Reply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply
 
 FEWEST_FOR_TPOT = 8
 STREAM_S = 0.5
@@ -72,17 +73,17 @@ def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding
     if not bounds:
         return []
     if not samples:
-        return [Finding("latency.no_data", f"times of {what}", "no data (n=0)", what)]
+        return [Finding(kinds.LATENCY_NO_DATA, f"times of {what}", "no data (n=0)", what)]
     figures = median_of(samples)
     found = []
     if {"ttft_s", "tpot_s"} & bounds.keys() and figures["ttft_s"].n == 0:
         seen = f"no streamed text in {len(samples)} answers: {FIGURES['ttft_s']} is not known"
-        found.append(Finding("latency.no_stream", "text streamed as it is made", seen, what))
+        found.append(Finding(kinds.LATENCY_NO_STREAM, "text streamed as it is made", seen, what))
     for name, bound in bounds.items():
         figure = figures[name]
         if figure.median_s is not None and figure.median_s > bound:
             expected = f"{FIGURES[name]} within {bound:g} s (median)"
-            found.append(Finding(f"latency.{name.removesuffix('_s')}", expected, str(figure), what))
+            found.append(Finding(kinds.BY_ID[f"latency.{name.removesuffix('_s')}"], expected, str(figure), what))
     return found
 
 
@@ -94,8 +95,8 @@ def flows(reply: Reply) -> list[Finding]:
     if reply.elapsed_s < STREAM_S:
         return []
     if reply.ttft_s is None:
-        return [Finding("latency.no_stream", "text streamed as it is made", "no text")]
+        return [Finding(kinds.LATENCY_NO_STREAM, "text streamed as it is made", "no text")]
     if reply.ttft_s <= LATEST_SHARE * reply.elapsed_s:
         return []
     seen = f"the first text after {reply.ttft_s:.2f} s of {reply.elapsed_s:.2f} s"
-    return [Finding("latency.no_stream", "text streamed as it is made", seen)]
+    return [Finding(kinds.LATENCY_NO_STREAM, "text streamed as it is made", seen)]

@@ -12,9 +12,11 @@ from vlm_acceptance.checks.answer import holds
 from vlm_acceptance.checks.contamination import answers_another
 from vlm_acceptance.checks.degeneracy import degenerate
 from vlm_acceptance.checks.latency import Budget, Sample
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.severity import Severity
+from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.stats.binomial import lower_limit
 
 SHOWN = 8
@@ -25,6 +27,7 @@ PICTURES = 8
 # a model that has exactly min_correct of each question right falls below the bar with this probability at most
 MISSED = 0.001
 FINISHED = ("stop", "length")
+COUNTED = {"no_answer": kinds.LOAD_NO_ANSWER, "mixed_up": kinds.LOAD_MIXED_UP}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -95,23 +98,24 @@ def fault_of(
     `special_tokens` are the model's own.
     """
     if isinstance(reply, NoReply):
-        return Finding("load.no_answer", "an answer", str(reply), asked.id, fatal=True)
+        return Finding(kinds.LOAD_NO_ANSWER, "an answer", str(reply), asked.id, reply.exchange)
     is_right = asked.is_answered_by(reply.text)
     if is_right and asked.known is not None:
         return None
     insane = degenerate(reply.text, special_tokens)
     if insane:
-        return insane[0].at(asked.id)
+        return insane[0].at(asked.id).about(reply.exchange)
     if is_right:
         return None
     expected = trimmed(asked.known) if asked.known is not None else " and ".join("/".join(p) for p in asked.parts)
     owner = next((other for other in everyone if asked.could_be(other, reply.text)), None)
     if owner is not None:
         seen = f"the answer to {owner.id}: {trimmed(reply.text)}"
-        return Finding("load.mixed_up", expected, seen, asked.id, fatal=True)
+        return Finding(kinds.LOAD_MIXED_UP, expected, seen, asked.id, reply.exchange)
     if asked.demoted and asked.known is None:
         return None
-    return Finding("load.answer", expected, trimmed(reply.text), asked.id, fatal=asked.known is not None)
+    graded = Severity.FATAL if asked.known is not None else None
+    return Finding(kinds.LOAD_ANSWER, expected, trimmed(reply.text), asked.id, reply.exchange, graded)
 
 
 def own_answers(
@@ -145,22 +149,23 @@ def counted(wrong: Sequence[Finding], total: int, least: int) -> list[Finding]:
     right = max(0, total - len(wrong))  # what is fatal may be about one that does not count
     if not fatal and right >= least:
         return []
-    kinds = {name: sum(finding.check == f"load.{name}" for finding in wrong) for name in ("no_answer", "mixed_up")}
-    seen = f"{right} of {total}; {kinds['no_answer']} not answered, {kinds['mixed_up']} with another's"
+    by_kind = {name: sum(finding.kind is kind for finding in wrong) for name, kind in COUNTED.items()}
+    seen = f"{right} of {total}; {by_kind['no_answer']} not answered, {by_kind['mixed_up']} with another's"
     expected = f"at least {least} of {total} with their own answers, none with another's"
-    summary = Finding("load.count", expected, seen, fatal=bool(fatal))
-    return [summary, *sorted(wrong, key=lambda finding: (not finding.fatal, finding.check == "load.answer"))[:SHOWN]]
+    summary = Finding(kinds.LOAD_COUNT, expected, seen, graded=Severity.FATAL if fatal else None)
+    return [summary, *sorted(wrong, key=lambda finding: (not finding.fatal, finding.kind is kinds.LOAD_ANSWER))[:SHOWN]]
 
 
-def fair(seconds: Mapping[str, float], times: float, floor_s: float) -> list[Finding]:
+def fair(exchanges: Mapping[str, Exchange], times: float, floor_s: float) -> list[Finding]:
     """No request took more than `times` the median of all and more than `floor_s` seconds."""
-    if not seconds:
+    if not exchanges:
         return []
-    usual = median(seconds.values())
+    usual = median(exchange.elapsed_s for exchange in exchanges.values())
     bound = max(times * usual, floor_s)
-    slow = sorted((took, name) for name, took in seconds.items() if took > bound)
+    slow = [(name, one) for name, one in exchanges.items() if one.elapsed_s > bound]
+    slow.sort(key=lambda row: (row[1].elapsed_s, row[0]), reverse=True)
     expected = f"each within {bound:.3g} s ({times:g} times the median {usual:.3g} s, or {floor_s:g} s)"
-    return [Finding("load.starved", expected, f"{took:.3g} s", name) for took, name in reversed(slow)][:SHOWN]
+    return [Finding(kinds.LOAD_STARVED, expected, f"{one.elapsed_s:.3g} s", name, one) for name, one in slow[:SHOWN]]
 
 
 def percentiles(values: Sequence[float]) -> Percentiles | None:
@@ -180,9 +185,9 @@ def within(limits: Limits, seen: Percentiles | None, what: str) -> list[Finding]
         if bound is None:
             continue
         if seen is None:
-            found.append(Finding("load.no_data", f"{what} sampled", "no data (n=0)", what))
+            found.append(Finding(kinds.LOAD_NO_DATA, f"{what} sampled", "no data (n=0)", what))
         elif seen.n * (1 - share) >= BEYOND and getattr(seen, name) > bound:
-            found.append(Finding(f"load.{what}", f"{name} within {bound:g} s", str(seen), what))
+            found.append(Finding(kinds.BY_ID[f"load.{what}"], f"{name} within {bound:g} s", str(seen), what))
     return found
 
 
@@ -195,14 +200,14 @@ def at_least(what: str, seen: float, least: float | None, unit: str) -> list[Fin
     """A rate or share that reaches its bound, where there is one."""
     if least is None or seen >= least:
         return []
-    return [Finding(f"load.{what}", f"at least {least:g} {unit}", f"{seen:.4g} {unit}")]
+    return [Finding(kinds.BY_ID[f"load.{what}"], f"at least {least:g} {unit}", f"{seen:.4g} {unit}")]
 
 
 def errors_within(errors: int, total: int, share: float) -> list[Finding]:
     """At most the share `share` of all requests has no answer."""
     if errors <= share * total:
         return []
-    return [Finding("load.errors", f"at most {share:.2%} without an answer", f"{errors} of {total}", fatal=True)]
+    return [Finding(kinds.LOAD_ERRORS, f"at most {share:.2%} without an answer", f"{errors} of {total}")]
 
 
 def _is_good(sample: Sample, budget: Budget) -> bool:

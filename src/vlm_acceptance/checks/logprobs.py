@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vlm_acceptance.config.profile_sections import LogProbLimits
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import NoReply
+from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.logprobs import LogProbs
+from vlm_acceptance.core.text import trimmed
 
 SHOWN = 4
 
@@ -88,9 +90,8 @@ def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:
     """Prompts whose answer has no numbers: the first few."""
     lost = {name: one for name, one in seen.items() if isinstance(one, NoReply)}
     expected = "an answer with log probabilities by token id"
-    return [
-        Finding("numbers.missing", expected, str(why), name, fatal=True) for name, why in list(lost.items())[:SHOWN]
-    ]
+    few = list(lost.items())[:SHOWN]
+    return [Finding(kinds.LOGPROBS_MISSING, expected, str(why), name, why.exchange) for name, why in few]
 
 
 def against_baseline(
@@ -104,17 +105,20 @@ def against_baseline(
     together = totals(list(differences.values()))
     if together.shift > limits.alarm:
         expected = f"log probabilities of common top-5 tokens within {limits.alarm:g} of the baseline in the mean"
-        found.append(Finding("numbers.shift", expected, f"{together.shift:.4f} over {together.prompts} prompts"))
+        found.append(Finding(kinds.LOGPROBS_SHIFT, expected, f"{together.shift:.4f} over {together.prompts} prompts"))
     if together.common < limits.common_top5:
         expected = f"at least {limits.common_top5:.0%} of the top-5 tokens in common with the baseline"
-        found.append(Finding("numbers.top5", expected, f"{together.common:.1%} over {together.prompts} prompts"))
+        found.append(Finding(kinds.LOGPROBS_TOP5, expected, f"{together.common:.1%} over {together.prompts} prompts"))
     for name, one in differences.items():
         found += _other_token(name, one, known[name], seen[name], limits.tie)
     far = {name: one.shift for name, one in differences.items() if one.shift > limits.alarm_prompt}
     expected = f"a mean |Δ logprob| of at most {limits.alarm_prompt:g} in every prompt"
     worst = sorted(far, key=lambda name: -far[name])
     more = f"; {len(far)} prompts are beyond it" if len(far) > 1 else ""
-    found += [Finding("numbers.prompt", expected, f"{far[name]:.4f}{more}", name) for name in worst[:1]]
+    found += [
+        Finding(kinds.LOGPROBS_PROMPT, expected, f"{far[name]:.4f}{more}", name, seen[name].exchange)
+        for name in worst[:1]
+    ]
     return found, together
 
 
@@ -136,18 +140,22 @@ def alike(
             continue
         differences.append(difference(one, other))
         if exact and one.text != other.text:
-            found.append(Finding("numbers.text", trimmed(one.text), trimmed(other.text), name))
+            found.append(Finding(kinds.LOGPROBS_TEXT, trimmed(one.text), trimmed(other.text), name, other.exchange))
         else:
             found += _other_token(name, differences[-1], one, other, limits.tie)
         if differences[-1].shift > limits.steady_prompt:
             expected = f"the same log probabilities, within {limits.steady_prompt:g} in the mean of a prompt"
-            found.append(Finding("numbers.unsteady", expected, f"{differences[-1].shift:.4f}", name))
+            found.append(
+                Finding(kinds.LOGPROBS_UNSTEADY, expected, f"{differences[-1].shift:.4f}", name, other.exchange)
+            )
     if not differences:
         return found, None
     together = totals(differences)
     if together.shift > limits.steady:
         expected = f"the same log probabilities, within {limits.steady:g} in the mean of all"
-        found.append(Finding("numbers.unsteady", expected, f"{together.shift:.4f} over {together.prompts} answers"))
+        found.append(
+            Finding(kinds.LOGPROBS_UNSTEADY, expected, f"{together.shift:.4f} over {together.prompts} answers")
+        )
     return found, together
 
 
@@ -159,4 +167,4 @@ def _other_token(name: str, one: Difference, known: LogProbs, seen: object, tie:
     if one.diverged >= len(known.tokens) or one.diverged >= len(seen.tokens):
         ahead = f"of {len(seen.tokens)} tokens, not {len(known.tokens)}"
     observed = f"another token at place {one.diverged}, {ahead}: {trimmed(seen.text)}"
-    return [Finding("numbers.token", trimmed(known.text), observed, name)]
+    return [Finding(kinds.LOGPROBS_TOKEN, trimmed(known.text), observed, name, seen.exchange)]

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from vlm_acceptance.checks.schema import conforms
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 _LABELS = r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\}'
 _SAMPLE = re.compile(rf"([A-Za-z_:][\w:]*)(?:{_LABELS})?\s+(\S+)(?:\s+\S+)?", re.ASCII)
@@ -23,10 +25,10 @@ def lists_model(exchange: Exchange, model: str, max_model_len: int | None = None
         return found
     cards = {card["id"]: card for card in body["data"]}
     if model not in cards:
-        return [Finding("models.id", repr(model), ", ".join(map(repr, cards)), "/v1/models")]
+        return [Finding(kinds.MODELS_ID, repr(model), ", ".join(map(repr, cards)), "/v1/models")]
     served = cards[model].get("max_model_len")
     if None not in (served, max_model_len) and served != max_model_len:
-        return [Finding("models.max_model_len", str(max_model_len), str(served), "/v1/models")]
+        return [Finding(kinds.MODELS_MAX_MODEL_LEN, str(max_model_len), str(served), "/v1/models")]
     return []
 
 
@@ -37,9 +39,9 @@ def version_is_told(exchange: Exchange, expected: str | None = None) -> list[Fin
         return found
     version = body.get("version") if isinstance(body, dict) else None
     if not isinstance(version, str) or not version.strip():
-        return [Finding("models.version", "a version", trimmed(body), "/version")]
+        return [Finding(kinds.MODELS_VERSION, "a version", trimmed(body), "/version")]
     if expected is not None and version.partition("+")[0] != expected.partition("+")[0]:
-        return [Finding("models.version", expected, version, "/version")]
+        return [Finding(kinds.MODELS_VERSION, expected, version, "/version")]
     return []
 
 
@@ -85,26 +87,28 @@ def metrics_present(text: str, names: Iterable[str]) -> list[Finding]:
     try:
         figures = metrics(text)
     except ValueError as broken:
-        return [Finding("models.metrics", "a Prometheus text page", str(broken), "/metrics")]
+        return [Finding(kinds.MODELS_METRICS, "a Prometheus text page", str(broken), "/metrics")]
     missing = [name for name in names if figure_of(figures, name) is None]
     if not missing:
         return []
     observed = f"none of them among {len(figures)} figures"
-    return [Finding("models.metrics", ", ".join(missing), observed, "/metrics")]
+    return [Finding(kinds.MODELS_METRICS, ", ".join(missing), observed, "/metrics")]
 
 
 def _json(exchange: Exchange) -> tuple[Any, list[Finding]]:
     """The body of an exchange answered with 200, or why there is none."""
     where = exchange.request.path
     if exchange.error is not None:
-        return None, [Finding("models.status", "HTTP 200", f"{exchange.error.kind}: {exchange.error.message}", where)]
+        return None, [
+            Finding(kinds.MODELS_STATUS, "HTTP 200", f"{exchange.error.kind}: {exchange.error.message}", where)
+        ]
     if exchange.status != 200:
-        return None, [Finding("models.status", "HTTP 200", f"HTTP {exchange.status}", where)]
+        return None, [Finding(kinds.MODELS_STATUS, "HTTP 200", f"HTTP {exchange.status}", where)]
     try:
         return exchange.json(), []
     except ValueError:
         shown = trimmed(exchange.body.decode("utf-8", "replace"))
-        return None, [Finding("models.json", "a JSON body", shown, where)]
+        return None, [Finding(kinds.MODELS_JSON, "a JSON body", shown, where)]
 
 
 def _number(text: str, line: int) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vlm_acceptance.checks.answer import fold
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 Words = tuple[str, ...]
 
@@ -21,10 +22,12 @@ def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least:
     for words, reply in zip(wanted, replies, strict=True):
         where = "-".join(words)
         if isinstance(reply, NoReply):
-            wrong.append(Finding("several.missing", "an answer", str(reply), where, fatal=True))
+            wrong.append(Finding(kinds.MULTI_MISSING, "an answer", str(reply), where, reply.exchange))
         elif not names_in_order(words, reply.text):
-            wrong.append(Finding("several.order", ", then ".join(words), _told(words, reply.text), where))
-    missing = any(found.check == "several.missing" for found in wrong)
+            wrong.append(
+                Finding(kinds.MULTI_ORDER, ", then ".join(words), _told(words, reply.text), where, reply.exchange)
+            )
+    missing = any(found.kind is kinds.MULTI_MISSING for found in wrong)
     return wrong if missing or len(wanted) - len(wrong) < least else []
 
 
@@ -50,7 +53,7 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
     for number, reply in counts.items():
         if isinstance(reply, NoReply) or reply.usage is None:
             seen = str(reply) if isinstance(reply, NoReply) else "no usage"
-            return [Finding("several.tokens", "an answer with usage", seen, f"{number} pictures", fatal=True)]
+            return [Finding(kinds.MULTI_TOKENS, "an answer with usage", seen, f"{number} pictures", reply.exchange)]
         tokens[number] = reply.usage.prompt
     if len(tokens) < 2:
         return []
@@ -59,13 +62,11 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
     seen = ", ".join(f"{number}: {count}" for number, count in sorted(tokens.items()))
     if step < least:
         expected = f"at least {least} more prompt tokens with every picture"
-        return [Finding("several.tokens", expected, seen, f"{two} pictures", fatal=True)]
+        return [Finding(kinds.MULTI_TOKENS, expected, seen, f"{two} pictures", counts[two].exchange)]
     return [
-        Finding(
-            "several.tokens", f"{base + step * (number - one):g} prompt tokens", seen, f"{number} pictures", fatal=True
-        )
+        Finding(kinds.MULTI_TOKENS, f"{line:g} prompt tokens", seen, f"{number} pictures", counts[number].exchange)
         for number, count in more
-        if count != base + step * (number - one)
+        if count != (line := base + step * (number - one))
     ]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
 
@@ -23,18 +23,19 @@ def steps_match(sizes: Sequence[tuple[int, int]], replies: Sequence[Reply | NoRe
     for size, reply in zip(sizes, replies, strict=True):
         if isinstance(reply, NoReply) or reply.usage is None:
             seen = str(reply) if isinstance(reply, NoReply) else "no usage"
-            found.append(Finding("tiles.count", "an answer with usage", seen, size_name(size), fatal=True))
+            found.append(Finding(kinds.TILE_COUNT, "an answer with usage", seen, size_name(size), reply.exchange))
             counted.append(None)
         else:
             counted.append(reply.usage.prompt)
     if counted[0] is None:
         return found
     base = picture_tokens(*sizes[0], rule)
-    for size, tokens in zip(sizes[1:], counted[1:], strict=True):
+    for size, tokens, reply in zip(sizes[1:], counted[1:], replies[1:], strict=True):
         wanted = picture_tokens(*size, rule) - base
         if tokens is not None and tokens - counted[0] != wanted:
             expected = f"{wanted} prompt tokens more than a picture of {size_name(sizes[0])}"
-            found.append(Finding("tiles.count", expected, f"{tokens - counted[0]} more", size_name(size), fatal=True))
+            more = f"{tokens - counted[0]} more"
+            found.append(Finding(kinds.TILE_COUNT, expected, more, size_name(size), reply.exchange))
     return found
 
 
@@ -46,7 +47,7 @@ def tokenize_agrees(counted: Exchange, reply: Reply | NoReply) -> list[Finding]:
         count = counted.json()["count"]
     except (ValueError, KeyError, TypeError):
         seen = counted.error or f"HTTP {counted.status}: {trimmed(counted.body.decode('utf-8', 'replace'))}"
-        return [Finding("tiles.tokenize", "a count from /tokenize", str(seen), "/tokenize")]
+        return [Finding(kinds.TILE_TOKENIZE, "a count from /tokenize", str(seen), "/tokenize")]
     if count != reply.usage.prompt:
-        return [Finding("tiles.tokenize", f"{reply.usage.prompt} tokens, as usage says", f"{count}", "/tokenize")]
+        return [Finding(kinds.TILE_TOKENIZE, f"{reply.usage.prompt} tokens, as usage says", f"{count}", "/tokenize")]
     return []

@@ -8,8 +8,10 @@ from collections.abc import Collection
 from typing import Any
 
 from vlm_acceptance.checks.schema import conforms
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 
 def refused(
@@ -27,10 +29,12 @@ def refused(
     """
     found = []
     if exchange.elapsed_s > deadline_s:
-        found.append(Finding("errors.deadline", f"an answer within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s"))
+        found.append(
+            Finding(kinds.REFUSAL_DEADLINE, f"an answer within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s")
+        )
     if exchange.error is not None:
         observed = f"{exchange.error.kind}: {exchange.error.message}"
-        return [*found, Finding("errors.transport", "a readable refusal", observed)]
+        return [*found, Finding(kinds.REFUSAL_TRANSPORT, "a readable refusal", observed)]
     if exchange.status not in statuses:
         found.append(_wrong_status(exchange, statuses))
         # Neither an answer nor a crash owes the body of a refusal.
@@ -53,10 +57,10 @@ def _wrong_status(exchange: Exchange, statuses: Collection[int]) -> Finding:
     expected = f"HTTP {' or '.join(map(str, sorted(statuses)))}"
     observed = f"HTTP {exchange.status}: {trimmed(_shown(exchange))}"
     if exchange.status is not None and exchange.status >= 500:
-        return Finding("errors.server_error", expected, observed)
+        return Finding(kinds.REFUSAL_SERVER_ERROR, expected, observed)
     if exchange.status is not None and exchange.status < 300:
-        return Finding("errors.accepted", expected, f"accepted, {observed}")
-    return Finding("errors.status", expected, observed)
+        return Finding(kinds.REFUSAL_ACCEPTED, expected, f"accepted, {observed}")
+    return Finding(kinds.REFUSAL_STATUS, expected, observed)
 
 
 def _shown(exchange: Exchange) -> str:
@@ -69,13 +73,13 @@ def _body(exchange: Exchange, schema: str, says: str | None) -> list[Finding]:
     try:
         body = exchange.json()
     except ValueError:
-        return [Finding("errors.body", "a JSON body", trimmed(_shown(exchange)))]
+        return [Finding(kinds.REFUSAL_BODY, "a JSON body", trimmed(_shown(exchange)))]
     found = conforms(schema, body, "body")
     if found or says is None:
         return found
     message = _message(body)
     if not re.search(says, message, re.IGNORECASE):
-        return [Finding("errors.message", f"a message that says /{says}/", trimmed(message))]
+        return [Finding(kinds.REFUSAL_MESSAGE, f"a message that says /{says}/", trimmed(message))]
     return []
 
 

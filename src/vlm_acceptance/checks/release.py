@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 
 class Ended(Protocol):
@@ -39,7 +40,7 @@ def same_texts(
         if isinstance(left, NoReply) or isinstance(right, NoReply) or left.text != right.text:
             seen = [str(side) if isinstance(side, NoReply) else trimmed(side.text) for side in (left, right)]
             found.append(
-                Finding("offline.same_text", f"the server's text, {seen[0]}", f"offline {seen[1]}", f"{where}-{number}")
+                Finding(kinds.OFFLINE_TEXT, f"the server's text, {seen[0]}", f"offline {seen[1]}", f"{where}-{number}")
             )
     return len(served) - len(found), found
 
@@ -47,20 +48,20 @@ def same_texts(
 def ended_cleanly(ending: Ended | None, what: str) -> list[Finding]:
     """It ended when asked, in time, and left no process."""
     if ending is None:
-        return [Finding("release.ending", f"{what} to end", "it was never asked to", fatal=True)]
+        return [Finding(kinds.RELEASE_NO_EXIT, f"{what} to end", "it was never asked to")]
     found = []
     if not ending.on_request:
         observed = f"still there after {ending.seconds:g} s; killed: {'; '.join(ending.killed) or 'nothing'}"
-        found.append(Finding("release.sigterm", f"{what} to end on SIGTERM", observed))
+        found.append(Finding(kinds.RELEASE_SIGTERM, f"{what} to end on SIGTERM", observed))
     elif ending.killed:
-        found.append(Finding("release.children", f"no process left by {what}", f"killed: {'; '.join(ending.killed)}"))
-    if ending.left:
         found.append(
-            Finding("release.left", f"no process of {what}", f"still there: {'; '.join(ending.left)}", fatal=True)
+            Finding(kinds.RELEASE_CHILDREN, f"no process left by {what}", f"killed: {'; '.join(ending.killed)}")
         )
+    if ending.left:
+        found.append(Finding(kinds.RELEASE_LEFT, f"no process of {what}", f"still there: {'; '.join(ending.left)}"))
     return found
 
 
 def memory_returned(back: bool | None, seen: str) -> list[Finding]:
     """Device memory is what it was before the launch; None, unobserved, is not judged."""
-    return [Finding("release.memory", "device memory as before the launch", seen)] if back is False else []
+    return [Finding(kinds.RELEASE_MEMORY, "device memory as before the launch", seen)] if back is False else []

@@ -14,8 +14,10 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import HarnessProblem
-from vlm_acceptance.core.finding import Finding, trimmed
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 SCHEMAS = Path(__file__).parents[3] / "fixtures" / "schemas"
 MOST_FINDINGS = 8
@@ -52,7 +54,7 @@ def conforms(name: str, value: Any, where: str = "", folder: Path = SCHEMAS) -> 
     """
     errors = islice(_validator(name, folder).iter_errors(value), MOST_FINDINGS)
     return [
-        Finding(f"schema.{name}", _expected(error), _observed(error), f"{where} {error.json_path}".strip())
+        Finding(kinds.schema_class(name), _expected(error), _observed(error), f"{where} {error.json_path}".strip())
         for error in errors
     ]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange, Frame
-from vlm_acceptance.core.finding import Finding, trimmed
-from vlm_acceptance.core.reply import reply_of
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, Frame, NoReply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
 
 DONE = "[DONE]"
 
@@ -29,16 +29,16 @@ def stream_is_sound(exchange: Exchange, *, expect_usage: bool, n: int = 1) -> li
     if exchange.status != 200:
         why = exchange.error
         observed = f"HTTP {exchange.status}" if why is None else f"{why.kind}: {why.message}"
-        return [Finding("stream.status", "HTTP 200 and a stream", observed)]
+        return [Finding(kinds.STREAM_STATUS, "HTTP 200 and a stream", observed)]
     found = _transport(exchange)
     if not exchange.frames:
-        return [*found, Finding("stream.empty", "a stream of events", "no event")]
+        return [*found, Finding(kinds.STREAM_EMPTY, "a stream of events", "no event")]
     found += _done(exchange.frames)
     chunks, broken = _chunks(exchange.frames)
     if broken:
         return found + broken
     if not chunks:
-        return [*found, Finding("stream.empty", "chunks before [DONE]", "none")]
+        return [*found, Finding(kinds.STREAM_EMPTY, "chunks before [DONE]", "none")]
     found += _identity(chunks)
     found += _choices(chunks, n)
     found += _usage(chunks, expect_usage, _asks_for_running_usage(exchange.request.body))
@@ -52,18 +52,18 @@ def joined(exchange: Exchange, index: int = 0) -> str:
 
 def same_text(stream_exchange: Exchange, plain_exchange: Exchange) -> list[Finding]:
     """The streamed answer is the plain one, in text and in the reason to stop."""
-    try:
-        streamed, plain = reply_of(stream_exchange), reply_of(plain_exchange)
-    except NoReply as missing:
-        return [Finding("stream.same_text", "two readable answers, one of them streamed", str(missing))]
+    streamed, plain = stream_exchange.reply, plain_exchange.reply
+    if isinstance(streamed, NoReply) or isinstance(plain, NoReply):
+        missing = streamed if isinstance(streamed, NoReply) else plain
+        return [Finding(kinds.STREAM_SAME_TEXT, "two readable answers, one of them streamed", str(missing))]
     found = []
     if streamed.text != plain.text:
         at = _first_difference(streamed.text, plain.text)
         expected = f"the plain text, from character {at} on {trimmed(plain.text[at:], 120)}"
-        found.append(Finding("stream.same_text", expected, f"streamed {trimmed(streamed.text[at:], 120)}"))
+        found.append(Finding(kinds.STREAM_SAME_TEXT, expected, f"streamed {trimmed(streamed.text[at:], 120)}"))
     if streamed.finish_reason != plain.finish_reason:
         expected, observed = f"finish_reason {plain.finish_reason!r}", f"streamed {streamed.finish_reason!r}"
-        found.append(Finding("stream.same_text", expected, observed))
+        found.append(Finding(kinds.STREAM_SAME_TEXT, expected, observed))
     return found
 
 
@@ -79,10 +79,10 @@ def _transport(exchange: Exchange) -> list[Finding]:
     found = []
     if exchange.error is not None:
         observed = f"{exchange.error.kind}: {exchange.error.message} after {len(exchange.frames)} events"
-        found.append(Finding("stream.broken", "a stream read to its end", observed))
+        found.append(Finding(kinds.STREAM_BROKEN, "a stream read to its end", observed))
     kind = next((value for key, value in exchange.headers.items() if key.lower() == "content-type"), "")
     if kind.partition(";")[0].strip().lower() != "text/event-stream":
-        found.append(Finding("stream.content_type", "text/event-stream", kind or "no Content-Type"))
+        found.append(Finding(kinds.STREAM_CONTENT_TYPE, "text/event-stream", kind or "no Content-Type"))
     return found
 
 
@@ -90,11 +90,11 @@ def _done(frames: tuple[Frame, ...]) -> list[Finding]:
     places = [number for number, frame in enumerate(frames, 1) if frame.data.strip() == DONE]
     found = []
     if len(places) != 1:
-        found.append(Finding("stream.done", f"{DONE} once", f"{len(places)} times in {len(frames)} events"))
+        found.append(Finding(kinds.STREAM_DONE, f"{DONE} once", f"{len(places)} times in {len(frames)} events"))
     if places and places[0] != len(frames):
         after = trimmed(frames[places[0]].data)
         observed = f"{len(frames) - places[0]} events after it, the first {after}"
-        found.append(Finding("stream.after_done", f"{DONE} last", observed, f"event {places[0]}"))
+        found.append(Finding(kinds.STREAM_AFTER_DONE, f"{DONE} last", observed, f"event {places[0]}"))
     return found
 
 
@@ -109,10 +109,10 @@ def _chunks(frames: tuple[Frame, ...]) -> tuple[list[_Chunk], list[Finding]]:
         try:
             body = json.loads(frame.data)
         except ValueError:
-            found.append(Finding("stream.json", f"JSON or {DONE}", trimmed(frame.data), where))
+            found.append(Finding(kinds.STREAM_JSON, f"JSON or {DONE}", trimmed(frame.data), where))
             continue
         if frame.event == "error" or (isinstance(body, dict) and "error" in body):
-            found.append(Finding("stream.error", "no error inside HTTP 200", trimmed(body), where))
+            found.append(Finding(kinds.STREAM_ERROR, "no error inside HTTP 200", trimmed(body), where))
             continue
         found += conforms("chunk", body, where)
         chunks.append(_Chunk(number, body))
@@ -126,7 +126,7 @@ def _identity(chunks: list[_Chunk]) -> list[Finding]:
     for key in ("id", "model", "created"):
         seen = list(dict.fromkeys(chunk.body[key] for chunk in chunks))
         if len(seen) > 1:
-            found.append(Finding("stream.identity", f"one {key!r} for all chunks", trimmed(seen)))
+            found.append(Finding(kinds.STREAM_IDENTITY, f"one {key!r} for all chunks", trimmed(seen)))
     return found
 
 
@@ -135,7 +135,7 @@ def _choices(chunks: list[_Chunk], n: int) -> list[Finding]:
     found = []
     if seen != set(range(n)):
         expected = f"choices {', '.join(map(str, range(n)))}"
-        found.append(Finding("stream.choices", expected, ", ".join(map(str, sorted(seen))) or "none"))
+        found.append(Finding(kinds.STREAM_CHOICES, expected, ", ".join(map(str, sorted(seen))) or "none"))
     for index in sorted(seen):
         found += _role(chunks, index)
         found += _finish(chunks, index)
@@ -153,7 +153,7 @@ def _role(chunks: list[_Chunk], index: int) -> list[Finding]:
     if roles == [min(parts)]:
         return []
     observed = f"role in events {roles[:5]}, first chunk is event {min(parts)}" if roles else "no role"
-    return [Finding("stream.role", "the role once, in the first chunk", observed, f"choice {index}")]
+    return [Finding(kinds.STREAM_ROLE, "the role once, in the first chunk", observed, f"choice {index}")]
 
 
 def _finish(chunks: list[_Chunk], index: int) -> list[Finding]:
@@ -161,10 +161,10 @@ def _finish(chunks: list[_Chunk], index: int) -> list[Finding]:
     ends = [number for number, part in parts.items() if part.get("finish_reason")]
     where = f"choice {index}"
     if len(ends) != 1:
-        return [Finding("stream.finish", "one finish_reason", f"{len(ends)}, in events {ends}", where)]
+        return [Finding(kinds.STREAM_FINISH, "one finish_reason", f"{len(ends)}, in events {ends}", where)]
     late = [number for number in parts if number > ends[0]]
     if late:
-        return [Finding("stream.finish", f"nothing after the end in event {ends[0]}", f"events {late[:5]}", where)]
+        return [Finding(kinds.STREAM_FINISH, f"nothing after the end in event {ends[0]}", f"events {late[:5]}", where)]
     return []
 
 
@@ -173,16 +173,18 @@ def _usage(chunks: list[_Chunk], expected: bool, running: bool) -> list[Finding]
     found = []
     if len(bare) != int(expected):
         wanted = "one chunk without choices, with the usage" if expected else "no chunk without choices"
-        found.append(Finding("stream.usage", wanted, f"{len(bare)}, in events {[chunk.number for chunk in bare]}"))
+        found.append(Finding(kinds.STREAM_USAGE, wanted, f"{len(bare)}, in events {[chunk.number for chunk in bare]}"))
     for chunk in bare:
         where = f"event {chunk.number}"
         if not chunk.body.get("usage"):
-            found.append(Finding("stream.usage", "a usage block", trimmed(chunk.body), where))
+            found.append(Finding(kinds.STREAM_USAGE, "a usage block", trimmed(chunk.body), where))
         if chunk is not chunks[-1]:
-            found.append(Finding("stream.usage", "the usage chunk last", f"event {chunks[-1].number} follows", where))
+            found.append(
+                Finding(kinds.STREAM_USAGE, "the usage chunk last", f"event {chunks[-1].number} follows", where)
+            )
     early = [chunk.number for chunk in chunks if chunk.body["choices"] and chunk.body.get("usage")]
     if early and not running:
-        found.append(Finding("stream.usage", "no usage in chunks of text", f"usage in events {early[:5]}"))
+        found.append(Finding(kinds.STREAM_USAGE, "no usage in chunks of text", f"usage in events {early[:5]}"))
     return found
 
 

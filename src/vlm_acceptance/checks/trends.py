@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.stats.regression import BLOCKS, FEWEST_BLOCKS, Interval, slope
@@ -35,7 +36,7 @@ def leak(requests: Sequence[float], megabytes: Sequence[float], where: str, budg
     if min(whole.low, late.low) <= budget_kb:
         return []
     expected = f"at most {budget_kb:g} KB more a request"
-    return [Finding("slope.leak", expected, f"{shown(whole)} KB a request; later half {shown(late)}", where)]
+    return [Finding(kinds.LEAK, expected, f"{shown(whole)} KB a request; later half {shown(late)}", where)]
 
 
 def growth(requests: Sequence[float], megabytes: Sequence[float], start: float = WARM_UP) -> Interval | None:
@@ -60,7 +61,7 @@ def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> l
         return []
     expected = f"last third within {1 + budget:g} times the first"
     seen = f"{1 + whole.value:.3g} times (99 % interval {1 + whole.low:.3g} to {1 + whole.high:.3g}, n={whole.n})"
-    return [Finding("slope.drift", expected, seen, where)]
+    return [Finding(kinds.DRIFT, expected, seen, where)]
 
 
 def can_drift(points: Sequence[tuple[float, float]]) -> bool:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Reply, Usage
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply, Usage
 
 
 def usage_is_sound(reply: Reply, *, max_tokens: int | None = None, max_model_len: int | None = None) -> list[Finding]:
     """The counts add up, a text has tokens, and `length` means the limit was reached; None skips that limit."""
     usage = reply.usage
     if usage is None:
-        return [Finding("usage.missing", "a usage block", "none")]
+        return [Finding(kinds.USAGE_MISSING, "a usage block", "none")]
     found = []
     if usage.prompt + usage.completion != usage.total:
         expected = f"total_tokens {usage.prompt} + {usage.completion} = {usage.prompt + usage.completion}"
-        found.append(Finding("usage.sum", expected, f"total_tokens {usage.total}"))
+        found.append(Finding(kinds.USAGE_SUM, expected, f"total_tokens {usage.total}"))
     if usage.prompt < 1:
-        found.append(Finding("usage.prompt", "at least one prompt token", f"prompt_tokens {usage.prompt}"))
+        found.append(Finding(kinds.USAGE_PROMPT, "at least one prompt token", f"prompt_tokens {usage.prompt}"))
     if reply.text and usage.completion < 1:
         observed = f"completion_tokens {usage.completion} for {len(reply.text)} characters"
-        found.append(Finding("usage.completion", "at least one token for a text", observed))
+        found.append(Finding(kinds.USAGE_COMPLETION, "at least one token for a text", observed))
     if max_tokens is not None and usage.completion > max_tokens:
         expected = f"no more than max_tokens {max_tokens}"
-        found.append(Finding("usage.limit", expected, f"completion_tokens {usage.completion}"))
+        found.append(Finding(kinds.USAGE_LIMIT, expected, f"completion_tokens {usage.completion}"))
     elif max_tokens is not None and reply.finish_reason == "length":
         found += _limit_was_reached(usage, max_tokens, max_model_len)
     return found
@@ -31,10 +32,10 @@ def usage_is_sound(reply: Reply, *, max_tokens: int | None = None, max_model_len
 def prompt_tokens_are(reply: Reply, expected: int) -> list[Finding]:
     """The prompt has exactly `expected` tokens; fatal otherwise: another prompt than the one sent was answered."""
     if reply.usage is None:
-        return [Finding("usage.missing", f"prompt_tokens {expected}", "no usage block", fatal=True)]
+        return [Finding(kinds.USAGE_PROMPT_TOKENS, f"prompt_tokens {expected}", "no usage block")]
     if reply.usage.prompt != expected:
         observed = f"prompt_tokens {reply.usage.prompt} ({reply.usage.prompt - expected:+d})"
-        return [Finding("usage.prompt_tokens", f"prompt_tokens {expected}", observed, fatal=True)]
+        return [Finding(kinds.USAGE_PROMPT_TOKENS, f"prompt_tokens {expected}", observed)]
     return []
 
 
@@ -45,4 +46,4 @@ def _limit_was_reached(usage: Usage, max_tokens: int, max_model_len: int | None)
     expected = f"finish_reason 'length' at completion_tokens {max_tokens}"
     if max_model_len is not None:
         expected += f" or total_tokens {max_model_len}"
-    return [Finding("usage.limit", expected, f"completion_tokens {usage.completion}, total_tokens {usage.total}")]
+    return [Finding(kinds.USAGE_LIMIT, expected, f"completion_tokens {usage.completion}, total_tokens {usage.total}")]

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.finding import trimmed
+from vlm_acceptance.core.text import trimmed
 
 SHOWN = 120
 Shape = TypeVar("Shape")

@@ -9,8 +9,7 @@ VlmAcceptanceError
 ├── DeploymentFailure      the deployment under test is wrong: a failure, exit code 1
 │   └── EngineFailure      its engine died, or never became ready
 ├── HarnessProblem         our own machinery broke: an error, exit code 11
-├── NotRun                 the ground of a test is missing; the test that met it first said why
-└── NoReply                an exchange carries no answer; its reason is a finding, never an answer
+└── NotRun                 a precondition of the test failed earlier; the test that met it first reported why
 """
 
 from __future__ import annotations
@@ -56,11 +55,7 @@ class HarnessProblem(VlmAcceptanceError):
 
 
 class NotRun(VlmAcceptanceError):
-    """A test whose ground is missing; the reason was reported once, by the test that met it first."""
-
-
-class NoReply(VlmAcceptanceError):
-    """An exchange holds no readable answer; `str()` says why."""
+    """A precondition of the test failed earlier; the test that met it first reported why."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""One request with everything observed about it. It does not judge."""
+"""One request, everything observed about it, and the chat answer that it carries. Nothing here judges."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vlm_acceptance.core.text import trimmed
+
 NS = 1_000_000_000
 CHAT = "/v1/chat/completions"
+_SHOWN_BYTES = 400  # a response may have megabytes: cut before anything else is done with it
+_LONGEST_REASON = 80
+_MOST_TOKENS = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +71,169 @@ class Exchange:
         return (self.finished_ns - self.started_ns) / NS
 
     def json(self) -> Any:
-        """The body as JSON; ValueError when it is none."""
+        """The body as JSON; ValueError when it is not JSON."""
         return json.loads(self.body.decode("utf-8"))
+
+    @property
+    def reply(self) -> Reply | NoReply:
+        """The chat answer, streamed or not, or why there is none. It is read at each call."""
+        return reply_of(self)
+
+    def reply_by(self, model: str) -> Reply | NoReply:
+        """The chat answer of a plain response with exactly one choice, index 0, by `model`."""
+        return reply_of(self, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the server reported them."""
+
+    prompt: int
+    completion: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """Why there is no answer. It is never used as an answer's text."""
+
+    reason: str
+    exchange: Exchange | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `delta_ns` are the arrival times of the chunks that carried text, empty when not streamed.
+
+    `exchange` is None for answers of the offline engine and of the official client.
+    """
+
+    text: str
+    finish_reason: str | None
+    usage: Usage | None
+    model: str
+    elapsed_s: float
+    started_ns: int = 0
+    delta_ns: tuple[int, ...] = ()
+    exchange: Exchange | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds from sending to the first chunk with text; None when there was no text."""
+        return (self.delta_ns[0] - self.started_ns) / NS if self.delta_ns else None
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Seconds per output token after the first; None below two tokens or without usage."""
+        if not self.delta_ns or self.usage is None or self.usage.completion < 2:
+            return None
+        return (self.delta_ns[-1] - self.delta_ns[0]) / NS / (self.usage.completion - 1)
+
+
+class _UnreadableError(Exception):
+    """The response holds no answer; the text says why."""
+
+
+def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
+    """The answer in an exchange of `/v1/chat/completions`, or why there is none.
+
+    With `model` the response must hold exactly one choice, index 0, by that model; a usage count it lacks is None.
+    """
+    if exchange.error is not None:
+        return NoReply(f"{exchange.error.kind}: {exchange.error.message}", exchange)
+    if exchange.status != 200:
+        body = exchange.body[:_SHOWN_BYTES].decode("utf-8", "replace")
+        return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
+    try:
+        return _from_stream(exchange) if exchange.request.stream else _from_body(exchange, model)
+    except _UnreadableError as why:
+        return NoReply(str(why), exchange)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
+        shown = str(broken)[:_SHOWN_BYTES]
+        return NoReply(f"unreadable answer ({type(broken).__name__}: {shown})", exchange)
+
+
+def usage_of(body: Mapping[str, Any]) -> Usage | None:
+    """The usage block of a body or chunk; None when it is absent or null; KeyError when a count is absent."""
+    usage = body.get("usage")
+    return Usage(usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) if usage else None
+
+
+def token_count(value: object) -> int | None:
+    """The value where it is a count of tokens, else None."""
+    return value if type(value) is int and 0 <= value < _MOST_TOKENS else None
+
+
+def _from_body(exchange: Exchange, model: str | None) -> Reply:
+    body = exchange.json()
+    if not isinstance(body, dict):
+        raise _UnreadableError(f"HTTP 200 whose body is {_seen(body)}, not an object")
+    if "error" in body:
+        raise _UnreadableError(f"an error inside HTTP 200: {_seen(body['error'])}")
+    if model is None:
+        choice, usage = body["choices"][0], usage_of(body)
+        reason = choice["finish_reason"]
+    else:
+        choice, reason = _only_choice(body.get("choices"))
+        counts: Any = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+        usage = Usage(counts.get("prompt_tokens"), counts.get("completion_tokens"), counts.get("total_tokens"))
+        if body.get("model") != model:
+            raise _UnreadableError(f"the answer is by model {_seen(body.get('model'))}, asked was {_seen(model)}")
+    text = choice["message"]["content"]
+    if not isinstance(text, str):
+        raise _UnreadableError(f"message.content is {_seen(text)}, not a string")
+    elapsed_s, started_ns = exchange.elapsed_s, exchange.started_ns
+    return Reply(text, reason, usage, str(body.get("model")), elapsed_s, started_ns, exchange=exchange)
+
+
+def _only_choice(choices: Any) -> tuple[dict[str, Any], str | None]:
+    """The only choice and its finish reason."""
+    if not isinstance(choices, list) or len(choices) != 1:
+        seen = f"{len(choices)} choices" if isinstance(choices, list) else f"choices {_seen(choices)}"
+        raise _UnreadableError(f"{seen}, expected one")
+    choice = choices[0]
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        raise _UnreadableError(f"choices[0] has no message: {_seen(choice)}")
+    if type(choice.get("index")) is not int or choice["index"] != 0:
+        raise _UnreadableError(f"choices[0].index is {_seen(choice.get('index'))}, expected 0")
+    choice["message"].setdefault("content", None)
+    reason = choice.get("finish_reason", 0)
+    if reason is not None and not isinstance(reason, str):
+        shown = _seen(reason) if "finish_reason" in choice else "absent"
+        raise _UnreadableError(f"choices[0].finish_reason is {shown}, expected a string or null")
+    return choice, reason if reason is None else reason[:_LONGEST_REASON]
+
+
+def _from_stream(exchange: Exchange) -> Reply:
+    pieces: list[str] = []
+    stamps: list[int] = []
+    finish = usage = None
+    model = ""
+    for frame in exchange.frames:
+        if frame.data.strip() == "[DONE]":
+            continue
+        chunk = json.loads(frame.data)
+        if "error" in chunk:
+            raise _UnreadableError(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
+        model = chunk.get("model") or model
+        usage = usage_of(chunk) or usage
+        for choice in chunk["choices"]:
+            if choice.get("index", 0) != 0:
+                continue
+            piece = choice["delta"].get("content")
+            if piece:
+                pieces.append(piece)
+                stamps.append(frame.at_ns)
+            finish = choice.get("finish_reason") or finish
+    if not exchange.frames:
+        raise _UnreadableError("the stream carried no event")
+    elapsed_s, started_ns = exchange.elapsed_s, exchange.started_ns
+    return Reply("".join(pieces), finish, usage, model, elapsed_s, started_ns, tuple(stamps), exchange)
+
+
+def _seen(value: object) -> str:
+    """A value for a reader, of bounded length."""
+    return trimmed(value[:_SHOWN_BYTES] if isinstance(value, str) else value, 120)

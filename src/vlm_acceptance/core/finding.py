@@ -1,13 +1,18 @@
-"""What a check finds and what a test, an area and a run come to. Values only; nothing here sends or reads files."""
+"""A finding, and the outcomes of a test and of a run. Values only; nothing here sends or reads files."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding_classes import FindingClass
+from vlm_acceptance.core.severity import Severity
 
 
 class Outcome(enum.Enum):
-    """What one acceptance test came to. `failed` speaks of the deployment, `error` of us or the environment."""
+    """The outcome of one acceptance test: `failed` is about the deployment, `error` about us or the environment."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -17,7 +22,7 @@ class Outcome(enum.Enum):
 
 
 class Verdict(enum.Enum):
-    """What a whole run came to; the value is its word in every report."""
+    """The outcome of a whole run; the value is its word in every report."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -27,22 +32,59 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken expectation. `fatal` findings refuse a category whatever its count of right answers."""
+    """One broken expectation about an exchange, if there is one.
 
-    check: str
+    `graded` replaces the severity of the class: a summary is as severe as what it sums up.
+    """
+
+    kind: FindingClass
     expected: str
     observed: str
     where: str = ""
-    fatal: bool = False
+    exchange: Exchange | None = field(default=None, compare=False, repr=False)
+    graded: Severity | None = None
     evidence: str = ""
     repeat: str = ""
 
+    @property
+    def check(self) -> str:
+        """The id of its class."""
+        return self.kind.id
+
+    @property
+    def severity(self) -> Severity:
+        """How severe it is."""
+        return self.graded or self.kind.severity
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it refuses a category whatever its count of right answers."""
+        return self.severity is Severity.FATAL
+
     def at(self, where: str) -> Finding:
-        """The same finding, placed: `where` is put before what the check itself said."""
+        """The same finding with `where` put before its own place."""
         return replace(self, where=f"{where}: {self.where}" if self.where else where)
 
+    def about(self, exchange: Exchange | None) -> Finding:
+        """The same finding about this exchange."""
+        return replace(self, exchange=exchange)
+
+    def row(self) -> dict[str, Any]:
+        """The finding as JSON for stored files."""
+        return {
+            "check": self.check,
+            "title": self.kind.title,
+            "severity": self.severity.value,
+            "expected": self.expected,
+            "observed": self.observed,
+            "where": self.where,
+            "fatal": self.fatal,
+            "evidence": self.evidence,
+            "repeat": self.repeat,
+        }
+
     def render(self) -> str:
-        """Five parts on their own lines; parts that are not known are left out."""
+        """Title and place, then expected, observed, evidence and how to repeat, as far as they are known."""
         lines = [
             f"[{self.check}] {self.where}".rstrip(),
             f"  expected: {self.expected}",
@@ -53,17 +95,3 @@ class Finding:
         if self.repeat:
             lines.append(f"  repeat:   {self.repeat}")
         return "\n".join(lines)
-
-
-def trimmed(text: object, limit: int = 300) -> str:
-    """`repr` of what was seen, cut to `limit` characters with a note of its full length."""
-    shown = repr(text)
-    return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(shown)} characters)"
-
-
-def printable(text: str) -> str:
-    """The text with control characters and lone surrogates escaped, so that it cannot steer a terminal.
-
-    Line feeds and tabs stay.
-    """
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vlm_acceptance.core.errors import NoReply, UsageProblem
-from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import printable
-from vlm_acceptance.core.reply import reply_of
+from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.text import printable
 
 TOP = 5
 PARAMS: Mapping[str, Any] = {"logprobs": True, "top_logprobs": TOP, "return_tokens_as_token_ids": True}
@@ -34,6 +33,7 @@ class LogProbs:
     text: str
     tokens: tuple[int, ...]
     top: tuple[Mapping[int, float], ...]
+    exchange: Exchange | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,20 @@ class StoredLogProbs:
     numbers: LogProbs
 
 
-def logprobs_of(exchange: Exchange) -> LogProbs:
-    """The numbers of a chat answer that was asked for with PARAMS; NoReply says what is missing."""
-    text = reply_of(exchange).text
+def logprobs_of(exchange: Exchange) -> LogProbs | NoReply:
+    """The log probabilities of a chat answer that was requested with PARAMS, or why there are none."""
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return reply
     try:
         content = exchange.json()["choices"][0]["logprobs"]["content"]
         tokens = tuple(_id(entry["token"]) for entry in content)
         top = tuple({_id(e["token"]): float(e["logprob"]) for e in [*x["top_logprobs"], x]} for x in content)
     except (KeyError, IndexError, TypeError, ValueError) as broken:
-        raise NoReply(f"no log probabilities by token id ({type(broken).__name__}: {broken})") from broken
+        return NoReply(f"no log probabilities by token id ({type(broken).__name__}: {broken})", exchange)
     if not tokens:
-        raise NoReply("no log probabilities: the list of tokens is empty")
-    return LogProbs(text, tokens, top)
+        return NoReply("no log probabilities: the list of tokens is empty", exchange)
+    return LogProbs(reply.text, tokens, top, exchange)
 
 
 def _id(token: str) -> int:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from vlm_acceptance.core.finding import Outcome, Verdict
+from vlm_acceptance.core.finding import Finding, Outcome, Verdict
 
 EXIT = {"accepted": 0, "rejected": 1, "environment": 10, "inconclusive": 11}
 
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What one acceptance test came to."""
+    """What one acceptance test came to. `categories` are those it judges, or of many those it found below their bar."""
 
     __test__ = False
 
@@ -24,7 +23,8 @@ class TestResult:
     message: str = ""
     must: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
-    findings: Sequence[dict[str, Any]] = ()
+    findings: Sequence[Finding] = ()
+    categories: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

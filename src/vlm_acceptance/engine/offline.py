@@ -11,8 +11,8 @@ from typing import Any
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.core.exchange import Reply, Usage
 from vlm_acceptance.core.logprobs import LogProbs
-from vlm_acceptance.core.reply import Reply, Usage
 from vlm_acceptance.engine import command
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine.process import ExitReport, SupervisedProcess

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.reply import reply_of
+from vlm_acceptance.core.exchange import Exchange, NoReply
 
 LAST_WORDS_S = 1.0
 LAUNCHED = ("process", "port", "health", "model", "text", "picture")
@@ -91,10 +89,9 @@ def listed_models(exchange: Exchange) -> list[str] | None:
 
 def token_look(exchange: Exchange) -> ProbeResult:
     """Reached by an answer of at least one token; a probe is asked once, so anything else is lost."""
-    try:
-        reply = reply_of(exchange)
-    except NoReply as why:
-        return ProbeResult(False, str(why), exchange)
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return ProbeResult(False, str(reply), exchange)
     # a missing usage is for the schema tests to refuse; text alone proves a token
     if not reply.text and (reply.usage is None or reply.usage.completion < 1):
         return ProbeResult(False, "answered without a token", exchange)

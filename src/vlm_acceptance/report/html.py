@@ -14,7 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from vlm_acceptance.core.errors import HarnessProblem
-from vlm_acceptance.core.finding import Outcome, Verdict, printable
+from vlm_acceptance.core.finding import Outcome, Verdict
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.stored_run import files_of, tests_of
 from vlm_acceptance.report.verdict_text import headline, seconds
 

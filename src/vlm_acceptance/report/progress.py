@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 
 
 class Screen(Protocol):

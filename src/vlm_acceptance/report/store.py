@@ -14,7 +14,7 @@ from xml.sax import saxutils
 
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.transcript import entry
 
@@ -78,7 +78,7 @@ class RunStore:
             "must": result.must,
             "message": result.message,
             "properties": dict(result.properties),
-            "findings": list(result.findings),
+            "findings": [found.row() for found in result.findings],
         }
         self._line(self._results, row)
         self.note(f"== {result.outcome.value.upper()} {result.id} ({result.seconds:.2f} s)")

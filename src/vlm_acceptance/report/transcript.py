@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding import printable
-from vlm_acceptance.core.reply import reply_of
+from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.text import printable
 
 SHOWN = 2000
 
@@ -49,9 +47,8 @@ def _answered(exchange: Exchange) -> list[str]:
     took = f"{exchange.elapsed_s:.3f} s"
     if exchange.error is not None:
         return [f"{exchange.error.kind}: {_safe(exchange.error.message)} ({took})"]
-    try:
-        reply = reply_of(exchange)
-    except NoReply:
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
         return [f"HTTP {exchange.status} ({took}): {_safe(exchange.body.decode('utf-8', 'replace'))}"]
     usage = f"{reply.usage.prompt}+{reply.usage.completion} tokens" if reply.usage else "no usage"
     ttft = f", first text after {reply.ttft_s:.3f} s" if reply.ttft_s is not None else ""
@@ -61,5 +58,5 @@ def _answered(exchange: Exchange) -> list[str]:
 def _safe(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = text[:SHOWN] + (f"… ({len(text)} characters)" if len(text) > SHOWN else "")
-    # a terminal that shows this file must not be steered by an answer
+    # a terminal that shows this file must not be controlled by an answer
     return printable(text.replace("\n", "⏎"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from vlm_acceptance.core.errors import DeploymentFailure
 from vlm_acceptance.core.exchange import Exchange
@@ -22,7 +21,8 @@ class FindingCollector:
         self.test = test
         self.all: list[Finding] = []
         self.properties: dict[str, str] = {}
-        self.rows: list[dict[str, Any]] = []
+        self.raised: list[Finding] = []
+        self.categories: list[str] = []
         self._store = store
         self._base_url = base_url
         self._key_env = key_env
@@ -31,17 +31,16 @@ class FindingCollector:
         self._seen: list[tuple[Exchange, Sequence[Finding]]] = []
 
     def add(self, findings: Sequence[Finding], exchange: Exchange | None = None, where: str = "") -> None:
-        """Findings about an exchange; its evidence is kept when there are any, or when all is to be kept."""
-        if exchange is not None and (findings or self._policy == "all"):
-            place, repeat = self._keep(exchange)
-            findings = [replace(found, evidence=place, repeat=repeat) for found in findings]
-        self.all.extend(found.at(where) if where else found for found in findings)
+        """Findings, each about its own exchange, else about `exchange`; the evidence of these exchanges is kept.
 
-    def add_each(self, findings: Sequence[Finding], exchanges: Mapping[str, Exchange]) -> None:
-        """Findings whose `where` begins with a name of `exchanges`; others carry no evidence."""
+        With the policy `all` the evidence of `exchange` is kept without findings, too.
+        """
+        if exchange is not None and self._policy == "all":
+            self._keep(exchange)
         for found in findings:
-            name = found.where.partition(":")[0].strip()
-            self.add([found], exchanges.get(name))
+            about = found.exchange or exchange
+            place, repeat = self._keep(about) if about is not None else ("", "")
+            self.all.append(replace(found.at(where) if where else found, evidence=place, repeat=repeat))
 
     def watch(self, findings: Sequence[Finding], exchange: Exchange) -> None:
         """Findings about an answer that the test may judge itself: they count where it finds nothing of the kind."""
@@ -56,13 +55,23 @@ class FindingCollector:
         """Figures to report whatever the outcome; None is left out."""
         self.properties.update({key: str(value) for key, value in properties.items() if value is not None})
 
+    def judges(self, category: str) -> None:
+        """The one capability category that this test judges."""
+        self.categories = [category]
+        self.note(category=category)
+
+    def below_bar(self, categories: Iterable[str]) -> None:
+        """The categories that a test of many found below their bar."""
+        self.categories = sorted(categories)
+        self.note(below_bar=", ".join(self.categories) or None)
+
     def settle(self) -> None:
         """Raise DeploymentFailure with every finding, the gravest first; nothing when there are none."""
         self._add_watched()
         if not self.all:
             return
         ordered = sorted(self.all, key=lambda found: not found.fatal)
-        self.rows[:] = [asdict(found) for found in ordered]
+        self.raised = ordered
         kept = next((found.evidence for found in ordered if found.evidence), "")
         if kept:
             self.properties["evidence"] = kept

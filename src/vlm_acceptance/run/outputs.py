@@ -15,8 +15,10 @@ from vlm_acceptance import __version__
 from vlm_acceptance.accuracy import report as accuracy_report
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem, VlmAcceptanceError
-from vlm_acceptance.core.finding import Outcome, printable
-from vlm_acceptance.core.verdict import EXIT, Ruling, TestResult
+from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.core.severity import Severity
+from vlm_acceptance.core.text import printable
+from vlm_acceptance.core.verdict import EXIT, Ruling
 from vlm_acceptance.report import html, verdict_text
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run import summary as facts
@@ -24,8 +26,6 @@ from vlm_acceptance.run.context import RunContext
 
 LATEST = "latest"
 HEADROOM = 1.5
-# what a model may be unable to do; anything else that is found is no matter of calibration
-CALIBRATED = ("answer.", "several.order")
 
 
 def header(context: RunContext) -> list[str]:
@@ -149,25 +149,19 @@ def record_numbers(context: RunContext, ruling: Ruling) -> list[str]:
 
 def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
     """What a calibration holds, or nothing and why: only a right deployment can say what it cannot do."""
-    judged = [result for result in context.results if _categories(result)]
+    judged = [result for result in context.results if result.categories]
     refused = [result for result in context.results if result.outcome is Outcome.FAILED]
     if context.narrowed or not judged or any(r.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for r in judged):
         return {}, "the capability cases did not all run"
     found = [finding for result in refused for finding in result.findings]
-    others = [finding for finding in found if not finding["check"].startswith(CALIBRATED)]
-    if ruling.code == EXIT["environment"] or others or not all(map(_categories, refused)):
+    if any(finding.fatal for finding in found):
+        return {}, "fatal findings cannot be calibrated away"
+    others = [finding for finding in found if finding.severity is not Severity.ABILITY]
+    if ruling.code == EXIT["environment"] or others or not all(result.categories for result in refused):
         return {}, "something else than the capability cases failed"
-    if any(finding.get("fatal") for finding in found):
-        return {}, "a fatal finding is no matter of calibration"
-    demoted = sorted({category for result in refused for category in _categories(result)})
+    demoted = sorted({category for result in refused for category in result.categories})
     word = f"demotes {', '.join(demoted)}" if demoted else "every category keeps its bar"
     return {"capability": {"calibrated": True, "report_only": demoted}}, word
-
-
-def _categories(result: TestResult) -> list[str]:
-    """The categories a result speaks of: the one it judges, or of many those it found below their bar."""
-    named = result.properties.get("category") or result.properties.get("below_bar", "")
-    return named.split(", ") if named else []
 
 
 def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:

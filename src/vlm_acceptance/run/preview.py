@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vlm_acceptance.accuracy import run
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.run.findings import FindingCollector
 
 CONTEXT = pytest.StashKey[RunContext]()
 LINES = pytest.StashKey[list[str]]()
 RESULT = pytest.StashKey[TestResult]()
-PROPERTIES = pytest.StashKey[dict[str, str]]()
-FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
+COLLECTOR = pytest.StashKey[FindingCollector]()

@@ -11,17 +11,16 @@ from urllib.parse import urlsplit
 from vlm_acceptance.cases.pictures import jpeg_url, png_url
 from vlm_acceptance.checks.answer import judge_picture, judge_question
 from vlm_acceptance.checks.latency import Sample, flows, median_of
-from vlm_acceptance.checks.prompt_tokens import size_name
 from vlm_acceptance.client.chat import chat_body, get, plain_url, user_message
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Category, Picture, Question
-from vlm_acceptance.core.errors import NoReply, UsageProblem, nearest
-from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.logprobs import PARAMS, TOP, LogProbPrompt, LogProbs, logprobs_of
-from vlm_acceptance.core.reply import Reply, reply_of
+from vlm_acceptance.core.logprobs import PARAMS, TOP, LogProbPrompt
 
 PICTURE_PX = 448
 LOOK_S = 5.0
@@ -71,14 +70,6 @@ def require_question(categories: Sequence[Category], ident: str | None) -> None:
         )
 
 
-def answer_of(exchange: Exchange) -> Reply | NoReply:
-    """The reply, or why there is none; never a text in its place."""
-    try:
-        return reply_of(exchange)
-    except NoReply as why:
-        return why
-
-
 def picture_name(question: Question, index: int) -> str:
     """How findings name a picture: question and number, from 1."""
     return f"{question.id}-{index + 1}"
@@ -118,14 +109,6 @@ def number_body(model: str, asked: LogProbPrompt, images: Path) -> dict[str, Any
     return body
 
 
-def numbers_in(exchange: Exchange) -> LogProbs | NoReply:
-    """The numbers of an answer, or why there are none."""
-    try:
-        return logprobs_of(exchange)
-    except NoReply as why:
-        return why
-
-
 def offline_number_requests(prompts: Sequence[LogProbPrompt], images: Path) -> list[Mapping[str, Any]]:
     """Some prompts as the offline worker takes them, with log probabilities."""
     return [
@@ -162,16 +145,6 @@ def judged(profile: Profile, category: Category, question: Question, replies: Se
     if category.id in profile.capability.report_only:
         found = [finding for finding in found if finding.fatal]
     return Judged(found, figures)
-
-
-def by_picture(question: Question, exchanges: Sequence[Exchange]) -> dict[str, Exchange]:
-    """Exchanges by the names that findings give the pictures."""
-    return {f"{question.id}/{p.path.name}": exchange for p, exchange in zip(question.pictures, exchanges, strict=True)}
-
-
-def by_size(sizes: Sequence[tuple[int, int]], exchanges: Sequence[Exchange]) -> dict[str, Exchange]:
-    """Exchanges by picture size."""
-    return {size_name(size): exchange for size, exchange in zip(sizes, exchanges, strict=True)}
 
 
 def with_blind_limit(profile: Profile, question: Question) -> Question:
@@ -229,9 +202,9 @@ def until_one_flows(client: RecordingClient, body: dict[str, Any], tries: int) -
     """
     for number in range(1, tries + 1):
         exchange = client.body(body)
-        reply = answer_of(exchange)
+        reply = exchange.reply
         if isinstance(reply, NoReply):
-            return Flow(exchange, [Finding("latency.no_answer", "a streamed answer", str(reply), fatal=True)], {})
+            return Flow(exchange, [Finding(kinds.LATENCY_NO_ANSWER, "a streamed answer", str(reply))], {})
         found = flows(reply)
         first = "no data" if reply.ttft_s is None else f"{reply.ttft_s:.3f}"
         figures = {"first_text_s": first, "whole_s": f"{reply.elapsed_s:.3f}", "tries": str(number)}

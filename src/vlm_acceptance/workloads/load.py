@@ -24,11 +24,9 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import send_all
 from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.core.capability import Category
-from vlm_acceptance.core.errors import HarnessProblem, NoReply, VlmAcceptanceError
-from vlm_acceptance.core.exchange import NS, Exchange, Request
+from vlm_acceptance.core.errors import HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply
-from vlm_acceptance.workloads.capability import answer_of
 
 TEXTS = (
     ("ok", "Reply with OK.", "OK", ()),
@@ -261,7 +259,7 @@ class Burst:
 
 def answer_to(exchange: Exchange) -> Reply | NoReply:
     """The finished answer in an exchange, or why there is none."""
-    return checks.finished(answer_of(exchange))
+    return checks.finished(exchange.reply)
 
 
 def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s: float) -> Burst:

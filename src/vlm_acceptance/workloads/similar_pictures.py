@@ -14,10 +14,8 @@ from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import LongSimilarPictures
 from vlm_acceptance.core.capability import Category, Picture, Question
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.exchange import Exchange, NoReply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.workloads.capability import answer_of
 
 # at one swap in 200 answers, 600 requests hold none at all in one run of twenty; these 784 in one of fifty
 ROUNDS = 14
@@ -87,12 +85,12 @@ def hunt(twins: Sequence[Twin], rounds: int = ROUNDS) -> Iterator[list[Twin]]:
 def mixed_up(asked: Sequence[Twin], exchanges: Sequence[Exchange]) -> list[Finding]:
     """Fatal for every answer that was planted in another picture, and for every request without an answer."""
     pictures = {twin.name: twin.picture for twin in asked}
-    return contaminated([twin.name for twin in asked], [answer_of(exchange) for exchange in exchanges], pictures)
+    return contaminated([twin.name for twin in asked], [exchange.reply for exchange in exchanges], pictures)
 
 
 def prompt_tokens_of(exchange: Exchange) -> int | None:
     """Prompt tokens as the answer reports them; None without an answer or without usage."""
-    reply = answer_of(exchange)
+    reply = exchange.reply
     return None if isinstance(reply, NoReply) or reply.usage is None else reply.usage.prompt
 
 
@@ -100,7 +98,7 @@ def first_read(client: RecordingClient, question: Question, special_tokens: Sequ
     """The first picture of a question that is answered rightly as it is; None when none is."""
     for picture in question.pictures:
         asked = client.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens)
-        reply = answer_of(asked)
+        reply = asked.reply
         if not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, special_tokens):
             return picture
     return None

@@ -16,8 +16,8 @@ from vlm_acceptance.checks.load import fault_of, good, percentiles
 from vlm_acceptance.checks.trends import drift_of, growth, shown
 from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.recording import RecordingClient
-from vlm_acceptance.core.errors import EnvironmentProblem, NoReply
-from vlm_acceptance.core.exchange import NS, Exchange, Request
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads.load import Job, Load, WarmupTracker, Watchdog, answer_to
 
@@ -46,7 +46,6 @@ class Soak:
 
     served: list[Served] = field(default_factory=list)
     itl: array[float] = field(default_factory=lambda: array("d"))
-    kept: dict[str, Exchange] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
     hang: Hang | None = None
     seconds: float = 0.0
@@ -151,6 +150,10 @@ class _Run:
         job, reply = self._made[number % len(self._made)], answer_to(exchange)
         self.cold.came(job.body)
         fault = fault_of(job.asked, reply, self._everyone, self._special_tokens)
+        self._faults += fault is not None
+        is_kept = fault is not None and self._faults <= KEPT
+        if fault is not None and not is_kept:
+            fault = fault.about(None)  # memory must not grow with the faults
         sample = None if isinstance(reply, NoReply) else from_reply(reply)
         began_s = (exchange.started_ns - self._began_ns) / NS
         self.result.served.append(Served(began_s, sample, fault, not job.asked.demoted))
@@ -161,11 +164,7 @@ class _Run:
         else:
             self._silent = 0
             self.result.itl.extend((b - a) / NS for a, b in itertools.pairwise(reply.delta_ns))
-        if fault is not None:
-            self._faults += 1
-            if self._faults <= KEPT:
-                self.result.kept.setdefault(fault.where, exchange)
-        if number < len(self._made) or (fault is not None and self._faults <= KEPT):
+        if number < len(self._made) or is_kept:
             self._client.keep(exchange, job.body)
 
 

@@ -15,6 +15,7 @@ from vlm_acceptance.accuracy.criteria import Limits, TokenCount
 from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.stats.binomial import at_least, at_most, mcnemar
@@ -159,7 +160,7 @@ def test_each_share_is_allowed_up_to_its_limit_and_not_beyond(
 
 def test_a_finding_of_shape_tells_count_whole_and_share() -> None:
     found = criteria.misshapen(ShapeCounts(answered=200, empty=3), Shape())
-    assert found == [Finding("accuracy.empty", "at most 1% empty answers", "3 of 200 = 1.5%")]
+    assert found == [Finding(kinds.ACCURACY_EMPTY, "at most 1% empty answers", "3 of 200 = 1.5%")]
 
 
 def test_nothing_answered_has_no_shape_to_refuse() -> None:
@@ -176,7 +177,7 @@ def test_a_repeated_letter_is_fatal_and_shows_the_histogram() -> None:
 @pytest.mark.parametrize(("letters", "is_sound"), [("AABBC", True), ("AABBB", False), ("AAABB", False)])
 def test_fewer_letters_than_wanted_are_refused(letters: str, is_sound: bool) -> None:
     found = criteria.misshapen(ShapeCounts(letters=Counter(letters)), Shape())
-    assert checks(found) == ([] if is_sound else ["accuracy.letters"])
+    assert checks(found) == ([] if is_sound else ["accuracy.few_letters"])
     assert not any(one.fatal for one in found)
 
 
@@ -258,7 +259,7 @@ def test_the_margin_of_blank_pictures_is_enough_and_one_less_is_not(asked: int, 
     wanted = Sighted(sample=asked, margin=margin)
     assert criteria.ignores_pictures(99, 99 - fewer, asked, wanted) == []
     found = criteria.ignores_pictures(99, 100 - fewer, asked, wanted)
-    assert checks(found) == ["accuracy.sighted"]
+    assert checks(found) == ["accuracy.ablation"]
     assert found[0].fatal
     assert found[0].observed == f"99 of {asked} with pictures, {100 - fewer} with blank ones"
 
@@ -324,4 +325,4 @@ def test_known_answers_must_come_to_the_letter() -> None:
 def test_every_scorer_must_find_its_known_count(seen: dict[str, int]) -> None:
     assert criteria.unlike_golden_scores({"one": 90}, {"one": 90, "two": 3}) == []
     found = criteria.unlike_golden_scores({"one": 90}, seen)
-    assert [(one.check, one.expected) for one in found] == [("accuracy.known_score", "90 right by one")]
+    assert [(one.check, one.expected) for one in found] == [("accuracy.golden_score", "90 right by one")]

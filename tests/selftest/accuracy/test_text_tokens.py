@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.accuracy.text_tokens import TextCounts
-from vlm_acceptance.core.errors import HarnessProblem, NoReply
+from vlm_acceptance.core.errors import HarnessProblem
+from vlm_acceptance.core.exchange import NoReply
 
 WANTED = [(f"hash {n}", "Be brief.", f"text {n}") for n in range(100)]
 
@@ -27,7 +28,7 @@ class Counter:
         with self._lock:
             self.asked.append((text, system))
         if text in self._silent:
-            raise NoReply("404")
+            return NoReply("404")
         return len(text)
 
 

@@ -149,7 +149,7 @@ def here(version: str, reported: list[str]) -> KnownHere:
     return KnownHere(load_known_issues(FILE), {"vllm": version}, lambda issue: reported.append(issue.id))
 
 
-WRONG = [Finding("inputs.status", "HTTP 200", "HTTP 500")]
+WRONG = [Finding("edge_input.status", "HTTP 200", "HTTP 500")]
 
 
 def test_a_known_issue_is_reported_in_place_of_its_findings() -> None:

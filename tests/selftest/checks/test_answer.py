@@ -8,9 +8,8 @@ import pytest
 
 from vlm_acceptance.checks.answer import fold, holds, judge_blind, judge_picture, judge_question
 from vlm_acceptance.core.capability import Picture, Question
-from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import NoReply, Reply, Usage
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply, Usage
 
 SIGNS = [("RIVER", "472"), ("GARDEN", "815"), ("STATION", "296"), ("MARKET", "530")]
 SIGNS += [("BRIDGE", "164"), ("CASTLE", "903"), ("SCHOOL", "748"), ("FOREST", "381")]

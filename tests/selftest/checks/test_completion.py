@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.checks import completion as protocol
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply
 
 TEXT = "A receipt for Miller, total 12."
 

@@ -8,8 +8,7 @@ import pytest
 
 from vlm_acceptance.checks.contamination import contaminated, prompt_unheeded
 from vlm_acceptance.core.capability import Picture
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.exchange import NoReply, Reply
 
 
 def picture(*words: str, shows: tuple[str, ...] = ()) -> Picture:

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.checks.edge_inputs import became, memory_is_bounded, right, sane, stops
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, NoReply, Reply, Request, Usage
 
 ERROR = {"error": {"message": "Failed to load image", "type": "BadRequestError", "param": None, "code": 400}}
 DETAIL = {"detail": "There was an error parsing the body"}
@@ -62,18 +60,18 @@ def test_what_is_expected_has_no_finding(seen: Exchange, expect: str) -> None:
 @pytest.mark.parametrize(
     ("seen", "expect", "check"),
     [
-        (BROKEN, "refused", "errors.server_error"),
-        (RIGHT, "refused", "errors.accepted"),
+        (BROKEN, "refused", "refusal.server_error"),
+        (RIGHT, "refused", "refusal.accepted"),
         (exchange(400, DETAIL), "refused", "schema.error"),
-        (HUNG, "refused", "errors.transport"),
-        (BROKEN, "refused or answered", "errors.server_error"),
-        (HUNG, "refused or right", "errors.transport"),
-        (WRONG, "refused or right", "inputs.wrong"),
+        (HUNG, "refused", "refusal.transport"),
+        (BROKEN, "refused or answered", "refusal.server_error"),
+        (HUNG, "refused or right", "refusal.transport"),
+        (WRONG, "refused or right", "edge_input.wrong"),
         (REFUSED, "answered", "liveness.answer"),
-        (REFUSED, "right", "inputs.answer"),
+        (REFUSED, "right", "edge_input.answer"),
         (exchange(200, answer("")), "refused or answered", "liveness.answer"),
-        (exchange(400, seconds=6), "refused", "errors.deadline"),
-        (exchange(200, answer("OK"), seconds=6), "refused or answered", "inputs.deadline"),
+        (exchange(400, seconds=6), "refused", "refusal.deadline"),
+        (exchange(200, answer("OK"), seconds=6), "refused or answered", "edge_input.deadline"),
     ],
 )
 def test_what_is_not_expected_is_found(seen: Exchange, expect: str, check: str) -> None:
@@ -91,13 +89,13 @@ def test_all_choices_must_be_there() -> None:
 
 def test_a_right_answer_holds_every_part() -> None:
     assert right(RIGHT, PARTS, 5) == []
-    assert [found.check for found in right(RIGHT, (*PARTS, ("GARDEN",)), 5)] == ["inputs.wrong"]
-    assert [found.check for found in right(exchange(500), PARTS, 5)] == ["inputs.answer"]
+    assert [found.check for found in right(RIGHT, (*PARTS, ("GARDEN",)), 5)] == ["edge_input.wrong"]
+    assert [found.check for found in right(exchange(500), PARTS, 5)] == ["edge_input.answer"]
 
 
 def test_memory_has_a_limit() -> None:
     assert memory_is_bounded(100, 100) == []
-    assert [found.check for found in memory_is_bounded(101, 100)] == ["inputs.memory"]
+    assert [found.check for found in memory_is_bounded(101, 100)] == ["edge_input.memory"]
 
 
 def reply(finish: str, tokens: int) -> Reply:
@@ -113,7 +111,7 @@ def test_an_answer_that_stops_has_no_finding() -> None:
     [
         (reply("length", 64), "stop.never"),
         (reply("stop", 65), "stop.long"),
-        (NoReply("HTTP 500"), "inputs.answer"),
+        (NoReply("HTTP 500"), "edge_input.answer"),
     ],
 )
 def test_an_answer_that_does_not_stop_is_found(seen: Reply | NoReply, check: str) -> None:

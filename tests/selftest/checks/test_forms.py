@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.checks.forms import costs, in_words, taken, taken_or_refused
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "A sign."}, "finish_reason": "stop"}
 ANSWER = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from vlm_acceptance.checks.golden_answers import SHOWN, known_answers
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import NoReply, Reply, Usage
 
 ROWS = [{"id": f"ocr/{n}", "answer": f"RIVER {n}", "prompt_tokens": 100 + n} for n in range(12)]
 
@@ -27,14 +26,14 @@ def test_a_text_that_differs_in_one_letter_is_found() -> None:
     replies[3] = reply(3, "RIVER 3 ")
     count, found = known_answers(ROWS, replies)
     assert (count.fatal, count.observed.partition(";")[0]) == (True, "11 of 12 as known")
-    assert (found.check, found.where, found.observed) == ("known.text", "ocr/3", "'RIVER 3 '")
+    assert (found.check, found.where, found.observed) == ("golden_answer.text", "ocr/3", "'RIVER 3 '")
 
 
 def test_a_picture_that_costs_other_tokens_is_found_though_the_text_is_right() -> None:
     replies = right()
     replies[0] = reply(0, tokens=84)
     count, found = known_answers(ROWS, replies)
-    assert (found.check, found.observed) == ("known.prompt_tokens", "84")
+    assert (found.check, found.observed) == ("golden_answer.prompt_tokens", "84")
     assert "0 texts differ" in count.observed
     assert "not rightly seen" not in count.observed
 
@@ -44,8 +43,8 @@ def test_missing_usage_and_missing_answers_are_found() -> None:
     replies[0] = Reply("RIVER 0", "stop", None, "m", 0.1)
     replies[1] = NoReply("timeout: gone")
     _, usage, missing = known_answers(ROWS, replies)
-    assert (usage.check, usage.observed) == ("known.prompt_tokens", "no usage")
-    assert (missing.check, missing.observed, missing.fatal) == ("known.missing", "timeout: gone", True)
+    assert (usage.check, usage.observed) == ("golden_answer.prompt_tokens", "no usage")
+    assert (missing.check, missing.observed, missing.fatal) == ("golden_answer.missing", "timeout: gone", True)
 
 
 def test_many_wrong_answers_are_counted_and_a_few_shown() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, within
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import Reply, Usage
 
 MS = 1_000_000
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vlm_acceptance.checks.liveness import answered, healthy, metrics_moved
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request
 
 
 def exchange(status: int | None = 200, body: str = "", error: ErrorDetail | None = None) -> Exchange:

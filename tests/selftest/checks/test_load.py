@@ -23,8 +23,7 @@ from vlm_acceptance.checks.load import (
 )
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.config.profile_sections import Limits
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
 from vlm_acceptance.stats.binomial import at_most
 
 RIVER = Asked("ocr/sign-1", (("RIVER",), ("472",)), frozenset({"RIVER", "472"}))
@@ -142,13 +141,17 @@ def test_a_known_answer_must_be_it_to_the_letter() -> None:
         assert (fault.check, fault.fatal) == (check, True)
 
 
+def lasting(seconds: float) -> Exchange:
+    return Exchange("r", Request("GET", "/"), "", 0, round(seconds * NS), 200)
+
+
 def test_one_slow_request_of_many_is_starved() -> None:
-    seconds = {f"r{n}": 0.2 + n / 100 for n in range(49)}
-    assert fair(seconds, 10, 5) == []
-    (found,) = fair({**seconds, "slow": 8.0}, 10, 5)
+    usual = {f"r{n}": lasting(0.2 + n / 100) for n in range(49)}
+    assert fair(usual, 10, 5) == []
+    (found,) = fair({**usual, "slow": lasting(8)}, 10, 5)
     assert (found.check, found.where, found.observed) == ("load.starved", "slow", "8 s")
-    assert fair({**seconds, "slow": 4.9}, 10, 5) == []  # below the floor
-    assert fair({f"r{n}": 4.0 + n for n in range(9)}, 10, 5) == []  # all are slow
+    assert fair({**usual, "slow": lasting(4.9)}, 10, 5) == []  # below the floor
+    assert fair({f"r{n}": lasting(4 + n) for n in range(9)}, 10, 5) == []  # all are slow
     assert fair({}, 10, 5) == []
 
 

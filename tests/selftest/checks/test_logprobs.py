@@ -9,7 +9,7 @@ import pytest
 
 from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, totals
 from vlm_acceptance.config.profile_sections import LogProbLimits
-from vlm_acceptance.core.errors import NoReply
+from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.logprobs import LogProbs
 
 LIMITS = LogProbLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
@@ -75,24 +75,24 @@ def test_numbers_within_the_alarm_have_no_finding() -> None:
 
 def test_a_mean_beyond_the_alarm_is_found_though_every_token_is_right() -> None:
     found, _ = against_baseline({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.05)}, LIMITS)
-    assert checks(found) == [("numbers.shift", "")]
+    assert checks(found) == [("logprobs.shift", "")]
     assert found[0].observed == "0.0500 over 1 prompts"
 
 
 def test_one_prompt_far_away_is_found_among_many_that_are_right() -> None:
     known = {str(n): numbers(n) for n in range(20)}
     found, _ = against_baseline(known, {**known, "7": numbers(7, off=-0.2)}, LIMITS)
-    assert checks(found) == [("numbers.prompt", "7")]
+    assert checks(found) == [("logprobs.prompt", "7")]
 
 
 def test_few_common_tokens_are_found() -> None:
     other = numbers(1, lists={0: {1: -0.05, **{800 + n: -8.0 for n in range(4)}}})
     found, _ = against_baseline({"a": numbers(1)}, {"a": other}, LIMITS)
-    assert checks(found) == [("numbers.top5", "")]
+    assert checks(found) == [("logprobs.top5", "")]
 
 
 @pytest.mark.parametrize(
-    ("lead", "refused"), [(0.4, []), (0.6, [("numbers.token", "a")])], ids=["undecided", "decided"]
+    ("lead", "refused"), [(0.4, []), (0.6, [("logprobs.token", "a")])], ids=["undecided", "decided"]
 )
 def test_another_token_is_forgiven_only_where_the_known_one_was_hardly_ahead(lead: float, refused: list) -> None:
     lists = {0: {1: -0.1, 2: -0.1 - lead}}
@@ -104,13 +104,13 @@ def test_an_answer_cut_or_continued_is_found() -> None:
     known = {"a": numbers(1, 2)}
     for seen in (numbers(1), numbers(1, 2, 3)):
         found, _ = against_baseline(known, {"a": seen}, LIMITS)
-        assert checks(found) == [("numbers.token", "a")]
+        assert checks(found) == [("logprobs.token", "a")]
         assert f"{len(seen.tokens)} tokens, not 2" in found[0].observed
 
 
 def test_an_answer_without_numbers_is_fatal() -> None:
     found, together = against_baseline({"a": numbers(1)}, {"a": NoReply("HTTP 500")}, LIMITS)
-    assert (checks(found), found[0].fatal, found[0].observed) == ([("numbers.missing", "a")], True, "HTTP 500")
+    assert (checks(found), found[0].fatal, found[0].observed) == ([("logprobs.missing", "a")], True, "HTTP 500")
     assert together is None
 
 
@@ -121,10 +121,10 @@ def test_two_answers_alike_within_the_limit_have_no_finding() -> None:
 
 def test_two_answers_beyond_the_limit_are_unsteady() -> None:
     found, _ = alike({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.03)}, LIMITS, exact=False)
-    assert checks(found) == [("numbers.unsteady", "")]
+    assert checks(found) == [("logprobs.unsteady", "")]
 
 
-@pytest.mark.parametrize(("off", "refused"), [(-0.09, []), (-0.11, [("numbers.unsteady", "7")])])
+@pytest.mark.parametrize(("off", "refused"), [(-0.09, []), (-0.11, [("logprobs.unsteady", "7")])])
 def test_one_prompt_may_be_less_steady_than_all_together(off: float, refused: list) -> None:
     first = {str(n): numbers(n) for n in range(20)}
     found, _ = alike(first, {**first, "7": numbers(7, off=off)}, LIMITS, exact=False)
@@ -135,9 +135,9 @@ def test_one_prompt_may_be_less_steady_than_all_together(off: float, refused: li
 def test_another_text_at_an_undecided_place_is_refused_only_where_texts_must_be_equal(exact: bool) -> None:
     lists = {0: {1: -0.70, 2: -0.71}}
     found, _ = alike({"a": numbers(1, lists=lists)}, {"a": numbers(2, lists=lists)}, LIMITS, exact=exact)
-    assert checks(found) == ([("numbers.text", "a")] if exact else [])
+    assert checks(found) == ([("logprobs.text", "a")] if exact else [])
 
 
 def test_a_missing_second_answer_is_said() -> None:
     found, together = alike({"a": numbers(1)}, {"a": NoReply("gone")}, LIMITS, exact=False)
-    assert (checks(found), together) == ([("numbers.missing", "a")], None)
+    assert (checks(found), together) == ([("logprobs.missing", "a")], None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vlm_acceptance.checks.pictures import count_in_order, in_order, names_in_order, tokens_grow_evenly
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import NoReply, Reply, Usage
 
 ORDERS = (("red", "green"), ("green", "red"))
 
@@ -36,7 +35,7 @@ def test_as_many_wrong_ones_as_the_bar_allows_are_no_finding() -> None:
 
 def test_a_request_without_an_answer_is_found_whatever_the_bar() -> None:
     (found,) = in_order(ORDERS, [reply("Red, green."), NoReply("HTTP 500: x")], 1)
-    assert (found.check, found.fatal) == ("several.missing", True)
+    assert (found.check, found.fatal) == ("multi_picture.missing", True)
 
 
 def test_answers_in_order_are_counted() -> None:

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.checks.prompt_tokens import size_name, steps_match, tokenize_agrees
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
 RULE = TileRule(448, 256, 1, 12, True)

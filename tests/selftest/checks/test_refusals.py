@@ -28,13 +28,13 @@ def test_a_clean_refusal_has_no_finding() -> None:
 
 
 def test_a_slow_refusal_is_found() -> None:
-    assert checks(exchange(404, seconds=5.5)) == ["errors.deadline"]
+    assert checks(exchange(404, seconds=5.5)) == ["refusal.deadline"]
 
 
 def test_an_accepted_request_is_found() -> None:
     (finding,) = refused(exchange(200, {"id": "chatcmpl-1"}), statuses=(400,), deadline_s=5)
 
-    assert finding.check == "errors.accepted"
+    assert finding.check == "refusal.accepted"
     assert finding.observed.startswith("accepted, HTTP 200: ")
     assert finding.expected == "HTTP 400"
 
@@ -42,14 +42,14 @@ def test_an_accepted_request_is_found() -> None:
 def test_an_error_event_inside_200_is_an_accepted_request() -> None:
     (finding,) = refused(exchange(200, b"", frames=(Frame(1, json.dumps(BODY)),)), statuses=(400,), deadline_s=5)
 
-    assert finding.check == "errors.accepted"
+    assert finding.check == "refusal.accepted"
     assert "does not exist" in finding.observed
 
 
 def test_a_server_error_is_found_and_named() -> None:
     (finding,) = refused(exchange(500, b"Internal Server Error"), statuses=(400,), deadline_s=5)
 
-    assert finding.check == "errors.server_error"
+    assert finding.check == "refusal.server_error"
     assert "HTTP 500: 'Internal Server Error'" in finding.observed
 
 
@@ -58,25 +58,25 @@ def test_a_server_error_that_is_allowed_is_a_refusal() -> None:
 
 
 def test_another_refusal_than_the_allowed_ones_is_found() -> None:
-    assert checks(exchange(413), (400,)) == ["errors.status"]
+    assert checks(exchange(413), (400,)) == ["refusal.status"]
 
 
 @pytest.mark.parametrize("status", [302, 101])
 def test_a_status_that_is_neither_answer_nor_refusal_is_found(status: int) -> None:
-    assert checks(exchange(status), (400,)) in (["errors.status"], ["errors.accepted"])
+    assert checks(exchange(status), (400,)) in (["refusal.status"], ["refusal.accepted"])
 
 
 def test_a_transport_error_is_no_refusal() -> None:
-    assert checks(exchange(None, b"", error=ErrorDetail("reset", "connection reset by peer"))) == ["errors.transport"]
+    assert checks(exchange(None, b"", error=ErrorDetail("reset", "connection reset by peer"))) == ["refusal.transport"]
 
 
 def test_a_response_cut_off_is_no_refusal() -> None:
-    assert checks(exchange(400, b"{", error=ErrorDetail("protocol", "body ended early"))) == ["errors.transport"]
+    assert checks(exchange(400, b"{", error=ErrorDetail("protocol", "body ended early"))) == ["refusal.transport"]
 
 
 @pytest.mark.parametrize("body", [b"", b"Bad Request", b"<html></html>", b"\xff\xfe"])
 def test_a_refusal_without_json_is_found(body: bytes) -> None:
-    assert checks(exchange(400, body)) == ["errors.body"]
+    assert checks(exchange(400, body)) == ["refusal.body"]
 
 
 def test_a_refusal_without_a_message_is_found() -> None:
@@ -85,7 +85,7 @@ def test_a_refusal_without_a_message_is_found() -> None:
 
 
 def test_a_message_that_does_not_name_the_cause_is_found() -> None:
-    assert checks(exchange(404), says="at most 2 image") == ["errors.message"]
+    assert checks(exchange(404), says="at most 2 image") == ["refusal.message"]
 
 
 def test_the_framework_may_answer_only_where_it_is_allowed_to() -> None:
@@ -107,7 +107,7 @@ def test_a_list_of_details_is_searched_as_text() -> None:
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    assert checks(exchange(422, {}, seconds=6), (400,)) == ["errors.deadline", "errors.status", "schema.error"]
+    assert checks(exchange(422, {}, seconds=6), (400,)) == ["refusal.deadline", "refusal.status", "schema.error"]
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         (401, {"error": {"message": "Invalid key", "type": "AuthenticationError", "code": 401}}, []),
         (401, {"error": ""}, ["schema.unauthorized"]),
         (401, {"error": {"message": "Invalid key"}}, ["schema.unauthorized"]),
-        (401, b"no", ["errors.body"]),
-        (403, {"error": "Forbidden"}, ["errors.status"]),
-        (200, {"id": "chatcmpl-1"}, ["errors.accepted"]),
-        (500, {"error": "Internal Server Error"}, ["errors.server_error"]),
+        (401, b"no", ["refusal.body"]),
+        (403, {"error": "Forbidden"}, ["refusal.status"]),
+        (200, {"id": "chatcmpl-1"}, ["refusal.accepted"]),
+        (500, {"error": "Internal Server Error"}, ["refusal.server_error"]),
     ],
 )
 def test_a_wrong_key_is_a_401_in_words(status: int, body: Any, expected: list[str]) -> None:
@@ -133,9 +133,9 @@ def test_a_wrong_key_is_a_401_in_words(status: int, body: Any, expected: list[st
     [
         (401, b"", []),
         (403, b"<html>no</html>", []),
-        (404, b"", ["errors.status"]),
-        (200, {"id": "chatcmpl-1"}, ["errors.accepted"]),
-        (500, b"", ["errors.server_error"]),
+        (404, b"", ["refusal.status"]),
+        (200, {"id": "chatcmpl-1"}, ["refusal.accepted"]),
+        (500, b"", ["refusal.server_error"]),
     ],
 )
 def test_a_gateway_refuses_a_wrong_key_in_its_own_way(status: int, body: Any, expected: list[str]) -> None:

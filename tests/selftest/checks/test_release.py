@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from vlm_acceptance.checks.release import ended_cleanly, memory_returned, reply_to, same_texts
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.reply import Reply
+from vlm_acceptance.core.exchange import NoReply, Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def sampled(mb_per_request: float, noise_mb: float = 5.0, seed: int = 1) -> list
 @pytest.mark.parametrize("seed", range(20))
 def test_a_megabyte_a_request_is_a_leak_and_a_flat_engine_has_none(seed: int) -> None:
     found = leak(REQUESTS, sampled(1.0, seed=seed), "engine", 64)
-    assert [one.check for one in found] == ["slope.leak"]
+    assert [one.check for one in found] == ["trend.leak"]
     assert "KB a request" in found[0].observed
     assert leak(REQUESTS, sampled(0.0, seed=seed), "engine", 64) == []
 
@@ -59,7 +59,7 @@ def times(shape: str, seed: int = 2) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_times_that_grow_drift_and_steady_ones_do_not(seed: int) -> None:
-    assert [one.check for one in drift(times("grows", seed), "tpot", 0.5)] == ["slope.drift"]
+    assert [one.check for one in drift(times("grows", seed), "tpot", 0.5)] == ["trend.drift"]
     assert drift(times("flat", seed), "tpot", 0.5) == []
     assert drift(times("a little", seed), "tpot", 0.5) == []
 

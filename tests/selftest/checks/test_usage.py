@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vlm_acceptance.checks.usage import prompt_tokens_are, usage_is_sound
-from vlm_acceptance.core.reply import Reply, Usage
+from vlm_acceptance.core.exchange import Reply, Usage
 
 
 def reply(usage: Usage | None, text: str = "RIVER 472", finish: str = "stop") -> Reply:

@@ -12,8 +12,8 @@ import pytest
 
 from vlm_acceptance.checks.logprobs import difference
 from vlm_acceptance.config.paths import ROOT
-from vlm_acceptance.core.errors import NoReply, UsageProblem
-from vlm_acceptance.core.exchange import Exchange, Request
+from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.exchange import Exchange, NoReply, Request
 from vlm_acceptance.core.logprobs import (
     LogProbPrompt,
     LogProbs,
@@ -59,6 +59,7 @@ def stored(tmp_path: Path, *rows: object) -> Path:
 def test_an_answer_is_read_by_token_id() -> None:
     served = [entry("token_id:5", -0.05, t7=-8.0), entry("token_id:4", -0.01)]
     numbers = logprobs_of(answered({"content": served}))
+    assert isinstance(numbers, LogProbs)
     assert (numbers.text, numbers.tokens) == ("ok", (5, 4))
     assert [dict(listed) for listed in numbers.top] == [{5: -0.05, 7: -8.0}, {4: -0.01}]
 
@@ -67,13 +68,15 @@ def test_an_answer_is_read_by_token_id() -> None:
     "logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [entry("The", -0.1)]}], ids=str
 )
 def test_an_answer_without_numbers_is_no_answer(logprobs: object) -> None:
-    with pytest.raises(NoReply, match="no log probabilities"):
-        logprobs_of(answered(logprobs))
+    missing = logprobs_of(answered(logprobs))
+    assert isinstance(missing, NoReply)
+    assert "no log probabilities" in missing.reason
 
 
 def test_a_refused_request_has_no_numbers() -> None:
-    with pytest.raises(NoReply, match="HTTP 500"):
-        logprobs_of(answered(None, status=500))
+    refused = logprobs_of(answered(None, status=500))
+    assert isinstance(refused, NoReply)
+    assert refused.reason.startswith("HTTP 500")
 
 
 def test_a_row_is_read_and_written_alike(tmp_path: Path) -> None:

@@ -84,9 +84,9 @@ def test_repeats(client, findings, context):
     """It MUST keep secrets."""
     for text in ("refuse", "answer"):
         exchange = client.chat(text)
-        reply = exam.answer_of(exchange)
+        reply = exchange.reply
         findings.note(**{text: reply.text if hasattr(reply, "text") else reply})
-        findings.add([Finding("a.check", "none", str(reply), str(getattr(reply, "text", "")))], exchange)
+        findings.add([Finding(WRONG.kind, "none", str(reply), str(getattr(reply, "text", "")))], exchange)
     raise ValueError(context.settings.api_key)
 '''
     server = wire(endpoint(answer))
@@ -119,19 +119,19 @@ def test_hostile_answers_leave_readable_reports(
 def test_asks(client, findings, text):
     """It MUST be harmless."""
     exchange = client.chat(text)
-    reply = exam.answer_of(exchange)
+    reply = exchange.reply
     findings.note(answer=reply.text[:1000])
-    findings.add([Finding("a.check", "nothing", reply.text[:1000], reply.text[:1000])], exchange)
+    findings.add([Finding(WRONG.kind, "nothing", reply.text[:1000], reply.text[:1000])], exchange)
 
 
 def test_raises(client):
     """It MUST be harmless."""
-    raise ValueError(exam.answer_of(client.chat("hostile")).text)
+    raise ValueError(client.chat("hostile").reply.text)
 
 
 def test_cannot_be_told(client):
     """It MUST be harmless."""
-    raise EnvironmentProblem(exam.answer_of(client.chat("hostile")).text)
+    raise EnvironmentProblem(client.chat("hostile").reply.text)
 '''
     ran = accept(checkout(test_health=HEAD + asks), reports, wire(endpoint(answer)).url)
     assert ran.code == 1, ran.said

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
-from vlm_acceptance.core.finding import Outcome, trimmed
+from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.store import MASK, RunStore, masker, stored, without_pictures
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.transcript import entry
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2Jnext\rback\x00\x9b31m\ud800\u202e"

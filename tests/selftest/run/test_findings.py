@@ -1,4 +1,4 @@
-"""A findings speaks once, with everything that is wrong, the gravest first, and its evidence."""
+"""The collector raises one failure with every finding, the most severe first, and its evidence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from vlm_acceptance.core.errors import DeploymentFailure
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.finding_classes import FindingClass
+from vlm_acceptance.core.severity import FAILURE, Severity
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run.findings import MAX_EVIDENCE, FindingCollector
 
-SMALL = Finding("a.check", "this", "that", "here")
-FATAL = Finding("b.check", "life", "death", fatal=True)
+KIND = FindingClass("a.check", "something small", FAILURE)
+SMALL = Finding(KIND, "this", "that", "here")
+FATAL = Finding(FindingClass("b.check", "something fatal", Severity.FATAL), "life", "death")
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
     made.close()
 
 
-def judge(store: RunStore, policy: str = "failed") -> FindingCollector:
+def collector(store: RunStore, policy: str = "failed") -> FindingCollector:
     return FindingCollector("tests/test_x.py::test_y", store, "http://127.0.0.1:1", None, policy)
 
 
@@ -37,14 +40,14 @@ def kept(store: RunStore) -> list[str]:
 
 
 def test_no_finding_no_failure(store: RunStore) -> None:
-    quiet = judge(store)
+    quiet = collector(store)
     quiet.add([], exchange())
     quiet.settle()
     assert kept(store) == []
 
 
 def test_what_was_watched_may_be_disregarded_and_what_was_found_not(store: RunStore) -> None:
-    made, babble, answer = judge(store), exchange(1), exchange(2)
+    made, babble, answer = collector(store), exchange(1), exchange(2)
     made.watch([SMALL], babble)
     made.disregard(babble)
     made.settle()
@@ -53,11 +56,11 @@ def test_what_was_watched_may_be_disregarded_and_what_was_found_not(store: RunSt
     made.disregard(babble)
     with pytest.raises(DeploymentFailure):
         made.settle()
-    assert [row["check"] for row in made.rows] == ["b.check", "a.check"]
+    assert [found.check for found in made.raised] == ["b.check", "a.check"]
 
 
 def test_the_gravest_finding_comes_first_and_none_is_lost(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     made.add([SMALL])
     made.add([FATAL], exchange())
     with pytest.raises(DeploymentFailure) as raised:
@@ -65,11 +68,11 @@ def test_the_gravest_finding_comes_first_and_none_is_lost(store: RunStore) -> No
     head, *rest = str(raised.value).splitlines()
     assert head == "death; expected life"
     assert "[a.check] here" in rest
-    assert [row["check"] for row in made.rows] == ["b.check", "a.check"]
+    assert [found.check for found in made.raised] == ["b.check", "a.check"]
 
 
 def test_a_finding_about_an_exchange_has_its_evidence_and_its_repeat_line(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     made.add([SMALL], exchange(), "question 1")
     with pytest.raises(DeploymentFailure, match="repeat:   python3 -c"):
         made.settle()
@@ -80,8 +83,8 @@ def test_a_finding_about_an_exchange_has_its_evidence_and_its_repeat_line(store:
 
 
 def test_the_headline_is_one_line_of_bounded_length(store: RunStore) -> None:
-    made = judge(store)
-    made.add([Finding("c", "x\ny", "z " * 5000)])
+    made = collector(store)
+    made.add([Finding(KIND, "x\ny", "z " * 5000)])
     with pytest.raises(DeploymentFailure) as raised:
         made.settle()
     assert len(str(raised.value).splitlines()[0]) <= 400
@@ -89,7 +92,7 @@ def test_the_headline_is_one_line_of_bounded_length(store: RunStore) -> None:
 
 @pytest.mark.parametrize(("policy", "good", "bad"), [("failed", 0, 1), ("all", 1, 1), ("none", 0, 0)])
 def test_what_is_kept_is_a_choice(policy: str, good: int, bad: int, store: RunStore) -> None:
-    made = judge(store, policy)
+    made = collector(store, policy)
     made.add([], exchange(1))
     assert len(kept(store)) == good
     made.add([SMALL], exchange(2))
@@ -97,48 +100,46 @@ def test_what_is_kept_is_a_choice(policy: str, good: int, bad: int, store: RunSt
 
 
 def test_one_exchange_is_kept_once_and_many_are_bounded(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     for number in [1, 1, *range(2, MAX_EVIDENCE + 6)]:
         made.add([SMALL], exchange(number))
     assert len(kept(store)) == MAX_EVIDENCE
     assert "exchanges.jsonl" in made.all[-1].evidence
 
 
-def test_findings_find_their_exchange_by_name(store: RunStore) -> None:
-    made = judge(store)
-    made.add_each(
-        [Finding("c", "x", "y", "two: word 3"), Finding("c", "x", "y")], {"one": exchange(1), "two": exchange(2)}
-    )
+def test_a_finding_carries_the_exchange_it_is_about(store: RunStore) -> None:
+    made = collector(store)
+    made.add([SMALL.about(exchange(2)), SMALL])
     assert kept(store) == ["r00002"]
     assert [bool(found.evidence) for found in made.all] == [True, False]
 
 
 def test_absent_figures_are_left_out(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     made.note(a=1, b=None, c=0.0)
     assert made.properties == {"a": "1", "c": "0.0"}
 
 
 def test_a_watched_answer_counts_where_the_test_says_nothing_of_the_kind(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     made.watch([FATAL], exchange())
     with pytest.raises(DeploymentFailure, match="death"):
         made.settle()
-    assert made.rows[0]["where"] == "r00001"
+    assert made.raised[0].where == "r00001"
     assert kept(store) != []
 
 
 def test_what_the_test_says_of_a_watched_answer_is_said_once(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     made.add([FATAL.at("question 1")], exchange())
     made.watch([FATAL], exchange())
     with pytest.raises(DeploymentFailure):
         made.settle()
-    assert [row["where"] for row in made.rows] == ["question 1"]
+    assert [found.where for found in made.raised] == ["question 1"]
 
 
 def test_watching_sound_answers_finds_nothing(store: RunStore) -> None:
-    made = judge(store)
+    made = collector(store)
     made.watch([], exchange())
     made.settle()
-    assert made.rows == []
+    assert made.raised == []

@@ -10,8 +10,10 @@ import pytest
 
 from vlm_acceptance.config.options import PROFILES, load
 from vlm_acceptance.config.profile_file import load_profile
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.core.finding import Outcome, Verdict
+from vlm_acceptance.core.finding import Finding, Outcome, Verdict
+from vlm_acceptance.core.severity import Severity
 from vlm_acceptance.core.verdict import Ruling, TestResult
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import outputs
@@ -31,9 +33,13 @@ def attached(tmp_path: Path, profile: str = "control-cpu", **values: object) -> 
     return suite_of(tmp_path, profile, vlm_base_url="http://127.0.0.1:9", **values)
 
 
-def result(area: str, outcome: Outcome, **properties: str) -> TestResult:
-    name = f"tests/acceptance/test_{area}.py::test_x[{len(properties)}{outcome.value}]"
-    return TestResult(name, area, outcome, 0.5, f"{outcome.value}\nmore", "It MUST.", properties)
+def result(area: str, outcome: Outcome, *categories: str) -> TestResult:
+    name = f"tests/acceptance/test_{area}.py::test_x[{len(categories)}{outcome.value}]"
+    return TestResult(name, area, outcome, 0.5, f"{outcome.value}\nmore", "It MUST.", categories=categories)
+
+
+def found(kind: kinds.FindingClass, graded: Severity | None = None) -> Finding:
+    return Finding(kind, "this", "that", graded=graded)
 
 
 def test_an_attached_run_says_what_it_could_not_see(tmp_path: Path) -> None:
@@ -132,8 +138,8 @@ def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
     context.results = [
-        result("capability", Outcome.PASSED, category="ocr"),
-        result("capability", Outcome.FAILED, category="chinese"),
+        result("capability", Outcome.PASSED, "ocr"),
+        result("capability", Outcome.FAILED, "chinese"),
         result("health", Outcome.PASSED),
     ]
     outputs.record(context, ACCEPTED)
@@ -141,18 +147,18 @@ def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     assert (capability.calibrated, capability.report_only) == (True, ["chinese"])
 
 
-WRONG = {"check": "answer.count", "fatal": False}
+WRONG = found(kinds.ANSWER_COUNT)
 
 
 def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
     context.results = [
-        result("capability", Outcome.PASSED, category="ocr"),
-        replace(result("pictures", Outcome.FAILED, below_bar="chinese, ocr"), findings=(WRONG,)),
+        result("capability", Outcome.PASSED, "ocr"),
+        replace(result("pictures", Outcome.FAILED, "chinese", "ocr"), findings=(WRONG,)),
         replace(
-            result("pictures", Outcome.FAILED, category="multi_picture"),
-            findings=({"check": "several.order", "fatal": False},),
+            result("pictures", Outcome.FAILED, "multi_picture"),
+            findings=(found(kinds.MULTI_ORDER),),
         ),
     ]
     outputs.record(context, replace(ACCEPTED, code=1))
@@ -162,19 +168,19 @@ def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("finding", "named", "why"),
     [
-        ({"check": "pictures.contaminated", "fatal": True}, {"below_bar": "ocr"}, "something else"),
-        ({"check": "latency.ttft", "fatal": False}, {"category": "ocr"}, "something else"),
-        ({"check": "answer.foreign", "fatal": True}, {"category": "ocr"}, "a fatal finding"),
-        (WRONG, {}, "something else"),
+        (found(kinds.CONTAMINATED), ("ocr",), "fatal findings"),
+        (found(kinds.LATENCY_TTFT), ("ocr",), "something else"),
+        (found(kinds.ANSWER_FOREIGN), ("ocr",), "fatal findings"),
+        (WRONG, (), "something else"),
     ],
 )
-def test_what_is_no_matter_of_capability_calibrates_nothing(
-    tmp_path: Path, finding: dict[str, object], named: dict[str, str], why: str
+def test_a_finding_about_anything_but_ability_calibrates_nothing(
+    tmp_path: Path, finding: Finding, named: tuple[str, ...], why: str
 ) -> None:
     context = attached(tmp_path, vlm_calibrate=str(tmp_path / "mine.yaml"))
     context.results = [
-        result("capability", Outcome.PASSED, category="chinese"),
-        replace(result("pictures", Outcome.FAILED, **named), findings=(finding,)),
+        result("capability", Outcome.PASSED, "chinese"),
+        replace(result("pictures", Outcome.FAILED, *named), findings=(finding,)),
     ]
     (said,) = outputs.record(context, replace(ACCEPTED, code=1))
     assert "not recorded" in said
@@ -185,8 +191,8 @@ def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) ->
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
     context.results = [
-        result("capability", Outcome.PASSED, category="ocr"),
-        result("capability", Outcome.ERROR, category="x"),
+        result("capability", Outcome.PASSED, "ocr"),
+        result("capability", Outcome.ERROR, "x"),
     ]
     assert "not recorded" in outputs.record(context, ACCEPTED)[0]
     assert not file.exists()
@@ -196,12 +202,12 @@ def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) ->
     "spoiled",
     [
         {"narrowed": "-k 'ocr'"},
-        {"results": [result("capability", Outcome.FAILED, category="ocr"), result("schema", Outcome.FAILED)]},
+        {"results": [result("capability", Outcome.FAILED, "ocr"), result("schema", Outcome.FAILED)]},
         {
             "results": [
                 replace(
-                    result("capability", Outcome.FAILED, category="ocr"),
-                    findings=({"check": "answer.count", "fatal": True},),
+                    result("capability", Outcome.FAILED, "ocr"),
+                    findings=(found(kinds.ANSWER_COUNT, Severity.FATAL),),
                 )
             ]
         },
@@ -212,7 +218,7 @@ def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, s
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file), vlm_record_baseline=str(file))
     context.notes["latency"] = {"ocr": ROW}
-    context.results = [result("capability", Outcome.PASSED, category="ocr")]
+    context.results = [result("capability", Outcome.PASSED, "ocr")]
     for name, value in spoiled.items():
         setattr(context, name, value)
     assert all("not recorded" in line for line in outputs.record(context, ACCEPTED))
@@ -322,7 +328,7 @@ def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Pa
     files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
     context = attached(tmp_path, **files)
     context.notes["latency"] = {"ocr": ROW}
-    context.results = [result("capability", Outcome.PASSED, category="ocr")]
+    context.results = [result("capability", Outcome.PASSED, "ocr")]
     outputs.record(context, ACCEPTED)
     profile = load_profile(str(tmp_path / second), PROFILES).profile
     assert profile.capability.calibrated

@@ -13,10 +13,8 @@ from vlm_acceptance.cases.capability import load_categories
 from vlm_acceptance.checks.latency import Sample
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Question
-from vlm_acceptance.core.errors import NoReply
-from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.reply import Reply, Usage
 from vlm_acceptance.workloads import capability as exam
 
 IMAGES = ROOT / "fixtures" / "images"
@@ -123,7 +121,7 @@ def test_offline_requests_are_the_same_questions_under_ids_of_their_own() -> Non
 
 def test_an_exchange_without_an_answer_is_never_a_text() -> None:
     gone = Exchange("r1", Request("POST", "/x"), "t", 0, 1, error=ErrorDetail("reset", "by peer"))
-    assert isinstance(exam.answer_of(gone), NoReply)
+    assert isinstance(gone.reply, NoReply)
 
 
 @pytest.mark.parametrize(("status", "said"), [("200 OK", ""), ("404 No", "HTTP 404")])

@@ -14,7 +14,7 @@ from typing import NoReturn
 from vlm_acceptance.accuracy.mmmu import cli_ask, cli_rescore
 from vlm_acceptance.accuracy.mmmu.cli_prepare import PUBLISHERS, Request, default_folder, prepare
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 
 USAGE, ENVIRONMENT, INTERRUPTED = 4, 10, 130
 _INVALID_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from")  # as argparse words it

@@ -19,7 +19,7 @@ from vlm_acceptance.accuracy.server_run import ServerAsker
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

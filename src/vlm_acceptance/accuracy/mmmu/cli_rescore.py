@@ -16,7 +16,7 @@ from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
-from vlm_acceptance.core.finding import printable
+from vlm_acceptance.core.text import printable
 from vlm_acceptance.stats.binomial import standard_error, wilson
 
 MINI = Path(__file__).resolve().parents[4] / "fixtures" / "mmmu_mini" / "prepared"
