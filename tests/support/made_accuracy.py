@@ -1,4 +1,4 @@
-"""A made benchmark that can be run: prepared data with pictures, a plan, an endpoint that answers by question."""
+"""A made data set that can be run: prepared data with pictures, a plan, an endpoint that answers by question."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXT_TOKENS = 7
 
 @dataclass(frozen=True)
 class Plain:
-    """A protocol of one line a question."""
+    """A protocol with one line per question."""
 
     name: str
     system: str
@@ -57,14 +57,14 @@ MADE = Dataset(
     domains=DOMAINS,
     scorers={RECORD: exact, OTHER: generous},
     prompts=prompts,
-    text_only_prompt=lambda asked: asked.text.replace("<image>", "<img></img>"),
+    text_only_prompt=lambda request: request.text.replace("<image>", "<img></img>"),
     check_prepared=lambda prepared: None,
     prepare="make made",
 )
 
 
 def png(number: int, size: tuple[int, int] = (8, 8)) -> bytes:
-    """A picture like no other."""
+    """A different picture for every number."""
     buffer = io.BytesIO()
     Image.new("RGB", size, (number % 256, number // 256, 9)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -109,8 +109,8 @@ def right_texts(made: AccuracyPlan) -> dict[str, str]:
     return {item.id: item.gold[0] for item in made.prepared}
 
 
-def told(made: AccuracyPlan, texts: Mapping[str, str]) -> dict[str, Answer]:
-    """Whole answers with these texts, as they would stand in the file."""
+def answers_with(made: AccuracyPlan, texts: Mapping[str, str]) -> dict[str, Answer]:
+    """Whole answers with these texts, as they would be in the file."""
     return {
         ident: answered(ident, text, prompt_tokens=TEXT_TOKENS + TILE_TOKENS, prompt_sha256=made.request(ident).sha256)
         for ident, text in texts.items()
@@ -120,7 +120,7 @@ def told(made: AccuracyPlan, texts: Mapping[str, str]) -> dict[str, Answer]:
 def accuracy(
     made: AccuracyPlan, answers: Mapping[str, Answer], blanks: Mapping[str, str] | None = None, stop: Stop | None = None
 ) -> AccuracyResult:
-    """What a run with these answers came to."""
+    """The result of a run with these answers."""
     texts = {made.request(ident).sha256: TEXT_TOKENS for ident in made.order}
     shown = {ident: answered(ident, text) for ident, text in (blanks or {}).items()}
     return AccuracyResult(
@@ -139,7 +139,7 @@ def accuracy(
 
 @dataclass
 class Endpoint:
-    """Answers a chat by the question in it, counts text in /tokenize; `asked` and `blank` list what was asked."""
+    """Answers a chat by the question in it and counts text in /tokenize; `asked` and `blank` list the questions."""
 
     say: Callable[[str, bool], str | bytes]
     asked: list[str] = field(default_factory=list)

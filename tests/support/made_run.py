@@ -1,4 +1,4 @@
-"""A small made benchmark for the selftests of figures, reports and stored runs: items, answers and a scorer."""
+"""Items, answers and scorers for the selftests of metrics, reports and stored runs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def failed(ident: str, status: Literal["refused", "lost"], error: str) -> Answer
 
 
 def exact(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
-    """Right when the answer is a gold; Z declines; what is no letter of a choice is unresolved."""
-    marks = {}
+    """Right if the answer is a gold; Z declines; an answer to a choice that is not a letter is unresolved."""
+    scores = {}
     for item in items:
         if item.id in answers:
             text = answers[item.id].strip()
             if text == "Z":
-                marks[item.id] = Score(False, "", "declined")
+                scores[item.id] = Score(False, "", "declined")
             elif item.kind == CHOICE and text not in set(item.letters):
-                marks[item.id] = Score(False, "", "unresolved")
+                scores[item.id] = Score(False, "", "unresolved")
             else:
-                marks[item.id] = Score(text in item.gold, text)
-    return marks
+                scores[item.id] = Score(text in item.gold, text)
+    return scores
 
 
 def generous(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:

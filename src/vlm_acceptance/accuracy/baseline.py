@@ -1,4 +1,4 @@
-"""A stored per-question run to compare with, its rows matched to questions, and the comparison itself."""
+"""A stored run with one answer per question: its rows matched to the questions, and the comparison with this run."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from vlm_acceptance.core.text import printable, trimmed
 from vlm_acceptance.stats.binomial import mcnemar, non_inferior, paired_difference
 
 UNMATCHED_SHARE = 0.05
-_SHOWN_TEXT = 120
-# texts that a reader of tables takes for an empty cell, so that VLMEvalKit loses such an option
+_SHOWN_TEXT = 120  # characters
+# texts that pandas reads as an empty cell, so that VLMEvalKit loses such an option
 _TAKEN_FOR_EMPTY = {"", "n/a", "na", "nan", "none", "null", "<na>", "#n/a", "#na", "-nan"}
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A stored run: raw answers by question id, the record's own hits where it has any.
+    """A stored run: raw answers by question id, and `hits`, its own judgement of them, if it has any.
 
-    `without` are questions that have no answer in it, `strangers` its rows that fit no question; `identity` is what
-    an answers file of ours says of its run.
+    `missing` are questions without an answer, `extra` are rows that match no question; `identity` is the first line of
+    an answers file.
     """
 
     name: str
     texts: Mapping[str, str]
     hits: Mapping[str, bool] | None
-    without: tuple[str, ...]
-    strangers: tuple[str, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
     identity: Mapping[str, Any] | None = None
 
     @property
     def unmatched(self) -> tuple[str, ...]:
         """Questions without an answer, then rows without a question."""
-        return self.without + self.strangers
+        return self.missing + self.extra
 
 
 def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SHARE) -> Baseline:
     """The stored run in `path`, for all questions of the data. Rows are matched by id, else by their text.
 
-    UsageProblem of one line for a file of another kind, and where more than `share` of questions or rows stay alone.
+    UsageProblem of one line for an invalid file, and if more than `share` of questions or rows are unmatched.
     """
     record = read_record(path)
     known = [_Question(item) for item in items]
@@ -56,32 +56,32 @@ def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SH
     texts = {ident: row.text for ident, row in found.items() if row.text is not None}
     hits = {ident: row.hit for ident, row in found.items() if row.hit is not None and row.text is not None}
     matched = {id(row) for row in found.values()}
-    alone = [row for row in record.rows if id(row) not in matched]
-    without = tuple(question.id for question in known if question.id not in texts)
-    if len(without) > share * len(known) or len(alone) > share * len(record.rows):
-        raise UsageProblem(_misfit(path, known, without, record.rows, alone))
-    strangers = tuple(_told(row) for row in alone)
-    return Baseline(path.name, texts, hits or None, without, strangers, record.identity)
+    extra = [row for row in record.rows if id(row) not in matched]
+    missing = tuple(question.id for question in known if question.id not in texts)
+    if len(missing) > share * len(known) or len(extra) > share * len(record.rows):
+        raise UsageProblem(_mismatch(path, known, missing, record.rows, extra))
+    names = tuple(map(_name_of, extra))
+    return Baseline(path.name, texts, hits or None, missing, names, record.identity)
 
 
-def _misfit(
-    path: Path, known: Sequence[_Question], without: Sequence[str], rows: Sequence[Row], alone: Sequence[Row]
+def _mismatch(
+    path: Path, known: Sequence[_Question], missing: Sequence[str], rows: Sequence[Row], extra: Sequence[Row]
 ) -> str:
     parts = []
-    if without:
-        parts.append(f"{len(without)} of {len(known)} questions have no answer in it (first {without[0]})")
-    if alone:
-        parts.append(f"{len(alone)} of its {len(rows)} rows fit no question (first {_told(alone[0])})")
+    if missing:
+        parts.append(f"{len(missing)} of {len(known)} questions have no answer in it (first {missing[0]})")
+    if extra:
+        parts.append(f"{len(extra)} of its {len(rows)} rows match no question (first {_name_of(extra[0])})")
     shown = printable(str(path)).replace("\n", "\\n")
-    return f"{shown} is no record of these questions: {'; '.join(parts)}"
+    return f"{shown} is not a stored run of these questions: {'; '.join(parts)}"
 
 
-def _told(row: Row) -> str:
+def _name_of(row: Row) -> str:
     return f"{row.place}: {trimmed((row.id or row.question)[:_SHOWN_TEXT], 60)}"
 
 
 class _Question:
-    """What matching needs of an item, small: 11,000 of them are held at once."""
+    """What matching needs of an item; small, because 11,000 of them are in memory at once."""
 
     __slots__ = ("exact", "id", "loose", "ungrouped")
 
@@ -93,7 +93,7 @@ class _Question:
 
 
 def _match(known: Sequence[_Question], rows: Sequence[Row]) -> dict[str, Row]:
-    """Ids first; then the whole text, equal texts in their order; then text that is unique on both sides."""
+    """By id; then by the whole text, equal texts in their order; then by a text that is unique on both sides."""
     ids = {question.id for question in known}
     found: dict[str, Row] = {}
     for row in rows:
@@ -111,7 +111,7 @@ def _match(known: Sequence[_Question], rows: Sequence[Row]) -> dict[str, Row]:
         offered = _by_key((row for row in left if id(row) not in taken), of_row)
         for key, questions in wanting.items():
             candidates = offered.get(key, [])
-            # where their numbers differ, nobody can say which row is whose
+            # with different numbers it is unknown which row belongs to which question
             if len(candidates) == len(questions) and (in_order or len(questions) == 1):
                 found.update(zip((q.id for q in questions), candidates, strict=True))
                 taken.update(id(row) for row in candidates)
@@ -133,7 +133,7 @@ def _key_of(group: str, question: str, options: Sequence[str]) -> bytes:
 
 
 def _plain(text: str) -> str:
-    """Text as two copies of a data set share it: white space, letter case and the spelling of numbers do not count."""
+    """Text without differences between copies of a data set: white space, letter case, spelling of numbers."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     try:
         return repr(float(folded)) if folded and len(folded) < 30 else folded
@@ -142,18 +142,18 @@ def _plain(text: str) -> str:
 
 
 def require_same_data(baseline: Baseline, prepared: Prepared) -> None:
-    """UsageProblem when a run of ours was asked from other data than these."""
+    """UsageProblem if the stored run is one of ours, over other data."""
     data = (baseline.identity or {}).get("data")
     stored = data.get("sha256") if isinstance(data, dict) else None
     if stored is not None and stored != prepared.sha256:
         raise UsageProblem(
-            f"{baseline.name} was asked from other data: index sha256 {stored[:16]}, here {prepared.sha256[:16]}"
+            f"{baseline.name} is a run over other data: index sha256 {stored[:16]}, here {prepared.sha256[:16]}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The questions that both runs answered: lost and gained by id, and how many both or neither got right."""
+    """The questions that both runs answered: ids of the lost and the gained, numbers right in both and in neither."""
 
     lost: tuple[str, ...]
     gained: tuple[str, ...]
@@ -181,8 +181,8 @@ class Comparison:
 
 
 def compare(now: Mapping[str, Score], then: Mapping[str, Score]) -> Comparison:
-    """Two runs question by question, over the questions that are marked in both, in the order of `now`."""
-    pairs = [(ident, mark.right, then[ident].right) for ident, mark in now.items() if ident in then]
+    """Two runs question by question, over the questions that have a score in both, in the order of `now`."""
+    pairs = [(ident, score.right, then[ident].right) for ident, score in now.items() if ident in then]
     return Comparison(
         tuple(ident for ident, new, old in pairs if old and not new),
         tuple(ident for ident, new, old in pairs if new and not old),
@@ -214,6 +214,6 @@ def changed(
 def _cut(text: str | None) -> str | None:
     if text is None:
         return None
-    # a text of ten megabytes is cut before it is escaped
+    # cut before escaping: a text may have ten megabytes
     shown = printable(text[:_SHOWN_TEXT])
     return shown if len(text) <= _SHOWN_TEXT else f"{shown}… ({len(text)} characters)"

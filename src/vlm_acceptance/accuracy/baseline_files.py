@@ -1,4 +1,4 @@
-"""Rows of a per-question record: our own answers file, or what VLMEvalKit stores as xlsx, csv or tsv."""
+"""Reads a stored run with one row per question: our answers file, or an xlsx, csv or tsv file of VLMEvalKit."""
 
 from __future__ import annotations
 
@@ -18,35 +18,24 @@ from vlm_acceptance.accuracy.item import LETTERS
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.text import printable, trimmed
 
-# what VLMEvalKit writes where a request failed
+# what VLMEvalKit writes for a failed request
 FAILED_REQUEST = "Failed to obtain answer via API"
-# how it spells an open question once it has made a choice of two of it
+# its second option of an open question that it turned into a choice of two
 OTHER_ANSWERS = "Other Answers"
 FORMATS = (".jsonl", ".xlsx", ".csv", ".tsv")
 _SPLITS = {"validation", "val"}
-# what zipfile, an XML parser and openpyxl raise over damaged bytes
-_BROKEN_WORKBOOK = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
+# what openpyxl raises over damaged bytes
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
+_BROKEN_XML = (ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError)
 _ESCAPED_CONTROL = re.compile(r"_x00([01][0-9A-Fa-f])_")
 _MAX_CELL = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: what tells its question (`id` and `group` are '' where the record has none), its raw answer, its hit.
+    """One row: its question (`id` and `group` may be ''), its raw answer, and whether the file counts it right (`hit`).
 
-    `text` is None where the request failed; `place` says where the row stands, for a reader.
+    `text` is None if the request failed; `place` is the position of the row for messages.
     """
 
     place: str
@@ -60,17 +49,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A file's rows in their order, and for an answers file of ours the identity that it begins with."""
+    """The rows of a file, and the identity in the first line of an answers file."""
 
     rows: tuple[Row, ...]
     identity: Mapping[str, Any] | None
 
 
 def read_record(path: Path) -> Record:
-    """Read a record; the suffix names its format. UsageProblem of one line for anything else or anything broken."""
+    """Read a stored run; the suffix names its format. UsageProblem of one line if it is not valid."""
     kind = path.suffix.lower()
     if kind not in FORMATS:
-        raise UsageProblem(f"{_shown(path)}: a per-question record is one of {', '.join(FORMATS)}")
+        raise UsageProblem(f"{_shown(path)}: a stored run with one row per question is one of {', '.join(FORMATS)}")
     try:
         if kind == ".jsonl":
             return _answers_file(path)
@@ -79,7 +68,7 @@ def read_record(path: Path) -> Record:
     except OSError as broken:
         raise UsageProblem(f"{_shown(path)} cannot be read: {broken.strerror or broken}") from None
     except UnicodeDecodeError as broken:
-        raise UsageProblem(f"{_shown(path)} is no UTF-8 text (byte {broken.start})") from None
+        raise UsageProblem(f"{_shown(path)} is not UTF-8 text (byte {broken.start})") from None
 
 
 def _shown(path: Path) -> str:
@@ -88,13 +77,13 @@ def _shown(path: Path) -> str:
 
 def _answers_file(path: Path) -> Record:
     identity = read_identity(path)
-    # an answer that was asked for again replaces the earlier one
+    # a repeated answer replaces the earlier one
     last = {a.id: Row(f"answer {a.id}", a.id, "", "", (), a.text, None) for a in answers(path)}
     return Record(tuple(last.values()), identity)
 
 
 def _separated(path: Path, delimiter: str) -> Iterator[Sequence[Any]]:
-    # the default limit of 128 KB a cell is less than one looping answer
+    # an answer that repeats itself exceeds the default limit of 128 KB per cell
     csv.field_size_limit(_MAX_CELL)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter)
@@ -106,7 +95,7 @@ def _separated(path: Path, delimiter: str) -> Iterator[Sequence[Any]]:
 
 def _workbook(path: Path) -> Iterator[Sequence[Any]]:
     try:
-        # named here only: nothing else of a run needs it
+        # optional: only xlsx files need it
         openpyxl = importlib.import_module("openpyxl")
     except ImportError:
         raise UsageProblem(f"{_shown(path)}: reading xlsx needs openpyxl: pip install openpyxl") from None
@@ -115,14 +104,14 @@ def _workbook(path: Path) -> Iterator[Sequence[Any]]:
             book = openpyxl.load_workbook(file, read_only=True)
             try:
                 sheet = book.worksheets[0]
-                # some writers state a size that is not so
+                # some writers state a wrong size
                 sheet.reset_dimensions()
                 for cells in sheet.iter_rows(values_only=True):
                     yield [_ESCAPED_CONTROL.sub(_control, cell) if isinstance(cell, str) else cell for cell in cells]
             finally:
                 book.close()
-        except _BROKEN_WORKBOOK as broken:
-            raise UsageProblem(f"{_shown(path)} is no readable xlsx: {trimmed(str(broken), 100)}") from None
+        except (*_BROKEN_ZIP, *_BROKEN_XML) as broken:
+            raise UsageProblem(f"{_shown(path)} is not a readable xlsx: {trimmed(str(broken), 100)}") from None
 
 
 def _control(found: re.Match[str]) -> str:
@@ -152,14 +141,16 @@ def _rows(path: Path, table: Iterable[Sequence[Any]]) -> Iterator[Row]:
 
 
 def _columns(path: Path, head: Sequence[Any]) -> dict[str, int]:
-    """Names to places: the letters of options as they are, every other name in lower case."""
+    """Column numbers by name: letters of options as they are, all other names in lower case."""
     names = [_text(cell).strip() for cell in head]
     columns = {name if name in set(LETTERS) else name.lower(): place for place, name in enumerate(names) if name}
     needed = ["prediction"] if "id" in columns else ["prediction", "question"]
     missing = [name for name in needed if name not in columns]
     if missing:
         there = trimmed(", ".join(names), 120)
-        raise UsageProblem(f"{_shown(path)} is no per-question record: no column {missing[0]!r} among {there}")
+        raise UsageProblem(
+            f"{_shown(path)} is not a stored run with one row per question: no column {missing[0]!r} among {there}"
+        )
     return columns
 
 

@@ -1,4 +1,4 @@
-"""The same questions with blank pictures: white, of the same sizes, so that only what they show is missing."""
+"""Picture ablation: the same requests with white pictures of the same sizes, so that only the content is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image
 from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest
 
 
-def with_blank_pictures(asked: PreparedRequest) -> PreparedRequest:
-    """The question with every picture replaced by a blank one."""
-    return replace(asked, pictures=tuple(_blank(picture) for picture in asked.pictures))
+def with_blank_pictures(request: PreparedRequest) -> PreparedRequest:
+    """The request with every picture replaced by a blank one."""
+    return replace(request, pictures=tuple(_blank(picture) for picture in request.pictures))
 
 
 def _blank(picture: PictureFile) -> PictureFile:
@@ -23,7 +23,7 @@ def _blank(picture: PictureFile) -> PictureFile:
 
 
 class BlankPictures:
-    """Stands where the prepared data does: gives a white PNG for every picture."""
+    """Source of picture bytes in place of the prepared data: white PNGs."""
 
     def picture_bytes(self, picture: PictureFile) -> bytes:
         """A white PNG of the picture's size."""

@@ -1,4 +1,4 @@
-"""What makes a benchmark: one value, made by one module, that the accuracy run knows nothing else about."""
+"""The interface of a data set: everything that the accuracy run knows about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from vlm_acceptance.config.profile import Mmmu
 
 
 class Prompts(Interface):
-    """A prompt protocol: questions in, requests out. `deviations` say what an endpoint makes different."""
+    """A prompt protocol: makes the request of an item.
+
+    `deviations` are sentences about differences from the original, `tiles` is the tile limit that it assumes, if any.
+    """
 
     @property
     def name(self) -> str: ...
@@ -27,7 +30,11 @@ class Prompts(Interface):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """`stem` begins the names of its files; `prompts` makes a protocol from the profile's section and stop ids."""
+    """One data set.
+
+    `stem` begins its file names, `prompts` makes the protocol from the profile's section and stop token ids,
+    `prepare` is the command that prepares the data.
+    """
 
     name: str
     stem: str

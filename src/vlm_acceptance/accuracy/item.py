@@ -1,4 +1,4 @@
-"""The values of a benchmark: a question, how it is asked, what was answered, how that was marked."""
+"""Values of an accuracy run: an item of a data set, its request, its answer, its score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A stored picture: its file below the data's folder, the SHA-256 of its bytes, its size in pixels."""
+    """A stored picture: file below the data folder, SHA-256 of its bytes, size in pixels."""
 
     file: str
     sha256: str
@@ -26,7 +26,7 @@ class PictureFile:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of a question. `slot` is the N of `<image N>`; `variants` are copies made in preparation, by name."""
+    """A picture of an item. `slot` is the N of `<image N>`; `variants` are converted copies by name."""
 
     slot: int
     plain: PictureFile
@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question. `gold` holds one letter for a choice, every accepted text for an open question."""
+    """One question. `gold` is one letter for a choice, all accepted texts for an open question."""
 
     id: str
     group: str
@@ -47,16 +47,16 @@ class Item:
 
     @property
     def letters(self) -> str:
-        """The letters of the options, '' for an open question."""
+        """The letters of the options; '' for an open question."""
         return LETTERS[: len(self.options)]
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A question as a protocol sends it: pictures in this order, then one text that may hold `<image>` marks.
+    """An item as a protocol sends it: pictures in this order, then one text that may contain `<image>` placeholders.
 
-    `params` are the body's other fields; `max_tiles` is the limit the protocol sets for every picture of the
-    request, None where the model's own holds.
+    `params` are the other fields of the body. `max_tiles` is the protocol's tile limit for every picture; None: the
+    model's own limit applies.
     """
 
     id: str
@@ -69,22 +69,22 @@ class PreparedRequest:
     @property
     def sha256(self) -> str:
         """A hash of everything that is sent."""
-        shown = [self.system, self.text, [p.sha256 for p in self.pictures], dict(self.params), self.max_tiles]
-        return hashlib.sha256(json.dumps(shown, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+        sent = [self.system, self.text, [p.sha256 for p in self.pictures], dict(self.params), self.max_tiles]
+        return hashlib.sha256(json.dumps(sent, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 ANSWERED: Final = "answered"
 REFUSED: Final = "refused"
 LOST: Final = "lost"
-MAX_TEXT: Final = 1 << 16  # characters; a thousand tokens are far less
+MAX_TEXT: Final = 1 << 16  # characters, far more than a thousand tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one question. `text` is None unless `status` is answered; `error` beside it says what was cut.
+    """The outcome of one request. `text` is None unless `status` is answered; `error` beside a text reports a cut.
 
-    refused: the server answered, but with no completion. lost: no whole response (connection, deadline). `attempts`
-    are the reasons of earlier tries, which ended before a response began. `model` is the reply's, None offline.
+    refused: a response without a completion. lost: no whole response (connection, deadline). `attempts` are the errors
+    of earlier tries that ended before a response began. `model` is that of the reply, None offline.
     """
 
     id: str
@@ -104,12 +104,12 @@ class Answer:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the text is only the beginning of what was answered."""
+        """Whether only the beginning of the text is stored."""
         return self.text is not None and self.error != ""
 
 
 def kept_text(text: str) -> tuple[str, str]:
-    """The text as it is stored, at most MAX_TEXT characters, and a note of what was cut, '' for nothing."""
+    """The text as it is stored, at most MAX_TEXT characters, and a note if it was cut, else ''."""
     if len(text) <= MAX_TEXT:
         return text, ""
     return text[:MAX_TEXT], f"text cut at {MAX_TEXT} of {len(text)} characters"
@@ -122,9 +122,9 @@ DECLINED: Final = "declined"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a scorer made of an answer: `read` is the letter or text it took, '' when it found none.
+    """The score of an answer. `read` is the letter or text that the scorer read, '' if it found none.
 
-    declined: the model said that it cannot tell (VLMEvalKit's `Z`). Both other states than `read` are wrong answers.
+    declined: the model refused to choose (VLMEvalKit's `Z`). An unresolved or declined answer is wrong.
     """
 
     right: bool
@@ -132,5 +132,5 @@ class Score:
     state: Literal["read", "unresolved", "declined"] = "read"
 
 
-# Scores by question id, for the questions whose raw answer text is given; a question without one gets no mark.
+# Raw answer texts by question id in, scores by question id out; a question without a text gets no score.
 Scorer = Callable[[Iterable[Item], Mapping[str, str]], dict[str, Score]]

@@ -1,4 +1,4 @@
-"""What an accuracy run will ask, in which order, under which limits, and what makes its answers comparable."""
+"""The plan of an accuracy run: requests, their order, the limits, and what makes answers of two runs comparable."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.tiles import TileRule, tiles
 
 ORDER_SEED = 0
-LETTER_ALPHA = 0.001  # the error of the stop on a repeated letter
-# What changes no answer: where an engine listens, how long it may take, which lines of its log are harmless.
+LETTER_ALPHA = 0.001  # error probability of the stop on a repeated letter
+# Profile keys that change no answer: ports, time limits, harmless log lines.
 NOT_COMPARED = {
     "model": {"path", "weights_bytes", "aliases"},
     "engine": {"executable", "python", "port", "start_timeout_s", "stop_timeout_s", "harmless_log"},
@@ -29,7 +29,7 @@ NOT_COMPARED = {
 
 @dataclass(frozen=True)
 class AccuracyPlan:
-    """One accuracy run before anything is asked."""
+    """One accuracy run before its first request."""
 
     dataset: Dataset
     profile: Profile
@@ -40,7 +40,7 @@ class AccuracyPlan:
 
     @cached_property
     def order(self) -> list[str]:
-        """Ids in the order asked: rounds of one random question of every group, the same in every run."""
+        """Ids in the order of the requests: rounds of one random question per group, the same in every run."""
         return stratified_order(self.prepared.groups, ORDER_SEED)
 
     @cached_property
@@ -50,7 +50,7 @@ class AccuracyPlan:
 
     @property
     def deciding_scorer(self) -> str:
-        """The name of the scorer that decides: the profile's, else the protocol's."""
+        """The name of the scorer that decides: from the profile, else from the protocol."""
         return self.wanted.scorer or self.prompts.scorer
 
     @property
@@ -59,11 +59,11 @@ class AccuracyPlan:
         return self.dataset.scorers[self.deciding_scorer]
 
     def request(self, ident: str) -> PreparedRequest:
-        """One question as it is sent."""
+        """The request of one question."""
         return self.prompts.ask(self.prepared[ident])
 
     def requests(self) -> Iterator[PreparedRequest]:
-        """Every question in the order asked, made one by one."""
+        """All requests in their order, made one by one."""
         return (self.request(ident) for ident in self.order)
 
     @cached_property
@@ -72,12 +72,12 @@ class AccuracyPlan:
         return self.order[: self.wanted.sighted.sample]
 
     def blank_request(self, ident: str) -> PreparedRequest:
-        """One question with blank pictures."""
+        """The request of one question with blank pictures."""
         return with_blank_pictures(self.request(ident))
 
     @cached_property
     def prompts_sha256(self) -> str:
-        """A hash of all that will be sent."""
+        """A hash of all requests."""
         whole = hashlib.sha256()
         for request in self.requests():
             whole.update(f"{request.id} {request.sha256}\n".encode())
@@ -85,16 +85,16 @@ class AccuracyPlan:
 
     @cached_property
     def rule(self) -> TileRule:
-        """The constants of the token oracle: those found in the served model, where it was read, else the profile's."""
+        """The constants of the token formula: from the served model if it was read, else from the profile."""
         return self.served_rule or TileRule(**self.profile.model.pictures.model_dump(exclude={"oracle"}))
 
     def picture_cost(self, picture: PictureFile, max_tiles: int | None) -> int:
-        """Prompt tokens of a picture's tiles; the two that wrap it stand in the text twin."""
+        """Prompt tokens of a picture's tiles; the two around them are in the text-only prompt."""
         rule = self.rule if max_tiles is None else replace(self.rule, max_tiles=max_tiles)
         return tiles(picture.width, picture.height, rule) * rule.tokens_per_tile
 
     def identity(self, target: Mapping[str, Any]) -> dict[str, Any]:
-        """What must be the same for answers of two runs to stand in one file; `target` says who answers."""
+        """What must be equal so that answers of two runs may be in one file; `target` says who answers."""
         sections = {
             name: section.model_dump(mode="json", exclude=NOT_COMPARED[name])
             for name, section in (
@@ -114,12 +114,12 @@ class AccuracyPlan:
 
 
 def planned(dataset: Dataset, profile: Profile, prepared: Prepared) -> AccuracyPlan:
-    """The plan of a run; EnvironmentProblem when the data are not those that the profile wants."""
+    """The plan of a run; EnvironmentProblem if the prepared data is not the one that the profile requires."""
     wanted = profile.mmmu
     assert wanted is not None
     if prepared.dataset != wanted.dataset:
         raise EnvironmentProblem(
-            f"{prepared.folder} holds {prepared.dataset}, and the profile wants {wanted.dataset} (mmmu.dataset): "
+            f"{prepared.folder} contains {prepared.dataset}, but the profile requires {wanted.dataset} (mmmu.dataset): "
             f"{dataset.prepare}"
         )
     dataset.check_prepared(prepared)
@@ -129,8 +129,8 @@ def planned(dataset: Dataset, profile: Profile, prepared: Prepared) -> AccuracyP
 def stratified_order(groups: Sequence[tuple[str, str]], seed: int) -> list[str]:
     """The ids of (id, group) pairs in a random order that spreads every group evenly over the run.
 
-    Groups of one size come in rounds, each with one question of every group in random order. The order depends on
-    the seed and the pairs alone, not on their order, the platform or the version of Python.
+    Groups of one size form rounds, each with one question of every group. The order depends only on the seed and the
+    set of pairs, not on their order, the platform or the version of Python.
     """
     members: dict[str, list[str]] = {}
     for identifier, group in groups:
@@ -138,12 +138,12 @@ def stratified_order(groups: Sequence[tuple[str, str]], seed: int) -> list[str]:
     placed: list[tuple[float, str]] = []
     for ids in members.values():
         shuffled = sorted(ids, key=lambda identifier: (_draw(seed, "rank", identifier), identifier))
-        # the k-th of m takes a random place in the k-th of m equal parts of the run
+        # the k-th of m gets a random place in the k-th of m equal parts of the run
         placed += [((k + _draw(seed, "place", one)) / len(ids), one) for k, one in enumerate(shuffled)]
     return [identifier for _, identifier in sorted(placed)]
 
 
 def _draw(seed: int, purpose: str, identifier: str) -> float:
-    """A number from 0 up to 1 that a hash makes of its arguments."""
+    """A number from 0 to below 1, a hash of the arguments."""
     digest = hashlib.sha256(f"{seed}\n{purpose}\n{identifier}".encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32  # 32 bits stay exact when a rank is added

@@ -1,4 +1,4 @@
-"""A stored run is matched question by question, and whatever is no such run is refused in one line."""
+"""A stored run is matched question by question; an invalid file is refused in one line."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def refused(path: Path, items: Sequence[Item]) -> str:
 
 
 @pytest.mark.parametrize("suffix", ["xlsx", "csv", "tsv"])
-def test_a_vlmevalkit_record_gives_every_question_its_raw_answer(tmp_path: Path, suffix: str) -> None:
+def test_a_vlmevalkit_file_gives_the_raw_answer_of_every_question(tmp_path: Path, suffix: str) -> None:
     items = twenty()
     texts = [f'answer, "quoted"\nof {number}' for number in range(20)]
     path = write(tmp_path / f"Model_MMMU_DEV_VAL.{suffix}", table(items, texts))
@@ -82,7 +82,7 @@ def test_a_vlmevalkit_record_gives_every_question_its_raw_answer(tmp_path: Path,
     assert baseline.hits is None
 
 
-def test_rows_in_another_order_find_their_questions_by_text(tmp_path: Path) -> None:
+def test_rows_in_another_order_are_matched_by_text(tmp_path: Path) -> None:
     items = twenty()
     head, *rows = table(items, [f"answer {number}" for number in range(20)])
     random.Random(1).shuffle(rows)
@@ -90,7 +90,7 @@ def test_rows_in_another_order_find_their_questions_by_text(tmp_path: Path) -> N
     assert baseline.texts == {item.id: f"answer {number}" for number, item in enumerate(items)}
 
 
-def test_an_id_column_decides_even_against_the_text(tmp_path: Path) -> None:
+def test_an_id_takes_precedence_over_the_text(tmp_path: Path) -> None:
     items = [choice("validation_Art_1"), choice("validation_Art_2")]
     rows = table(items, ["one", "two"], ["index", "id", "question", "category", "prediction"])
     rows[1][1], rows[2][1] = rows[2][1], rows[1][1]
@@ -104,22 +104,22 @@ def test_rows_of_the_dev_split_are_left_out(tmp_path: Path) -> None:
     rows += [[*row[:-2], "dev", "wrong"] for row in rows[1:11]]
     baseline = read_baseline(write(tmp_path / "x.xlsx", rows), items)
     assert set(baseline.texts.values()) == {"right"}
-    assert baseline.strangers == ()
+    assert baseline.extra == ()
 
 
-def test_questions_with_equal_texts_are_told_apart_by_their_order(tmp_path: Path) -> None:
+def test_questions_with_equal_texts_are_matched_in_their_order(tmp_path: Path) -> None:
     items = [Item(f"validation_Art_{n}", "Art", "multiple-choice", "Which?", ("x", "y"), ("A",), ()) for n in range(6)]
     baseline = read_baseline(write(tmp_path / "x.csv", table(items, list("ABABBA"))), items)
     assert list(baseline.texts.values()) == list("ABABBA")
 
 
-def test_equal_texts_that_miss_a_row_are_matched_with_none(tmp_path: Path) -> None:
+def test_equal_texts_with_a_missing_row_are_not_matched(tmp_path: Path) -> None:
     same = [Item(f"validation_Art_{n}", "Art", "multiple-choice", "Which?", ("x", "y"), ("A",), ()) for n in range(3)]
     path = write(tmp_path / "x.csv", table([*twenty(), *same[:2]], ["A"] * 22))
     baseline = read_baseline(path, [*twenty(), *same], share=0.2)
-    assert baseline.without == tuple(item.id for item in same)
-    assert len(baseline.strangers) == 2
-    assert baseline.unmatched == baseline.without + baseline.strangers
+    assert baseline.missing == tuple(item.id for item in same)
+    assert len(baseline.extra) == 2
+    assert baseline.unmatched == baseline.missing + baseline.extra
 
 
 def test_copies_that_differ_in_white_space_case_and_numbers_are_the_same_question(tmp_path: Path) -> None:
@@ -137,14 +137,14 @@ def test_copies_that_differ_in_white_space_case_and_numbers_are_the_same_questio
     assert baseline.texts == {"validation_Art_0": "first", "validation_Art_1": "second"}
 
 
-def test_options_that_were_rewritten_do_not_hide_a_question_that_is_unique(tmp_path: Path) -> None:
+def test_a_unique_question_is_matched_despite_rewritten_options(tmp_path: Path) -> None:
     items = twenty()
     rows = table(items, ["A"] * 20)
     rows[1][2] = "quite another option"
     assert len(read_baseline(write(tmp_path / "x.csv", rows), items).texts) == 20
 
 
-def test_options_that_were_rewritten_are_not_guessed_at_where_they_tell_questions_apart(tmp_path: Path) -> None:
+def test_questions_that_differ_only_in_rewritten_options_are_not_matched(tmp_path: Path) -> None:
     made = [Item(f"validation_Art_{n}", "Art", "multiple-choice", "Which?", (f"x{n}",), ("A",), ()) for n in range(2)]
     rows = table(made, ["A", "B"])
     for row in rows[1:]:
@@ -152,15 +152,15 @@ def test_options_that_were_rewritten_are_not_guessed_at_where_they_tell_question
     assert read_baseline(write(tmp_path / "x.csv", rows), made, share=1).texts == {}
 
 
-def test_a_second_row_of_one_id_stands_for_no_other_question(tmp_path: Path) -> None:
+def test_a_second_row_with_one_id_matches_no_other_question(tmp_path: Path) -> None:
     items = [open_item("validation_Art_1"), open_item("validation_Art_2")]
     rows = table([items[0], items[0]], ["one", "two"], ["index", "id", "question", "category", "prediction"])
     baseline = read_baseline(write(tmp_path / "x.csv", rows), items, share=1)
     assert baseline.texts == {"validation_Art_1": "one"}
-    assert baseline.strangers == ("row 3: 'validation_Art_1'",)
+    assert baseline.extra == ("row 3: 'validation_Art_1'",)
 
 
-def test_open_questions_with_equal_texts_are_known_as_choices_of_a_judged_record(tmp_path: Path) -> None:
+def test_open_questions_with_equal_texts_are_matched_with_choices_of_a_judged_file(tmp_path: Path) -> None:
     items = [open_item(f"validation_Art_{n}", gold=(str(n),)) for n in range(2)]
     rows = table(items, ["one", "two"])
     for row in rows[1:]:
@@ -181,7 +181,7 @@ def test_a_workbook_that_states_a_wrong_size_is_read_whole(tmp_path: Path) -> No
     assert len(read_baseline(path, twenty()).texts) == 20
 
 
-def test_a_judged_record_gives_hits_and_knows_open_questions_made_choices(tmp_path: Path) -> None:
+def test_a_judged_file_gives_hits_and_matches_open_questions_turned_into_choices(tmp_path: Path) -> None:
     items = twenty()
     rows = table(items, ["A"] * 20, [*HEAD, "hit", "log"])
     for number, row in enumerate(rows[1:]):
@@ -192,16 +192,16 @@ def test_a_judged_record_gives_hits_and_knows_open_questions_made_choices(tmp_pa
     assert baseline.hits == {item.id: bool(number % 2) for number, item in enumerate(items)}
 
 
-def test_a_failed_request_of_the_record_is_no_answer_and_an_empty_cell_is_an_empty_one(tmp_path: Path) -> None:
+def test_a_failed_request_is_no_answer_and_an_empty_cell_is_an_empty_answer(tmp_path: Path) -> None:
     items = twenty()
     texts: list[Any] = ["A"] * 20
     texts[3], texts[4] = "Failed to obtain answer via API.", None
     baseline = read_baseline(write(tmp_path / "x.xlsx", table(items, texts)), items)
-    assert baseline.without == (items[3].id,)
+    assert baseline.missing == (items[3].id,)
     assert baseline.texts[items[4].id] == ""
 
 
-def test_a_hit_on_a_failed_request_is_no_hit(tmp_path: Path) -> None:
+def test_a_hit_on_a_failed_request_is_ignored(tmp_path: Path) -> None:
     items = twenty()
     rows = table(items, ["A"] * 20, [*HEAD, "hit"])
     for row in rows[1:]:
@@ -214,7 +214,7 @@ def test_a_hit_on_a_failed_request_is_no_hit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "60", "0", "True", "  B \n", "x\x0cy", "答案：C", "<b>A</b>", "A" * 32_000])
-def test_an_answer_comes_out_of_xlsx_as_it_went_in(tmp_path: Path, text: str) -> None:
+def test_an_answer_is_read_from_xlsx_unchanged(tmp_path: Path, text: str) -> None:
     rows = table(twenty(), [text.replace("\x0c", "_x000C_")] * 20)
     assert set(read_baseline(write(tmp_path / "x.xlsx", rows), twenty()).texts.values()) == {text}
 
@@ -226,7 +226,7 @@ def test_an_answer_of_megabytes_is_read_from_csv(tmp_path: Path) -> None:
     }
 
 
-def test_a_number_in_a_spreadsheet_is_the_text_that_it_was(tmp_path: Path) -> None:
+def test_a_number_in_a_spreadsheet_is_read_as_text(tmp_path: Path) -> None:
     baseline = read_baseline(write(tmp_path / "x.xlsx", table(twenty(), [60, 60.0, 0.5, True] * 5)), twenty())
     assert list(baseline.texts.values())[:4] == ["60", "60", "0.5", "True"]
 
@@ -244,28 +244,28 @@ def test_our_own_answers_file_gives_texts_and_its_identity(tmp_path: Path) -> No
     baseline = read_baseline(path, items)
     assert baseline.identity == {"benchmark": "abc"}
     assert set(baseline.texts.values()) == {"B\ud800\x1b"}
-    assert baseline.without == (items[0].id,)
-    assert baseline.strangers == ()
+    assert baseline.missing == (items[0].id,)
+    assert baseline.extra == ()
 
 
-def test_more_than_the_stated_share_without_an_answer_is_refused(tmp_path: Path) -> None:
+def test_more_than_the_allowed_share_of_questions_without_an_answer_is_refused(tmp_path: Path) -> None:
     items = twenty()
     almost = read_baseline(write(tmp_path / "x.csv", table(items[1:], ["A"] * 19)), items)
-    assert almost.without == (items[0].id,)
+    assert almost.missing == (items[0].id,)
     message = refused(write(tmp_path / "less.csv", table(items[2:], ["A"] * 18)), items)
     assert "2 of 20 questions" in message
     assert items[0].id in message
 
 
-def test_more_than_the_stated_share_of_rows_that_fit_nothing_is_refused(tmp_path: Path) -> None:
+def test_more_than_the_allowed_share_of_unmatched_rows_is_refused(tmp_path: Path) -> None:
     items = twenty()
     others = [choice(f"validation_Law_{n}", "Law", f"Which law {n}?") for n in range(2)]
     one = read_baseline(write(tmp_path / "one.csv", table([*items, *others[:1]], ["A"] * 21)), items)
-    assert one.strangers == ("row 22: 'Which law 0?'",)
+    assert one.extra == ("row 22: 'Which law 0?'",)
     assert "2 of its 22 rows" in refused(write(tmp_path / "x.csv", table([*items, *others], ["A"] * 22)), items)
 
 
-def test_a_record_of_other_questions_is_refused_and_one_of_its_rows_named(tmp_path: Path) -> None:
+def test_a_file_of_other_questions_is_refused_and_one_of_its_rows_named(tmp_path: Path) -> None:
     others = [choice(f"validation_Law_{n}", "Law", f"Which law \x1b[2J {n}?\n" * 500) for n in range(40)]
     message = refused(write(tmp_path / "x.csv", table(others, ["A"] * 40)), twenty())
     assert "20 of 20 questions" in message
@@ -281,24 +281,24 @@ def test_a_record_of_other_questions_is_refused_and_one_of_its_rows_named(tmp_pa
         ("empty.csv", b"", "no column 'prediction'"),
         ("acc.csv", b"split,Overall,Accounting\nvalidation,0.36,0.3\n", "no column 'prediction' among 'split, Overall"),
         ("guess.csv", b"index,prediction\n1,A\n", "no column 'question'"),
-        ("latin.csv", b"id,prediction\n1,caf\xe9\n", "no UTF-8"),
+        ("latin.csv", b"id,prediction\n1,caf\xe9\n", "not UTF-8"),
         ("head.csv", b"id,prediction\n", "20 of 20 questions have no answer"),
-        ("x.xlsx", b"id,prediction\n1,A\n", "no readable xlsx"),
-        ("x.xlsx", b"PK\x03\x04 and no more", "no readable xlsx"),
+        ("x.xlsx", b"id,prediction\n1,A\n", "not a readable xlsx"),
+        ("x.xlsx", b"PK\x03\x04 and no more", "not a readable xlsx"),
         ("x.jsonl", b"", "line 1"),
         ("x.jsonl", b'[{"id": "validation_Art_1"}]\n', "line 1"),
         ("x.jsonl", b'{"identity": {}}\n{"id": 3, "status": "answered"}\n', "line 2"),
         ("x.jsonl", b'{"identity": {}}\n', "20 of 20 questions have no answer"),
     ],
 )
-def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes | None, expected: str) -> None:
+def test_an_invalid_file_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes | None, expected: str) -> None:
     path = tmp_path / name
     if data is not None:
         path.write_bytes(data)
     assert expected in refused(path, twenty())
 
 
-def test_a_damaged_workbook_is_refused_or_read_whole_and_never_breaks(tmp_path: Path) -> None:
+def test_a_damaged_workbook_is_refused_or_read_whole(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.xlsx", table(twenty(), ["A"] * 20)).read_bytes()
     chance = random.Random(7)
     path = tmp_path / "damaged.xlsx"
@@ -317,7 +317,9 @@ def test_a_damaged_workbook_is_refused_or_read_whole_and_never_breaks(tmp_path: 
     assert "refused" in outcomes
 
 
-def test_without_openpyxl_the_line_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openpyxl_the_message_names_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path / "x.xlsx", table(twenty(), ["A"] * 20))
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     assert "pip install openpyxl" in refused(path, twenty())
@@ -327,14 +329,14 @@ def marked(rights: str) -> dict[str, Score]:
     return {f"q{number}": Score(right == "1", "") for number, right in enumerate(rights) if right != "-"}
 
 
-def test_lost_and_gained_are_told_over_the_questions_of_both_runs() -> None:
+def test_lost_and_gained_are_counted_over_the_questions_of_both_runs() -> None:
     seen = compare(marked("0110-0-1"), marked("1010100"))
     assert seen.lost == ("q0",)
     assert seen.gained == ("q1",)
     assert (seen.both, seen.neither, seen.compared) == (1, 2, 5)
 
 
-def test_a_run_beside_itself_loses_and_gains_nothing() -> None:
+def test_a_run_compared_with_itself_loses_and_gains_nothing() -> None:
     seen = compare(marked("0110"), marked("0110"))
     assert (seen.lost, seen.gained, seen.compared) == ((), (), 4)
 

@@ -1,4 +1,4 @@
-"""The clauses of an accuracy verdict: each holds at its limit, and breaks one step beyond it."""
+"""The criteria of the accuracy verdict: each holds at its limit and fails one step beyond it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_limits_are_the_exact_binomial_bounds_of_the_reference() -> None:
         assert words in limits.basis
 
 
-def test_limits_of_the_profile_come_before_those_of_the_reference() -> None:
+def test_limits_of_the_profile_take_precedence_over_the_reference() -> None:
     limits = criteria.limits_of(Mmmu(min_correct=90, max_correct=91), GPU, 120)
     assert (limits.low, limits.high) == (90, 91)
     assert "mmmu.min_correct" in limits.basis
@@ -73,7 +73,7 @@ def test_a_reference_of_another_protocol_is_named_as_such() -> None:
 
 @pytest.mark.parametrize("changes", [{"reference": "none"}, {"reference": "half"}])
 @pytest.mark.parametrize("given", [{}, {"min_correct": 1}, {"max_correct": 1}])
-def test_limits_from_nowhere_are_told_with_the_keys(changes: dict[str, Any], given: dict[str, Any]) -> None:
+def test_missing_limits_are_reported_with_the_keys(changes: dict[str, Any], given: dict[str, Any]) -> None:
     with pytest.raises(UsageProblem, match=r"mmmu\.reference: .* mmmu\.min_correct and mmmu\.max_correct"):
         criteria.limits_of(Mmmu(**changes, **given), GPU, 900)
 
@@ -128,7 +128,7 @@ def test_the_lower_limit_itself_is_enough_and_one_less_is_not() -> None:
     assert found[0].observed == "302 of 900 = 33.6%"
 
 
-def test_the_upper_limit_itself_is_believed_and_one_more_is_not() -> None:
+def test_the_upper_limit_itself_is_accepted_and_one_more_is_not() -> None:
     assert criteria.score_too_high(373, 900, LIMITS) == ""
     assert "374 of 900 right, more than 373" in criteria.score_too_high(374, 900, LIMITS)
 
@@ -158,12 +158,12 @@ def test_each_share_is_allowed_up_to_its_limit_and_not_beyond(
         assert checks(criteria.misshapen(counts(edge + 1, total), limits)) == [f"accuracy.{check}"], (percent, total)
 
 
-def test_a_finding_of_shape_tells_count_whole_and_share() -> None:
+def test_a_finding_of_shape_has_count_total_and_share() -> None:
     found = criteria.misshapen(ShapeCounts(answered=200, empty=3), Shape())
     assert found == [Finding(kinds.ACCURACY_EMPTY, "at most 1% empty answers", "3 of 200 = 1.5%")]
 
 
-def test_nothing_answered_has_no_shape_to_refuse() -> None:
+def test_a_run_without_answers_has_no_wrong_shape() -> None:
     assert criteria.misshapen(ShapeCounts(), Shape()) == []
 
 
@@ -175,13 +175,13 @@ def test_a_repeated_letter_is_fatal_and_shows_the_histogram() -> None:
 
 
 @pytest.mark.parametrize(("letters", "is_sound"), [("AABBC", True), ("AABBB", False), ("AAABB", False)])
-def test_fewer_letters_than_wanted_are_refused(letters: str, is_sound: bool) -> None:
+def test_fewer_letters_than_required_are_refused(letters: str, is_sound: bool) -> None:
     found = criteria.misshapen(ShapeCounts(letters=Counter(letters)), Shape())
     assert checks(found) == ([] if is_sound else ["accuracy.few_letters"])
     assert not any(one.fatal for one in found)
 
 
-def test_every_broken_limit_of_shape_is_told() -> None:
+def test_every_broken_limit_of_shape_is_reported() -> None:
     seen = ShapeCounts(
         answered=10, choice_answers=6, choice_unresolved=6, open_answers=4, open_a=4, empty=5, declined=5
     )
@@ -231,7 +231,7 @@ def test_an_answer_without_usage_is_wrong() -> None:
     assert [one.observed for one in found] == ["no usage in the answer"]
 
 
-def test_a_text_that_was_not_counted_and_a_difference_of_no_tiles_decide_nothing() -> None:
+def test_uncounted_texts_and_differences_of_no_whole_tiles_are_inconclusive() -> None:
     rows = [
         TokenCount("q", 75, 15, 60),
         TokenCount("r", 75, None, 60),
@@ -246,7 +246,7 @@ def test_a_text_that_was_not_counted_and_a_difference_of_no_tiles_decide_nothing
 
 
 @pytest.mark.parametrize(("wrong", "findings"), [(5, 5), (6, 6), (900, 6)])
-def test_many_wrong_counts_are_five_examples_and_their_number(wrong: int, findings: int) -> None:
+def test_many_wrong_counts_are_reported_as_five_examples_and_their_number(wrong: int, findings: int) -> None:
     found = criteria.wrong_tokens((TokenCount(f"q{n}", 15, 15, 60) for n in range(wrong)), 20)
     assert len(found) == findings
     assert (found[-1].observed == f"{wrong} answers in all") == (wrong > 5)
@@ -293,7 +293,7 @@ def test_more_gained_than_lost_is_never_worse() -> None:
     assert criteria.worse_than_baseline(*paired(0, 0, require_margin=True)) == []
 
 
-def test_a_margin_that_is_not_ruled_out_is_refused_only_where_it_must_be() -> None:
+def test_a_margin_that_is_not_ruled_out_is_refused_only_if_the_profile_requires_it() -> None:
     seen, _ = paired(12, 8, compared=100)
     assert not seen.rules_out(Paired().margin)
     assert criteria.worse_than_baseline(seen, Paired()) == []
@@ -302,13 +302,13 @@ def test_a_margin_that_is_not_ruled_out_is_refused_only_where_it_must_be() -> No
     assert found[0].expected == "a loss of 2% ruled out at 5 %"
 
 
-def test_the_interval_of_the_paired_difference_holds_what_was_seen() -> None:
+def test_the_interval_of_the_paired_difference_contains_the_observed_one() -> None:
     seen, _ = paired(30, 12)
     assert seen.interval[0] < (12 - 30) / 900 < seen.interval[1]
     assert (seen.compared, len(seen.lost), len(seen.gained)) == (900, 30, 12)
 
 
-def test_known_answers_must_come_to_the_letter() -> None:
+def test_golden_answers_must_be_given_exactly() -> None:
     known = {"a": "The answer is C.", "b": ""}
     right = by_id(answered("a", " The answer is C.\n"), answered("b", ""), answered("more", "x"))
     assert criteria.unlike_golden_answers(known, right) == []
@@ -322,7 +322,7 @@ def test_known_answers_must_come_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize("seen", [{"one": 89}, {"one": 91}, {}])
-def test_every_scorer_must_find_its_known_count(seen: dict[str, int]) -> None:
+def test_every_scorer_must_find_its_golden_count(seen: dict[str, int]) -> None:
     assert criteria.unlike_golden_scores({"one": 90}, {"one": 90, "two": 3}) == []
     found = criteria.unlike_golden_scores({"one": 90}, seen)
     assert [(one.check, one.expected) for one in found] == [("accuracy.golden_score", "90 right by one")]

@@ -1,4 +1,4 @@
-"""The metrics count what they say: shares beside counts, and None for what is not known."""
+"""The metrics of a run: counts with shares, and None for a missing value."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_total_has_count_share_and_interval() -> None:
     assert total == {**expected, "refused": 0, "lost": 0, "not_asked": 0}
 
 
-def test_domains_and_subjects_come_in_the_order_of_the_domains_and_the_rest_behind() -> None:
+def test_domains_and_subjects_have_the_order_of_the_domains_and_other_subjects_follow() -> None:
     found = measured(*thirty())
     assert list(found["subjects"]) == ["Art", "Math", "Law"]
     assert list(found["domains"]) == ["Art and Design", "Science"]
@@ -93,7 +93,7 @@ def test_a_failed_request_never_reaches_a_scorer_nor_the_denominator() -> None:
     assert [(row["id"], row["status"]) for row in found["failures"]] == [("b", "refused"), ("c", "lost")]
 
 
-def test_what_is_missing_is_null_and_never_nought() -> None:
+def test_a_missing_value_is_null_and_never_zero() -> None:
     found = measured([choice("a")], [])
     total = found["total"]
     assert (total["right"], total["share"], total["low"], total["high"]) == (0, None, None, None)
@@ -104,19 +104,19 @@ def test_what_is_missing_is_null_and_never_nought() -> None:
     assert found["scorers"]["exact"]["share"] is None
 
 
-def test_answers_to_other_questions_count_nowhere() -> None:
+def test_answers_to_other_questions_are_not_counted() -> None:
     items, answers = thirty()
     extra = [answered("blank_1", "A", attempts=("reset",), prompt_tokens=9_999), failed("blank_2", "lost", "x")]
     assert measured(items, [*answers, *extra]) == measured(items, answers)
 
 
-def test_tokens_are_summed_over_the_answers_that_tell_them() -> None:
+def test_tokens_are_summed_over_the_answers_that_have_them() -> None:
     items = [choice("a"), choice("b")]
     tokens = measured(items, [answered("a", "A"), answered("b", "A", prompt_tokens=None)])["tokens"]
     assert tokens == {"answers": 1, "prompt": 100, "completion": 2}
 
 
-def test_latency_is_the_median_and_a_time_that_was_seen() -> None:
+def test_latencies_are_the_median_and_measured_times() -> None:
     items = [choice(f"q{n}") for n in range(20)]
     times = measured(items, [answered(f"q{n}", "A", elapsed_s=float(n + 1)) for n in range(20)])["time"]
     assert (times["median_s"], times["p95_s"], times["max_s"]) == (10.5, 19.0, 20.0)
@@ -129,7 +129,7 @@ def test_the_rate_is_of_the_questions_that_this_run_asked() -> None:
     assert measured(items, answers)["time"]["questions_per_s"] is None
 
 
-def test_every_question_that_was_asked_again_is_listed_with_its_reasons() -> None:
+def test_every_repeated_request_is_listed_with_its_reasons() -> None:
     items, answers = thirty()
     answers[4] = answered(answers[4].id, "A", attempts=("connect: refused", "reset\x1b" * 1_000_000))
     (row,) = measured(items, answers)["retries"]
@@ -138,19 +138,19 @@ def test_every_question_that_was_asked_again_is_listed_with_its_reasons() -> Non
     assert len(row["attempts"][1]) < 300
 
 
-def test_letters_of_the_answers_stand_beside_those_of_the_golds() -> None:
+def test_letters_of_answers_and_golds_are_counted() -> None:
     items = [choice("a", gold="C"), choice("b"), choice("c"), open_item("d")]
     answers = [answered("a", "B"), answered("b", "A"), answered("c", "?"), answered("d", "A")]
     assert measured(items, answers)["letters"] == {"answers": {"A": 1, "B": 1}, "golds": {"A": 2, "C": 1}}
 
 
-def test_a_text_that_is_no_letter_of_its_question_is_in_no_histogram() -> None:
+def test_a_text_that_is_not_a_letter_of_its_question_is_not_counted() -> None:
     items = [choice("a", options=2), choice("b")]
     scores = {"a": Score(False, "D"), "b": Score(False, "the raw text")}
     assert shape_of(items, by_id([answered("a", "D"), answered("b", "x")]), scores).letters == Counter()
 
 
-def test_shape_of_an_ordinary_run_has_nothing_to_remark() -> None:
+def test_the_shape_of_an_ordinary_run() -> None:
     items = [choice(f"q{n}", gold="ABCD"[n % 4]) for n in range(20)] + [open_item("o")]
     seen = shaped(items, [*(answered(f"q{n}", "ABCD"[n % 4]) for n in range(20)), answered("o", "60")])
     assert seen == ShapeCounts(
@@ -194,16 +194,16 @@ def test_a_text_that_was_cut_is_truncated_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["A", " A\n", "(A)", "A.", "**A**", "'A'", "A A A\nA", "[A]:"])
-def test_a_bare_a_is_known_in_any_dress(text: str) -> None:
+def test_a_bare_a_is_recognised_with_any_punctuation(text: str) -> None:
     assert shaped([open_item("o")], [answered("o", text)]).open_a == 1
 
 
 @pytest.mark.parametrize("text", ["a", "B", "AA", "A curve", "60", "", ".", "A or B", "A " * 6_000, "Ａ"])
-def test_what_says_more_or_other_than_a_is_no_bare_a(text: str) -> None:
+def test_other_texts_are_not_a_bare_a(text: str) -> None:
     assert shaped([open_item("o")], [answered("o", text)]).open_a == 0
 
 
-def test_a_bare_a_on_a_choice_is_no_open_a() -> None:
+def test_a_bare_a_on_a_choice_is_not_counted() -> None:
     assert shaped([choice("a")], [answered("a", "A")]).open_a == 0
 
 

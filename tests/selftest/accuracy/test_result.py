@@ -1,4 +1,4 @@
-"""What a run came to: whole, stopped or lost; blind, beside a stored run, beside known answers; and what it says."""
+"""A finished run: whole, stopped or lost; its picture ablation, its comparisons, and its sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFERENCE = {"references": {"half": {"score": 50, "correct": 450, "total": 900, 
 
 
 def right(plan: AccuracyPlan) -> dict[str, Answer]:
-    return made.told(plan, made.right_texts(plan))
+    return made.answers_with(plan, made.right_texts(plan))
 
 
 def stored(path: Path, answers: dict[str, Answer]) -> Path:
@@ -37,7 +37,7 @@ def stored(path: Path, answers: dict[str, Answer]) -> Path:
 
 def test_a_whole_run_is_complete_and_scored_by_every_scorer(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    run = made.accuracy(plan, right(plan) | made.told(plan, {plan.order[0]: "D"}))
+    run = made.accuracy(plan, right(plan) | made.answers_with(plan, {plan.order[0]: "D"}))
     assert (run.total, run.answered, run.right) == (12, 12, 11)
     assert run.right_by_scorer == {made.RECORD: 11, made.OTHER: 12}
     assert run.incomplete == ""
@@ -49,13 +49,13 @@ def test_a_whole_run_is_complete_and_scored_by_every_scorer(tmp_path: Path) -> N
     assert report.run_properties(run)["questions_per_s"] == 6.0
 
 
-def test_the_scorer_of_record_is_that_of_the_profile(tmp_path: Path) -> None:
+def test_the_deciding_scorer_is_that_of_the_profile(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, scorer=made.OTHER)
-    assert made.accuracy(plan, made.told(plan, dict.fromkeys(plan.order, "D"))).right == 12
+    assert made.accuracy(plan, made.answers_with(plan, dict.fromkeys(plan.order, "D"))).right == 12
 
 
 @pytest.mark.parametrize("status", ["lost", "refused"])
-def test_a_question_without_an_answer_is_no_whole_run_and_only_a_lost_one_incomplete(tmp_path: Path, status) -> None:
+def test_only_a_lost_question_makes_a_run_incomplete(tmp_path: Path, status) -> None:
     plan = made.plan(tmp_path)
     last = plan.order[-1]
     run = made.accuracy(plan, {**right(plan), last: failed(last, status, "reset: by peer")})
@@ -75,11 +75,11 @@ def test_a_question_that_was_not_asked_makes_a_run_incomplete(tmp_path: Path) ->
         run.require_whole()
 
 
-@pytest.mark.parametrize("clause", ["score", "letters", "refused"])
-def test_a_run_stopped_by_its_own_answers_is_judged_and_not_incomplete(tmp_path: Path, clause: str) -> None:
+@pytest.mark.parametrize("cause", ["score", "letters", "refused"])
+def test_a_run_stopped_by_its_own_answers_is_judged_and_not_incomplete(tmp_path: Path, cause: str) -> None:
     plan = made.plan(tmp_path)
     answers = {ident: answer for ident, answer in right(plan).items() if ident in plan.order[:5]}
-    run = made.accuracy(plan, answers, stop=Stop(clause, "so it is", 5))
+    run = made.accuracy(plan, answers, stop=Stop(cause, "so it is", 5))
     assert run.incomplete == ""
     with pytest.raises(NotRun, match="stopped after 5 of 12 questions"):
         run.require_whole()
@@ -90,7 +90,7 @@ def test_a_run_stopped_for_its_endpoint_is_incomplete(tmp_path: Path) -> None:
     assert run.incomplete == "stopped after 4 of 12 questions: 4 requests in a row"
 
 
-def test_a_run_of_which_nothing_was_answered_has_figures(tmp_path: Path) -> None:
+def test_a_run_without_answers_has_metrics(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     run = made.accuracy(plan, {ident: failed(ident, "refused", "500") for ident in plan.order})
     assert (run.right, run.answered, criteria.most_answers(run.shape)) == (0, 0, "")
@@ -107,19 +107,22 @@ def test_a_run_of_which_nothing_was_answered_has_figures(tmp_path: Path) -> None
         ("B", "; 9 of 9 answers are B"),
     ],
 )
-def test_the_look_of_poor_answers_is_told(tmp_path: Path, text: str, look: str) -> None:
+def test_poor_answers_are_described(tmp_path: Path, text: str, look: str) -> None:
     plan = made.plan(tmp_path)
-    assert criteria.most_answers(made.accuracy(plan, made.told(plan, dict.fromkeys(plan.order, text))).shape) == look
+    assert (
+        criteria.most_answers(made.accuracy(plan, made.answers_with(plan, dict.fromkeys(plan.order, text))).shape)
+        == look
+    )
 
 
-def test_cut_answers_look_cut_and_right_ones_like_answers(tmp_path: Path) -> None:
+def test_cut_answers_are_described_and_right_ones_are_not(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     assert criteria.most_answers(made.accuracy(plan, right(plan)).shape) == ""
     cut = {ident: replace(answer, finish_reason="length") for ident, answer in right(plan).items()}
     assert criteria.most_answers(made.accuracy(plan, cut).shape) == "; 12 of 12 answers are cut by max_tokens"
 
 
-def test_findings_about_a_question_name_file_and_line_that_asks_again(tmp_path: Path) -> None:
+def test_findings_about_a_question_have_file_and_repeat_command(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     run = made.accuracy(plan, right(plan))
     ident = plan.order[0]
@@ -146,7 +149,7 @@ def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_
     assert plan.picture_cost(picture, 1) == made.TILE_TOKENS
 
 
-def test_tiles_found_in_the_served_model_come_before_the_profiles(tmp_path: Path) -> None:
+def test_tiles_of_the_served_model_take_precedence_over_the_profile(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     served = replace(plan, served_rule=replace(plan.rule, tokens_per_tile=7, max_tiles=2))
     picture = replace(plan.request(plan.order[0]).pictures[0], width=32, height=16)
@@ -166,7 +169,7 @@ def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> N
     assert criteria.ignores_pictures(more.right, more.blank, more.asked, plan.wanted.sighted) != []
 
 
-def test_a_blank_question_without_an_answer_is_no_figure(tmp_path: Path) -> None:
+def test_a_lost_question_with_blank_pictures_makes_the_ablation_impossible(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 3})
     run = made.accuracy(plan, right(plan), dict.fromkeys(plan.blank_ids[:2], "A"))
     with pytest.raises(EnvironmentProblem, match="1 of 3 questions with blank pictures"):
@@ -176,10 +179,10 @@ def test_a_blank_question_without_an_answer_is_no_figure(tmp_path: Path) -> None
         replace(run, blank_answers=lost).picture_ablation()
 
 
-def test_a_stored_run_is_marked_by_the_same_scorer_question_by_question(tmp_path: Path) -> None:
+def test_a_stored_run_is_scored_by_the_same_scorer_question_by_question(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    before = stored(tmp_path / "before.jsonl", right(plan) | made.told(plan, {plan.order[0]: "D"}))
-    now = made.accuracy(plan, right(plan) | made.told(plan, dict.fromkeys(plan.order[1:4], "D")))
+    before = stored(tmp_path / "before.jsonl", right(plan) | made.answers_with(plan, {plan.order[0]: "D"}))
+    now = made.accuracy(plan, right(plan) | made.answers_with(plan, dict.fromkeys(plan.order[1:4], "D")))
     seen = now.compared_with(before)
     assert (seen.compared, len(seen.lost), seen.gained) == (12, 3, (plan.order[0],))
     assert set(seen.lost) == set(plan.order[1:4])
@@ -192,7 +195,7 @@ def test_a_stored_run_is_marked_by_the_same_scorer_question_by_question(tmp_path
 def test_a_run_that_lost_much_against_a_stored_one_is_refused(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     before = stored(tmp_path / "before.jsonl", right(plan))
-    now = made.accuracy(plan, right(plan) | made.told(plan, dict.fromkeys(plan.order[:7], "D")))
+    now = made.accuracy(plan, right(plan) | made.answers_with(plan, dict.fromkeys(plan.order[:7], "D")))
     found = criteria.worse_than_baseline(now.compared_with(before), plan.wanted.paired)
     assert [one.check for one in found] == ["accuracy.paired"]
 
@@ -213,28 +216,28 @@ def test_many_lost_questions_are_named_up_to_forty() -> None:
     assert shown["gained_ids"] == ""
 
 
-def test_known_answers_are_read_from_lines(tmp_path: Path) -> None:
+def test_golden_answers_are_read_from_lines(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     run = made.accuracy(plan, right(plan))
     known = tmp_path / "known.jsonl"
     rows = [{"id": ident, "answer": text, "more": 1} for ident, text in made.right_texts(plan).items()]
     known.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", "utf-8")
     assert criteria.unlike_golden_answers(golden_answers(known), run.answers) == []
-    other = replace(run, answers=right(plan) | made.told(plan, {plan.order[2]: "D"}))
+    other = replace(run, answers=right(plan) | made.answers_with(plan, {plan.order[2]: "D"}))
     assert [one.where for one in criteria.unlike_golden_answers(golden_answers(known), other.answers)] == [
         plan.order[2]
     ]
 
 
 @pytest.mark.parametrize("line", ['{"id": "x"}', "[1]", "no json", '{"id": 1, "answer": "A"}'])
-def test_a_line_that_holds_no_known_answer_is_told_with_its_file(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_of_golden_answers_is_reported_with_its_file(tmp_path: Path, line: str) -> None:
     known = tmp_path / "known.jsonl"
     known.write_text('{"id": "a", "answer": "A"}\n' + line + "\n", "utf-8")
     with pytest.raises(UsageProblem, match=r"known\.jsonl: line 2"):
         golden_answers(known)
 
 
-def test_a_run_says_what_it_could_have_seen(tmp_path: Path) -> None:
+def test_the_statements_name_limits_and_detectable_drop(tmp_path: Path) -> None:
     limits = {"min_correct": None, "max_correct": None, "reference": "half", "early_stop": True}
     said = report.statements(made.accuracy(made.plan(tmp_path, REFERENCE, **limits), {}))
     assert len(said) == 3
@@ -246,19 +249,19 @@ def test_a_run_says_what_it_could_have_seen(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_says_nothing_of_a_reference_or_a_stop_that_it_has_not(tmp_path: Path) -> None:
+def test_the_statements_omit_a_reference_or_a_stop_that_the_profile_does_not_have(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, REFERENCE)
     assert report.statements(made.accuracy(plan, {})) == [
         "0 to 12 of 12 right are accepted: the profile's numbers (mmmu.min_correct, mmmu.max_correct)"
     ]
 
 
-def test_data_of_another_name_than_the_profile_wants_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentProblem, match=r"holds made, and the profile wants MMMU_val \(mmmu.dataset\): make"):
+def test_data_of_another_name_than_the_profile_requires_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"contains made, but .* requires MMMU_val \(mmmu.dataset\): make"):
         made.plan(tmp_path, dataset="MMMU_val")
 
 
-def test_an_identity_tells_who_is_asked_what_and_leaves_out_what_changes_no_answer(tmp_path: Path) -> None:
+def test_the_identity_contains_only_what_can_change_an_answer(tmp_path: Path) -> None:
     def identity(more: dict | None = None, **mmmu) -> dict:
         return made.plan(tmp_path, more, **mmmu).identity({"engine": "server"})
 
@@ -275,7 +278,7 @@ def test_an_identity_tells_who_is_asked_what_and_leaves_out_what_changes_no_answ
         assert changed != same
 
 
-def test_arguments_of_the_offline_engine_count_where_it_answers(tmp_path: Path) -> None:
+def test_arguments_of_the_offline_engine_count_only_if_it_answers(tmp_path: Path) -> None:
     float32 = {"llm": {"dtype": "float32"}}
     server, offline = ({"engine": name} for name in ("server", "offline"))
     assert made.plan(tmp_path, **float32, **server).identity({}) == made.plan(tmp_path, **server).identity({})

@@ -1,4 +1,4 @@
-"""One accuracy run: which earlier run is gone on with, what is asked, and that every answer is on disk."""
+"""One accuracy run: which earlier run is resumed, which requests are sent, and that every answer is on disk."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ NAME = "made_val.jsonl"
 ERROR = response(b'{"error": {"message": "no"}}', "400 Bad Request")
 
 
-def book(plan: AccuracyPlan, reports: Path, run: str, resume: str | None = None, **target: Any) -> AnswerLog:
-    """The book of a new run in `reports`, open."""
+def answer_log(plan: AccuracyPlan, reports: Path, run: str, resume: str | None = None, **target: Any) -> AnswerLog:
+    """The answer log of a new run in `reports`, open."""
     folder = reports / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
     opened = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
@@ -37,7 +37,7 @@ def book(plan: AccuracyPlan, reports: Path, run: str, resume: str | None = None,
     return opened
 
 
-def asked(opened: AnswerLog, endpoint: made.Endpoint, wire: Wire) -> AccuracyResult:
+def run_of(opened: AnswerLog, endpoint: made.Endpoint, wire: Wire) -> AccuracyResult:
     return by_server(opened, Client(wire(endpoint).url), "m")
 
 
@@ -56,10 +56,10 @@ def torn(path: Path, answers: int) -> None:
     path.write_bytes(b"".join(lines[: 1 + answers]) + lines[1 + answers][:40])
 
 
-def test_a_served_model_is_asked_everything_and_every_answer_is_on_disk(tmp_path: Path, wire: Wire) -> None:
+def test_a_served_model_gets_every_question_and_every_answer_is_on_disk(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 4})
     endpoint = right_endpoint(plan)
-    run = asked(book(plan, tmp_path, "one"), endpoint, wire)
+    run = run_of(answer_log(plan, tmp_path, "one"), endpoint, wire)
     assert (run.right, run.answered, run.new_answers, run.stop, run.incomplete) == (12, 12, 12, None, "")
     assert sorted(endpoint.asked) == sorted(plan.order)
     assert sorted(endpoint.blank) == sorted(plan.blank_ids)
@@ -70,10 +70,10 @@ def test_a_served_model_is_asked_everything_and_every_answer_is_on_disk(tmp_path
     assert (run.picture_ablation().right, run.picture_ablation().blank) == (4, 0)
 
 
-def test_what_is_sent_is_the_prompt_of_the_plan(tmp_path: Path, wire: Wire) -> None:
+def test_the_requests_are_those_of_the_plan(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, {"model": {"id": "m", "thinking": True}}, concurrency=1)
     endpoint = right_endpoint(plan)
-    asked(book(plan, tmp_path, "one"), endpoint, wire)
+    run_of(answer_log(plan, tmp_path, "one"), endpoint, wire)
     assert endpoint.asked == plan.order
     body, first = endpoint.bodies[0], plan.request(plan.order[0])
     assert (body["model"], body["max_tokens"], body["messages"][0]["content"]) == ("m", 8, "Be brief.")
@@ -84,7 +84,7 @@ def test_what_is_sent_is_the_prompt_of_the_plan(tmp_path: Path, wire: Wire) -> N
 
 def test_a_wrong_server_is_seen_in_score_tokens_and_blank_pictures(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 4, "margin": 0.3}, min_correct=6)
-    run = asked(book(plan, tmp_path, "one"), made.Endpoint(lambda ident, is_blank: "B"), wire)
+    run = run_of(answer_log(plan, tmp_path, "one"), made.Endpoint(lambda ident, is_blank: "B"), wire)
     assert [one.check for one in criteria.score_too_low(run.right, run.total, plan.limits)] == ["accuracy.score"]
     seen = run.picture_ablation()
     assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
@@ -97,8 +97,8 @@ def test_refused_and_lost_questions_are_on_disk_as_such(tmp_path: Path, wire: Wi
     texts = made.right_texts(plan)
     refused, lost = plan.order[2], plan.order[4]
     cut = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"
-    run = asked(
-        book(plan, tmp_path, "one"),
+    run = run_of(
+        answer_log(plan, tmp_path, "one"),
         made.Endpoint(lambda ident, _: {refused: ERROR, lost: cut}.get(ident, texts[ident])),
         wire,
     )
@@ -108,15 +108,15 @@ def test_refused_and_lost_questions_are_on_disk_as_such(tmp_path: Path, wire: Wi
     assert [one.where for one in criteria.refusals(run.total, run.answers)] == [refused]
 
 
-def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path, wire: Wire) -> None:
+def test_a_killed_run_is_resumed_where_it_was(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 4}, concurrency=2)
-    whole = asked(book(plan, tmp_path, "one"), right_endpoint(plan), wire)
+    whole = run_of(answer_log(plan, tmp_path, "one"), right_endpoint(plan), wire)
     first = tmp_path / "runs" / "one"
     torn(first / NAME, 7)
     torn(first / "made_val.blank.jsonl", 1)
     before = kept(first / NAME)
     endpoint = right_endpoint(plan)
-    run = asked(book(plan, tmp_path, "two", "latest"), endpoint, wire)
+    run = run_of(answer_log(plan, tmp_path, "two", "latest"), endpoint, wire)
     assert sorted(endpoint.asked) == sorted(set(plan.order) - set(before))
     assert len(endpoint.blank) == 3
     assert endpoint.tokenized == []
@@ -125,18 +125,18 @@ def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path, wire: Wire) -> Non
     assert kept(first / NAME) == before
 
 
-def test_a_whole_run_that_is_gone_on_with_asks_nothing(tmp_path: Path, wire: Wire) -> None:
+def test_a_resumed_whole_run_sends_nothing(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path)
-    asked(book(plan, tmp_path, "one"), right_endpoint(plan), wire)
+    run_of(answer_log(plan, tmp_path, "one"), right_endpoint(plan), wire)
     endpoint = right_endpoint(plan)
-    run = asked(book(plan, tmp_path, "two", "one"), endpoint, wire)
+    run = run_of(answer_log(plan, tmp_path, "two", "one"), endpoint, wire)
     assert endpoint.bodies == []
     assert (run.new_answers, run.right, run.incomplete) == (0, 12, "")
 
 
-def test_a_run_is_not_gone_on_with_when_nothing_of_it_is_left(tmp_path: Path, wire: Wire) -> None:
+def test_a_complete_run_is_not_resumed(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 4})
-    run = asked(book(plan, tmp_path, "one"), right_endpoint(plan), wire)
+    run = run_of(answer_log(plan, tmp_path, "one"), right_endpoint(plan), wire)
     with pytest.raises(UsageProblem, match=r"--vlm-resume: .*one has all 12 answers; .* re-score .*one`"):
         check_resume(plan, "latest", tmp_path)
     for part in ("", ".texts", ".blank"):
@@ -152,13 +152,13 @@ def test_a_run_is_not_gone_on_with_when_nothing_of_it_is_left(tmp_path: Path, wi
         check_resume(plan, "latest", tmp_path)
 
 
-def test_what_was_refused_or_lost_is_asked_again(tmp_path: Path, wire: Wire) -> None:
+def test_refused_and_lost_questions_are_sent_again(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path)
     texts = made.right_texts(plan)
     failing = plan.order[3]
-    asked(book(plan, tmp_path, "one"), made.Endpoint(lambda i, _: ERROR if i == failing else texts[i]), wire)
+    run_of(answer_log(plan, tmp_path, "one"), made.Endpoint(lambda i, _: ERROR if i == failing else texts[i]), wire)
     endpoint = right_endpoint(plan)
-    run = asked(book(plan, tmp_path, "two", "latest"), endpoint, wire)
+    run = run_of(answer_log(plan, tmp_path, "two", "latest"), endpoint, wire)
     assert endpoint.asked == [failing]
     assert run.right == 12
 
@@ -170,26 +170,26 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
     monkeypatch.chdir(tmp_path)
     plan = made.plan(tmp_path)
     for number, name in enumerate(("old", "newest", "older")):
-        QuestionPass(book(plan, tmp_path, name), "", plan.order, None).file.close()
+        QuestionPass(answer_log(plan, tmp_path, name), "", plan.order, None).file.close()
         os.utime(tmp_path / "runs" / name / NAME, ns=(0, 10**9 * (1, 3, 2)[number]))
     newest = tmp_path / "runs" / "newest"
     given = {"latest": "latest", "folder": str(newest), "relative": "runs/newest", "name": "newest"}[how]
-    found = book(plan, tmp_path, "own", given).resumed_file()
+    found = answer_log(plan, tmp_path, "own", given).resumed_file()
     assert found is not None
     assert found.resolve() == newest / NAME
 
 
-def test_the_latest_run_is_never_the_one_that_looks_for_it(tmp_path: Path) -> None:
+def test_the_latest_run_is_never_the_present_one(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    QuestionPass(book(plan, tmp_path, "own"), "", plan.order, None).file.close()
+    QuestionPass(answer_log(plan, tmp_path, "own"), "", plan.order, None).file.close()
     with pytest.raises(UsageProblem, match=f"--vlm-resume: no run below .* holds a {NAME}"):
-        book(plan, tmp_path, "own", "latest")
+        answer_log(plan, tmp_path, "own", "latest")
 
 
 @pytest.mark.parametrize("resume", ["latest", "none", "{tmp}/nowhere", "{tmp}"])
-def test_nothing_to_go_on_with_is_told_in_one_line(tmp_path: Path, resume: str) -> None:
+def test_a_missing_run_is_reported_in_one_line(tmp_path: Path, resume: str) -> None:
     plan = made.plan(tmp_path)
-    for check in (check_resume, lambda plan, given, reports: book(plan, reports, "own", given)):
+    for check in (check_resume, lambda plan, given, reports: answer_log(plan, reports, "own", given)):
         with pytest.raises(UsageProblem, match="^--vlm-resume: ") as raised:
             check(plan, resume.format(tmp=tmp_path), tmp_path)
         assert "\n" not in str(raised.value)
@@ -204,57 +204,55 @@ def test_nothing_to_go_on_with_is_told_in_one_line(tmp_path: Path, resume: str) 
         ({"more": {"model": {"id": "other"}}}, "profile.model.id"),
     ],
 )
-def test_a_run_that_was_asked_otherwise_is_refused_with_the_keys(
-    tmp_path: Path, changes: dict[str, Any], key: str
-) -> None:
-    QuestionPass(book(made.plan(tmp_path), tmp_path, "one"), "", [], None).file.close()
+def test_a_run_with_other_requests_is_refused_with_the_keys(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+    QuestionPass(answer_log(made.plan(tmp_path), tmp_path, "one"), "", [], None).file.close()
     other = made.plan(tmp_path, **changes)
     with pytest.raises(UsageProblem, match=rf"cannot be resumed: .*{key} was "):
         check_resume(other, "latest", tmp_path)
     with pytest.raises(UsageProblem, match=rf"cannot be resumed: .*{key} was "):
-        QuestionPass(book(other, tmp_path, "two", "latest"), "", [], None)
+        QuestionPass(answer_log(other, tmp_path, "two", "latest"), "", [], None)
     check_resume(made.plan(tmp_path), "latest", tmp_path)
 
 
-def test_who_answers_is_compared_when_it_is_known(tmp_path: Path) -> None:
+def test_the_target_is_compared_when_it_is_known(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    QuestionPass(book(plan, tmp_path, "one"), "", plan.order, None).file.close()
+    QuestionPass(answer_log(plan, tmp_path, "one"), "", plan.order, None).file.close()
     check_resume(plan, "latest", tmp_path)
-    other = book(plan, tmp_path, "two", "latest", url="http://other")
+    other = answer_log(plan, tmp_path, "two", "latest", url="http://other")
     with pytest.raises(UsageProblem, match="target.url was 'http://h', is 'http://other'"):
         QuestionPass(other, "", plan.order, None)
 
 
-def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text('{"id": "x"}\n', "utf-8")
     with pytest.raises(UsageProblem, match="is no answers file"):
         check_resume(made.plan(tmp_path), str(tmp_path), tmp_path)
 
 
-def test_an_answer_is_on_disk_before_anything_else_comes_of_it(tmp_path: Path) -> None:
+def test_an_answer_is_on_disk_before_the_progress_is_shown(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    opened = book(plan, tmp_path, "one")
+    opened = answer_log(plan, tmp_path, "one")
     seen: list[int] = []
     opened.progress = lambda _: seen.append(len(kept(opened.file())))
-    with QuestionPass(opened, "", plan.order, accuracy.early_stop_of(plan)) as part:
-        for answer in made.told(plan, made.right_texts(plan)).values():
-            part.add(answer)
+    with QuestionPass(opened, "", plan.order, accuracy.early_stop_of(plan)) as main:
+        for answer in made.answers_with(plan, made.right_texts(plan)).values():
+            main.add(answer)
     assert seen == list(range(1, 13))
-    assert part.new_answers == 12
+    assert main.new_answers == 12
 
 
 def test_a_key_is_masked_in_the_answers(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     opened = AnswerLog(plan, tmp_path, lambda text: text.replace("sk-1", "***"), lambda _: None, lambda _: None)
     opened.open(TARGET, None, tmp_path)
-    with QuestionPass(opened, "", plan.order, None) as part:
-        part.add(made.told(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
+    with QuestionPass(opened, "", plan.order, None) as main:
+        main.add(made.answers_with(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
     assert "sk-1" not in opened.file().read_text("utf-8")
 
 
 def test_an_endpoint_that_is_gone_stops_the_run(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, count=60, concurrency=16, sighted={"sample": 4})
-    run = by_server(book(plan, tmp_path, "one"), Client(wire(lambda _: [RESET]).url), "m")
+    run = by_server(answer_log(plan, tmp_path, "one"), Client(wire(lambda _: [RESET]).url), "m")
     assert run.stop is not None
     assert run.stop.cause == "endpoint"
     assert len(run.answers) < 60
@@ -262,37 +260,37 @@ def test_an_endpoint_that_is_gone_stops_the_run(tmp_path: Path, wire: Wire) -> N
     assert (run.blank_answers, run.text_tokens) == ({}, {})
 
 
-def test_a_hopeless_run_is_stopped_and_stays_so_when_it_is_gone_on_with(tmp_path: Path, wire: Wire) -> None:
+def test_a_hopeless_run_is_stopped_and_stays_stopped_when_it_is_resumed(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, count=120, early_stop=True, min_correct=60, max_correct=120, concurrency=4)
-    run = asked(book(plan, tmp_path, "one"), made.Endpoint(lambda *_: "no idea"), wire)
+    run = run_of(answer_log(plan, tmp_path, "one"), made.Endpoint(lambda *_: "no idea"), wire)
     assert run.stop is not None
     assert run.stop.cause == "score"
     assert len(run.answers) < 60
     assert kept(run.file) == dict.fromkeys(run.answers, "no idea")
     endpoint = right_endpoint(plan)
-    again = asked(book(plan, tmp_path, "two", "latest"), endpoint, wire)
+    again = run_of(answer_log(plan, tmp_path, "two", "latest"), endpoint, wire)
     assert again.stop is not None
     assert again.stop.cause == "score"
     assert (endpoint.bodies, again.new_answers) == ([], 0)
 
 
-def test_a_scorer_that_guesses_stops_nothing(tmp_path: Path, wire: Wire) -> None:
+def test_a_scorer_that_guesses_stops_no_run(tmp_path: Path, wire: Wire) -> None:
     wanted = {"early_stop": True, "min_correct": 60, "max_correct": 120}
     plan = made.plan(tmp_path, count=120, **wanted)
     unsteady = replace(plan, wanted=plan.wanted.model_copy(update={"scorer": "official_seed42"}))
     scorers = {**made.MADE.scorers, "official_seed42": made.exact}
     guessing = replace(unsteady, dataset=replace(made.MADE, scorers=scorers))
-    run = asked(book(guessing, tmp_path, "one"), made.Endpoint(lambda *_: "no idea"), wire)
+    run = run_of(answer_log(guessing, tmp_path, "one"), made.Endpoint(lambda *_: "no idea"), wire)
     assert (run.stop, run.answered) == (None, 120)
 
 
-def test_data_that_are_not_there_are_told_with_the_command_that_prepares(tmp_path: Path) -> None:
+def test_missing_data_are_reported_with_the_command_that_prepares_them(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="prepare") as raised:
         accuracy.plan(made.profile({"data": str(tmp_path / "none")}))
     assert "\n" not in str(raised.value)
 
 
-def test_data_of_the_profile_may_stand_beside_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_of_the_profile_may_be_relative_to_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mini = {"dataset": "mmmu_mini", "max_correct": 120}
     plan = accuracy.plan(made.profile({**mini, "data": "fixtures/mmmu_mini/prepared"}))
@@ -301,9 +299,9 @@ def test_data_of_the_profile_may_stand_beside_the_suite(tmp_path: Path, monkeypa
     assert accuracy.plan(made.profile({"data": "here"}), made.MADE).prepared.dataset == "made"
 
 
-def test_the_line_that_asks_again_is_the_profiles_protocol(tmp_path: Path, wire: Wire) -> None:
+def test_the_repeat_command_has_the_protocol_of_the_profile(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, {"model": {"id": "m", "stop_token_ids": [2, 9]}}, system_message=False)
-    run = asked(book(plan, tmp_path, "one"), right_endpoint(plan), wire)
+    run = run_of(answer_log(plan, tmp_path, "one"), right_endpoint(plan), wire)
     for words in (
         "python -m vlm_acceptance.accuracy.mmmu ask",
         f"--data {tmp_path / 'data'}",
@@ -315,19 +313,19 @@ def test_the_line_that_asks_again_is_the_profiles_protocol(tmp_path: Path, wire:
         assert words in run.repeat
 
 
-def test_progress_says_dataset_count_and_score(tmp_path: Path, wire: Wire) -> None:
+def test_progress_shows_data_set_count_and_score(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 2})
     lines: list[str] = []
-    opened = book(plan, tmp_path, "one")
+    opened = answer_log(plan, tmp_path, "one")
     opened.progress = lines.append
-    asked(opened, right_endpoint(plan), wire)
+    run_of(opened, right_endpoint(plan), wire)
     assert any(line.startswith("made 12/12  acc 100.0 %") for line in lines)
     assert lines[-1] == "made with blank pictures 2/2"
 
 
-def test_identity_of_a_file_says_which_part_it_is(tmp_path: Path, wire: Wire) -> None:
+def test_the_identity_of_a_file_names_its_pass(tmp_path: Path, wire: Wire) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 2})
-    run = asked(book(plan, tmp_path, "one"), right_endpoint(plan), wire)
+    run = run_of(answer_log(plan, tmp_path, "one"), right_endpoint(plan), wire)
     first = json.loads(run.file.read_text("utf-8").partition("\n")[0])["identity"]
     assert (first["part"], first["target"], first["data"]["dataset"]) == ("all", TARGET, "made")
     blank = run.file.with_name("made_val.blank.jsonl")
