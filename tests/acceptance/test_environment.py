@@ -41,7 +41,7 @@ def test_versions_are_the_expected_ones(context, profile, findings):
 @pytest.mark.needs("npu")
 def test_torch_npu_imports(context):
     """`import torch_npu` MUST work in the engine's interpreter and environment."""
-    _ = context.preflight.torch_npu
+    context.preflight.require_torch_npu()
 
 
 @pytest.mark.needs("npu")

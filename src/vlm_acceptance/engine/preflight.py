@@ -1,4 +1,4 @@
-"""What must be true before an engine is started. Each question is asked once; its answer, good or bad, is kept."""
+"""What must hold before an engine is started. Each part is checked once; its result or its problem is stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
@@ -18,56 +18,64 @@ from vlm_acceptance.engine.installation import EngineInstall
 from vlm_acceptance.engine.offline import OfflineEngine
 
 Progress = Callable[[str], None]
-Answer = TypeVar("Answer")
-# not TMPDIR, which CI sets for each job: runs that share a card must look in one place
+Found = TypeVar("Found")
+# not TMPDIR, which CI sets for each job: runs that share a card must use the same folder
 LOCKS = Path("/tmp")  # noqa: S108
 
 
-class asked_once(Generic[Answer]):  # noqa: N801 (used as `cached_property` is)
-    """A `cached_property` that keeps an EnvironmentProblem too and raises it to everybody who asks again."""
-
-    def __init__(self, ask: Callable[[Any], Answer]) -> None:
-        self._ask = ask
-        self.__doc__ = ask.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Answer:
-        if instance is None:
-            return self  # type: ignore[return-value]  # as every descriptor does on its class
-        kept: dict[str, Any] = instance.__dict__  # an answer under the property's name is found before we are
-        problem = f"{self._name} problem"
-        if problem not in kept:
-            try:
-                kept[self._name] = self._ask(instance)
-                return kept[self._name]  # type: ignore[no-any-return]
-            except EnvironmentProblem as met:
-                kept[problem] = met
-        raise kept[problem]
-
-
 class Preflight:
-    """Engine, environment, device and weights of a profile. Every part raises EnvironmentProblem when it is not fit."""
+    """Engine, environment, device and weights of a profile. A part that is not usable raises EnvironmentProblem."""
 
     def __init__(self, profile: Profile, root: Path, env: Mapping[str, str], progress: Progress) -> None:
         self.profile = profile
         self._root = root
         self._given_env = env
         self._progress = progress
+        self._results: dict[str, Any] = {}
+        self._problems: dict[str, EnvironmentProblem] = {}
 
-    @asked_once
+    def _once(self, find: Callable[[], Found]) -> Found:
+        """The result of `find`, called once; its EnvironmentProblem is stored too and raised each time."""
+        name = find.__name__
+        if name in self._problems:
+            raise self._problems[name]
+        if name not in self._results:
+            try:
+                self._results[name] = find()
+            except EnvironmentProblem as problem:
+                self._problems[name] = problem
+                raise
+        return self._results[name]  # type: ignore[no-any-return]
+
+    @property
     def env(self) -> dict[str, str]:
-        """The engine's environment: ours, after the profile's scripts."""
-        engine = self.profile.engine
-        return installation.apply_source_scripts(engine.source, dict(self._given_env), required=engine.source_required)
+        """The engine's environment: the given one after the profile's scripts."""
+        return self._once(self._source_env)
 
-    @asked_once
+    @property
     def engine(self) -> EngineInstall:
         """The vLLM that will be started."""
-        engine = self.profile.engine
-        python = Path(engine.python).expanduser() if engine.python else None
-        return installation.find_engine(python, engine.executable, self.env)
+        return self._once(self._find_engine)
+
+    @property
+    def device(self) -> DeviceState:
+        """The device before the first launch, fit for the profile."""
+        return self._once(self._fit_device)
+
+    @property
+    def folder(self) -> Path:
+        """The model folder, found or downloaded, and complete."""
+        return self._once(self._model_folder)
+
+    def require_torch_npu(self) -> None:
+        """EnvironmentProblem when the device is an NPU and `import torch_npu` fails in the engine's interpreter."""
+        self._once(self._import_torch_npu)
+
+    def check_all(self) -> None:
+        """Check everything that a launch needs, cheapest first; raises the first problem."""
+        _ = self.env, self.engine, self.device
+        self.require_torch_npu()
+        _ = self.folder
 
     def offline_engine(self, run_id: str) -> OfflineEngine:
         """The offline engine of that vLLM; EnvironmentProblem when its interpreter is not known."""
@@ -79,25 +87,30 @@ class Preflight:
             )
         return OfflineEngine(self.profile, python, self.engine.kind, self.folder, self.env, run_id, self._progress)
 
-    @asked_once
-    def torch_npu(self) -> None:
-        """`import torch_npu` in the engine's interpreter, where the device is an NPU."""
+    def device_state(self) -> DeviceState:
+        """The device as it is now."""
+        wanted = self.profile.device
+        if wanted.kind == "npu":  # npu-smi may need the libraries of the profile's scripts
+            return devices.probe_npu(self.env.get("ASCEND_RT_VISIBLE_DEVICES"), wanted.count, env=self.env)
+        return devices.probe(wanted.kind)
+
+    def _import_torch_npu(self) -> None:
         if self.profile.device.kind != "npu" or self.engine.python is None:
             return
         problem = installation.preflight_torch_npu(self.engine.python, self.env)
         if problem:
             raise EnvironmentProblem(problem)
 
-    def device_state(self) -> DeviceState:
-        """The device as it is now."""
-        wanted = self.profile.device
-        if wanted.kind == "npu":  # npu-smi may need the libraries that the profile's scripts bring
-            return devices.probe_npu(self.env.get("ASCEND_RT_VISIBLE_DEVICES"), wanted.count, env=self.env)
-        return devices.probe(wanted.kind)
+    def _source_env(self) -> dict[str, str]:
+        engine = self.profile.engine
+        return installation.apply_source_scripts(engine.source, dict(self._given_env), required=engine.source_required)
 
-    @asked_once
-    def device(self) -> DeviceState:
-        """The device before the first launch, fit for the profile."""
+    def _find_engine(self) -> EngineInstall:
+        engine = self.profile.engine
+        python = Path(engine.python).expanduser() if engine.python else None
+        return installation.find_engine(python, engine.executable, self.env)
+
+    def _fit_device(self) -> DeviceState:
         state = self.device_state()
         wanted = self.profile.device
         if wanted.kind == "npu":
@@ -106,9 +119,7 @@ class Preflight:
                 raise DeviceProblem("; ".join(problems))
         return state
 
-    @asked_once
-    def folder(self) -> Path:
-        """The model's folder, found or downloaded, and whole."""
+    def _model_folder(self) -> Path:
         model = self.profile.model
         explicit = self._existing(model.path) if model.path else None
         folder = weights.locate(model.id, explicit, self._given_env, Path.home())
@@ -128,23 +139,19 @@ class Preflight:
         raise WeightsProblem(f"model.path: the folder {path!r} does not exist")
 
     def _download(self) -> Path:
-        _ = self.device  # gigabytes are not fetched for a card that cannot be used
+        _ = self.device  # no download of gigabytes for a card that cannot be used
         model = self.profile.model
         python = self.engine.python
         if python is None:
             raise WeightsProblem(
-                f"{model.id!r} is in no known cache, and the engine's interpreter, which would fetch it, is not known"
+                f"{model.id!r} is in no known cache, and the interpreter that would download it is not known"
             )
         self._progress(f"{model.id} is in no known cache: downloading it with the ModelScope client")
         return hub.download(model.id, model.revision, env=self.env, python=python, progress=self._progress)
 
-    def check_all(self) -> None:
-        """Everything a launch needs, cheapest first; the first problem is raised."""
-        _ = self.env, self.engine, self.device, self.torch_npu, self.folder
-
     @contextlib.contextmanager
     def card_lock(self) -> Iterator[None]:
-        """One run a card: a second run is refused in one sentence. The lock dies with its process."""
+        """Reserve the cards for this run; DeviceProblem when another run uses one. The lock ends with its process."""
         with contextlib.ExitStack() as locks:
             for card in self._cards():
                 locks.enter_context(_locked(card))

@@ -21,9 +21,9 @@ from vlm_acceptance.engine.readiness import (
     LAUNCHED,
     ProbeResult,
     Stage,
-    health_look,
+    health_probe,
     listed_models,
-    token_look,
+    token_probe,
     wait_for,
 )
 
@@ -33,7 +33,7 @@ SETTLE_S = 30.0
 
 @dataclass
 class Deployment:
-    """A deployment on its way up the ladder. `stages` are in order; the last one may be broken."""
+    """An endpoint and the readiness stages it has reached, in order; the last one may have failed."""
 
     profile: Profile
     base_url: str
@@ -46,12 +46,12 @@ class Deployment:
 
     @property
     def launched(self) -> bool:
-        """Whether the engine is ours."""
+        """Whether the suite started the engine."""
         return self.process is not None
 
     @property
     def broken(self) -> Stage | None:
-        """The stage that broke, or None."""
+        """The stage that failed, or None."""
         return next((stage for stage in self.stages if not stage.ok), None)
 
     @property
@@ -64,7 +64,7 @@ class Deployment:
         return self.process.log_text() if self.process else ""
 
     def stop(self) -> ExitReport | None:
-        """Release the engine; None when it is not ours. Safe to call twice."""
+        """End the engine; None when the suite did not start it. Safe to call twice."""
         if self.process is not None and self.ending is None:
             self.ending = self.process.stop(self.profile.engine.stop_timeout_s)
         return self.ending
@@ -81,7 +81,10 @@ def launch(
     api_key: str | None,
     progress: Progress,
 ) -> Deployment:
-    """Start `vllm serve` and wait_for the ladder; a broken stage is in the result, a held port raises PortTaken."""
+    """Start `vllm serve` and wait for every stage; a stage that fails is in the result.
+
+    PortTaken when the port is held, EnvironmentProblem when the machine caused the engine's end.
+    """
     number = profile.engine.port or port.free_port(profile.engine.host)
     url = port.url_of(profile.engine.host, number)
     client = Client(url, api_key)
@@ -91,57 +94,52 @@ def launch(
     deployment = Deployment(profile, url, client, process, port=number)
     process.start()
     try:
-        _Ladder(deployment, progress).wait_for(LAUNCHED)
-        _blame_environment(deployment)
-    except BaseException:  # Ctrl-C included: whoever started the engine ends it
+        _Readiness(deployment, progress).wait_for(LAUNCHED)
+        _require_fault_of_deployment(deployment)
+    except BaseException:  # also Ctrl-C: the caller gets no deployment that it could stop
         deployment.stop()
         raise
     return deployment
 
 
-def _blame_environment(deployment: Deployment) -> None:
-    """EnvironmentProblem when the engine died of what its log lays at the machine's door, not at its own."""
-    broken = deployment.broken
-    if broken is None or deployment.process is None or not deployment.process.has_exited:
+def _require_fault_of_deployment(deployment: Deployment) -> None:
+    """EnvironmentProblem when the engine log shows that the machine, not the deployment, caused the exit."""
+    broken, process = deployment.broken, deployment.process
+    if broken is None or process is None or not process.has_exited:
         return
-    others = _strangers(deployment)
-    ours = port.holds(deployment.process.tree(), deployment.port)
-    if (
-        broken.name in ("process", "port")
-        and not ours
-        and port.is_open(deployment.port, deployment.profile.engine.host)
-    ):
-        raise PortTaken(_taken(deployment, others))
-    telling = engine_log.error_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
-    if engine_log.is_environment(telling):
-        raise EnvironmentProblem(f"{broken.detail}\n  log: {deployment.process.log}")
+    others = _other_listeners(deployment, process)
+    is_held = port.is_open(deployment.port, deployment.profile.engine.host)
+    if broken.name in ("process", "port") and is_held and not port.holds(process.tree(), deployment.port):
+        raise PortTaken(_port_taken(deployment, others))
+    lines = engine_log.error_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
+    if engine_log.is_environment(lines):
+        raise EnvironmentProblem(f"{broken.detail}\n  log: {process.log}")
 
 
-def _strangers(deployment: Deployment) -> list[psutil.Process]:
-    """Who listens on the engine's port and is no process of it, as far as can be seen."""
-    assert deployment.process is not None
+def _other_listeners(deployment: Deployment, process: SupervisedProcess) -> list[psutil.Process]:
+    """Visible processes that listen on the engine's port and do not belong to the engine."""
     holders = port.holders(deployment.port, deployment.profile.engine.host)
-    tree = deployment.process.tree()  # after them: a process that the engine starts meanwhile is its own
+    tree = process.tree()  # read second: a process that the engine starts meanwhile belongs to it
     return [process for process in holders if process not in tree]
 
 
-def _taken(deployment: Deployment, by: Iterable[psutil.Process]) -> str:
+def _port_taken(deployment: Deployment, by: Iterable[psutil.Process]) -> str:
     return f"port {deployment.port} was taken by {port.named(by)} while our engine started"
 
 
 def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Progress) -> Deployment:
-    """Take an endpoint that runs already up the ladder; EnvironmentProblem when nothing answers there at all."""
+    """Check every stage of a running endpoint; EnvironmentProblem when nothing answers at its URL."""
     client = Client(base_url, api_key)
     seen = client.send(get("/health", profile.deadlines.health_s))
     if seen.error is not None and seen.error.kind == "connect":
         raise EnvironmentProblem(f"nothing answers at {client.base_url}: {seen.error.message[:200]}")
     deployment = Deployment(profile, client.base_url, client)
-    _Ladder(deployment, progress).wait_for(ATTACHED)
+    _Readiness(deployment, progress).wait_for(ATTACHED)
     return deployment
 
 
 def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
-    """PortTaken, with the attach command when what holds the port serves a model."""
+    """PortTaken when the port is held; it names the attach command when the holder serves a model."""
     if not port.is_open(number, profile.engine.host):
         return
     holder = port.holder(number, profile.engine.host)
@@ -157,94 +155,93 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
     )
 
 
-class _Ladder:
-    """Climbs; knows what each stage asks."""
+class _Readiness:
+    """The probes of each stage, their time limits, and how an exit of the engine is reported."""
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
-        self.d = deployment
+        self.deployment = deployment
         self.profile = deployment.profile
+        self.process = deployment.process
         self.progress = progress
         self.began = time.monotonic()
-        self.foreign = ""
+        self.port_taken = ""
 
     def wait_for(self, names: tuple[str, ...]) -> None:
-        steps = {
-            "process": self.process_step,
-            "port": self.port_step,
-            "health": self.health_step,
-            "model": self.model_step,
-            "text": self.text_step,
-            "picture": self.picture_step,
+        probes = {
+            "process": self.probe_process,
+            "port": self.probe_port,
+            "health": self.probe_health,
+            "model": self.probe_model,
+            "text": self.probe_text,
+            "picture": self.probe_picture,
         }
         for name in names:
-            stage = wait_for(name, steps[name], self.patience(name), alive=self.death, tick=self.tick)
-            if self.foreign:
-                raise PortTaken(self.foreign)
-            self.d.stages.append(stage)
+            stage = wait_for(name, probes[name], self.timeout_s(name), death=self.death, tick=self.tick)
+            if self.port_taken:
+                raise PortTaken(self.port_taken)
+            self.deployment.stages.append(stage)
             if not stage.ok:
                 return
 
-    def patience(self, name: str) -> float:
-        deadlines = self.profile.deadlines
-        if name in ("port", "health") and self.d.launched:
+    def timeout_s(self, name: str) -> float:
+        if name in ("port", "health") and self.process is not None:
             return max(1.0, self.profile.engine.start_timeout_s - (time.monotonic() - self.began))
-        # the probes carry their own deadline and are sent once
         if name in ("health", "model"):
-            return SETTLE_S if self.d.launched else deadlines.health_s
+            return SETTLE_S if self.process is not None else self.profile.deadlines.health_s
+        # the requests have their own deadline and are sent once
         return 5.0 if name == "process" else 0.0
 
     def death(self) -> str | None:
-        process = self.d.process
-        if process is None or not process.has_exited:
+        if self.process is None or not self.process.has_exited:
             return None
-        lines = engine_log.error_lines(self.d.log_text(), self.profile.engine.harmless_log)
+        lines = engine_log.error_lines(self.process.log_text(), self.profile.engine.harmless_log)
         after = f"after {time.monotonic() - self.began:.0f} s"
-        return engine_log.explained(f"the engine ended ({process.how_it_ended}) {after}", lines)
+        return engine_log.explained(f"the engine ended ({self.process.how_it_ended}) {after}", lines)
 
     def tick(self, name: str, seen: str) -> None:
-        last = self.d.process.last_line() if self.d.process else seen
+        last = self.process.last_line() if self.process else seen
         self.progress(f"waiting for {name}, {time.monotonic() - self.began:.0f} s: {last}")
 
-    def process_step(self) -> ProbeResult:
-        assert self.d.process is not None
-        return ProbeResult(True, f"pid {self.d.process.pid}")
+    def probe_process(self) -> ProbeResult:
+        assert self.process is not None
+        return ProbeResult(True, f"pid {self.process.pid}")
 
-    def port_step(self) -> ProbeResult:
-        assert self.d.process is not None
-        if not port.is_open(self.d.port, self.profile.engine.host):
+    def probe_port(self) -> ProbeResult:
+        assert self.process is not None
+        number = self.deployment.port
+        if not port.is_open(number, self.profile.engine.host):
             return ProbeResult(None, "nothing listens")
-        others = _strangers(self.d)
-        ours = port.holds(self.d.process.tree(), self.d.port)
+        others = _other_listeners(self.deployment, self.process)
+        ours = port.holds(self.process.tree(), number)
         # two servers with SO_REUSEPORT share a port, and each gets a part of the requests
         if ours is False or (ours and others):
-            self.foreign = _taken(self.d, others)
-            return ProbeResult(False, self.foreign)
-        return ProbeResult(True, f"port {self.d.port} is {'ours' if ours else 'open; whose it is cannot be seen here'}")
+            self.port_taken = _port_taken(self.deployment, others)
+            return ProbeResult(False, self.port_taken)
+        return ProbeResult(True, f"port {number} is {'ours' if ours else 'open; its owner cannot be seen here'}")
 
-    def health_step(self) -> ProbeResult:
-        return health_look(self.d.client.send(get("/health", self.profile.deadlines.health_s)))
+    def probe_health(self) -> ProbeResult:
+        return health_probe(self.deployment.client.send(get("/health", self.profile.deadlines.health_s)))
 
-    def model_step(self) -> ProbeResult:
-        exchange = self.d.client.send(get("/v1/models", self.profile.deadlines.health_s))
+    def probe_model(self) -> ProbeResult:
+        exchange = self.deployment.client.send(get("/v1/models", self.profile.deadlines.health_s))
         models = listed_models(exchange)
         if models is None:
-            return ProbeResult(
-                None, f"/v1/models gave HTTP {exchange.status}, {exchange.error or exchange.body[:120]!r}", exchange
-            )
+            seen = exchange.error or exchange.body[:120]
+            return ProbeResult(None, f"/v1/models gave HTTP {exchange.status}, {seen!r}", exchange)
         wanted = (self.profile.model.id, *self.profile.model.aliases)
         served = next((name for name in wanted if name in models), None)
         if served is None:
             return ProbeResult(False, f"/v1/models lists {models}, not {self.profile.model.id!r}", exchange)
-        self.d.model_id = served
+        self.deployment.model_id = served
         return ProbeResult(True, f"serves {', '.join(models)}", exchange)
 
-    def text_step(self) -> ProbeResult:
-        return self.probe("Reply with OK.", ())
+    def probe_text(self) -> ProbeResult:
+        return self.probe_token("Reply with OK.", ())
 
-    def picture_step(self) -> ProbeResult:
-        # one tile whatever the tiling: the smallest picture that is a picture for every model
-        return self.probe("What colour is this picture? Answer with one word.", (plain_url(64, 64, (255, 0, 0)),))
+    def probe_picture(self) -> ProbeResult:
+        # one tile: a picture of this size is valid for every model
+        return self.probe_token("What colour is this picture? Answer with one word.", (plain_url(64, 64, (255, 0, 0)),))
 
-    def probe(self, prompt: str, pictures: tuple[str, ...]) -> ProbeResult:
-        body = chat_body(self.d.model_id, prompt, pictures, max_tokens=1)
-        return token_look(self.d.client.send(chat(body, self.profile.deadlines.cold_s)))
+    def probe_token(self, prompt: str, pictures: tuple[str, ...]) -> ProbeResult:
+        body = chat_body(self.deployment.model_id, prompt, pictures, max_tokens=1)
+        return token_probe(self.deployment.client.send(chat(body, self.profile.deadlines.cold_s)))

@@ -1,4 +1,4 @@
-"""What must be true before a launch: asked once, refused in one sentence, and one run a card."""
+"""What must hold before a launch: checked once, refused in one sentence, and one run for each card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.proof.proof_engines import fake_npu
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
 from vlm_acceptance.engine import preflight as preflights
-from vlm_acceptance.engine.preflight import Preflight, asked_once
+from vlm_acceptance.engine.preflight import Preflight
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTROL = ROOT / "fixtures" / "control" / "model"
@@ -80,7 +80,7 @@ def test_lock_dies_with_its_process(other_run):
     locked().close()
 
 
-def test_lock_is_given_back_at_its_end(locks):
+def test_lock_is_released_at_its_end(locks):
     locked().close()
     locked().close()
 
@@ -108,47 +108,49 @@ def test_lock_that_cannot_be_made_is_a_device_problem(monkeypatch, tmp_path):
         locked()
 
 
-class Asked:
-    """Counts how often it is asked."""
+@pytest.fixture
+def find_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """What the search for the engine gives or raises, one entry a call; all must be used."""
+    results: list[object] = []
 
-    def __init__(self, answer: object) -> None:
-        self.answer, self.count = answer, 0
+    def find(*_: object) -> object:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    @asked_once
-    def good(self) -> object:
-        """What is answered."""
-        self.count += 1
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-@pytest.mark.parametrize("answer", [7, None, ""])
-def test_good_answer_is_asked_for_once(answer):
-    asked = Asked(answer)
-    assert [asked.good, asked.good] == [answer, answer]
-    assert asked.count == 1
+    monkeypatch.setattr(preflights.installation, "find_engine", find)
+    yield results
+    assert results == []
 
 
-def test_bad_answer_is_asked_for_once_and_raised_each_time():
-    asked = Asked(WeightsProblem("damaged"))
+@pytest.mark.parametrize("engine", [7, None, ""])
+def test_part_is_checked_once(find_engine, engine):
+    find_engine.append(engine)
+    ready = preflight_of()
+    assert [ready.engine, ready.engine] == [engine, engine]
+
+
+def test_problem_is_found_once_and_raised_each_time(find_engine):
+    find_engine.append(WeightsProblem("damaged"))
+    ready = preflight_of()
     for _ in range(2):
         with pytest.raises(WeightsProblem, match="damaged"):
-            _ = asked.good
-    assert asked.count == 1
+            _ = ready.engine
 
 
-def test_own_mistake_is_not_kept():
-    asked = Asked(ValueError("ours"))
+def test_own_mistake_is_not_stored(find_engine):
+    find_engine += [ValueError("ours"), ValueError("ours")]
+    ready = preflight_of()
     for _ in range(2):
         with pytest.raises(ValueError, match="ours"):
-            _ = asked.good
-    assert asked.count == 2
+            _ = ready.engine
 
 
-def test_two_preflights_share_no_answer():
-    first, second = Asked(1), Asked(2)
-    assert (first.good, second.good) == (1, 2)
+def test_two_preflights_share_no_result(find_engine):
+    find_engine += [1, 2]
+    first, second = preflight_of(), preflight_of()
+    assert (first.engine, second.engine, first.engine) == (1, 2, 1)
 
 
 def test_source_scripts_make_the_environment(tmp_path):
@@ -180,7 +182,7 @@ def test_folder_that_does_not_exist_is_a_weights_problem():
         _ = preflight_of(model={"path": "no/such/folder"}).folder
 
 
-def test_model_that_nobody_has_is_a_weights_problem(tmp_path):
+def test_model_that_is_in_no_cache_is_a_weights_problem(tmp_path):
     with pytest.raises(WeightsProblem, match="--vlm-model PATH"):
         _ = preflight_of({"HOME": str(tmp_path), "PATH": ""}, model={"id": "nobody/has-this"}).folder
 
@@ -194,7 +196,7 @@ def test_damaged_folder_is_a_weights_problem_that_names_the_file(tmp_path):
         _ = preflight_of(model={"path": str(folder)}).folder
 
 
-def test_unusable_card_is_a_device_problem_and_is_asked_about_once(tmp_path):
+def test_unusable_card_is_a_device_problem_and_is_probed_once(tmp_path):
     ready = preflight_of({**os.environ, **fake_npu(tmp_path, "busy")}, device={"kind": "npu"})
     with pytest.raises(DeviceProblem, match="someone"):
         _ = ready.device
@@ -206,4 +208,4 @@ def test_unusable_card_is_a_device_problem_and_is_asked_about_once(tmp_path):
 def test_cpu_has_nothing_to_refuse():
     ready = preflight_of(device={"kind": "cpu"})
     assert ready.device.used_mb is None
-    assert ready.torch_npu is None
+    ready.require_torch_npu()

@@ -1,4 +1,4 @@
-"""Climbing one stage, by a clock of the test's own, and what counts as reached."""
+"""Waiting for one stage, with a simulated clock, and what counts as reached."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
 from vlm_acceptance.engine.readiness import (
-    LAST_WORDS_S,
+    EXIT_WAIT_S,
     ProbeResult,
     Stage,
-    health_look,
+    health_probe,
     listed_models,
-    token_look,
+    token_probe,
     wait_for,
 )
 
@@ -24,7 +24,7 @@ REFUSED = ErrorDetail("connect", "connection refused")
 
 @dataclass
 class Clock:
-    """Time that passes only while somebody sleeps, and a process that dies at a time of its own."""
+    """Time that passes only during sleep(), and a process that dies at a given time."""
 
     now: float = 100.0
     dies_at: float = float("inf")
@@ -36,7 +36,7 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def alive(self) -> str | None:
+    def death(self) -> str | None:
         return "the engine ended" if self.now >= self.dies_at else None
 
     def tick(self, name: str, seen: str) -> None:
@@ -48,80 +48,80 @@ def exchange(status: int | None = 200, body: object = b"", error: ErrorDetail | 
     return Exchange("r1", Request("GET", "/x"), "", 0, 1, status=status, body=raw, error=error)
 
 
-def climbed(clock: Clock, looks: Iterator[ProbeResult] | list[ProbeResult], timeout_s: float = 5.0) -> Stage:
-    looks = iter(looks)
+def waited(clock: Clock, results: Iterator[ProbeResult] | list[ProbeResult], timeout_s: float = 5.0) -> Stage:
+    results = iter(results)
     return wait_for(
         "port",
-        lambda: next(looks),
+        lambda: next(results),
         timeout_s,
-        alive=clock.alive,
+        death=clock.death,
         tick=clock.tick,
         clock=clock,
         sleep=clock.sleep,
     )
 
 
-def forever(look: ProbeResult) -> Iterator[ProbeResult]:
+def forever(result: ProbeResult) -> Iterator[ProbeResult]:
     while True:
-        yield look
+        yield result
 
 
-def test_stage_is_reached_when_the_step_says_so():
+def test_stage_is_reached_when_a_probe_succeeds():
     clock = Clock()
-    stage = climbed(clock, [ProbeResult(None, "not yet"), ProbeResult(None, "not yet"), ProbeResult(True, "there")])
+    stage = waited(clock, [ProbeResult(None, "not yet"), ProbeResult(None, "not yet"), ProbeResult(True, "there")])
     assert (stage.ok, stage.detail, stage.seconds) == (True, "there", 0.5)
     assert clock.ticks == [("port", "not yet")] * 2
 
 
-def test_stage_that_is_lost_is_not_tried_again():
+def test_stage_that_cannot_be_reached_is_not_tried_again():
     clock = Clock()
-    stage = climbed(clock, [ProbeResult(False, "another model")])
+    stage = waited(clock, [ProbeResult(False, "another model")])
     assert (stage.ok, stage.detail) == (False, "another model")
     assert clock.ticks == []
 
 
-def test_deadline_names_what_was_last_seen():
-    stage = climbed(Clock(), forever(ProbeResult(None, "nothing listens")))
+def test_deadline_names_the_last_result():
+    stage = waited(Clock(), forever(ProbeResult(None, "nothing listens")))
     assert not stage.ok
     assert stage.detail == "not reached within 5 s; last seen: nothing listens"
     assert stage.seconds == 5.0
 
 
-def test_step_is_tried_once_without_patience():
-    stage = climbed(Clock(), [ProbeResult(None, "HTTP 503")], timeout_s=0)
+def test_stage_without_a_time_limit_is_probed_once():
+    stage = waited(Clock(), [ProbeResult(None, "HTTP 503")], timeout_s=0)
     assert not stage.ok
 
 
-def test_death_ends_the_climb_before_the_deadline():
+def test_death_ends_the_wait_before_the_deadline():
     clock = Clock(dies_at=101.0)
-    stage = climbed(clock, forever(ProbeResult(None, "nothing listens")), timeout_s=900)
+    stage = waited(clock, forever(ProbeResult(None, "nothing listens")), timeout_s=900)
     assert (stage.ok, stage.detail, stage.seconds) == (False, "the engine ended", 1.0)
 
 
-def test_nothing_is_asked_of_the_dead():
-    stage = climbed(Clock(dies_at=0), iter(()))
+def test_dead_engine_is_not_probed():
+    stage = waited(Clock(dies_at=0), iter(()))
     assert stage.detail == "the engine ended"
 
 
 @pytest.mark.parametrize("reached", [None, False])
 def test_death_explains_more_than_the_connection_it_broke(reached):
     # the connection breaks a moment before the exit is seen
-    clock = Clock(dies_at=100.0 + LAST_WORDS_S / 2)
-    stage = climbed(clock, [ProbeResult(reached, "reset", exchange(None, error=REFUSED))], timeout_s=0)
+    clock = Clock(dies_at=100.0 + EXIT_WAIT_S / 2)
+    stage = waited(clock, [ProbeResult(reached, "reset", exchange(None, error=REFUSED))], timeout_s=0)
     assert stage.detail == "the engine ended"
     assert stage.exchange is not None
 
 
-def test_broken_connection_of_a_living_engine_is_told_as_seen():
+def test_broken_connection_of_a_living_engine_is_reported():
     clock = Clock(dies_at=1000.0)
-    stage = climbed(clock, [ProbeResult(False, "reset", exchange(None, error=REFUSED))])
+    stage = waited(clock, [ProbeResult(False, "reset", exchange(None, error=REFUSED))])
     assert stage.detail == "reset"
-    assert clock.now < 100.0 + 2 * LAST_WORDS_S
+    assert clock.now < 100.0 + 2 * EXIT_WAIT_S
 
 
-def test_answer_is_not_waited_on_for_a_death():
+def test_death_is_not_awaited_after_a_response():
     clock = Clock()
-    climbed(clock, [ProbeResult(False, "HTTP 400", exchange(400))])
+    waited(clock, [ProbeResult(False, "HTTP 400", exchange(400))])
     assert clock.now == 100.0
 
 
@@ -130,11 +130,11 @@ def test_answer_is_not_waited_on_for_a_death():
     [(exchange(200), True), (exchange(503), None), (exchange(404), None), (exchange(None, error=REFUSED), None)],
 )
 def test_health_is_reached_by_200_alone(seen, reached):
-    assert health_look(seen).reached is reached
+    assert health_probe(seen).reached is reached
 
 
 def test_health_that_breaks_off_is_not_reached():
-    assert health_look(exchange(200, error=ErrorDetail("reset", "gone"))).reached is None
+    assert health_probe(exchange(200, error=ErrorDetail("reset", "gone"))).reached is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_health_that_breaks_off_is_not_reached():
         exchange(None, error=REFUSED),
     ],
 )
-def test_what_is_no_list_of_models_is_none(seen):
+def test_invalid_list_of_models_is_none(seen):
     assert listed_models(seen) is None
 
 
@@ -165,8 +165,8 @@ def completion(text: str, tokens: int | None) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("OK", 1), ("OK", None), ("", 1)])
-def test_probe_is_reached_by_a_token(text, tokens):
-    assert token_look(exchange(200, completion(text, tokens))).reached is True
+def test_token_probe_is_reached_by_a_token(text, tokens):
+    assert token_probe(exchange(200, completion(text, tokens))).reached is True
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ def test_probe_is_reached_by_a_token(text, tokens):
         exchange(None, error=ErrorDetail("timeout", "nothing more within 60 s")),
     ],
 )
-def test_probe_without_a_token_is_lost_at_once(seen):
-    assert token_look(seen).reached is False
+def test_probe_without_a_token_is_not_repeated(seen):
+    assert token_probe(seen).reached is False

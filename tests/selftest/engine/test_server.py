@@ -1,4 +1,4 @@
-"""Launching and attaching, with scripted engines: every way not to get ready is named, and nothing is left."""
+"""Launching and attaching, with scripted engines: every failure to get ready is named, and nothing is left."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def profile_of(model: str = MODEL, deadlines: dict[str, float] | None = None, **
 
 
 class Launcher:
-    """Launches scripted engines under a mark of its own and ends them after the test."""
+    """Launches scripted engines with its own run tag and ends them after the test."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.log = tmp_path / "server.log"
         self.tag = f"{run_tag()}-{tmp_path.name}"
-        self.said: list[str] = []
+        self.shown: list[str] = []
         self.made: list[Deployment] = []
 
     def __call__(
@@ -77,7 +77,7 @@ class Launcher:
                 self.log,
                 self.tag,
                 api_key=None,
-                progress=progress or self.said.append,
+                progress=progress or self.shown.append,
             )
         )
         return self.made[-1]
@@ -101,7 +101,7 @@ def script(path: Path, text: str) -> tuple[str, ...]:
     return (str(path),)
 
 
-def test_ready_engine_climbs_every_stage_and_is_released(launched):
+def test_ready_engine_reaches_every_stage_and_is_released(launched):
     deployment = launched()
     assert deployment.ready, deployment.stages[-1].detail
     assert tuple(stage.name for stage in deployment.stages) == LAUNCHED
@@ -118,7 +118,7 @@ def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def test_figures_of_the_log_are_there(launched):
+def test_figures_of_the_log_can_be_read(launched):
     facts = engine_log.facts(launched().log_text().splitlines())
     assert facts.weights_load_s == 2.03
     assert facts.kv_cache_tokens == 233344
@@ -165,7 +165,7 @@ def test_stage_that_breaks_is_named(launched, behaviour, stage, says):
     assert [step.ok for step in deployment.stages] == [True] * LAUNCHED.index(stage) + [False]
     if waits:
         last = deployment.process.last_line()
-        assert any(line.startswith("waiting for port, ") and last in line for line in launched.said if last)
+        assert any(line.startswith("waiting for port, ") and last in line for line in launched.shown if last)
 
 
 def test_picture_stage_is_named_when_text_alone_is_answered(launched):
@@ -173,18 +173,18 @@ def test_picture_stage_is_named_when_text_alone_is_answered(launched):
     assert deployment.broken.name == "picture"
 
 
-def test_death_is_told_at_once_with_its_telling_lines(launched):
+def test_death_is_reported_at_once_with_its_error_lines(launched):
     deployment = launched("dies-loading", VLM_STANDIN_DELAY="1")
-    assert time.time() - launched.log.stat().st_mtime < 2  # its last words
+    assert time.time() - launched.log.stat().st_mtime < 2  # its last line
     assert "KeyError: 'language_model.model.layers.24.attention.wqkv.weight'" in deployment.broken.detail
 
 
-def test_signal_that_ends_the_engine_is_told(launched, tmp_path):
+def test_signal_that_ends_the_engine_is_reported(launched, tmp_path):
     deployment = launched(command=script(tmp_path / "vllm", "kill -9 $$"))
     assert "the engine ended (signal 9)" in deployment.broken.detail
 
 
-def test_death_by_the_machines_fault_is_an_environment_problem(launched, tmp_path):
+def test_death_caused_by_the_machine_is_an_environment_problem(launched, tmp_path):
     dies = "echo 'ImportError: libascend_hal.so: cannot open shared object file: No such file' >&2; exit 1"
     with pytest.raises(EnvironmentProblem, match="mount /usr/local/Ascend/driver") as raised:
         launched(command=script(tmp_path / "vllm", dies))
@@ -224,7 +224,7 @@ def test_port_held_by_no_model_server_is_refused(launched):
         launched(profile=profile_of(deadlines={"health_s": 0.3}, port=held.getsockname()[1]))
 
 
-def test_port_held_by_a_model_server_is_answered_with_the_attach_command(launched):
+def test_port_held_by_a_model_server_is_refused_with_the_attach_command(launched):
     with QuickServer(Behaviour(model="other")) as held:
         with pytest.raises(PortTaken, match=f"a server of other; .*--vlm-base-url {held.url}"):
             launched(profile=profile_of(port=held.port))
@@ -240,7 +240,7 @@ def listener(number: int = 0, share: bool = False) -> socket.socket:
     return server_socket
 
 
-def test_port_grabbed_while_the_engine_starts_is_refused_by_name(launched):
+def test_port_taken_while_the_engine_starts_is_refused_with_its_holder(launched):
     number = port.free_port()
     held: list[socket.socket] = []
 
@@ -261,29 +261,29 @@ def owned(tmp_path: Path, *argv: str, number: int) -> Deployment:
     return Deployment(profile_of(port=number), url, Client(url, None), process, port=number)
 
 
-def test_engine_that_died_of_a_grabbed_port_is_refused_by_name(tmp_path):
+def test_engine_that_died_of_a_taken_port_is_refused_with_its_holder(tmp_path):
     with closing(listener()) as held:
         deployment = owned(tmp_path, "false", number=held.getsockname()[1])
         deployment.process.wait(10)
         deployment.stages.append(Stage("port", False, 0.0, "the engine ended"))
         with pytest.raises(PortTaken, match=rf"was taken by pid {os.getpid()}"):
-            server._blame_environment(deployment)
+            server._require_fault_of_deployment(deployment)
         deployment.stop()
 
 
-def test_port_shared_with_a_stranger_is_refused(tmp_path):
-    with closing(listener(share=True)) as stranger:
-        number = stranger.getsockname()[1]
+def test_port_shared_with_another_process_is_refused(tmp_path):
+    with closing(listener(share=True)) as other:
+        number = other.getsockname()[1]
         deployment = owned(tmp_path, sys.executable, "-c", SHARES_ITS_PORT, str(number), number=number)
         while deployment.process.last_line() != "up":
             assert deployment.process.wait(0.05) is None
-        ladder = server._Ladder(deployment, lambda _: None)
-        assert ladder.port_step().reached is False
-        assert f"pid {os.getpid()}" in ladder.foreign
+        readiness = server._Readiness(deployment, lambda _: None)
+        assert readiness.probe_port().reached is False
+        assert f"pid {os.getpid()}" in readiness.port_taken
         deployment.stop()
 
 
-def test_attached_endpoint_climbs_and_is_never_ended():
+def test_attached_endpoint_reaches_every_stage_and_is_never_ended():
     with QuickServer(Behaviour(model=MODEL)) as running:
         deployment = attach(profile_of(), running.url, api_key=None, progress=lambda _: None)
         assert deployment.ready
