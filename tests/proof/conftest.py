@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import subprocess
 import sys
-import time
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,48 +18,14 @@ from vlm_acceptance.engine.installation import find_engine
 from vlm_acceptance.engine.process import run_tag
 from vlm_acceptance.engine.server import Deployment, launch
 
-PROOF = Path(__file__).resolve().parent
-CONTROL = ROOT / "fixtures" / "control" / "model"
-sys.path.insert(0, str(PROOF))  # the stand-ins are scripts, not a package
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # the stand-ins are scripts, not a package
 
-import matrix  # noqa: E402
-import owners  # noqa: E402
-from tests.support.interrupts import interrupts_are_heard  # noqa: E402, F401  (a fixture)
+import matrix
+import owners
+from acceptance_runs import CONTROL, PROOF, WHOLE, Run, run_suite
+from tests.support.interrupts import interrupts_are_heard  # noqa: F401  (a fixture)
 
 ROWS = pytest.StashKey[list[matrix.Row]]()
-WHOLE = os.environ.get("PROOF_FULL") == "1"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one run of the suite came to; `summary` is None when it ended before there was one."""
-
-    code: int
-    out: str
-    reports: Path
-    seconds: float
-    summary: dict[str, Any] | None
-
-    def ids(self, outcome: str) -> set[str]:
-        """Tests of an outcome, without their folder."""
-        tests = self.summary["tests"] if self.summary else []
-        return {test["id"].rpartition("/")[2] for test in tests if test["outcome"] == outcome}
-
-    @property
-    def refused_by(self) -> set[str]:
-        """Tests that failed."""
-        return self.ids("failed")
-
-    @property
-    def messages(self) -> str:
-        """First lines of everything that is not right."""
-        tests = self.summary["tests"] if self.summary else []
-        return "\n".join(test["message"] for test in tests if test["outcome"] in ("failed", "error"))
-
-    @property
-    def junit(self) -> ET.Element:
-        """The JUnit file, parsed."""
-        return ET.parse(self.reports / "junit.xml").getroot()
 
 
 Accept = Callable[..., Run]
@@ -81,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Scores the part that `make test` runs: faults of owners.PART. A whole suite on each fault takes its time."""
     for item in items:
+        if item.path.parent != PROOF:
+            continue  # a selftest of the stand-ins: no row of the matrix
         if WHOLE:
             item.add_marker(pytest.mark.timeout(0))
         call = getattr(item, "callspec", None)
@@ -136,21 +98,6 @@ def prove(request: pytest.FixtureRequest) -> Prove:
         assert not row.flaw, f"{row.flaw}\n{run.out if run else ''}"
 
     return note
-
-
-def run_suite(folder: Path, *args: str, env: dict[str, str] | None = None, timeout_s: float = 300) -> Run:
-    """Run `pytest -m smoke` in a process of its own with the given arguments; reports go to `folder`."""
-    reports = folder / "reports"
-    argv = [sys.executable, "-m", "pytest", "-q", "-m", "smoke", f"--vlm-reports={reports}", *args]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
-    began = time.monotonic()
-    done = subprocess.run(
-        argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True,
-        timeout=timeout_s * (20 if WHOLE else 1), check=False,
-    )  # fmt: skip
-    path = reports / "latest" / "summary.json"
-    summary = json.loads(path.read_text("utf-8")) if path.is_file() else None
-    return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from acceptance_runs import CONTROL, PROOF, Run, run_suite
 from check_ids import ALL_NUMBERS, KNOWN, NUMBERS, TILES, node, short
-from conftest import CONTROL, PROOF, ROOT, Run, run_suite
 from mutant_engine import FAULTS
 from owners import MUTANTS
 
+from vlm_acceptance.config.options import ROOT
 from vlm_acceptance.engine.installation import find_engine
 
 CATEGORIES = tuple(

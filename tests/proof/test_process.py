@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from acceptance_runs import CONTROL as MODEL
 from check_ids import COMPLETE, node
-from conftest import CONTROL as MODEL
 from proof_engines import NPU, fake_npu, held_port
 
 from vlm_acceptance.config.options import PROFILES
