@@ -140,7 +140,7 @@ ODD_ANSWERED = (
         )
     ),
 )
-# asked of engines of ours alone: pictures on a server of ours, and what might end somebody else's engine
+# only for engines that the suite starts: pictures on a loopback server, and requests that may end an engine
 ODD_ADDRESSES = tuple(
     f"edge_inputs::test_odder_input[{name}]"
     for name in ("url-missing", "url-closed", "url-redirected", "url-circle", "url-endless", "n-of-a-million")
@@ -148,11 +148,11 @@ ODD_ADDRESSES = tuple(
 
 
 def node(owner: str) -> str:
-    """An owner as pytest's node id."""
+    """The pytest node id of an owner."""
     area, _, test = owner.partition("::")
     return f"tests/acceptance/test_{area}.py::{test}"
 
 
 def short(ident: str) -> str:
-    """A node id, or one without its folder, as an owner is written."""
+    """A node id, with or without its folder, in the form of owners."""
     return ident.rpartition("/")[2].removeprefix("test_").replace(".py::", "::")

@@ -1,4 +1,4 @@
-"""The proof: the acceptance suite run, as a user runs it, on deployments broken on purpose."""
+"""The proof: the acceptance suite runs, as a user starts it, on deployments that are broken on purpose."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Scores the part that `make test` runs: faults of owners.PART. A whole suite on each fault takes its time."""
+    """Mark the faults of owners.PART, which `make test` runs; a run of the whole suite has no time limit."""
     for item in items:
         if item.path.parent != PROOF:
             continue  # a selftest of the stand-ins: no row of the matrix
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Writes the matrix to PROOF_REPORTS, that of a narrowed session as a part; a whole one must have every row."""
+    """Write the matrix to PROOF_REPORTS (`part` for a narrowed session); a whole one fails when a row is missing."""
     config = session.config
     rows = config.stash[ROWS]
     narrowed = config.option.keyword or config.option.markexpr or [Path(arg).name for arg in config.args] != ["proof"]
@@ -63,28 +63,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     folder = Path(os.environ.get("PROOF_REPORTS") or ROOT / "reports" / "proof")
     missing = matrix.write(rows, folder, "part" if narrowed else "matrix", WHOLE)
     if missing and not narrowed:
-        sys.stdout.write(f"\nnot tried, so that the matrix is not whole: {', '.join(missing)}\n")
+        sys.stdout.write(f"\nthe matrix is not whole; faults that were not tried: {', '.join(missing)}\n")
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
 def whole_suite() -> bool:
-    """Whether mutants and faults on the wire meet the whole suite: PROOF_FULL=1, `make proof FULL=1`."""
+    """Whether mutants and wire faults run against the whole suite: PROOF_FULL=1, `make proof FULL=1`."""
     return WHOLE
 
 
 @pytest.fixture(scope="session")
 def seed() -> int:
-    """Where a fault draws, it draws from this: PROOF_SEED, given by whoever measures."""
+    """Seed of the faults that draw at random: PROOF_SEED, 1 by default."""
     return int(os.environ.get("PROOF_SEED", "1"))
 
 
 @pytest.fixture
 def prove(request: pytest.FixtureRequest) -> Prove:
-    """Note what a fault came to and insist on its owners: `prove(fault, run)`.
+    """`prove(fault, run)` records a row of the matrix and fails unless all owners of the fault refused it.
 
-    `prove(fault, seen="...", seconds=1.0)` is for a fault of owners.OURS, which the suite itself bears: `seen` is what
-    the test asserted, in words.
+    `prove(fault, seen="...", seconds=1.0)` is for a fault of owners.OURS, which the suite itself must survive: `seen`
+    says in words what the test asserted.
     """
 
     def note(fault: str, run: Run | None = None, *, seen: str = "", seconds: float = 0.0) -> None:
@@ -107,7 +107,7 @@ def accept(tmp_path: Path) -> Accept:
 
 
 def control_engine(log: Path, api_key: str | None = None) -> Iterator[Deployment]:
-    """The control on the real engine, which asks for the key where one is given."""
+    """The control on the real engine; with `api_key` the engine demands it."""
     profile = load_profile("control-cpu", PROFILES).profile
     engine = find_engine(None, None, os.environ)
     deployment = launch(
@@ -120,13 +120,13 @@ def control_engine(log: Path, api_key: str | None = None) -> Iterator[Deployment
 
 @pytest.fixture(scope="session")
 def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The control on the real engine, up for all wire faults."""
+    """The control on the real engine, shared by all wire faults."""
     yield from control_engine(tmp_path_factory.mktemp("control") / "server.log")
 
 
 @pytest.fixture
 def keyed_control(tmp_path: Path) -> Iterator[Deployment]:
-    """The control on a real engine that asks for a key; its client has it."""
+    """The control on a real engine that demands an API key; its client sends it."""
     yield from control_engine(tmp_path / "server.log", secrets.token_hex(16))
 
 

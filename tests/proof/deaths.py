@@ -1,8 +1,8 @@
-"""Kills acceptance runs at random moments and looks for what they leave; exit code 1 when there is anything.
+"""Kill acceptance runs at random moments and look for what they leave; exit code 1 when anything is left.
 
 `python tests/proof/deaths.py --times 10 --engine real --mode slow --signal KILL`: the real engine is the control on
 this machine's CPU, the stand-in a scripted one that starts at once; `--mode slow` runs `-m "smoke or slow"` with a
-short soak. A kill waits for what a run has written, not for the clock: so many lines of a file, drawn from --seed.
+short soak. The moment of a kill is a number of lines in a file of the run, drawn from --seed, not a time.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PROOF = Path(__file__).resolve().parent
 ROOT = PROOF.parents[1]
 ENDS_WITHIN_S = 10.0
 TEARDOWN_S = 60.0
-COMES_SO_FAR_S = 600.0
-# a kill at the very last line of a file might come after the run
+REACHED_WITHIN_S = 600.0
+# a kill at the last line of a file might come after the end of the run
 MOST = 0.9
 TOO_LATE = "the run had ended"
-NEVER = "it never came so far"
+NEVER = "the run never reached the moment"
 LOG, EXCHANGES, RESULTS = "server.log", "exchanges.jsonl", "results.jsonl"
 PHASES = ("", LOG, EXCHANGES, RESULTS)
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
@@ -44,14 +44,14 @@ SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How far a run has come: so many `lines` in one of its files (0: it is there; no file: at once), and seconds."""
+    """A moment of a run: `lines` in one of its files (0: the file exists; no file: at once), then `after_s` seconds."""
 
     file: str
     lines: int = 0
     after_s: float = 0.0
 
     def reached(self, folder: Path) -> bool:
-        """Whether the run of this folder has come so far; `after_s` still has to pass."""
+        """Whether the run of this folder has reached these lines; `after_s` is not counted."""
         files = folder.glob(f"reports/runs/*/{self.file}") if self.file else ()
         return not self.file or any(path.read_bytes().count(b"\n") >= self.lines for path in files)
 
@@ -59,13 +59,13 @@ class Moment:
         return f"{self.file or 'start'}{f':{self.lines}' if self.lines else ''} +{self.after_s:.2f} s"
 
 
-# how a phase that is counted in seconds ends
+# the end of a phase that is counted in seconds
 NEXT = {"": Moment(LOG), LOG: Moment(EXCHANGES, 1)}
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A run that nobody kills: seconds until its engine's log and its first exchange, lines of its files."""
+    """An undisturbed run: seconds until its engine log and its first exchange exist, lines of its files."""
 
     starting_s: float
     loading_s: float
@@ -73,13 +73,13 @@ class Whole:
     results: int
 
 
-# at least what a stand-in's smoke run comes to, on a fast machine
+# lower bounds for a smoke run of the stand-in on a fast machine
 STAND_IN = Whole(starting_s=0.6, loading_s=0.0, exchanges=40, results=40)
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What is sent, how often, and when."""
+    """Which signal is sent, whether twice, and when."""
 
     name: str
     twice: bool
@@ -88,7 +88,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """One run that was killed: where it was, its exit code, when the last of it was gone, and what never went."""
+    """A run that was killed: its last output, its exit code, seconds until everything was gone, and what was left."""
 
     kill: Kill
     stage: str
@@ -99,12 +99,12 @@ class Death:
 
     @property
     def missed(self) -> bool:
-        """Whether the kill did not come when it was to come: such a death says nothing."""
+        """Whether the kill did not come at its moment; such a death proves nothing."""
         return self.stage.startswith((TOO_LATE, NEVER))
 
 
 def kills(times: int, names: Sequence[str], whole: Whole, seed: int) -> Iterator[Kill]:
-    """`times` kills: the signals and the phases in turn, all but SIGKILL every other time twice."""
+    """`times` kills with signals and phases in turn; every other signal but SIGKILL is sent twice."""
     draw = random.Random(seed)
     for number in range(times):
         name = names[number % len(names)]
@@ -115,14 +115,14 @@ def kills(times: int, names: Sequence[str], whole: Whole, seed: int) -> Iterator
 
 
 def moment(phase: str, share: float, whole: Whole) -> Moment:
-    """Where a share of a phase of a run lies."""
+    """The moment at this share of a phase."""
     if phase in ("", LOG):
         return Moment(phase, 0, round(share * (whole.loading_s if phase else whole.starting_s), 2))
     return Moment(phase, 1 + int(share * (whole.exchanges if phase == EXCHANGES else whole.results)))
 
 
 def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
-    """Start a run, kill it, wait for the end of all it started."""
+    """Start a run, kill it, and wait until everything it started has ended."""
     folder.mkdir(parents=True)
     port = free_port()
     with (folder / "out.txt").open("wb") as out:
@@ -142,7 +142,7 @@ def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
     try:
         run.wait(TEARDOWN_S)
     except subprocess.TimeoutExpired:
-        stage += " (it did not end)"
+        stage += " (it did not end after the signal)"
     began = time.monotonic()
     while (left := leftovers(run.pid, tree, port)) and time.monotonic() < began + ENDS_WITHIN_S:
         time.sleep(0.1)
@@ -156,8 +156,8 @@ def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
 
 
 def wait_for(moment: Moment, folder: Path, run: subprocess.Popen[bytes]) -> bool:
-    """Wait until a run has come so far, or has ended; whether it came so far. Seconds end with their phase."""
-    until = time.monotonic() + COMES_SO_FAR_S
+    """Wait until a run has reached the moment or has ended; True when it was reached. `after_s` ends with the phase."""
+    until = time.monotonic() + REACHED_WITHIN_S
     while not (came := moment.reached(folder)) and run.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     until = time.monotonic() + moment.after_s
@@ -175,7 +175,7 @@ def send(run: subprocess.Popen[bytes], kill: Kill) -> None:
 
 
 def argv(engine: str, folder: Path, port: int, mode: str = "smoke") -> list[str]:
-    """The command line of a run as a user types it; `slow` runs both kinds of tests, with a short soak."""
+    """The command line of a run; `slow` selects smoke and slow tests with a short soak."""
     base = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--vlm-profile=control-cpu"]
     base += ["-m", "smoke or slow", "--vlm-soak-s=3"] if mode == "slow" else ["-m", "smoke"]
     base += [f"--vlm-port={port}", f"--vlm-reports={folder / 'reports'}"]
@@ -183,7 +183,7 @@ def argv(engine: str, folder: Path, port: int, mode: str = "smoke") -> list[str]
 
 
 def environment() -> dict[str, str]:
-    """Ours without what a surrounding run has set; the stand-in has a child that outlives its SIGKILL."""
+    """This environment without variables of an outer run; the stand-in gets a child that survives its SIGKILL."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
     return {**clean, "VLM_STANDIN": "two-processes"}
 
@@ -197,7 +197,7 @@ def stand_in(folder: Path) -> Path:
 
 
 def started_by(pid: int) -> list[psutil.Process]:
-    """Everything below a run at this moment, marked or not."""
+    """All descendants of a run at this moment, with or without its run tag."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).children(recursive=True)
     return []
@@ -215,7 +215,7 @@ def leftovers(pid: int, tree: Sequence[psutil.Process], port: int) -> list[str]:
 
 
 def marked_by(pid: int) -> list[psutil.Process]:
-    """Processes with the mark of the run that had this pid."""
+    """Processes with the run tag of the run that had this pid."""
     found = []
     for process in tagged_processes():
         with contextlib.suppress(psutil.Error):
@@ -225,14 +225,14 @@ def marked_by(pid: int) -> list[psutil.Process]:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it is still that process, and no zombie."""
+    """Whether the process still exists and is not a zombie."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def results(folder: Path) -> tuple[int, list[str]]:
-    """How many lines the run's files hold, and which of them cannot be read."""
+    """The number of results, and the lines of results and exchanges that are not JSON."""
     count, broken = 0, []
     for name in (RESULTS, EXCHANGES):
         for path in folder.glob(f"reports/runs/*/{name}"):
@@ -246,7 +246,7 @@ def results(folder: Path) -> tuple[int, list[str]]:
 
 
 def whole_run(engine: str, folder: Path, mode: str) -> Whole:
-    """What a run comes to that nobody kills: on this machine, with what else it does now."""
+    """Measure an undisturbed run under the present load of this machine."""
     folder.mkdir(parents=True)
     began = time.monotonic()
     with (folder / "out.txt").open("wb") as out:
@@ -265,7 +265,7 @@ def whole_run(engine: str, folder: Path, mode: str) -> Whole:
 
 
 def next_run_starts(folder: Path) -> bool:
-    """Whether a run after all that gets its engine ready."""
+    """Whether a later run gets its engine ready."""
     folder.mkdir(parents=True)
     done = subprocess.run(
         [*argv("stand-in", folder, free_port()), "tests/acceptance/test_health.py", "-k", "readiness"],
@@ -276,9 +276,9 @@ def next_run_starts(folder: Path) -> bool:
 
 
 def last_line(path: Path) -> str:
-    """Where a run was, in its own words."""
+    """The last line of output of a run."""
     lines = [line.strip() for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "before the first word"
+    return lines[-1] if lines else "no output yet"
 
 
 def row(number: int, death: Death) -> str:
@@ -290,7 +290,7 @@ def row(number: int, death: Death) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 when anything was left, a kill came too late, or the next run does not start."""
+    """Print the table; 1 when anything was left, a kill came too late or the next run does not start."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--engine", choices=["stand-in", "real"], default="stand-in")
@@ -309,7 +309,7 @@ def main() -> int:
             late += death.missed
             print(row(number, death), flush=True)
         starts = next_run_starts(Path(place) / "next")
-    print(f"of a run that nobody killed: {whole}; {late} kills came too late")
+    print(f"undisturbed run: {whole}; {late} kills came too late")
     print(f"{given.times - bad} of {given.times} left nothing; the next run {'starts' if starts else 'DOES NOT START'}")
     return 1 if bad or late or not starts else 0
 

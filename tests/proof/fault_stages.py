@@ -62,11 +62,11 @@ class Call:
         return self.route == CHAT
 
     def json(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None when it is none."""
+        """The body as a JSON object; None when it is not one."""
         return object_of(self.body)
 
     def with_json(self, value: dict[str, Any]) -> Call:
-        # escaped, as the suite sends it: a lone surrogate has no other form
+        # escaped, as the suite sends it: a lone surrogate cannot be encoded otherwise
         return replace(self, body=json.dumps(value).encode())
 
 
@@ -124,7 +124,7 @@ def dumped(value: Any) -> bytes:
 
 
 def object_of(body: bytes) -> dict[str, Any] | None:
-    """The bytes as a JSON object; None when they are none."""
+    """The bytes as a JSON object; None when they are not one."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -163,7 +163,7 @@ def frame_of(value: dict[str, Any]) -> bytes:
 
 
 def text_of(frame: bytes) -> str:
-    """The text a stream event adds to the answer; '' when it adds none."""
+    """The text that a stream event adds to the answer, or ''."""
     chunk = chunk_of(frame)
     return "".join(c["delta"].get("content") or "" for c in chunk["choices"]) if chunk else ""
 

@@ -1,8 +1,8 @@
-"""The faults a proxy can put between a client and a right engine, one row each.
+"""The faults that a proxy can put between a client and a sound engine, one row each.
 
 `magnitude` is the default; its unit is in the sentence. A fault acts on chat requests only, unless the sentence names
 another route; faults of pictures act on `/tokenize` too. Faults of the text leave usage, log probabilities and finish
-reason as they were. Swapped texts come with the last chunk of their streams.
+reason unchanged. Swapped texts arrive with the last chunk of their streams.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fault_stages import Dose, Stages
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way of being wrong: `apply` makes the stages of a proxy for a dose."""
+    """One fault: `apply` makes the stages of a proxy for a dose."""
 
     name: str
     family: str
@@ -49,18 +49,18 @@ _RESPONSE = (
     ("finish-reason-null", "finish_reason is null", 1, response.finish_reason_null),
     ("ids-repeated", "every answer has the id of the first", 1, response.ids_repeated),
     ("content-null", "content is null", 1, response.content_null),
-    ("content-type-wrong", "the answer is called text/plain", 1, response.content_type_wrong),
+    ("content-type-wrong", "the content type of the answer is text/plain", 1, response.content_type_wrong),
     ("truncated-body", "this share of the body, or of a stream's first text, is all", 0.5, response.truncated_body),
     ("connection-reset", "the connection is reset after so many bytes of the body", 40, response.connection_reset),
     ("other-model-name", "another model's name in answers and in /v1/models", 1, response.other_model_name),
     ("text-cut", "only so many characters of the text arrive", 8, response.text_cut),
-    ("text-looped", "the text is said so many times more", 8, response.text_looped),
+    ("text-looped", "the text is repeated so many more times", 8, response.text_looped),
     ("text-exclaimed", "every character is an exclamation mark", 1, response.text_exclaimed),
     ("text-empty", "the text is empty", 1, response.text_empty),
     ("mojibake", "UTF-8 read as Latin-1: ASCII text stays right", 1, response.mojibake),
     ("replacement-characters", "this share of the characters is U+FFFD", 0.1, response.replacement_characters),
     ("special-token-leaked", "the text ends with <|im_end|>", 1, response.special_token_leaked),
-    ("language-switched", "Chinese is answered in English, all else in Chinese", 1, response.language_switched),
+    ("language-switched", "Chinese is answered in English, everything else in Chinese", 1, response.language_switched),
     ("chinese-garbled", "a Chinese prompt is answered with other Chinese characters", 1, response.chinese_garbled),
     ("answer-of-previous", "the text is that of the answer before; the first is right", 1, response.answer_of_previous),
     ("answers-swapped", "two that end within so many seconds swap texts", 0.5, response.answers_swapped),
@@ -103,7 +103,7 @@ _REQUEST = (
 _SERVER = (
     ("health-only", "/health is 200, anything else hangs for so many seconds and is cut", 3600, server.health_only),
     ("health-503", "/health is 503", 1, server.health_503),
-    ("health-lost", "/health is 503 once it was asked so many times", 1, server.health_lost),
+    ("health-lost", "/health is 503 after so many requests for it", 1, server.health_lost),
     ("metrics-gone", "/metrics is 404", 1, server.gone("/metrics")),
     ("version-gone", "/version is 404", 1, server.gone("/version")),
     ("errors-as-html", "any 4xx has an HTML body", 1, server.errors_as_html),
@@ -152,8 +152,8 @@ _PICTURES = (
 _LOAD = (
     ("one-slow", "one chat request of 50 waits so many seconds", 20, load.one_slow),
     ("starved", "one chat request of 16 waits until no other has come for so many seconds", 15, load.starved),
-    ("failure-spreads", "what is out when a request is refused fails with 500", 1, load.failure_spreads),
-    ("slot-kept", "/metrics counts streams that were left as running", 1, load.slot_kept),
+    ("failure-spreads", "requests in flight when another is refused fail with 500", 1, load.failure_spreads),
+    ("slot-kept", "/metrics counts abandoned streams as running", 1, load.slot_kept),
     ("tpot-grows", "each token takes so many seconds more for each minute passed", 0.1, load.tpot_grows),
 )
 
@@ -171,9 +171,9 @@ _INPUTS = (
         inputs.hangs_on_broken,
     ),
     ("resets-on-broken", "a picture that cannot be read has the connection reset", 1, inputs.resets_on_broken),
-    ("never-stops", "the engine is told to go on to max_tokens", 1, inputs.never_stops),
-    ("odd-accepted", "what is odd is answered as if it were not, in so many words", 1, inputs.odd_accepted),
-    ("odd-500", "what is odd but harmless is answered with status 500", 1, inputs.odd_500),
+    ("never-stops", "the engine ignores its stop token and generates max_tokens", 1, inputs.never_stops),
+    ("odd-accepted", "edge inputs are answered 200 with a text", 1, inputs.odd_accepted),
+    ("odd-500", "edge inputs are answered with status 500", 1, inputs.odd_500),
     ("pictures-refused", "every request with a picture is answered with status 500", 1, inputs.pictures_refused),
 )
 
@@ -195,7 +195,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def fault_named(name: str) -> Fault:
-    """The row of FAULTS; ValueError with one line that names the nearest and all known ones."""
+    """The row of FAULTS; ValueError names the nearest and all known faults in one line."""
     if name in FAULTS:
         return FAULTS[name]
     close = difflib.get_close_matches(name, FAULTS, n=1)

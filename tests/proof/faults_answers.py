@@ -1,4 +1,4 @@
-"""Faults of a deployment under an accuracy run: answers of no model, of another model, and answers that get lost."""
+"""Faults in an accuracy run: answers of no model, answers of another model, lost answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def random_letters(dose: Dose) -> Stages:
 
 
 def other_model(dose: Dose) -> Stages:
-    """Another model of the kind: right or wrong elsewhere, in this share of its answers."""
+    """This share of the answers is another letter than the right model gave."""
 
     def start(call: Call) -> Rewriter:
         drawn = dose.drawn(call.number)
@@ -49,7 +49,7 @@ def other_model(dose: Dose) -> Stages:
         def rewrite(text: str, done: bool) -> str:
             if not is_other:
                 return text
-            # the next letter, so that it is never the one the right model gave
+            # the next letter: never the one the right model gave
             return LETTERS[(LETTERS.index(text[0]) + 1) % 4] if text[:1] in LETTERS and text else letter
 
         return _says(rewrite, call)
@@ -58,17 +58,17 @@ def other_model(dose: Dose) -> Stages:
 
 
 def blank_remembered(dose: Dose) -> Stages:
-    """Answers to a text are kept, and given again in their order when the text comes with blank pictures."""
+    """Answers to a text are kept, and repeated in their order when the text comes with blank pictures."""
     kept: dict[str, deque[str]] = {}
 
     def start(call: Call) -> Rewriter:
-        said = kept.setdefault(question_of(call), deque())
+        answers = kept.setdefault(question_of(call), deque())
 
         def rewrite(text: str, done: bool) -> str:
             if _is_blank(call):
-                return said.popleft() if said else text
+                return answers.popleft() if answers else text
             if done:
-                said.append(text)
+                answers.append(text)
             return text
 
         return _says(rewrite, call)

@@ -1,4 +1,4 @@
-"""Faults round odd inputs: what a server does with a broken picture, and with a picture it refused before."""
+"""Faults of edge inputs: broken pictures, pictures that were refused before, unusual fields."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _ROLES = ("system", "user", "assistant")
 _MOST_PIXELS = 10**8
 
 
-def _is_odd_picture(url: str) -> bool:
+def _is_edge_picture(url: str) -> bool:
     if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")):
         return True
     head = url.partition(",")[2][:32]
@@ -95,12 +95,12 @@ def _is_odd_picture(url: str) -> bool:
     return url.startswith("data:image/jpeg") or width * height > _MOST_PIXELS
 
 
-def _is_odd_text(text: object) -> bool:
+def _is_edge_text(text: object) -> bool:
     return not text or any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) < 0xE000 for c in str(text))
 
 
-def is_odd(call: Call) -> bool:
-    """Whether a chat request is one that only the odd inputs of the suite make."""
+def is_edge_input(call: Call) -> bool:
+    """Whether a chat request is one that only the edge inputs of the suite contain."""
     if not call.is_chat:
         return False
     body = call.json()
@@ -113,14 +113,14 @@ def is_odd(call: Call) -> bool:
     texts = [m["content"] for m in messages if isinstance(m.get("content"), str)]
     return (
         any(m.get("role") not in _ROLES for m in messages)
-        or any(map(_is_odd_text, texts))
-        or any(map(_is_odd_picture, pictures_of(call)))
+        or any(map(_is_edge_text, texts))
+        or any(map(_is_edge_picture, pictures_of(call)))
     )
 
 
 def odd_accepted(dose: Dose) -> Stages:
     def instead(call: Call) -> Response | None:
-        if not is_odd(call):
+        if not is_edge_input(call):
             return None
         answer = small_answer(call.number, (call.json() or {}).get("model"))
         return json_response(200, answer)
@@ -129,7 +129,7 @@ def odd_accepted(dose: Dose) -> Stages:
 
 
 def odd_500(dose: Dose) -> Stages:
-    return Stages(instead=lambda call: error_response(500, "This was not foreseen.") if is_odd(call) else None)
+    return Stages(instead=lambda call: error_response(500, "This was not foreseen.") if is_edge_input(call) else None)
 
 
 def pictures_refused(dose: Dose) -> Stages:

@@ -1,4 +1,4 @@
-"""Faults that show only when many requests are out, or when many have been."""
+"""Faults that show only when many requests are in flight, or after many requests."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ def starved(dose: Dose) -> Stages:
 
 
 def failure_spreads(dose: Dose) -> Stages:
-    """Each request that is out when another is refused fails, too; streams are spared: their status is sent."""
-    out: set[int] = set()
+    """Each request in flight when another is refused fails, too; not streams, whose status was sent already."""
+    in_flight: set[int] = set()
     doomed: set[int] = set()
     lock = threading.Lock()
 
     def request(call: Call) -> Call:
         if call.is_chat:
             with lock:
-                out.add(call.number)
+                in_flight.add(call.number)
         return call
 
     def response(call: Call, response: Response) -> Response:
         if not call.is_chat:
             return response
         with lock:
-            out.discard(call.number)
+            in_flight.discard(call.number)
             if 400 <= response.status < 500:
-                doomed.update(out)
+                doomed.update(in_flight)
             elif call.number in doomed:
                 return error_response(500, "EngineCore encountered an issue.")
         return response

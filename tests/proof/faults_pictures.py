@@ -1,4 +1,4 @@
-"""Faults of a deployment that mixes pictures up: stale caches, lost order, kinds of files it breaks on."""
+"""Faults of a deployment that confuses pictures: stale caches, lost order, formats that break it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _picture(part: Part) -> Image.Image | None:
 
 
 def _puts(change: Callable[[list[Part]], list[Part]]) -> Stages:
-    """The engine gets what `change` makes of the picture parts; one that it leaves out is gone."""
+    """The engine gets the picture parts that `change` returns; parts that it leaves out are removed."""
 
     def request(call: Call) -> Call:
         body = call.json() if call.route in (CHAT, "/tokenize") else None
@@ -69,7 +69,7 @@ def _puts(change: Callable[[list[Part]], list[Part]]) -> Stages:
 
 
 def _remembers(key: Callable[[Call], str]) -> Stages:
-    """The first answer to each key is the answer to all that follow; no key, no memory."""
+    """The first answer to each key is repeated for all later requests with it; an empty key changes nothing."""
     first: dict[str, str] = {}
     lock = threading.Lock()
 
@@ -124,8 +124,8 @@ def of_previous(dose: Dose) -> Stages:
 def uuid_stale(dose: Dose) -> Stages:
     seen: dict[str, Part] = {}
     puts = _puts(lambda parts: [seen.setdefault(part["uuid"], part) if "uuid" in part else part for part in parts])
-    told = edits_body("/version", lambda body: body.update(version=FIXED_VERSION))
-    return replace(puts, response=told.response)
+    other = edits_body("/version", lambda body: body.update(version=FIXED_VERSION))
+    return replace(puts, response=other.response)
 
 
 def shrunk(dose: Dose) -> Stages:

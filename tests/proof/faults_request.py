@@ -1,4 +1,4 @@
-"""Faults between the client and the engine: the engine gets something else than was sent."""
+"""Faults between client and engine: the engine gets another request than the client sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _edits_request(edit: Callable[[dict[str, Any]], None], *routes: str) -> Stag
 
 
 def _edits_parts(edit: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Stages:
-    """Each content part becomes what `edit` returns, or goes when that is None; `/tokenize` gets the same prompt."""
+    """Replace each content part by what `edit` returns, remove it for None; `/tokenize` gets the same prompt."""
 
     def each(body: dict[str, Any]) -> None:
         for message in body.get("messages") or []:
@@ -50,7 +50,7 @@ def _edits_pictures(edit: Callable[[Image.Image], Image.Image]) -> Stages:
 
 
 def _opened(url: str) -> Image.Image | None:
-    """The picture of a data URL; None for any other URL and for bytes that are no picture."""
+    """The picture of a data URL; None for any other URL and for bytes that are not a picture."""
     if not url.startswith("data:"):
         return None
     try:
@@ -134,7 +134,7 @@ def wrong_model_accepted(dose: Dose) -> Stages:
 
 
 def key_not_checked(dose: Dose) -> Stages:
-    """The key of the first request that has one opens the door to all."""
+    """All requests get the key of the first request that has one."""
     known: list[str] = []
 
     def request(call: Call) -> Call:

@@ -1,4 +1,4 @@
-"""Faults of the answer: of its status, its form, its fields and its text, streamed or not."""
+"""Faults of the answer: its status, form, fields and text, streamed or not."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def status_500(dose: Dose) -> Stages:
 
 
 def status_some(status: int) -> Callable[[Dose], Stages]:
-    """A status now and then, never to the few requests of readiness: those are asked once."""
+    """A status for some requests, never for those of readiness, which are sent only once."""
 
     def stages(dose: Dose) -> Stages:
         def instead(call: Call) -> Response | None:
             is_hit = call.is_chat and call.number >= _READINESS and dose.strikes(call.number)
-            return error_response(status, "The server is out of sorts.") if is_hit else None
+            return error_response(status, "The server is overloaded.") if is_hit else None
 
         return Stages(instead=instead)
 

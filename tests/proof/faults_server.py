@@ -1,4 +1,4 @@
-"""Faults of everything round the answers: probes, lists, counts and error replies."""
+"""Faults outside the answers: probes, lists, counts and error bodies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def health_lost(dose: Dose) -> Stages:
 
 
 def gone(route: str) -> Callable[[Dose], Stages]:
-    """The fault that the server does not know a route."""
+    """The fault that a route is not found."""
     not_found = json_response(404, {"detail": "Not Found"})
     return lambda _dose: Stages(instead=lambda call: not_found if call.route == route else None)
 

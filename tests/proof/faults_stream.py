@@ -1,4 +1,4 @@
-"""Faults of a streamed answer: of its events, their order and their times."""
+"""Faults of a streamed answer: its events, their order and their times."""
 
 from __future__ import annotations
 

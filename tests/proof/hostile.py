@@ -1,4 +1,4 @@
-"""Endpoints whose answers mean harm to reports, or repeat what must stay secret: for test_ours."""
+"""Endpoints whose answers attack reports or repeat a secret: for test_ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fault_stages import Call, Frames, Response, Stages
 from standins.fault_proxy import FaultProxy
 
 LONG = 10_000_000
-# the chat request that gets it: a probe
+# the number of the chat request that gets it: a probe of readiness
 LONG_ONE = 4
 HARM = "<script>alert(1)</script>]]>\x1b[2J\x1b]0;t\x07\x00\x0b\ufffe\ud800&amp;\u202e\r\n</pre>{{ 7 * 7 }}"
 
@@ -34,7 +34,7 @@ def harmful() -> Stages:
         long = call.number == LONG_ONE
         for choice in body["choices"]:
             choice["message"]["content"] = HARM * (LONG // len(HARM)) if long else HARM
-        # escaped: a lone surrogate has no other form
+        # escaped: a lone surrogate cannot be encoded otherwise
         return Response(response.status, response.headers, json.dumps(body).encode())
 
     def error(response: Response) -> Response:
@@ -43,11 +43,11 @@ def harmful() -> Stages:
 
     def frames(_call: Call, frames: Frames) -> Frames:
         for frame in frames:
-            said = frame.removeprefix(b"data: ")
-            if not said.startswith(b"{"):
+            data = frame.removeprefix(b"data: ")
+            if not data.startswith(b"{"):
                 yield frame
                 continue
-            chunk = json.loads(said)
+            chunk = json.loads(data)
             for choice in chunk["choices"]:
                 choice["delta"]["content"] = HARM
             yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
@@ -55,7 +55,7 @@ def harmful() -> Stages:
     return Stages(response=response, frames=frames)
 
 
-def telling() -> Stages:
+def repeating_keys() -> Stages:
     """The key of each request comes back: in the body, in a header, in errors, in a stream, among the model ids."""
 
     def response(call: Call, response: Response) -> Response:
@@ -63,7 +63,7 @@ def telling() -> Stages:
             body = json.loads(response.body)
         except ValueError:
             return replace(response, body=response.body + f"# {key_of(call)}\n".encode())
-        tell(call.route, body, key_of(call))
+        put_key(call.route, body, key_of(call))
         return response.with_json(body)
 
     def frames(call: Call, frames: Frames) -> Frames:
@@ -81,8 +81,8 @@ def key_of(call: Call) -> str:
     return call.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
-def tell(route: str, body: dict[str, Any], key: str) -> None:
-    """Put a key wherever such a body holds text."""
+def put_key(route: str, body: dict[str, Any], key: str) -> None:
+    """Put a key into each text of a body."""
     for choice in body.get("choices", ()):
         choice["message"]["content"] = f"your key is {key}"
     if "error" in body:

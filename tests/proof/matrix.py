@@ -13,10 +13,10 @@ from check_ids import short
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one fault came to. `owners` must refuse it (`expected` failed) or not be able to judge it (error).
+    """Result of one fault. Each of `owners` must have the outcome `expected`: failed or error.
 
-    `refused_by` and `undecided` are the tests that failed and were errors, owners or not; `seen` is said in words
-    where the fault is met by the suite itself and not by a check. `passed` counts tests that did not notice.
+    `refused_by` and `undecided` are the tests that failed or were errors, owners or not. `seen` describes the result
+    of a fault without owners. `passed` counts the tests that did not notice the fault.
     """
 
     fault: str
@@ -31,20 +31,20 @@ class Row:
 
     @property
     def flaw(self) -> str:
-        """Why the fault is not proved, '' when it is."""
+        """Why the fault is not proved; '' when it is."""
         if not self.owners:
-            return "" if self.seen else f"{self.fault}: nobody owns it"
-        judged = self.refused_by if self.expected == "failed" else self.undecided
-        missed = sorted(set(self.owners) - set(judged))
+            return "" if self.seen else f"{self.fault}: it has no owner"
+        noticed = self.refused_by if self.expected == "failed" else self.undecided
+        missed = sorted(set(self.owners) - set(noticed))
         if missed:
             return f"{self.fault}: {', '.join(missed)} should have {self.expected}; refused by {self.refused_by or '-'}"
         if self.expected == "error" and self.refused_by:
-            return f"{self.fault}: the surroundings are at fault, and yet {', '.join(self.refused_by)} failed"
+            return f"{self.fault}: the environment is at fault, but these checks failed: {', '.join(self.refused_by)}"
         return ""
 
 
 def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float) -> Row:
-    """The row of a run; `outcomes` are pytest ids and outcomes of its tests."""
+    """The row of a run; `outcomes` are the pytest ids and outcomes of its tests."""
     family = owned.family_of(fault)
     refused = fault in owned.REFUSED.get(family, {})
     owners = (owned.REFUSED if refused else owned.ERRORS)[family][fault]
@@ -64,13 +64,13 @@ def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float) -> R
 
 
 def wanted() -> dict[str, str]:
-    """Every fault and its family."""
+    """Every fault with its family."""
     families = [*owned.REFUSED.items(), *owned.ERRORS.items(), ("ours", owned.OURS)]
     return {fault: family for family, faults in families for fault in faults}
 
 
 def write(rows: Sequence[Row], folder: Path, name: str, full: bool) -> list[str]:
-    """Both files, and the faults that no row is about, so that a part is not taken for the whole."""
+    """Write both files; return the faults without a row, so that a part is not taken for the whole."""
     folder.mkdir(parents=True, exist_ok=True)
     families = wanted()
     ordered = sorted(rows, key=lambda row: (list(families).index(row.fault), row.fault))
@@ -87,15 +87,15 @@ def write(rows: Sequence[Row], folder: Path, name: str, full: bool) -> list[str]
 
 
 def table(rows: Sequence[Row], missing: Sequence[str]) -> str:
-    """Markdown: fault, family, the owners with their outcome, what else noticed."""
+    """Markdown: fault, family, the owners with their outcome, other checks that noticed it."""
     lines = ["# Faults and the checks that refused them", ""]
     proved = sum(not row.flaw for row in rows)
     lines += [f"{proved} of {len(rows)} faults were met as they must be; {len(missing)} were not tried.", ""]
     lines += ["| fault | family | meant for it | others that noticed | s |", "|---|---|---|---|---:|"]
     for row in rows:
-        judged = row.refused_by if row.expected == "failed" else row.undecided
-        own = [f"{name} {row.expected}" if name in judged else f"**{name} did not**" for name in row.owners]
+        noticed = row.refused_by if row.expected == "failed" else row.undecided
+        own = [f"{name} {row.expected}" if name in noticed else f"**{name} did not**" for name in row.owners]
         others = sorted(set(row.refused_by + row.undecided) - set(row.owners))
-        told = "<br>".join(own) or row.seen
-        lines.append(f"| {row.fault} | {row.family} | {told} | {'<br>'.join(others)} | {row.seconds:.1f} |")
+        result = "<br>".join(own) or row.seen
+        lines.append(f"| {row.fault} | {row.family} | {result} | {'<br>'.join(others)} | {row.seconds:.1f} |")
     return "\n".join([*lines, ""])

@@ -42,7 +42,7 @@ def thumbnail_first(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 
 class Coarse:
-    """A picture that is resized by its nearest pixels; else as it is."""
+    """A picture whose resize takes the nearest pixels; otherwise unchanged."""
 
     def __init__(self, picture: Any) -> None:
         self.picture = picture
@@ -78,7 +78,7 @@ def load_launcher() -> ModuleType:
 
 
 def break_tiling(name: str) -> None:
-    """Replaces the cutting function wherever this vLLM keeps it; LookupError when it keeps it nowhere."""
+    """Replace the function that cuts pictures in the modules of HOMES that have it; LookupError when none has."""
     homes = [importlib.import_module(home) for home in HOMES]
     own = [home for home in homes if hasattr(home, CUT)]
     if not own:

@@ -1,7 +1,7 @@
 """Copies of the control checkpoint, broken on purpose: `python mutants.py NAME OUT_DIR`.
 
-Runs in the engine's interpreter (torch and safetensors) and imports nothing of ours. Mutants that are no change of
-files are in a launcher beside this file: mutant_engine.py.
+Runs in the engine's interpreter (torch and safetensors) and imports nothing of this project. Mutants that change the
+engine in place of files are in mutant_engine.py.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def no_thumbnail(folder: Path) -> None:
 
 
 def no_tiling(folder: Path) -> None:
-    """Every picture is one tile, whatever its size."""
+    """Every picture is one tile, at any size."""
     _configured(folder, max_dynamic_patch=1)
 
 

@@ -1,7 +1,7 @@
-"""Which tests are meant for which fault: data. A test is written as `area::test`, an id of tests/acceptance.
+"""Data: which tests are meant for which fault, its owners. A test is written as `area::test` of tests/acceptance.
 
-Each owner must refuse its fault; what refuses besides is recorded in the matrix. Faults of ERRORS are the
-surroundings': their owners must be errors, and nothing may fail.
+Each owner must refuse its fault; the matrix also records which other tests refused it. Faults of ERRORS come from the
+environment: their owners must be errors, and no test may fail.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ WIRE: dict[str, tuple[str, ...]] = {
 STORED = frozenset({"answers-worse-than-stored"})
 # faults in front of an engine that asks for a key
 KEYED = frozenset({"key-not-checked"})
-# faults that leave the deployment undecided: the test meant for it is an error, never a pass
+# faults that make a judgement impossible: the owner must be an error, never a pass
 WIRE_ERRORS: dict[str, tuple[str, ...]] = {"questions-dropped": (COMPLETE,), "caches-idle": (LONG_TWINS,)}
 
 # the control broken on purpose, on the real engine: tests/proof/mutants.py and mutant_engine.py
@@ -235,7 +235,7 @@ MUTANTS: dict[str, tuple[str, ...]] = {
     "tokenizer": (OCR, CHINESE, KNOWN),
 }
 
-# engines that do not start, behave or go
+# engines that do not start, misbehave or do not end
 PROCESS: dict[str, tuple[str, ...]] = {
     "video-refused": (VIDEO_TAKEN,),
     "dies-loading": (PORT,),
@@ -263,13 +263,13 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "real-killed": (SOAK,),
     "real-server-stopped": (SOAK,),
     "real-core-stopped": (SOAK,),
-    # on a card that is only said to be there
+    # on a simulated card
     "card-memory-kept": ("offline::test_offline_engine_is_gone", RELEASED),
     "container-of-another-version": (VERSIONS,),
     "engine-of-another-kind": (VERSIONS,),
 }
 
-# the machine's part: no engine is to blame
+# faults of the machine, not of an engine
 PROCESS_ERRORS: dict[str, tuple[str, ...]] = {
     "tiles-said-otherwise": (SERVED_TILES,),
     "out-of-memory-by-others": (PROCESS_STAGE,),
@@ -296,9 +296,9 @@ PROCESS_ERRORS: dict[str, tuple[str, ...]] = {
     "weights-damaged-on-the-way": (WEIGHTS,),
 }
 
-# what the suite itself must bear: fault -> what must be seen
+# what the suite itself must survive: fault -> what must be observed
 OURS: dict[str, str] = {
-    "log-flooded": "the log is cut, the run judges",
+    "log-flooded": "the log is cut, the run ends with a verdict",
     "reports-full": "inconclusive, exit 10, no torn JUnit file",
     "reports-full-from-the-start": "inconclusive, exit 10",
     "log-on-full-disk": "inconclusive, exit 10",
@@ -313,7 +313,7 @@ OURS: dict[str, str] = {
     "killed-real": "the same with the real engine, and the next run starts",
 }
 
-# a short look at the whole that every fault on the wire gets besides its owners
+# tests of several areas that every wire fault runs besides its owners
 CROSS_SECTION = (
     "health::test_text_probe",
     "health::test_picture_probe",
@@ -384,7 +384,7 @@ ERRORS: dict[str, dict[str, tuple[str, ...]]] = {"wire": WIRE_ERRORS, "process":
 
 
 def family_of(fault: str) -> str:
-    """The family of a fault; KeyError for one that nobody owns."""
+    """The family of a fault; KeyError for a fault without an owner."""
     for families in (REFUSED, ERRORS):
         for family, faults in families.items():
             if fault in faults:

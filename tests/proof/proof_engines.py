@@ -1,4 +1,4 @@
-"""Surroundings for the proof: a card that is only said to be there, and a port that somebody else holds."""
+"""Environments for the proof: a simulated card, and a port that another server holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NPU = ["--vlm-profile=internvl2-2b-ascend", "--vlm-set=offline.enabled=false", "
 
 
 def fake_npu(tmp_path: Path, variant: str) -> dict[str, str]:
-    """Environment with a stand-in `npu-smi` first on PATH; variant `missing` has none."""
+    """Environment with a stand-in `npu-smi` first on PATH; variant `missing` has no npu-smi."""
     folder = tmp_path / "npu-bin"
     folder.mkdir(exist_ok=True)
     env = {"PATH": f"{folder}:{os.environ['PATH']}", "NPU_SMI_VARIANT": "910b"}
@@ -47,7 +47,7 @@ class _NotAModelServer(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def held_port(port: int = 0) -> Iterator[int]:
-    """A port (0: a free one) on which a web server answers that has nothing to do with models."""
+    """A port (0: a free one) on which an ordinary web server answers."""
     server = ThreadingHTTPServer(("127.0.0.1", port), _NotAModelServer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A run that is killed, whenever and however, leaves no process, no port, no temporary folder and readable results."""
+"""A run that is killed at any moment leaves no process, no port, no temporary folder, and results that can be read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_killed_runs_leave_nothing(tmp_path, prove):
 @pytest.mark.fault("killed-real")
 def test_killed_run_of_the_real_engine_leaves_nothing_and_the_next_run_starts(tmp_path, prove):
     began = time.monotonic()
-    # its first exchange that is kept: the server is up
+    # the first stored exchange: the server is up
     death = deaths.die(Kill("KILL", twice=False, at=Moment(EXCHANGES, 1)), "real", tmp_path / "run")
     assert not death.missed, death
     assert death.left == (), death
@@ -43,7 +43,7 @@ def test_killed_run_of_the_real_engine_leaves_nothing_and_the_next_run_starts(tm
 
 
 def test_what_a_run_leaves_is_found(tmp_path, monkeypatch):
-    # a search that finds nothing proves nothing until it has found something
+    # shows that the search would find something
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = tmp_path / "vlma-x"
     folder.mkdir()
@@ -96,7 +96,7 @@ def test_the_seconds_of_a_moment_end_with_its_phase(tmp_path):
         run.kill()
 
 
-def test_a_kill_that_comes_too_late_or_never_is_told(tmp_path):
+def test_a_kill_that_comes_too_late_or_never_is_reported(tmp_path):
     run = subprocess.Popen(["true"])
     run.wait()
     assert not deaths.wait_for(Moment(EXCHANGES, 1), tmp_path, run)

@@ -1,4 +1,4 @@
-"""The real engine, stopped or killed in mid-generation: the soak says so, and nothing is left behind."""
+"""The real engine is stopped or killed while it generates: the soak reports it, and nothing is left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_S = 240
 
 
 class Stopper(threading.Thread):
-    """Sends a signal to the server, or to the process below it that generates, once a load has come that far."""
+    """Sends a signal to the server, or to its child that generates, once the soak has generated enough tokens."""
 
     def __init__(self, port: int, whole: bool, number: signal.Signals = signal.SIGSTOP) -> None:
         super().__init__(daemon=True)
@@ -37,7 +37,7 @@ class Stopper(threading.Thread):
             page = client.send(get("/metrics", 2))
             if page.status == 200:
                 figures = metrics(page.body.decode())
-                # after two rounds of the soak: before, a kind of request that never came may still compile
+                # after two rounds of the soak: before, a first request of its kind may still compile
                 if (figure_of(figures, "vllm:generation_tokens") or 0) > 1500:
                     self.stop()
             time.sleep(0.1)
@@ -52,7 +52,7 @@ class Stopper(threading.Thread):
 
 
 def commands_with(port: int) -> list[list[str]]:
-    """Command lines that name this port; a process that ends meanwhile names nothing."""
+    """Command lines that contain this port; processes that end meanwhile are left out."""
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     return [line for line in lines if any(str(port) in word for word in line)]
 

@@ -1,4 +1,4 @@
-"""An engine that odd inputs end, and addresses that a restricted deployment must not ask."""
+"""An engine that edge inputs end, and addresses that a restricted deployment must not fetch."""
 
 from __future__ import annotations
 

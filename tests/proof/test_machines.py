@@ -1,4 +1,4 @@
-"""Machines on which no deployment can be judged: each is told before anything is started, and no engine is blamed."""
+"""Machines on which no deployment can be judged: each is an environment error before anything starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROFILE = (f"--vlm-profile={WALK / 'internvl2-2b-walk.yaml'}", "--vlm-port=0")
 
 @contextlib.contextmanager
 def open_files(limit: int) -> Iterator[None]:
-    """So many files may be open, here and in what is started meanwhile."""
+    """Limit the open files of this process and of the processes it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:

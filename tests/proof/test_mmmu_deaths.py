@@ -1,4 +1,4 @@
-"""An accuracy run that is killed again and again, and gone on with, ends with the answers of an undisturbed one."""
+"""An accuracy run that is killed and resumed many times ends with the answers of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONCURRENCY = 4
 NAME = "mmmu_val.jsonl"
 
 
-class Exam:
+class ExamServer:
     """The stand-in server, and runs of the suite against it."""
 
     def __init__(self, folder: Path, hold_s: float) -> None:
@@ -68,13 +68,13 @@ class Exam:
         return run
 
     def wait_for_questions(self, run: subprocess.Popen[str], more_than: int) -> None:
-        """Until so many are asked, the run has ended or half a minute is over."""
+        """Wait until so many are asked, the run has ended or 30 s have passed."""
         deadline = time.monotonic() + 30
         while len(self.request()) <= more_than and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def end(self) -> None:
-        """Kill what still runs, and end the server: a test that failed leaves nothing."""
+        """Kill the runs that remain and end the server, so that a failed test leaves nothing."""
         for run in self.runs:
             if run.poll() is None:
                 os.killpg(run.pid, signal.SIGKILL)
@@ -93,15 +93,15 @@ class Exam:
 
 
 @pytest.fixture
-def exam(tmp_path: Path) -> Iterator[Exam]:
+def exam(tmp_path: Path) -> Iterator[ExamServer]:
     """The server for one test."""
-    made = Exam(tmp_path, hold_s=0.15)
+    made = ExamServer(tmp_path, hold_s=0.15)
     yield made
     made.end()
 
 
 def latest_answers(reports: Path) -> dict[str, str | None]:
-    """Answers of the run that `--vlm-resume=latest` would go on with."""
+    """Answers of the run that `--vlm-resume=latest` would resume."""
     files = list(reports.glob(f"runs/*/{NAME}"))
     if not files:
         return {}
@@ -110,15 +110,15 @@ def latest_answers(reports: Path) -> dict[str, str | None]:
 
 
 def keys() -> dict[str, str]:
-    """Ids of the questions by what names them on the wire."""
+    """Ids of the questions by their key in requests."""
     plan = accuracy.plan(load_profile("control-cpu", PROFILES).profile)
     assert isinstance(plan.prepared, Prepared)
     assert plan.dataset is MMMU
     return {key_of(asked.text, [p.sha256 for p in asked.pictures]): asked.id for asked in plan.requests()}
 
 
-def kill_somewhere(exam: Exam, reports: Path, chance: random.Random, args: list[str]) -> None:
-    """Start a run and kill it with everything it started: while it starts, or while it asks."""
+def kill_somewhere(exam: ExamServer, reports: Path, chance: random.Random, args: list[str]) -> None:
+    """Start a run and kill it with everything it started: during its start or between its questions."""
     before = len(exam.asked())
     process = exam.start(reports, *args)
     if chance.random() < 0.25:
@@ -130,7 +130,7 @@ def kill_somewhere(exam: Exam, reports: Path, chance: random.Random, args: list[
     process.communicate()
 
 
-def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: Exam, tmp_path: Path) -> None:
+def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: ExamServer, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     out, _ = exam.start(whole).communicate(timeout=120)
     undisturbed = latest_answers(whole)
@@ -154,7 +154,7 @@ def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: Exam, tmp_pa
     assert {ids[key] for key in exam.asked()[seen:]} == undisturbed.keys() - known.keys()
 
 
-def test_a_run_asked_otherwise_is_not_gone_on_with(exam: Exam, tmp_path: Path) -> None:
+def test_a_run_with_other_options_is_not_resumed(exam: ExamServer, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     process = exam.start(reports)
     exam.wait_for_questions(process, 0)

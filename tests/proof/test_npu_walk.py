@@ -1,4 +1,4 @@
-"""The NPU profile from end to end without an NPU: a card, CANN and a container that are only said to be there."""
+"""The NPU profile from end to end without an NPU: card, CANN and container are simulated."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ needs_client = pytest.mark.skipif(
 
 
 def modelscope_switch() -> list[str]:
-    """vLLM imports the client as soon as VLLM_USE_MODELSCOPE is set: where it is missing, the walk goes without."""
+    """Unset VLLM_USE_MODELSCOPE where the client is not installed: vLLM would import it."""
     if "modelscope" in find_engine(None, None, os.environ).versions:
         return []
     return ["--vlm-set=engine.env.VLLM_USE_MODELSCOPE=False"]
 
 
 def properties(run, test: str) -> dict[str, str]:
-    """What one test noted."""
+    """Properties that one test recorded."""
     return next(found["properties"] for found in run.summary["tests"] if found["id"].endswith(test))
 
 
 def memory(run, test: str) -> float:
-    """Seconds until a test saw the card's memory as it was before."""
+    """Seconds until the memory of the card was as before, as a test measured it."""
     seen = properties(run, test)["device_memory"]
     returned = re.fullmatch(r"3161 MB in use ([\d.]+) s after the engine ended, 3161 MB before", seen)
     assert returned, seen

@@ -1,4 +1,4 @@
-"""What the suite itself must bear: disks that are full, clocks that jump, hostile answers, a key that is told."""
+"""What the suite itself must survive: full disks, clocks that jump, hostile answers, a key that the engine repeats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from deaths import environment
-from hostile import HARM, LONG, Planted, harmful, telling
+from hostile import HARM, LONG, Planted, harmful, repeating_keys
 from proof_engines import fake_npu
 from standins.quick_server import QuickServer
 from walk.container import WALK
@@ -28,7 +28,7 @@ CONTROL = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false")
 HEALTH, RELEASE, SCHEMA, MMMU = (f"tests/acceptance/test_{area}.py" for area in ("health", "release", "schema", "mmmu"))
 SIGNS = "tests/acceptance/test_capability.py::test_category[ocr-png]"
 SERVED = "vlm-acceptance/control"
-# what writes something into a report, and as much of the accuracy run: to the last question, whatever is answered
+# tests that write texts into reports, and the accuracy run to its last question
 WRITERS = ("--vlm-evidence=all", HEALTH, SCHEMA, SIGNS)
 QUESTIONS = ("-m", "smoke or slow", "--vlm-set=mmmu.early_stop=false", MMMU)
 KEY = "sk-'quoted\"<&>\\-0123456789"
@@ -69,7 +69,7 @@ def test_full_disk_is_an_environment_error(accept, stand_in_engine, tmp_path, pr
         torn = [path.name for path in reports.rglob("junit.xml") if not path.read_bytes().endswith(b">")]
         log = sum(path.stat().st_size for path in reports.glob("runs/*/server.log"))
         shutil.rmtree(reports, ignore_errors=True)
-        # without such a log the disk is large enough
+        # the disk is large enough for a normal log
         fits = accept(*args, env={"VLM_STANDIN": "ready"}) if floods else None
     assert run.code == 10, run.out
     assert (log > kilobytes * 800) == floods
@@ -77,7 +77,7 @@ def test_full_disk_is_an_environment_error(accept, stand_in_engine, tmp_path, pr
     assert torn == []
     assert "Traceback" not in run.out
     assert "reports cannot be written: [Errno 28] No space left on device" in run.out
-    prove(fault, seen="inconclusive, exit 10, in one sentence; no torn JUnit file", seconds=run.seconds)
+    prove(fault, seen="inconclusive, exit 10, in one sentence; no incomplete JUnit file", seconds=run.seconds)
 
 
 LIMIT = """
@@ -114,19 +114,19 @@ def test_engine_that_floods_its_log_is_judged_and_its_log_is_cut(accept, stand_i
         env={"VLM_STANDIN": "floods-log", "FLOOD_KEY": KEY},
     )
     log = run.reports / "latest" / "server.log"
-    # the stand-in has no caches, and is refused for that alone
+    # the stand-in is refused only because it has no caches
     assert run.refused_by == {"test_health.py::test_metrics_count"}, run.out
     assert log.stat().st_size < 100_000_000
     assert b"bytes of this log were left out here" in log.read_bytes()
     prove("log-flooded", seen=f"judged; {log.stat().st_size >> 20} MB of log are kept", seconds=run.seconds)
 
 
-# each half second seven hours back, on, or as it was; what counts durations is left alone
+# every half second 7 hours back, forward, or as it is; clocks for durations are unchanged
 JUMPS = """
 import datetime
 import time
 
-told, began, right = time.time, time.monotonic(), datetime.datetime
+real_time, began, right = time.time, time.monotonic(), datetime.datetime
 
 
 class Jumping(right):
@@ -135,14 +135,14 @@ class Jumping(right):
         return right.fromtimestamp(time.time(), tz)
 
 
-time.time = lambda: told() + (int((time.monotonic() - began) * 2) % 3 - 1) * 25200
+time.time = lambda: real_time() + (int((time.monotonic() - began) * 2) % 3 - 1) * 25200
 time.time_ns = lambda: int(time.time() * 1e9)
 datetime.datetime = Jumping
 """
 
 
 def hours_back(run) -> float:
-    """The largest step back between two exchanges of a run, as it has stamped them."""
+    """The largest step back between the time stamps of two exchanges, in hours."""
     lines = (run.reports / "latest" / "exchanges.jsonl").read_text("utf-8").splitlines()
     stamps = [datetime.fromisoformat(json.loads(line)["started_utc"]) for line in lines]
     return max((before - after).total_seconds() / 3600 for before, after in itertools.pairwise(stamps))
@@ -195,7 +195,7 @@ def test_second_run_on_one_card_is_refused_in_one_sentence(accept, stand_in_engi
 
 
 class Page(html.parser.HTMLParser):
-    """What could do something on a page."""
+    """Parts of a page that could execute something."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -276,7 +276,7 @@ def leaks(run, key: str) -> list[str]:
 @pytest.mark.fault("key-leaks")
 def test_key_is_in_no_report(accept, stand_in_engine, prove):
     asked = ("--vlm-profile=control-cpu", "--vlm-api-key-env=PLANTED_KEY", *WRITERS)
-    with QuickServer() as server, Planted(server.url, telling()) as proxy:
+    with QuickServer() as server, Planted(server.url, repeating_keys()) as proxy:
         server.behaviour = type(server.behaviour)(model=SERVED)
         attached = accept(*asked, *QUESTIONS, f"--vlm-base-url={proxy.url}", env={"PLANTED_KEY": KEY})
     assert attached.code == 1, attached.out
@@ -285,7 +285,7 @@ def test_key_is_in_no_report(accept, stand_in_engine, prove):
     assert leaks(attached, KEY) == []
     launched = accept(
         *(*asked, "--vlm-set=offline.enabled=false", f"--vlm-engine={stand_in_engine}"),
-        env={"PLANTED_KEY": KEY, "VLM_STANDIN": "tells-key"},
+        env={"PLANTED_KEY": KEY, "VLM_STANDIN": "logs-key"},
     )
     assert "the key is [masked]" in (launched.reports / "latest" / "server.log").read_text("utf-8"), launched.out
     assert leaks(launched, KEY) == []
@@ -296,7 +296,7 @@ def test_key_is_in_no_report(accept, stand_in_engine, prove):
     assert dead.code == 1, dead.out
     assert leaks(dead, KEY) == []
     seconds = attached.seconds + launched.seconds + dead.seconds
-    seen = "told in bodies, headers, errors, streams, model ids, versions and logs: in no file, not on the terminal"
+    seen = "repeated in bodies, headers, errors, streams, model ids, versions and logs: in no file, not on the terminal"
     prove("key-leaks", seen=seen, seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""Engines that do not start, do not behave, or do not go; ports and devices that are not there."""
+"""Engines that do not start, misbehave or do not end; ports and devices that cannot be used."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_engine_that_finds_the_card_full_of_others_is_an_environment_error(accep
     assert "the engine ended (exit code" in run.messages
 
 
-def test_dead_engine_is_reported_with_its_telling_lines(accept, stand_in_engine):
+def test_dead_engine_is_reported_with_the_lines_that_explain_it(accept, stand_in_engine):
     run = accept(*CONTROL, f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": "dies-loading"})
     failures = [case.find("failure") for case in run.junit.iter("testcase")]
     texts = [failure.text or "" for failure in failures if failure is not None]
@@ -84,7 +84,7 @@ def test_engine_that_dies_under_the_accuracy_run_is_rejected(accept, stand_in_en
 @pytest.mark.parametrize(
     ("fault", "says"), [("ignores-sigterm", "to end on SIGTERM"), ("leaves-children", "standin-child")]
 )
-def test_engine_that_does_not_go_is_rejected_and_ended(accept, stand_in_engine, prove, fault, says):
+def test_engine_that_does_not_end_is_rejected_and_killed(accept, stand_in_engine, prove, fault, says):
     only = ["tests/acceptance/test_health.py", "tests/acceptance/test_release.py", "--vlm-set=engine.stop_timeout_s=2"]
     port = str(free_port())
     run = accept(*CONTROL, *only, f"--vlm-port={port}", f"--vlm-engine={stand_in_engine}", env={"VLM_STANDIN": fault})
@@ -96,7 +96,7 @@ def test_engine_that_does_not_go_is_rejected_and_ended(accept, stand_in_engine, 
 
 
 class Taker(threading.Thread):
-    """Takes a port once an engine that is to listen there has begun to write its log."""
+    """Takes a port as soon as the engine that will listen there has begun its log."""
 
     def __init__(self, port: int, reports: Path) -> None:
         super().__init__(daemon=True)
@@ -180,7 +180,7 @@ def test_broken_weights_are_an_environment_error(accept, stand_in_engine, tmp_pa
     assert ("model.safetensors" if fault == "weights-truncated" else "config.json") in run.out
 
 
-# a language model's, of the control's sizes
+# of a language model with the sizes of the control
 OTHER_CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",

@@ -1,4 +1,4 @@
-"""What only the profile says: a model that takes videos, tiles that are not the served model's."""
+"""Facts that only the profile states: a model that takes videos, tiles that differ from the served model's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines that start, answer and go, and do not do what their profile says."""
+"""Engines that start, answer and end, but do not do what their profile states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_engine_that_keeps_a_megabyte_of_every_request_is_rejected(accept, stand
 
 
 @pytest.mark.fault("log-of-another-model")
-def test_engine_whose_log_tells_of_another_model_is_rejected(accept, stand_in_engine, prove):
+def test_engine_whose_log_shows_another_model_is_rejected(accept, stand_in_engine, prove):
     args = (*LAUNCHED, node(FIGURES), f"--vlm-engine={stand_in_engine}")
     right = accept(*args, "--vlm-set=model_memory_gib={value: 4.12, tolerance: 0.1}", env={"VLM_STANDIN": "ready"})
     assert right.refused_by == set()
@@ -45,7 +45,7 @@ def test_engine_that_does_not_read_the_guides_logo_is_rejected(accept, stand_in_
 
 @pytest.mark.fault("offline-differs")
 def test_offline_engine_that_answers_otherwise_than_the_server_is_rejected(accept, prove):
-    # another epsilon in the offline engine alone: its words and its numbers are no longer the server's
+    # another epsilon in the offline engine alone: its texts and log probabilities differ from the server's
     other = '--vlm-set=offline.llm.hf_overrides={"llm_config": {"rms_norm_eps": 0.5}}'
     run = accept("-m", "smoke or slow", "--vlm-profile=control-cpu", other, *map(node, OFFLINE))
     prove("offline-differs", run)

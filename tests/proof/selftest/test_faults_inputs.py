@@ -1,4 +1,4 @@
-"""The faults round odd inputs, seen to act."""
+"""The faults of edge inputs change what they promise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 from fault_stages import Call
-from faults_inputs import is_broken, is_odd
+from faults_inputs import is_broken, is_edge_input
 from standins.fault_proxy import FaultProxy
 from standins.probes import chat, picture_url, send
 from standins.quick_server import CHAT, QuickServer
@@ -52,9 +52,9 @@ def test_what_can_be_read_or_is_elsewhere_is_not_broken(url: str) -> None:
 @pytest.mark.parametrize("fault", ["temperature-forced", "image-bgr", "resets-on-broken", "picture-shrunk"])
 def test_a_fault_passes_on_what_it_cannot_read(fault: str, engine: QuickServer) -> None:
     huge = "data:image/png;base64," + base64.b64encode(black_png(20_000)).decode()
-    odd = json.dumps({**about(WHOLE, "a lone \ud800 in it")})
+    lone = json.dumps({**about(WHOLE, "a lone \ud800 in it")})
     with FaultProxy(engine.url, fault) as proxy:  # which fails when it broke
-        for body in (json.dumps(about(huge)), odd):
+        for body in (json.dumps(about(huge)), lone):
             with contextlib.suppress(requests.ConnectionError):
                 requests.post(f"{proxy.url}{CHAT}", data=body, headers=JSON, timeout=10)
 
@@ -83,7 +83,7 @@ def test_a_broken_picture_hangs_as_long_as_is_said(engine: QuickServer) -> None:
         assert send(proxy.url, "POST", CHAT, about(WHOLE)).elapsed.total_seconds() < 0.3
 
 
-def test_the_engine_is_told_not_to_stop(engine: QuickServer) -> None:
+def test_the_engine_is_asked_not_to_stop(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "never-stops") as proxy:
         send(proxy.url, "POST", CHAT, chat())
     assert engine.seen[-1].json()["ignore_eos"] is True
@@ -93,7 +93,7 @@ def said(**fields: Any) -> Call:
     return Call(0, "POST", CHAT, {}, json.dumps({**chat(), **fields}).encode())
 
 
-ODD = {
+EDGE_INPUTS = {
     "unknown field": said(no_such_field=1),
     "negative": said(n=-1),
     "huge": said(max_tokens=10**9),
@@ -108,18 +108,18 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_what_only_odd_inputs_say_is_odd(name: str) -> None:
-    assert is_odd(ODD[name])
+@pytest.mark.parametrize("name", EDGE_INPUTS)
+def test_a_request_that_only_edge_inputs_contain_is_found(name: str) -> None:
+    assert is_edge_input(EDGE_INPUTS[name])
 
 
-def test_plain_requests_are_not_odd() -> None:
+def test_plain_requests_are_no_edge_inputs() -> None:
     plain = (said(), said(temperature=0, max_tokens=64, n=2, seed=7), said(**about(WHOLE)))
-    assert not any(map(is_odd, plain))
+    assert not any(map(is_edge_input, plain))
 
 
 @pytest.mark.parametrize(("fault", "status"), [("odd-accepted", 200), ("odd-500", 500)])
-def test_odd_requests_alone_are_met(engine: QuickServer, fault: str, status: int) -> None:
+def test_only_edge_inputs_are_changed(engine: QuickServer, fault: str, status: int) -> None:
     with FaultProxy(engine.url, fault) as proxy:
         assert send(proxy.url, "POST", CHAT, {**chat(), "n": -1}).status_code == status
         assert send(proxy.url, "POST", CHAT, about(WHOLE)).json()["choices"][0]["message"]["content"] != "OK."

@@ -1,4 +1,4 @@
-"""Each behaviour of the scripted engine is what its name says, and nothing it starts outlives these tests."""
+"""Each behaviour of the scripted engine does what its name says, and nothing outlives these tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Engine:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text()
 
     def get(self, path: str) -> requests.Response:
@@ -47,7 +47,7 @@ class Engine:
         return False
 
     def children(self) -> list[int]:
-        """Living processes with this engine's marker, whoever their parent is."""
+        """Living processes with the marker of this engine, under any parent."""
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
@@ -79,14 +79,14 @@ def started(behaviour: str, tmp_path: Path, **env: str) -> Iterator[Engine]:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_ready_serves_the_model_and_stops_when_told(tmp_path: Path) -> None:
+def test_ready_serves_the_model_and_stops_on_a_signal(tmp_path: Path) -> None:
     with started("ready", tmp_path) as engine:
         assert eventually(engine.is_up)
         assert engine.get("/v1/models").json()["data"][0]["id"] == NAME
         assert engine.chat().json()["choices"][0]["message"]["content"] == "hello"
         engine.process.terminate()
         assert engine.process.wait(5) == 0
-    assert "Loading weights took 2.03 seconds" in engine.said()
+    assert "Loading weights took 2.03 seconds" in engine.log_text()
     assert not engine.children()
 
 
@@ -98,19 +98,19 @@ def test_ready_dies_when_its_port_is_taken(tmp_path: Path) -> None:
     assert "address already in use" in done.stderr
 
 
-def test_binds_late_dies_when_somebody_takes_its_port(tmp_path: Path) -> None:
+def test_binds_late_dies_when_another_process_takes_its_port(tmp_path: Path) -> None:
     with started("binds-late", tmp_path) as engine:
         time.sleep(0.5)
         assert engine.process.poll() is None
         with QuickServer(port=engine.port):
             assert engine.process.wait(15) == 1
-    assert "address already in use" in engine.said()
+    assert "address already in use" in engine.log_text()
 
 
-@pytest.mark.parametrize("behaviour", ["tells-key", "dies-of-key"])
+@pytest.mark.parametrize("behaviour", ["logs-key", "dies-of-key"])
 def test_key_is_in_the_log(behaviour: str, tmp_path: Path) -> None:
     with started(behaviour, tmp_path, VLLM_API_KEY="sk-planted") as engine:
-        assert eventually(lambda: "sk-planted" in engine.said())
+        assert eventually(lambda: "sk-planted" in engine.log_text())
 
 
 def test_engine_is_found_on_path_as_vllm(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_death_during_start_has_its_code_and_its_last_words(
 ) -> None:
     with started(behaviour, tmp_path, VLM_STANDIN_DELAY="0.2") as engine:
         assert engine.process.wait(10) == code
-    assert last in engine.said().splitlines()[-1]
+    assert last in engine.log_text().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_death_during_start_has_its_code_and_its_last_words(
 def test_death_during_start_names_its_cause(behaviour: str, cause: str, tmp_path: Path) -> None:
     with started(behaviour, tmp_path, VLM_STANDIN_DELAY="0.2") as engine:
         engine.process.wait(10)
-    assert cause in engine.said()
+    assert cause in engine.log_text()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_death_during_start_names_its_cause(behaviour: str, cause: str, tmp_path
 )
 def test_engine_that_never_listens_stays_alive(behaviour: str, said: str, tmp_path: Path) -> None:
     with started(behaviour, tmp_path) as engine:
-        assert eventually(lambda: said in engine.said())
+        assert eventually(lambda: said in engine.log_text())
         time.sleep(0.3)
         assert engine.process.poll() is None
         assert not engine.is_up()
@@ -184,7 +184,7 @@ def test_ignores_sigterm_needs_sigkill(tmp_path: Path) -> None:
         assert engine.is_up()
 
 
-def test_two_processes_end_together_when_told(tmp_path: Path) -> None:
+def test_two_processes_end_together_on_a_signal(tmp_path: Path) -> None:
     with started("two-processes", tmp_path) as engine:
         assert eventually(engine.is_up)
         (child,) = engine.children()
@@ -228,7 +228,7 @@ def test_dies_in_request_answers_the_first_ones(tmp_path: Path) -> None:
         with pytest.raises(requests.ConnectionError):
             engine.chat()
         assert engine.process.wait(5) == 1
-    assert "error code:507015" in engine.said()
+    assert "error code:507015" in engine.log_text()
 
 
 def test_hangs_in_request_keeps_its_health(tmp_path: Path) -> None:
@@ -243,5 +243,5 @@ def test_hangs_in_request_keeps_its_health(tmp_path: Path) -> None:
 def test_unknown_behaviour_is_refused_in_one_line(tmp_path: Path) -> None:
     with started("sings", tmp_path) as engine:
         assert engine.process.wait(5) == 1
-    assert engine.said().startswith("vllm: VLM_STANDIN is 'sings'; known: ready, ")
-    assert engine.said().count("\n") == 1
+    assert engine.log_text().startswith("vllm: VLM_STANDIN is 'sings'; known: ready, ")
+    assert engine.log_text().count("\n") == 1

@@ -63,7 +63,7 @@ class FaultProxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """RuntimeError when a fault of the proxy's own came between, and nothing else is being raised."""
+        """RuntimeError when the proxy itself failed and no other exception is being raised."""
         self._closing.set()
         self._server.shutdown()
         self._server.close()
@@ -198,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         for key, content in self.server.stages.headers(call, headers).items():
             self.send_header(key, content)
         self.send_header(framing, value)
-        if self.close_connection:  # a client that is not told may use the connection again, and meet a reset
+        if self.close_connection:  # a client without this header may use the connection again and get a reset
             self.send_header("Connection", "close")
         self.end_headers()
 
@@ -219,7 +219,7 @@ def main() -> None:
     """Serve until ended, after printing the port on a line of its own."""
     parser = argparse.ArgumentParser(description="A proxy with one fault.")
     parser.add_argument("--upstream", required=True, help="root URL of the engine")
-    parser.add_argument("--fault", help="a name from FAULTS; none changes nothing")
+    parser.add_argument("--fault", help="a name from FAULTS; without it the proxy changes nothing")
     parser.add_argument("--magnitude", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)

@@ -1,7 +1,7 @@
 """A chat endpoint that answers at once, with bodies shaped like vLLM 0.18.
 
-It repeats the question and looks at no picture. It exists to try our own code on and to time our client; a pass
-against it says nothing about any deployment. Standard library only, so that any interpreter can run it:
+It repeats the question and ignores pictures. It exists to test this project and to time its client; a pass against
+it says nothing about any deployment. Standard library only, so that any interpreter can run it:
 `python quick_server.py --port 0` prints the port and serves until it is ended.
 """
 
@@ -36,7 +36,7 @@ class Seen:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
-        """The body as JSON; ValueError when it is none."""
+        """The body as JSON; ValueError when it is not JSON."""
         return json.loads(self.body)
 
 
@@ -135,8 +135,8 @@ class QuickServer:
             return 200, "application/json", [_dumps(self._models() if route == "/v1/models" else self._tokenize(seen))]
         except Refused as refused:
             return refused.status, "application/json", [_dumps(refused.body)]
-        except (AttributeError, KeyError, TypeError) as odd:  # a field of a type nobody expected
-            body = Refused(400, "Bad Request", f"{type(odd).__name__}: {odd}").body
+        except (AttributeError, KeyError, TypeError) as wrong:  # a field of an unexpected type
+            body = Refused(400, "Bad Request", f"{type(wrong).__name__}: {wrong}").body
             return 400, "application/json", [_dumps(body)]
 
     def _chat(self, seen: Seen) -> tuple[int, str, list[bytes]] | None:

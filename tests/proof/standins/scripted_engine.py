@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A `vllm` that starts at once and behaves as VLM_STANDIN says: what a launcher must cope with, without an engine.
+"""A `vllm` that starts at once and behaves as VLM_STANDIN says, to test a launcher without an engine.
 
 `scripted_engine.py serve MODEL --port N ...`, or linked into a folder of PATH under the name `vllm`; options it does
 not know are accepted. Its answers are those of `quick_server` and prove nothing about a deployment. Standard library
@@ -27,7 +27,7 @@ VERSION = "0.18.0"
 CHILD_LIFE_S = 300
 # at eight requests at once, some thirty megabytes a second at most
 SLOW_TOKEN_S = 0.1
-# so long an engine lives before it finds its port taken: a launcher has then seen it start
+# an engine lives this long before it finds its port taken, so that a launcher has seen it start
 SEEN_ALIVE_S = 1.0
 # The marker words stay in the command line, so that a test can find what was left behind.
 CHILD = [sys.executable, "-c", f"import time; time.sleep({CHILD_LIFE_S})", "standin-child"]
@@ -64,7 +64,7 @@ class Log:
 
 
 def loading(options: Options) -> None:
-    """What the log says until the weights are read."""
+    """Log lines until the weights are read."""
     Log.info("APIServer", "utils.py:299", f"vLLM API server version {VERSION}")
     Log.info("APIServer", "model.py:533", "Resolved architecture: InternVLChatModel")
     Log.info("APIServer", "model.py:1582", "Using max model len 4096")
@@ -76,7 +76,7 @@ def loading(options: Options) -> None:
 
 
 def loaded() -> None:
-    """What the log says after that."""
+    """Log lines after that."""
     Log.info("EngineCore", "default_loader.py:291", "Loading weights took 2.03 seconds")
     Log.info("EngineCore", "model_runner_v1.py:2589", "Loading model weights took 4.1153 GB")
     Log.info("EngineCore", "worker.py:358", "Available KV cache memory: 21.37 GiB")
@@ -85,22 +85,22 @@ def loaded() -> None:
 
 
 def listen_to_signals(ignored: bool = False) -> threading.Event:
-    """An event that SIGTERM and SIGINT set, or nothing does when they are ignored."""
-    told = threading.Event()
+    """An event that SIGTERM and SIGINT set, unless they are ignored."""
+    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN if ignored else lambda *_: told.set())
-    return told
+        signal.signal(number, signal.SIG_IGN if ignored else lambda *_: stopped.set())
+    return stopped
 
 
-def until(told: threading.Event) -> None:
-    """Wait for the event, and say so."""
-    told.wait()
+def wait_until(stopped: threading.Event) -> None:
+    """Wait for the event, and log the shutdown."""
+    stopped.wait()
     Log.info("APIServer", "launcher.py:110", "Shutting down FastAPI HTTP server.")
 
 
 def serving(options: Options, server: QuickServer, ignores_signals: bool = False) -> int:
-    """Load, bind, say so and serve; 1 when the port is taken."""
-    told = listen_to_signals(ignores_signals)  # before anybody can see that the port is open
+    """Load, bind and serve, with log lines; 1 when the port is taken."""
+    stopped = listen_to_signals(ignores_signals)  # before the port is open
     loading(options)
     loaded()
     try:
@@ -108,7 +108,7 @@ def serving(options: Options, server: QuickServer, ignores_signals: bool = False
             Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on {server.url}")
             print(f"INFO:     Started server process [{os.getpid()}]", flush=True)
             print("INFO:     Application startup complete.", flush=True)
-            until(told)
+            wait_until(stopped)
     except OSError as taken:
         Log.traceback("APIServer", "vllm/entrypoints/openai/api_server.py", "create_server_socket", f"OSError: {taken}")
         return 1
@@ -124,7 +124,7 @@ def ready(options: Options) -> int:
 
 
 def two_processes(options: Options) -> int:
-    """A child in the same session, ended in an orderly stop but left by a SIGKILL, as vLLM's EngineCore is."""
+    """A child in the same session that an orderly stop ends and SIGKILL leaves, like vLLM's EngineCore."""
     with subprocess.Popen([*CHILD, str(options.port)]) as child:
         code = ready(options)
         child.terminate()
@@ -132,7 +132,7 @@ def two_processes(options: Options) -> int:
 
 
 def leaves_children(options: Options) -> int:
-    """A grandchild in a session of its own that outlives everybody; its parent is gone from the start."""
+    """A grandchild in a session of its own that outlives all others; its parent has ended."""
     subprocess.run([sys.executable, "-c", SPAWN, *CHILD, str(options.port)], check=True)
     return ready(options)
 
@@ -173,7 +173,7 @@ def newer(options: Options) -> int:
     return serving(options, site(options, replace(options.behaviour, version="0.32.0", most_choices=2)))
 
 
-def tells_key(options: Options) -> int:
+def logs_key(options: Options) -> int:
     Log.info("APIServer", "utils.py:302", f"the key is {os.environ.get('VLLM_API_KEY')}")
     return ready(options)
 
@@ -191,19 +191,19 @@ def exits_zero(options: Options) -> int:
 
 
 def hangs_loading(options: Options) -> int:
-    told = listen_to_signals()
+    stopped = listen_to_signals()
     loading(options)
-    until(told)
+    wait_until(stopped)
     return 0
 
 
 def listens_nothing(options: Options) -> int:
     """Says that it is ready, and listens nowhere."""
-    told = listen_to_signals()
+    stopped = listen_to_signals()
     loading(options)
     loaded()
     Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on http://{options.host}:{options.port}")
-    until(told)
+    wait_until(stopped)
     return 0
 
 
@@ -220,7 +220,7 @@ def wrong_model_id(options: Options) -> int:
 
 
 def binds_late(options: Options) -> int:
-    """Wait until somebody else has taken the port, then try to bind it."""
+    """Wait until another process has taken the port, then try to bind it."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         with socket.socket() as asked:
@@ -304,7 +304,7 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "binds-late": binds_late,
     "reads-logo": reads_logo,
     "newer": newer,
-    "tells-key": tells_key,
+    "logs-key": logs_key,
     "dies-of-key": dies_of_key,
     "answers-slowly": answers_slowly,
     "leaks": leaks,

@@ -1,4 +1,4 @@
-"""A container's look from outside: the packages it says it holds, the environment its scripts set, its card."""
+"""A simulated container: its packages, the environment that its scripts set, its card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELD = {
     "transformers": "4.57.6",
     "torch-npu": "2.9.0.post1+gitdc51c2d",
 }
-# what the NPU profile expects, in the place of what the walk's overlay does
+# what the NPU profile expects, in place of the values of the walk's overlay
 EXPECTED = "--vlm-set=versions={vllm: 0.18.0, vllm-ascend: 0.18.0rc1, transformers: 4.57.6, torch-npu: 2.9.0.post1}"
 
 
@@ -26,7 +26,7 @@ def card(tmp_path: Path, **changes: str) -> dict[str, str]:
 
 
 def container(tmp_path: Path, changes: Mapping[str, str] | None = None) -> list[str]:
-    """Options for a container that says it holds HELD, with changes, and starts the scripted engine."""
+    """Options for a container with the packages of HELD, with changes, that starts the scripted engine."""
     site = tmp_path / "site"
     for name, version in {**HELD, **(changes or {})}.items():
         place = site / f"{name.replace('-', '_')}-{version}.dist-info"
