@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 
 PROOF = Path(__file__).resolve().parent
 CONTROL = ROOT / "fixtures" / "control" / "model"

@@ -205,7 +205,7 @@ def started_by(pid: int) -> list[psutil.Process]:
 
 def leftovers(pid: int, tree: Sequence[psutil.Process], port: int) -> list[str]:
     """Processes, temporary folders and the open port of a run."""
-    living = {process.pid: process for process in (*tree, *marked_by(pid)) if lives(process)}
+    living = {process.pid: process for process in (*tree, *tagged_by(pid)) if lives(process)}
     left = [f"process {number}" for number in sorted(living)]
     for note in Path(tempfile.gettempdir()).glob("vlma-*/.run"):
         with contextlib.suppress(OSError):
@@ -214,7 +214,7 @@ def leftovers(pid: int, tree: Sequence[psutil.Process], port: int) -> list[str]:
     return left + ([f"port {port} held by {holder(port)}"] if is_open(port) else [])
 
 
-def marked_by(pid: int) -> list[psutil.Process]:
+def tagged_by(pid: int) -> list[psutil.Process]:
     """Processes with the run tag of the run that had this pid."""
     found = []
     for process in tagged_processes():

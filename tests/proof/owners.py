@@ -352,7 +352,7 @@ PART = frozenset(
         "failure-spreads",
         "refused-poisons",
         "caches-idle",
-        # mutants: one whose words are wrong, one whose numbers alone are
+        # mutants: one with wrong texts, one with wrong log probabilities alone
         "blind",
         "int4",
         # processes and machines

@@ -19,7 +19,8 @@ from vlm_acceptance.accuracy import answers_file
 from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.prepared import Prepared
-from vlm_acceptance.config.options import PROFILES, ROOT
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile_file import load_profile
 
 KILLS = 20

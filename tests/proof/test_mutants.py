@@ -1,4 +1,4 @@
-"""The control broken on purpose, on the real engine: one launched run a mutant, and its owners refuse it."""
+"""The control, broken on purpose, on the real engine: one launched run for each mutant, and its owners refuse it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from check_ids import ALL_NUMBERS, KNOWN, NUMBERS, TILES, node, short
 from mutant_engine import FAULTS
 from owners import MUTANTS
 
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.engine.installation import find_engine
 
 CATEGORIES = tuple(
@@ -26,20 +26,20 @@ ASKED = (*CATEGORIES, KNOWN, TILES, NUMBERS)
 QUIET = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-soak-s=20")
 # a checkpoint without a layer is lighter than the profile says, and no engine would be started
 LIGHTER = {"layer-dropped", "vision-layer-dropped"}
-# words are right: nothing but numbers may refuse them
+# the texts are right: only log probabilities may refuse these
 SILENT = {"int4", "noise5"}
 
 NOT_SEEN, NOT_RIGHTLY = "the picture was not seen", "rightly seen"
-NUMBERS_OFF = "of common top-5 tokens within 0.04 of the baseline"
+LOGPROBS_OFF = "of common top-5 tokens within 0.04 of the baseline"
 SAID = {
     "blind": NOT_SEEN,
     "blind-mlp1": NOT_SEEN,
     "bgr": NOT_RIGHTLY,
     "tiles-reversed": NOT_RIGHTLY,
     "layer-dropped": NOT_RIGHTLY,
-    "int4": NUMBERS_OFF,
-    "noise5": NUMBERS_OFF,
-    "no-bos": NUMBERS_OFF,
+    "int4": LOGPROBS_OFF,
+    "noise5": LOGPROBS_OFF,
+    "no-bos": LOGPROBS_OFF,
 }
 # least number of categories refused
 CATEGORIES_REFUSED = {"blind": 5, "blind-mlp1": 5, "bgr": 2, "tiles-reversed": 2, "layer-dropped": 2}
@@ -71,7 +71,7 @@ def run_on(fault: str, folder, is_whole: bool) -> Run:
 
 @pytest.fixture(scope="module")
 def runs(request, tmp_path_factory, whole_suite):
-    """Runs on the mutants of this session, two at a time, as one core loads an engine; a whole suite runs alone."""
+    """Runs on the mutants of this session, two at a time: an engine loads on one core. A whole suite runs alone."""
     chosen = [item for item in request.session.items if item.originalname == "test_mutant_is_refused"]
     pool = ThreadPoolExecutor(1 if whole_suite else 2)
     faults = [item.callspec.params["fault"] for item in chosen]
@@ -91,22 +91,22 @@ def test_mutant_is_refused(prove, runs, whole_suite, fault):
         assert refused == {NUMBERS, *ALL_NUMBERS}
 
 
-def numbers_of(accept, *options: str):
-    """A run of what the numbers say, all prompts; two threads on a busy machine take their time."""
+def logprob_run(accept, *options: str):
+    """A run of all checks of log probabilities; two threads on a busy machine are slow."""
     return accept(*QUIET, *options, "tests/acceptance/test_logprobs.py", timeout_s=850)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_control_served_with_other_rounding_is_accepted_by_its_numbers(accept, dtype):
+def test_control_served_with_other_rounding_is_accepted_by_its_log_probabilities(accept, dtype):
     args = yaml.safe_load((ROOT / "fixtures" / "profiles" / "control-cpu.yaml").read_text("utf-8"))["engine"]["args"]
     other = [dtype if arg == "bfloat16" else arg for arg in args]
-    run = numbers_of(accept, f"--vlm-set=engine.args={json.dumps(other)}")
+    run = logprob_run(accept, f"--vlm-set=engine.args={json.dumps(other)}")
     assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
     assert (run.refused_by, len(run.ids("passed"))) == (set(), 5)
 
 
-def test_control_served_by_two_threads_is_accepted_by_its_numbers(accept):
-    run = numbers_of(accept, "--vlm-set=engine.env.OMP_NUM_THREADS=2")
+def test_control_served_by_two_threads_is_accepted_by_its_log_probabilities(accept):
+    run = logprob_run(accept, "--vlm-set=engine.env.OMP_NUM_THREADS=2")
     assert run.code == 11, run.out
     assert (run.refused_by, len(run.ids("passed"))) == (set(), 5)
 

@@ -6,7 +6,7 @@ import pytest
 from check_ids import FIGURES, GUIDE, LEAK, OFFLINE, node
 
 from vlm_acceptance.cases.picture_servers import serve_pictures
-from vlm_acceptance.config.options import ROOT
+from vlm_acceptance.config.paths import ROOT
 
 IMAGES = ROOT / "fixtures" / "images"
 LAUNCHED = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "-m", "smoke or slow")
