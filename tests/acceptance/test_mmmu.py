@@ -1,4 +1,4 @@
-"""MMMU_val: is the score within its limits, and are the answers those of a model that sees? One test a clause."""
+"""MMMU_val: is the score within its limits, and are the answers those of a model that sees? One test per criterion."""
 
 import pytest
 
@@ -70,8 +70,8 @@ def test_answers_have_the_shape_of_a_models(accuracy, findings):
         findings.add([Finding(kinds.ACCURACY_ONE_LETTER, expected, stop.reason, f"after {stop.asked} questions")])
         return
     if stop is not None or not accuracy.answered:
-        accuracy.require_whole()  # shares of a few answers say little; the clause that stopped the run says more
-    findings.add(criteria.misshapen(accuracy.shape, limits))
+        accuracy.require_whole()  # shares of a few answers say little; the criterion that stopped the run says more
+    findings.add(criteria.wrong_shape(accuracy.shape, limits))
 
 
 @pytest.mark.needs("mmmu_sighted")

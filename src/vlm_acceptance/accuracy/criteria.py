@@ -1,6 +1,6 @@
-"""The clauses of an accuracy verdict: pure functions from counts and answers to findings.
+"""The criteria of the accuracy verdict: pure functions from counts and answers to findings.
 
-What cannot be decided is not a finding: those functions return a reason, and the run is inconclusive.
+Functions that return a string give the reason why the run is inconclusive, or ''.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.stats.binomial import lower_limit, upper_limit
 
-SHOWN = 5
+MAX_EXAMPLES = 5
 
 
 def _of(share: float, total: int) -> Fraction:
-    """The share of a total as it is written: the binary 0.29 of 100 is less than 29."""
+    """The exact share of a total by the decimal digits of the share: the float 0.29 of 100 is less than 29."""
     return Fraction(str(share)) * total
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Fewest and most right answers, both allowed, and where they come from."""
+    """Fewest and most right answers, both allowed, and where the limits come from."""
 
     low: int
     high: int
@@ -44,9 +44,9 @@ def limits_of(wanted: Mmmu, references: Mapping[str, Reference], total: int) -> 
     wanted.require_limits(references)
     name, reference = wanted.reference_among(references)
     assert reference is not None and reference.correct is not None and reference.total is not None
-    told = f"{reference.correct} of {reference.total} ({reference.source or name})"
+    basis = f"{reference.correct} of {reference.total} ({reference.source or name})"
     if not wanted.protocol.startswith(reference.protocol):
-        told += f", which protocol {reference.protocol} measured and not {wanted.protocol}"
+        basis += f", which protocol {reference.protocol} measured and not {wanted.protocol}"
     below, above = "the profile's mmmu.min_correct below", "the profile's mmmu.max_correct above"
     if low is None:
         low = lower_limit(reference.correct, reference.total, total, wanted.alpha)
@@ -54,20 +54,20 @@ def limits_of(wanted: Mmmu, references: Mapping[str, Reference], total: int) -> 
     if high is None:
         high = upper_limit(reference.correct, reference.total, total, wanted.ceiling_alpha)
         above = f"{100 * wanted.ceiling_alpha:g} % above"
-    return Limits(low, high, f"{told}; {below}, {above}")
+    return Limits(low, high, f"{basis}; {below}, {above}")
 
 
 def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str:
-    """Why the run decides nothing, or '': a question without an answer, a request without a response, or more than
-    the share `retried` of requests that broke before the first byte and were sent again.
+    """Lost requests, unsent questions, or more than the share `retried` of requests that were sent again because they
+    broke before the first byte.
     """
     lost = [answer for answer in answers.values() if answer.status == LOST]
     missing = total - len(answers)
     parts = []
     if lost:
-        kinds = Counter(answer.error.partition(":")[0] for answer in lost)
-        told = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(3))
-        parts.append(f"{len(lost)} of {total} requests got no whole response ({told}), first {lost[0].id}")
+        causes = Counter(answer.error.partition(":")[0] for answer in lost).most_common(3)
+        counts = ", ".join(f"{count} x {cause}" for cause, count in causes)
+        parts.append(f"{len(lost)} of {total} requests got no whole response ({counts}), first {lost[0].id}")
     if missing > 0:
         parts.append(f"{missing} of {total} questions were not asked")
     again = [answer for answer in answers.values() if answer.attempts]
@@ -80,12 +80,13 @@ def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str
 
 
 def refusals(total: int, answers: Mapping[str, Answer]) -> list[Finding]:
-    """The server answered every question with a completion, none with an error."""
+    """The server gives every question a completion and no error."""
     refused = [answer for answer in answers.values() if answer.status == REFUSED]
+    expected = f"a completion for each of {total} questions"
     return [
         Finding(
             kinds.ACCURACY_REFUSED,
-            f"a completion for each of {total} questions",
+            expected,
             f"{len(refused)} refused, this one with {trimmed(first.error, 200)}",
             first.id,
         )
@@ -94,7 +95,7 @@ def refusals(total: int, answers: Mapping[str, Answer]) -> list[Finding]:
 
 
 def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
-    """No fewer right answers than the limit."""
+    """At least as many right answers as the lower limit."""
     if right >= limits.low:
         return []
     expected = f"at least {limits.low} of {total} right ({limits.basis})"
@@ -102,17 +103,17 @@ def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
 
 
 def score_too_high(right: int, total: int, limits: Limits) -> str:
-    """Why more right answers than the limit decide nothing, or ''."""
+    """More right answers than the upper limit, which puts the protocol in doubt."""
     if right <= limits.high:
         return ""
     return (
         f"{right} of {total} right, more than {limits.high} ({limits.basis}): "
-        "check the protocol, the data and the reference before this score is believed"
+        "check the protocol, the data and the reference before you trust this score"
     )
 
 
-def misshapen(seen: ShapeCounts, limits: Shape) -> list[Finding]:
-    """Answers look like those of a model that reads its questions."""
+def wrong_shape(seen: ShapeCounts, limits: Shape) -> list[Finding]:
+    """The answers look like those of a model that reads the questions: each share is within its limit."""
     answered, choices = seen.answered, seen.choice_answers
     rows: list[tuple[kinds.FindingClass, str, int, int, float]] = [
         (kinds.ACCURACY_UNRESOLVED, "choices that name no option", seen.choice_unresolved, choices, limits.unresolved),
@@ -145,7 +146,7 @@ def _one_letter(seen: ShapeCounts, limits: Shape) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """One answer's prompt tokens: as the server counted them, of the text alone, and of its pictures by the rule."""
+    """Prompt tokens of one answer: counted by the server, of the text alone, and of its pictures by the formula."""
 
     id: str
     seen: int | None
@@ -154,44 +155,44 @@ class TokenCount:
 
     @property
     def surplus(self) -> int | None:
-        """Tokens more than text and pictures come to; None where a count is missing."""
+        """Tokens beyond those of text and pictures; None if a count is missing."""
         return None if self.seen is None or self.text is None else self.seen - self.text - self.pictures
 
 
 def token_counts(
-    asked: Iterable[PreparedRequest],
+    requests: Iterable[PreparedRequest],
     answers: Mapping[str, Answer],
     texts: Mapping[str, int],
     cost: Callable[[PictureFile, int | None], int],
 ) -> Iterable[TokenCount]:
-    """What is compared for every answered question; `cost` is a picture's tokens under a limit of tiles."""
-    for question in asked:
-        answer = answers.get(question.id)
+    """The token counts of every answered question; `cost` gives a picture's tokens under a tile limit."""
+    for request in requests:
+        answer = answers.get(request.id)
         if answer is not None and answer.text is not None:
-            wanted = sum(cost(picture, question.max_tiles) for picture in question.pictures)
-            yield TokenCount(question.id, answer.prompt_tokens, texts.get(question.sha256), wanted)
+            pictures = sum(cost(picture, request.max_tiles) for picture in request.pictures)
+            yield TokenCount(request.id, answer.prompt_tokens, texts.get(request.sha256), pictures)
 
 
 def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
-    """Every answer's prompt tokens are those of its text and of its pictures, tiled as intended.
+    """Prompt tokens of every answer are those of its text and of its pictures by the tile formula.
 
-    Wrong is a missing usage, or a surplus or lack of whole tiles; any other difference is `doubtful_tokens`.
+    A missing usage is wrong, and so are whole tiles too many or too few; `doubtful_tokens` has the other differences.
     """
     wrong = [row for row in rows if row.seen is None or (row.surplus and row.surplus % tile == 0)]
     found = []
-    for row in wrong[:SHOWN]:
+    for row in wrong[:MAX_EXAMPLES]:
         expected = f"{row.pictures} tokens of pictures beside the text's"
         seen = "no usage in the answer"
         if row.seen is not None and row.text is not None:
             seen = f"{row.seen - row.text} ({row.seen} prompt tokens, {row.text} of text)"
         found.append(Finding(kinds.ACCURACY_TOKENS, expected, seen, row.id))
-    if len(wrong) > SHOWN:
+    if len(wrong) > MAX_EXAMPLES:
         found.append(Finding(kinds.ACCURACY_TOKENS, "no answer with other counts", f"{len(wrong)} answers in all"))
     return found
 
 
 def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
-    """Why the counts decide nothing, or '': a text that was not counted, a difference that is not of whole tiles."""
+    """Texts that were not counted, and differences that are not whole tiles."""
     missing, odd = [], []
     for row in rows:
         if row.seen is not None and row.text is None:
@@ -203,41 +204,43 @@ def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
         parts.append(f"the text of {len(missing)} questions was not counted, first {missing[0].id}")
     if odd:
         parts.append(
-            f"{len(odd)} answers differ by tokens that are no whole tiles, first {odd[0].id} by {odd[0].surplus}: "
+            f"{len(odd)} answers differ by tokens that are not whole tiles, first {odd[0].id} by {odd[0].surplus}: "
             "check how the text alone is counted"
         )
     return "; ".join(parts)
 
 
-def ignores_pictures(sighted: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:
-    """The same questions with blank pictures score lower by at least the margin."""
-    if sighted - blank >= _of(wanted.margin, asked):
+def ignores_pictures(right: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:
+    """Picture ablation: the same questions with blank pictures score lower by at least the margin."""
+    if right - blank >= _of(wanted.margin, asked):
         return []
     expected = f"at least {100 * wanted.margin:g}% fewer right answers on blank pictures"
-    return [Finding(kinds.ACCURACY_ABLATION, expected, f"{sighted} of {asked} with pictures, {blank} with blank ones")]
+    return [Finding(kinds.ACCURACY_ABLATION, expected, f"{right} of {asked} with pictures, {blank} with blank ones")]
 
 
 def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
-    """Not significantly more questions lost than gained, nor a loss of the margin possible where that is required."""
+    """The loss against a stored run is not significant and, if the profile requires it, smaller than the margin."""
     low, high = seen.interval
-    told = (
+    observed = (
         f"{len(seen.lost)} lost and {len(seen.gained)} gained of {seen.compared}, p = {seen.p:.3g}, "
         f"difference {low:+.1%} to {high:+.1%}"
     )
     if seen.p < wanted.alpha:
-        lost = ", ".join(seen.lost[:SHOWN])
+        lost = ", ".join(seen.lost[:MAX_EXAMPLES])
         return [
-            Finding(kinds.ACCURACY_PAIRED, f"p of at least {wanted.alpha:g} (exact McNemar)", f"{told}; lost {lost} …")
+            Finding(
+                kinds.ACCURACY_PAIRED, f"p of at least {wanted.alpha:g} (exact McNemar)", f"{observed}; lost {lost} …"
+            )
         ]
     if wanted.require_margin and not seen.rules_out(wanted.margin):
-        return [Finding(kinds.ACCURACY_MARGIN, f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", told)]
+        return [Finding(kinds.ACCURACY_MARGIN, f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", observed)]
     return []
 
 
-def unlike_golden_answers(known: Mapping[str, str], answers: Mapping[str, Answer]) -> list[Finding]:
-    """A deployment whose answers are known gives every one of them to the letter."""
+def unlike_golden_answers(golden: Mapping[str, str], answers: Mapping[str, Answer]) -> list[Finding]:
+    """Every golden answer is given exactly."""
     found = []
-    for ident, expected in known.items():
+    for ident, expected in golden.items():
         answer = answers.get(ident)
         seen = "no answer" if answer is None or answer.text is None else answer.text
         if answer is None or answer.text is None or seen.strip() != expected:
@@ -245,17 +248,17 @@ def unlike_golden_answers(known: Mapping[str, str], answers: Mapping[str, Answer
     return found
 
 
-def unlike_golden_scores(known: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:
-    """Every scorer finds the number of right answers that is known."""
+def unlike_golden_scores(golden: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:
+    """Every scorer finds the golden number of right answers."""
     return [
         Finding(kinds.ACCURACY_GOLDEN_SCORE, f"{right} right by {scorer}", f"{seen.get(scorer)}", scorer)
-        for scorer, right in known.items()
+        for scorer, right in golden.items()
         if seen.get(scorer) != right
     ]
 
 
 def most_answers(seen: ShapeCounts) -> str:
-    """What more than half of the answers of a stopped run look like; '' if they look like answers."""
+    """What more than half of the answers look like, for the message of an early stop; '' if they look ordinary."""
     rows = (
         ("are empty", seen.empty, seen.answered),
         ("name no option", seen.choice_unresolved, seen.choice_answers),

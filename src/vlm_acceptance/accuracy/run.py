@@ -7,6 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +51,17 @@ def _data_folder(given: Path) -> Path:
     return given if given.is_absolute() or given.exists() else ROOT / given
 
 
+@dataclass
 class AnswerLog:
     """The files of one run's answers, and those of the earlier run that it resumes, if any."""
 
-    def __init__(
-        self,
-        plan: AccuracyPlan,
-        folder: Path,
-        mask: Callable[[str], str],
-        progress: PrintLine,
-        print_line: PrintLine,
-    ) -> None:
-        self.plan = plan
-        self.folder = folder
-        self.progress = progress
-        self.print_line = print_line
-        self._mask = mask
-        self._identity: dict[str, Any] = {}
-        self._resumed: Path | None = None
+    plan: AccuracyPlan
+    folder: Path
+    mask: Callable[[str], str]
+    progress: PrintLine
+    print_line: PrintLine
+    _identity: dict[str, Any] = field(default_factory=dict)
+    _resumed: Path | None = None
 
     def open(self, target: Mapping[str, Any], resume: str | None, reports: Path) -> None:
         """Set who answers (`target`) and which unfinished run is resumed; UsageProblem when that is not possible."""
@@ -89,11 +83,11 @@ class AnswerLog:
         """The answers file of a pass; it begins with the answers of the resumed run."""
         identity, resumed = {**self._identity, "part": name or "all"}, self.resumed_file(name)
         if resumed is None:
-            return AnswerFile.create(self.file(name), identity, self._mask)
+            return AnswerFile.create(self.file(name), identity, self.mask)
         request = self.plan.blank_request if name == BLANK else self.plan.request
         ids = self.plan.blank_ids if name == BLANK else self.plan.order
         hashes = {ident: request(ident).sha256 for ident in ids}
-        return AnswerFile.resume(resumed, self.file(name), identity, self._mask, hashes)
+        return AnswerFile.resume(resumed, self.file(name), identity, self.mask, hashes)
 
 
 def _file_name(plan: AccuracyPlan, name: str) -> str:

@@ -154,21 +154,21 @@ def test_each_share_is_allowed_up_to_its_limit_and_not_beyond(
         if key == "top_letter" and percent < 50:
             continue  # then another letter is in more than the share
         edge = percent * total // 100
-        assert criteria.misshapen(counts(edge, total), limits) == [], (percent, total)
-        assert checks(criteria.misshapen(counts(edge + 1, total), limits)) == [f"accuracy.{check}"], (percent, total)
+        assert criteria.wrong_shape(counts(edge, total), limits) == [], (percent, total)
+        assert checks(criteria.wrong_shape(counts(edge + 1, total), limits)) == [f"accuracy.{check}"], (percent, total)
 
 
 def test_a_finding_of_shape_has_count_total_and_share() -> None:
-    found = criteria.misshapen(ShapeCounts(answered=200, empty=3), Shape())
+    found = criteria.wrong_shape(ShapeCounts(answered=200, empty=3), Shape())
     assert found == [Finding(kinds.ACCURACY_EMPTY, "at most 1% empty answers", "3 of 200 = 1.5%")]
 
 
 def test_a_run_without_answers_has_no_wrong_shape() -> None:
-    assert criteria.misshapen(ShapeCounts(), Shape()) == []
+    assert criteria.wrong_shape(ShapeCounts(), Shape()) == []
 
 
 def test_a_repeated_letter_is_fatal_and_shows_the_histogram() -> None:
-    found = criteria.misshapen(ShapeCounts(letters=Counter(A=61, B=20, C=19)), Shape())
+    found = criteria.wrong_shape(ShapeCounts(letters=Counter(A=61, B=20, C=19)), Shape())
     assert checks(found) == ["accuracy.letters"]
     assert found[0].fatal
     assert found[0].observed == "A in 61 of 100: A 61, B 20, C 19"
@@ -176,7 +176,7 @@ def test_a_repeated_letter_is_fatal_and_shows_the_histogram() -> None:
 
 @pytest.mark.parametrize(("letters", "is_sound"), [("AABBC", True), ("AABBB", False), ("AAABB", False)])
 def test_fewer_letters_than_required_are_refused(letters: str, is_sound: bool) -> None:
-    found = criteria.misshapen(ShapeCounts(letters=Counter(letters)), Shape())
+    found = criteria.wrong_shape(ShapeCounts(letters=Counter(letters)), Shape())
     assert checks(found) == ([] if is_sound else ["accuracy.few_letters"])
     assert not any(one.fatal for one in found)
 
@@ -185,7 +185,7 @@ def test_every_broken_limit_of_shape_is_reported() -> None:
     seen = ShapeCounts(
         answered=10, choice_answers=6, choice_unresolved=6, open_answers=4, open_a=4, empty=5, declined=5
     )
-    assert checks(criteria.misshapen(seen, Shape())) == [
+    assert checks(criteria.wrong_shape(seen, Shape())) == [
         "accuracy.unresolved",
         "accuracy.empty",
         "accuracy.declined",
@@ -241,7 +241,7 @@ def test_uncounted_texts_and_differences_of_no_whole_tiles_are_inconclusive() ->
     assert criteria.wrong_tokens(rows[:3], 20) == []
     said = criteria.doubtful_tokens(rows, 20)
     assert "the text of 1 questions was not counted, first r" in said
-    assert "1 answers differ by tokens that are no whole tiles, first s by 1" in said
+    assert "1 answers differ by tokens that are not whole tiles, first s by 1" in said
     assert criteria.doubtful_tokens(rows[:1], 20) == ""
 
 

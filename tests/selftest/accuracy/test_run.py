@@ -89,7 +89,7 @@ def test_a_wrong_server_is_seen_in_score_tokens_and_blank_pictures(tmp_path: Pat
     seen = run.picture_ablation()
     assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
     doubled = replace(run, text_tokens={digest: count + made.TILE_TOKENS for digest, count in run.text_tokens.items()})
-    assert len(criteria.wrong_tokens(doubled.token_counts(), made.TILE_TOKENS)) == criteria.SHOWN + 1
+    assert len(criteria.wrong_tokens(doubled.token_counts(), made.TILE_TOKENS)) == criteria.MAX_EXAMPLES + 1
 
 
 def test_refused_and_lost_questions_are_on_disk_as_such(tmp_path: Path, wire: Wire) -> None:
