@@ -71,7 +71,7 @@ class ExamServer:
     def wait_for_questions(self, run: subprocess.Popen[str], more_than: int) -> None:
         """Wait until so many are asked, the run has ended or 30 s have passed."""
         deadline = time.monotonic() + 30
-        while len(self.request()) <= more_than and run.poll() is None and time.monotonic() < deadline:
+        while len(self.asked()) <= more_than and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def end(self) -> None:

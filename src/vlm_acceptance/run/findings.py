@@ -32,6 +32,7 @@ class FindingCollector:
 
     def add(self, findings: Sequence[Finding], exchange: Exchange | None = None, where: str = "") -> None:
         """Findings, each about its own exchange, else about `exchange`; the evidence of these exchanges is kept.
+        A finding about no exchange keeps the evidence that it has.
 
         With the policy `all` the evidence of `exchange` is kept without findings, too.
         """
@@ -39,7 +40,7 @@ class FindingCollector:
             self._keep(exchange)
         for found in findings:
             about = found.exchange or exchange
-            place, repeat = self._keep(about) if about is not None else ("", "")
+            place, repeat = self._keep(about) if about is not None else (found.evidence, found.repeat)
             self.all.append(replace(found.at(where) if where else found, evidence=place, repeat=repeat))
 
     def watch(self, findings: Sequence[Finding], exchange: Exchange) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def test_no_finding_no_failure(store: RunStore) -> None:
     quiet.add([], exchange())
     quiet.settle()
     assert kept(store) == []
+
+
+def test_a_finding_about_no_exchange_keeps_its_own_evidence(store: RunStore) -> None:
+    made = collector(store)
+    made.add([replace(FATAL, evidence="answers.jsonl (q1)", repeat="ask q1")])
+    with pytest.raises(DeploymentFailure, match=r"evidence: answers\.jsonl \(q1\)\n  repeat:   ask q1"):
+        made.settle()
+    assert made.properties["evidence"] == "answers.jsonl (q1)"
 
 
 def test_what_was_watched_may_be_disregarded_and_what_was_found_not(store: RunStore) -> None:
