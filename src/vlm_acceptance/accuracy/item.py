@@ -7,11 +7,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
 
 CHOICE: Final = "multiple-choice"
 OPEN: Final = "open"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# what may be read from a file of answers: neither truth values nor texts, and not written with thousands of digits
+Count = Annotated[int, Field(strict=True, ge=0, lt=1 << 53)]
+Seconds = Annotated[float, Field(strict=True, ge=0, lt=1 << 53)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,12 @@ class Answer:
     status: Literal["answered", "refused", "lost"]
     text: str | None
     finish_reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
+    prompt_tokens: Count | None
+    completion_tokens: Count | None
     error: str
-    http_status: int | None
+    http_status: Count | None
     started_utc: str
-    elapsed_s: float
+    elapsed_s: Seconds
     attempts: tuple[str, ...]
     prompt_sha256: str
     pictures: tuple[str, ...]

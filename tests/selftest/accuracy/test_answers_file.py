@@ -1,4 +1,4 @@
-"""The answers file: whole lines only, no text it cannot hold, nothing taken over that is not comparable."""
+"""The answers file: whole lines only, any text, and no answers of a run that is not comparable."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def test_no_key_can_break_a_line_or_change_a_name(tmp_path, key):
     for section in ("data", "prompts", "target"):
         assert seen[section] == identity[section]
     for answer in (ANSWER, LOST, REFUSED):
-        said = {"text": found[answer.id].text, "error": found[answer.id].error}
-        said |= {"attempts": found[answer.id].attempts, "model": found[answer.id].model}
-        assert found[answer.id] == replace(answer, **said)
+        masked = {"text": found[answer.id].text, "error": found[answer.id].error}
+        masked |= {"attempts": found[answer.id].attempts, "model": found[answer.id].model}
+        assert found[answer.id] == replace(answer, **masked)
 
 
 @pytest.mark.parametrize("torn", [1, 40, 300])
-def test_a_torn_last_line_is_no_answer_and_is_gone_after_resuming(tmp_path, torn):
+def test_an_incomplete_last_line_is_ignored_and_is_gone_after_resuming(tmp_path, torn):
     path = written(tmp_path / "a.jsonl", ANSWER, replace(ANSWER, id="second"))
     whole = path.read_bytes()
     last = whole.rindex(b"\n", 0, -1) + 1
@@ -135,7 +135,7 @@ def test_a_torn_last_line_is_no_answer_and_is_gone_after_resuming(tmp_path, torn
     assert (tmp_path / "b.jsonl").read_bytes() == whole
 
 
-def test_resuming_asks_again_what_was_refused_or_lost(tmp_path):
+def test_resuming_sends_refused_and_lost_questions_again(tmp_path):
     path = written(tmp_path / "a.jsonl", ANSWER, LOST, REFUSED)
     with AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY) as file:
         assert file.kept == {ANSWER.id}
@@ -166,12 +166,12 @@ def test_resuming_names_every_key_that_differs_with_both_values(tmp_path):
     }
     with pytest.raises(UsageProblem) as raised:
         AnswerFile.resume(path, tmp_path / "b.jsonl", other)
-    said = str(raised.value)
-    assert f"data.sha256 was '{'ab' * 32}', is '9999" in said
-    assert "profile.engine.args was ['-x'], is ['-x', '--dtype']" in said
-    assert "target was absent, is 'offline'" in said
-    assert "items" not in said
-    assert len(said) < 500
+    message = str(raised.value)
+    assert f"data.sha256 was '{'ab' * 32}', is '9999" in message
+    assert "profile.engine.args was ['-x'], is ['-x', '--dtype']" in message
+    assert "target was absent, is 'offline'" in message
+    assert "items" not in message
+    assert len(message) < 500
     assert not (tmp_path / "b.jsonl").exists()
 
 
@@ -216,13 +216,16 @@ def test_a_file_without_identity_is_no_answers_file(tmp_path, first):
         {"model": 3},
     ],
 )
-def test_a_line_that_is_no_answer_is_named(tmp_path, change):
+def test_a_line_that_is_not_an_answer_is_named(tmp_path, change):
     path = written(tmp_path / "a.jsonl", ANSWER, LOST)
     lines = path.read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), **change})
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(UsageProblem, match=f"line 2 is no answer: .*({'|'.join(change)}|text) is "):
+    with pytest.raises(
+        UsageProblem, match=f"line 2 is not a valid answer: .*({'|'.join(change)}|text)[.0-9]*(:| is) "
+    ) as problem:
         read(path)
+    assert "\n" not in str(problem.value)
 
 
 @pytest.mark.parametrize("missing", ["id", "text", "model", "pictures"])
@@ -231,7 +234,7 @@ def test_a_line_that_lacks_a_field_is_named(tmp_path, missing):
     first, line = path.read_text().splitlines()
     row = {name: value for name, value in json.loads(line).items() if name != missing}
     path.write_text(f"{first}\n{json.dumps(row)}\n")
-    with pytest.raises(UsageProblem, match=f"line 2 is no answer .*{missing}"):
+    with pytest.raises(UsageProblem, match=f"line 2 is not a valid answer: the key '{missing}' is missing"):
         read(path)
 
 
@@ -251,15 +254,17 @@ def test_a_line_that_lacks_a_field_is_named(tmp_path, missing):
         ({"profile": {"model": {"id": {}}}}, "profile.model.id"),
     ],
 )
-def test_an_identity_of_another_form_is_told_with_its_place(tmp_path, identity, place):
+def test_an_identity_of_another_form_is_reported_with_its_place(tmp_path, identity, place):
     (tmp_path / "a.jsonl").write_text(json.dumps({"identity": identity}) + "\n")
     for look in (read, lambda path: AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY)):
-        with pytest.raises(UsageProblem, match=f"is no answers file: {place} of its identity is no ") as raised:
+        with pytest.raises(
+            UsageProblem, match=f"is not an answers file: line 1: {place} of the identity is .*expected a"
+        ) as raised:
             look(tmp_path / "a.jsonl")
         assert "\n" not in str(raised.value)
 
 
-def test_answers_to_the_prompts_of_the_plan_are_taken_over(tmp_path):
+def test_answers_to_the_prompts_of_the_plan_are_kept(tmp_path):
     path = written(tmp_path / "a.jsonl", ANSWER, LOST)
     hashes = {ANSWER.id: ANSWER.prompt_sha256, LOST.id: LOST.prompt_sha256, "left": "99" * 32}
     with AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY, hashes=hashes) as file:
@@ -267,7 +272,7 @@ def test_answers_to_the_prompts_of_the_plan_are_taken_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("hashes", "said"),
+    ("hashes", "message"),
     [
         ({"lost": "cd" * 32}, r"line 2 \('validation_Art_1'\) answers no question of this run"),
         ({"validation_Art_1": "cd" * 32}, r"line 3 \('lost'\) answers no question of this run"),
@@ -275,9 +280,9 @@ def test_answers_to_the_prompts_of_the_plan_are_taken_over(tmp_path):
         ({}, "line 2"),
     ],
 )
-def test_an_answer_to_what_the_plan_does_not_ask_is_refused_with_id_and_line(tmp_path, hashes, said):
+def test_an_answer_to_another_prompt_than_the_plan_has_is_refused_with_id_and_line(tmp_path, hashes, message):
     path = written(tmp_path / "a.jsonl", ANSWER, LOST)
-    with pytest.raises(UsageProblem, match=said):
+    with pytest.raises(UsageProblem, match=message):
         AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY, hashes=hashes)
     assert os.listdir(tmp_path) == ["a.jsonl"]
 
@@ -290,7 +295,7 @@ def test_a_broken_line_before_the_last_is_not_passed_over(tmp_path):
         AnswerFile.resume(path, tmp_path / "b.jsonl", IDENTITY)
 
 
-def test_a_file_that_is_not_there_is_said_in_one_line(tmp_path):
+def test_a_missing_file_is_reported_in_one_line(tmp_path):
     with pytest.raises(UsageProblem, match="No such file"):
         read(tmp_path / "none.jsonl")
 

@@ -225,7 +225,7 @@ def test_the_target_is_compared_when_it_is_known(tmp_path: Path) -> None:
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text('{"id": "x"}\n', "utf-8")
-    with pytest.raises(UsageProblem, match="is no answers file"):
+    with pytest.raises(UsageProblem, match="is not an answers file"):
         check_resume(made.plan(tmp_path), str(tmp_path), tmp_path)
 
 

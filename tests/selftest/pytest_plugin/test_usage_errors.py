@@ -148,7 +148,7 @@ def test_workers_are_refused_where_they_exist(tmp_path: Path) -> None:
     [
         (["--vlm-resume=latest"], ["--vlm-resume", "no run below", "mmmu_val.jsonl"]),
         (["--vlm-resume={tmp}/nowhere"], ["--vlm-resume", "nowhere", "mmmu_val.jsonl", "latest"]),
-        (["--vlm-resume={tmp}"], ["mmmu_val.jsonl", "is no answers file"]),
+        (["--vlm-resume={tmp}"], ["mmmu_val.jsonl", "is not an answers file"]),
         (["--vlm-baseline={tmp}/stored.txt"], ["stored.txt", ".xlsx"]),
         (["--vlm-baseline={tmp}/foreign.csv"], ["foreign.csv", "119 of 120 questions"]),
         (["--vlm-profile={tmp}/plain.yaml", "--vlm-resume=latest"], ["--vlm-resume", "asks for no MMMU run"]),

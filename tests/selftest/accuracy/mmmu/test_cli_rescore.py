@@ -174,7 +174,7 @@ def test_what_holds_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert problem(capsys, tmp_path / "none")[0] == 4
     text = tmp_path / "text.jsonl"
     text.write_text('{"id": "x"}\n', "utf-8")
-    assert "no answers file" in problem(capsys, text)[1]
+    assert "not an answers file" in problem(capsys, text)[1]
 
 
 def test_files_that_cannot_be_read_or_written_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
