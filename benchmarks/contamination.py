@@ -21,7 +21,6 @@ from standins.oracle_server import OracleServer, planted  # noqa: E402
 
 from vlm_acceptance.cases.capability import load_categories  # noqa: E402
 from vlm_acceptance.client.chat import chat  # noqa: E402
-from vlm_acceptance.client.direct import direct  # noqa: E402
 from vlm_acceptance.client.http import Client  # noqa: E402
 from vlm_acceptance.client.pool import send_all  # noqa: E402
 from vlm_acceptance.run.context import CASES, IMAGES  # noqa: E402
@@ -34,7 +33,7 @@ DEADLINE_S = 30
 
 def hunted(url: str) -> tuple[int, int]:
     """Requests sent and answers found to be another picture's, by the bursts of the slow test."""
-    client = direct(Client(url))
+    client = Client(url)
     sent = found = 0
     for asked in similar_pictures.hunt(similar_pictures.all_twins(load_categories(CASES, IMAGES))):
         requests = [chat(similar_pictures.short_body(MODEL, twin), DEADLINE_S) for twin in asked]

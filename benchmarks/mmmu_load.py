@@ -43,9 +43,10 @@ from vlm_acceptance.accuracy.mmmu.protocols import protocol
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, write_prepared
 from vlm_acceptance.accuracy.prepared import Prepared
-from vlm_acceptance.accuracy.runner import progress_line, run
-from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.accuracy.run import progress_line
+from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.pool import Pool
 
 QUESTIONS, CONCURRENCY, REPEATS = 900, 32, 3
 SLOTS, SLOT_MS = 16, 500
@@ -105,8 +106,8 @@ def server(slots: int = 0) -> Iterator[str]:
 def bare(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any]:
     """The span of a plain loop of requests over bodies that are ready in memory."""
     prompts = protocol(name)
-    asker = ServerAsker(Client(url), "zero", data, 60)
-    bodies = iter([asker.body(prompts.ask(item)) for item in data])
+    sender = QuestionSender(Client(url), "zero", data, 60)
+    bodies = iter([sender.body(prompts.ask(item)) for item in data])
     lock, done = threading.Lock(), []
 
     def work() -> None:
@@ -133,7 +134,7 @@ def bare(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any
 def ours(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any]:
     """The span of our runner: prompts, pictures, answers file, marks and progress of every question."""
     prompts, scorer = protocol(name), SCORERS[SCORER]
-    asker = ServerAsker(Client(url), "zero", data, 60)
+    sender = QuestionSender(Client(url), "zero", data, 60)
     ids = [ident for ident, _ in data.groups]
     right = done = errors = 0
     began, cpu = time.monotonic(), time.process_time()
@@ -149,7 +150,9 @@ def ours(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any
                     right += scorer([data[answer.id]], {answer.id: answer.text})[answer.id].right
                 progress_line("load", done, len(ids), right, errors, fresh=done, elapsed_s=time.monotonic() - began)
 
-            run(ids, lambda ident: prompts.ask(data[ident]), asker, concurrency=concurrency, on_answer=take)
+            for pair in Pool(lambda ident: sender.send(prompts.ask(data[ident])), ids, concurrency):
+                if pair is not None:
+                    take(pair[1])
         span, cpu = time.monotonic() - began, time.process_time() - cpu
         found = list(answers(file.path))
     assert {answer.text for answer in found} == {"A"} and right == len(found) == len(ids) and not errors

@@ -5,7 +5,6 @@ import pytest
 from vlm_acceptance.checks import hang, refusals, trends
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.client.direct import direct
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Finding
@@ -27,7 +26,7 @@ BROKEN_URL = "data:image/png;base64,%%%"
 def jobs(client, profile, context):
     """Every capability picture and some texts, shuffled, half of them streamed."""
     file = profile.capability.golden_answers
-    known = load.known_answers(existing(file)) if file else {}
+    known = load.golden_answers(existing(file)) if file else {}
     return load.jobs(client.model_id, context.categories, known, profile.capability.report_only)
 
 
@@ -43,7 +42,7 @@ def soaked(client, jobs, context, deployment, soak_once):
     wanted = context.profile.load
     device = (lambda: context.preflight.device_state().used_mb) if deployment.launched else lambda: None
     rss = (lambda: resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
-    dog = load.Watchdog(direct(client.http), wanted.hang_s, rss, device)
+    dog = load.Watchdog(client.http, wanted.hang_s, rss, device)
 
     def run():
         context.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
@@ -143,7 +142,7 @@ def test_client_that_leaves_frees_its_slot(client, findings, profile, deployment
     tries = []
     # what others do at an endpoint that is not ours alone passes
     while not tries or (tries[-1].found(within_s) and len(tries) < (1 if is_alone else LEAVE_TRIES)):
-        tries.append(load.leave(client, bodies, LEAVE_AFTER_EVENTS, within_s, is_alone))
+        tries.append(load.disconnect(client, bodies, LEAVE_AFTER_EVENTS, within_s, is_alone))
     for exchange in (exchange for left in tries for exchange in left.exchanges):
         if exchange.status != 200 or not exchange.frames:
             seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"

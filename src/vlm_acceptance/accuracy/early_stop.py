@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vlm_acceptance.accuracy.item import ANSWERED, CHOICE, REFUSED, Answer, Item, Score
-from vlm_acceptance.accuracy.runner import InOrder
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
 # Questions in a row without a completion: the rest would cost hours of deadlines and decide nothing.
@@ -94,3 +93,23 @@ class EarlyStop:
     def _stop(self, cause: str, reason: str) -> None:
         if self.stop is None:
             self.stop = Stop(cause, reason, self.done)
+
+
+class InOrder:
+    """Releases answers in the planned order, each as soon as all before it are there.
+
+    So an early stop does not depend on which answers come first.
+    """
+
+    def __init__(self, order: Sequence[str], release: Callable[[Answer], None]) -> None:
+        self._order = order
+        self._release = release
+        self._next = 0
+        self._waiting: dict[str, Answer] = {}
+
+    def add(self, answer: Answer) -> None:
+        """One more answer, in whatever order they come."""
+        self._waiting[answer.id] = answer
+        while self._next < len(self._order) and self._order[self._next] in self._waiting:
+            self._next += 1
+            self._release(self._waiting.pop(self._order[self._next - 1]))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy import answers_file as answer_files
-from vlm_acceptance.accuracy import runner
 from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.blank_pictures import BlankPictures
 from vlm_acceptance.accuracy.dataset import Dataset
@@ -23,13 +22,15 @@ from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan, planned
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.accuracy.result import AccuracyResult
-from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.accuracy.text_tokens import TextCounts
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.pool import Pool
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.stats.binomial import wilson
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
 TEXT_S = 60.0  # deadline of a request that only counts the tokens of a text
@@ -144,13 +145,13 @@ def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None
     blank_answers: Mapping[str, Answer] = {}
     with QuestionPass(log, "", plan.order, early_stop_of(plan)) as main:
         began = time.monotonic()
-        main.ask(plan.request, _asker(plan, client, model_id, plan.prepared))
+        main.ask(plan.request, _sender(plan, client, model_id, plan.prepared))
         span_s = time.monotonic() - began
     if main.stop is None or main.stop.cause in ("score", "letters"):
-        text_tokens = _text_tokens(log, main, _asker(plan, client, model_id, plan.prepared, TEXT_S))
+        text_tokens = _text_tokens(log, main, _sender(plan, client, model_id, plan.prepared, TEXT_S))
     if main.stop is None and plan.blank_ids:
         with QuestionPass(log, BLANK, plan.blank_ids, silence_stop_of(plan)) as blank:
-            blank.ask(plan.blank_request, _asker(plan, client, model_id, BlankPictures()))
+            blank.ask(plan.blank_request, _sender(plan, client, model_id, BlankPictures()))
         blank_answers = blank.answers
     return main.result(
         text_tokens=text_tokens,
@@ -161,7 +162,7 @@ def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None
     )
 
 
-def _text_tokens(log: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapping[str, int]:
+def _text_tokens(log: AnswerLog, main: QuestionPass, sender: QuestionSender) -> Mapping[str, int]:
     plan = log.plan
     if plan.profile.model.pictures.oracle == "none":
         return {}
@@ -170,7 +171,7 @@ def _text_tokens(log: AnswerLog, main: QuestionPass, asker: ServerAsker) -> Mapp
         log.progress(f"{plan.prepared.dataset}: counting the tokens of the texts alone, {done}/{len(main.answers)}")
 
     counts = TextCounts(log.file(TEXTS), log.resumed_file(TEXTS))
-    return counts.of(texts_of(plan, main.answers), asker.ask_text, plan.wanted.concurrency, show)
+    return counts.of(texts_of(plan, main.answers), sender.count_text_tokens, plan.wanted.concurrency, show)
 
 
 def texts_of(plan: AccuracyPlan, ids: Container[str]) -> Iterator[tuple[str, str, str]]:
@@ -179,15 +180,15 @@ def texts_of(plan: AccuracyPlan, ids: Container[str]) -> Iterator[tuple[str, str
     return ((request.sha256, request.system, plan.dataset.text_only_prompt(request)) for request in requests)
 
 
-def _asker(
+def _sender(
     plan: AccuracyPlan,
     client: Client,
     model_id: str,
     pictures: Prepared | BlankPictures,
     longest_s: float = math.inf,
-) -> ServerAsker:
+) -> QuestionSender:
     deadline_s = min(plan.wanted.deadline_s, longest_s)
-    return ServerAsker(client, model_id, pictures, deadline_s, chat_defaults(plan.profile.model.thinking))
+    return QuestionSender(client, model_id, pictures, deadline_s, chat_defaults(plan.profile.model.thinking))
 
 
 def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str | None = None) -> str:
@@ -255,19 +256,18 @@ class QuestionPass:
         """Whether no more questions are to be sent."""
         return self.stop is not None
 
-    def ask(self, request: Callable[[str], PreparedRequest], asker: ServerAsker) -> None:
+    def ask(self, request: Callable[[str], PreparedRequest], sender: QuestionSender) -> None:
         """Send the remaining questions to a server."""
         if self.is_stopped:
             return
-        runner.run(
-            self.remaining,
-            request,
-            asker,
-            concurrency=self._log.plan.wanted.concurrency,
-            on_answer=self.add,
-            should_stop=lambda: self.is_stopped,
-            on_wait=self.show,
-        )
+        pool = Pool(lambda ident: sender.send(request(ident)), self.remaining, self._log.plan.wanted.concurrency)
+        for pair in pool:
+            if pair is None:
+                self.show()
+            else:
+                self.add(pair[1])
+            if self.is_stopped:
+                pool.stop()
 
     def add(self, answer: Answer) -> None:
         """Store a new answer."""
@@ -286,7 +286,7 @@ class QuestionPass:
             return
         counts = (early_stop.done, self._total, early_stop.right, early_stop.errors)
         elapsed_s = time.monotonic() - self._began
-        self._log.progress(runner.progress_line(self._title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s))
+        self._log.progress(progress_line(self._title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s))
 
     def result(self, **more: Any) -> AccuracyResult:
         """The finished run of which this is the main pass; `more` are the other fields."""
@@ -304,3 +304,26 @@ class QuestionPass:
 
     def __exit__(self, *exc: object) -> None:
         self.file.close()
+
+
+def progress_line(name: str, done: int, total: int, right: int, errors: int, *, fresh: int, elapsed_s: float) -> str:
+    """One line of progress. `done` counts every question with an answer or an error, `fresh` those of this run only.
+
+    The accuracy is that of the answers so far, with its 95 % interval.
+    """
+    parts = [f"{name} {done}/{total}"]
+    answered = done - errors
+    if answered:
+        low, high = wilson(right, answered)
+        parts.append(f"acc {right / answered:.1%} ({low * 100:.1f}-{high * 100:.1f})".replace("%", " %"))
+    parts.append(f"{errors} error{'' if errors == 1 else 's'}")
+    if fresh and elapsed_s > 0:
+        rate = fresh / elapsed_s
+        parts += [f"{rate:.1f} q/s", f"{_clock((total - done) / rate)} left"]
+    return "  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,26 +1,26 @@
-"""Asks a served model the questions of a benchmark: one chat request a question, built when it is sent."""
+"""Sends the questions of a data set to a served model: one chat request for each, built when it is sent."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from vlm_acceptance.accuracy.bodies import Bodies, Encode
 from vlm_acceptance.accuracy.item import ANSWERED, LOST, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
-from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Reply, Request, token_count
 
 TOKENIZE = "/tokenize"
 TRIES = 3
 PAUSE_S = 0.5
-# Said by what stands before an engine, or by an engine that is busy: no word about the question.
+# statuses of a gateway or of an overloaded engine; they say nothing about the question
 PASSING = frozenset({429, 502, 503, 504})
-_JSON = {"Content-Type": "application/json"}
+LARGEST_KEPT = 2 << 20  # bytes
+JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 class Pictures(Protocol):
@@ -29,10 +29,10 @@ class Pictures(Protocol):
     def picture_bytes(self, picture: PictureFile) -> bytes: ...
 
 
-class ServerAsker:
-    """Asks one served model. `deadline_s` bounds each request, `defaults` are body fields a question may override.
+class QuestionSender:
+    """Sends questions to one served model; may be used from many threads at once.
 
-    May be called from many threads at once.
+    `deadline_s` bounds each request. `defaults` are body fields for every request; fields of a question replace them.
     """
 
     def __init__(
@@ -44,51 +44,48 @@ class ServerAsker:
         defaults: Mapping[str, Any] = MappingProxyType({}),
         pause_s: float = PAUSE_S,
     ) -> None:
-        self._client = direct(client)
+        self._client = client
         self._model_id = model_id
         self._pictures = pictures
         self._deadline_s = deadline_s
         self._defaults = defaults
         self._pause_s = pause_s
-        self._bodies = Bodies()
+        # glibc gives freed memory of this size back to the system, page by page, until it has seen a larger block
+        # freed: without this one, a fifth of the time per request goes into pages for its body
+        _ = bytes(LARGEST_KEPT)
 
-    def __call__(self, asked: PreparedRequest) -> Answer:
-        """Ask one question; whatever the endpoint does, the answer says it."""
-        return self.prepare(asked)()
+    def send(self, question: PreparedRequest) -> Answer:
+        """Send one question. A request is sent again, up to TRIES times, only if no response to it began."""
+        request = Request("POST", CHAT, self.body(question), JSON_HEADERS, self._deadline_s)
+        attempts: list[str] = []
+        exchange = self._client.send(request)
+        while _never_began(exchange) and len(attempts) < TRIES - 1:
+            assert exchange.error is not None
+            attempts.append(f"{exchange.error.kind}: {exchange.error.message}")
+            time.sleep(self._pause_s)
+            exchange = self._client.send(request)
+        return _answer(question, self._model_id, exchange, tuple(attempts))
 
-    def prepare(self, asked: PreparedRequest) -> Callable[[], Answer]:
-        """Build the request, pictures and all; calling the result sends it."""
-        body = self._bodies.filled(self._pieces(asked))
-
-        def send() -> Answer:
-            try:
-                return self._sent(asked, Request("POST", CHAT, body.whole, _JSON, self._deadline_s))
-            finally:
-                self._bodies.give_back(body)
-
-        return send
-
-    def body(self, asked: PreparedRequest) -> bytes:
+    def body(self, question: PreparedRequest) -> bytes:
         """The chat request as JSON: system message, then pictures in order and one text."""
-        return bytes(Bodies().filled(self._pieces(asked)).whole)
+        fields = {"model": self._model_id, **self._defaults, **question.params, **tile_limit(question)}
+        pieces = [_dumps(fields)[:-1], b', "messages": [']
+        pieces += [_dumps(message) + b", " for message in system_messages(question.system)]
+        pieces.append(b'{"role": "user", "content": [')
+        for picture in question.pictures:  # not through the JSON encoder, which copies megabytes several times
+            data = b64encode(self._pictures.picture_bytes(picture))
+            lead = picture_lead(picture).encode("ascii")
+            pieces += [b'{"type": "image_url", "image_url": {"url": "', lead, data, b'"}}, ']
+        pieces += [_dumps({"type": "text", "text": question.text}), b"]}]}"]
+        return b"".join(pieces)
 
-    def _pieces(self, asked: PreparedRequest) -> list[bytes | Encode]:
-        fields = {"model": self._model_id, **self._defaults, **asked.params, **tile_limit(asked)}
-        system = b"".join(_dumps(message) + b"," for message in system_messages(asked.system))
-        # pictures go around the JSON encoder, which would copy megabytes of them several times
-        pieces: list[bytes | Encode] = [_dumps(fields)[:-1], b',"messages":[', system, b'{"role":"user","content":[']
-        for picture in asked.pictures:
-            lead = b'{"type":"image_url","image_url":{"url":"' + picture_lead(picture).encode("ascii")
-            pieces += [lead, Encode(self._pictures.picture_bytes(picture)), b'"}},']
-        return [*pieces, _dumps({"type": "text", "text": asked.text}), b"]}]}"]
-
-    def ask_text(self, text: str, system: str) -> int | NoReply:
+    def count_text_tokens(self, text: str, system: str) -> int | NoReply:
         """Prompt tokens of the same conversation without pictures; NoReply when the endpoint does not report them."""
         messages = [*system_messages(system), {"role": "user", "content": [{"type": "text", "text": text}]}]
         body: dict[str, Any] = {"model": self._model_id, "messages": messages}
         template = {name: self._defaults[name] for name in ("chat_template_kwargs",) if name in self._defaults}
-        told = self._client.send(Request("POST", TOKENIZE, {**body, **template}, deadline_s=self._deadline_s))
-        count = _count_of(told)
+        tokenized = self._client.send(Request("POST", TOKENIZE, {**body, **template}, deadline_s=self._deadline_s))
+        count = _count_of(tokenized)
         if count is not None:
             return count
         short = {**body, **self._defaults, "temperature": 0.0, "max_tokens": 1}
@@ -99,25 +96,15 @@ class ServerAsker:
         count = token_count(reply.usage.prompt) if reply.usage else None
         return NoReply("neither /tokenize nor usage has the number of prompt tokens", sent) if count is None else count
 
-    def _sent(self, asked: PreparedRequest, request: Request) -> Answer:
-        attempts: list[str] = []
-        exchange = self._client.send(request)
-        while _never_began(exchange) and len(attempts) < TRIES - 1:
-            assert exchange.error is not None
-            attempts.append(f"{exchange.error.kind}: {exchange.error.message}")
-            time.sleep(self._pause_s)
-            exchange = self._client.send(request)
-        return _answer(asked, self._model_id, exchange, tuple(attempts))
-
 
 def system_messages(text: str) -> list[dict[str, Any]]:
     """The system message; none for ''."""
     return [{"role": "system", "content": text}] if text else []
 
 
-def tile_limit(asked: PreparedRequest) -> dict[str, Any]:
+def tile_limit(question: PreparedRequest) -> dict[str, Any]:
     """The field that limits a request's tiles; none where the model's own limit holds."""
-    return {} if asked.max_tiles is None else {"mm_processor_kwargs": {"max_dynamic_patch": asked.max_tiles}}
+    return {} if question.max_tiles is None else {"mm_processor_kwargs": {"max_dynamic_patch": question.max_tiles}}
 
 
 def picture_lead(picture: PictureFile) -> str:
@@ -127,23 +114,23 @@ def picture_lead(picture: PictureFile) -> str:
 
 
 def _never_began(exchange: Exchange) -> bool:
-    """Whether the connection broke before the first byte of a response: only then is a second try the first one."""
+    """Whether the connection broke before the first byte of a response: then it is safe to send the request again."""
     error = exchange.error
     if error is None or exchange.status is not None or error.kind not in ("connect", "reset"):
         return False
     return "BadStatusLine" not in error.message
 
 
-def _answer(asked: PreparedRequest, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
+def _answer(question: PreparedRequest, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
     reply = exchange.reply_by(model_id)
-    said = None if isinstance(reply, NoReply) else reply
-    text, error = (None, str(reply)) if said is None else kept_text(said.text)
-    usage = said.usage if said else None
+    answered = None if isinstance(reply, NoReply) else reply
+    text, error = (None, str(reply)) if answered is None else kept_text(answered.text)
+    usage = answered.usage if answered else None
     return Answer(
-        id=asked.id,
-        status=_status(exchange, said),
+        id=question.id,
+        status=_status(exchange, answered),
         text=text,
-        finish_reason=said.finish_reason if said else None,
+        finish_reason=answered.finish_reason if answered else None,
         prompt_tokens=token_count(usage.prompt) if usage else None,
         completion_tokens=token_count(usage.completion) if usage else None,
         error=error,
@@ -151,14 +138,14 @@ def _answer(asked: PreparedRequest, model_id: str, exchange: Exchange, attempts:
         started_utc=exchange.started_utc,
         elapsed_s=round(exchange.elapsed_s, 6),
         attempts=attempts,
-        prompt_sha256=asked.sha256,
-        pictures=tuple(picture.sha256 for picture in asked.pictures),
-        model=said.model if said else None,
+        prompt_sha256=question.sha256,
+        pictures=tuple(picture.sha256 for picture in question.pictures),
+        model=answered.model if answered else None,
     )
 
 
-def _status(exchange: Exchange, said: Reply | None) -> Any:
-    if said is not None:
+def _status(exchange: Exchange, answered: Reply | None) -> Any:
+    if answered is not None:
         return ANSWERED
     return LOST if exchange.error is not None or exchange.status in PASSING else REFUSED
 
@@ -173,4 +160,4 @@ def _count_of(exchange: Exchange) -> int | None:
 
 
 def _dumps(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=True).encode("ascii")
+    return json.dumps(value).encode("ascii")

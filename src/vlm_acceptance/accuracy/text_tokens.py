@@ -15,11 +15,11 @@ from vlm_acceptance.core.exchange import NoReply
 
 
 class TextCounts:
-    """Counts by the hash of the request, kept in a file so that a run that goes on does not ask again."""
+    """Token counts by the hash of the request, kept in a file so that a resumed run does not count again."""
 
     def __init__(self, path: Path, old: Path | None) -> None:
         self._path = path
-        self._known = dict(_rows(old)) if old is not None else {}
+        self._stored = dict(_rows(old)) if old is not None else {}
 
     def of(
         self,
@@ -28,28 +28,28 @@ class TextCounts:
         concurrency: int,
         show: Callable[[int], None] = lambda _: None,
     ) -> Mapping[str, int]:
-        """Counts for (hash, system message, text); those that the endpoint does not tell are left out.
+        """Counts for (hash, system message, text), without those that the endpoint does not report.
 
-        Each is asked up to three times; after a batch without any no more is asked. `show` gets how many are done.
+        Each is tried up to TRIES times; a batch without any count is the last. `show` gets how many are counted.
         """
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         rows = iter(wanted)
         with self._path.open("w", encoding="utf-8") as file:
             while batch := list(islice(rows, 2 * concurrency)):
-                told = map_all(lambda row: (row[0], self._one(row, count)), batch, concurrency)
-                fresh = {digest: tokens for digest, tokens in told if tokens is not None}
-                found |= fresh
-                file.writelines(json.dumps({"sha256": key, "tokens": value}) + "\n" for key, value in fresh.items())
+                pairs = map_all(lambda row: (row[0], self._one(row, count)), batch, concurrency)
+                new = {digest: tokens for digest, tokens in pairs if tokens is not None}
+                counts |= new
+                file.writelines(json.dumps({"sha256": key, "tokens": value}) + "\n" for key, value in new.items())
                 file.flush()
-                show(len(found))
-                if not fresh:
+                show(len(counts))
+                if not new:
                     break
-        return found
+        return counts
 
     def _one(self, row: tuple[str, str, str], count: Callable[[str, str], int | NoReply]) -> int | None:
         digest, system, text = row
-        if digest in self._known:
-            return self._known[digest]
+        if digest in self._stored:
+            return self._stored[digest]
         for number in range(TRIES):
             time.sleep(PAUSE_S if number else 0)
             counted = count(text, system)

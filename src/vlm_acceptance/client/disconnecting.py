@@ -1,35 +1,41 @@
-"""A client that goes away in mid-stream, as a browser tab that is closed does."""
+"""A client that disconnects in mid-stream, as a browser tab that is closed does."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from vlm_acceptance.client.http import Client, Observed
-from vlm_acceptance.core.exchange import Request
 
 
 class DisconnectingClient(Client):
-    """Closes the connection of every stream once `events` events have come; the exchange holds those, no error.
+    """Closes the connection of every stream after `events` events; the exchange holds those and no error.
 
-    `on_leaving` is called right before, while the stream is still open.
+    `before_leaving` is called right before, while the stream is still open.
     """
 
-    def __init__(self, base_url: str, api_key: str | None, events: int, on_leaving: Callable[[], object]) -> None:
+    def __init__(self, base_url: str, api_key: str | None, events: int, before_leaving: Callable[[], object]) -> None:
         super().__init__(base_url, api_key)
         self._events = events
-        self._on_leaving = on_leaving
+        self._before_leaving = before_leaving
 
-    def _exchange(
-        self, request: Request, data: bytes | memoryview | None, headers: dict[str, str], seen: Observed
-    ) -> None:
-        def stays(_piece: bytes) -> bool:
-            if len(seen.frames) < self._events:
-                return True
-            self._on_leaving()
-            return False
+    def _observed(self, deadline_s: float) -> Observed:
+        return _FirstEvents(deadline_s, self._events, self._before_leaving)
 
-        read = seen.read
-        # what is read is noted before the next piece is waited for
-        seen.read = lambda pieces: read(itertools.takewhile(stays, pieces))  # type: ignore[method-assign]
-        super()._exchange(request, data, headers, seen)
+
+class _FirstEvents(Observed):
+    """Reads a stream up to its n-th event."""
+
+    def __init__(self, deadline_s: float, events: int, before_leaving: Callable[[], object]) -> None:
+        super().__init__(deadline_s)
+        self._events = events
+        self._before_leaving = before_leaving
+
+    def read(self, pieces: Iterable[bytes]) -> None:
+        super().read(self._until_enough(pieces))
+
+    def _until_enough(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            if len(self.frames) >= self._events:
+                self._before_leaving()
+                return

@@ -1,4 +1,4 @@
-"""One request in, one Exchange out. Only this module and `direct` speak HTTP for the suite; they never judge."""
+"""One request in, one Exchange out. The only module of the suite that sends HTTP requests; it does not judge."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import ipaddress
 import itertools
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,72 +17,76 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from vlm_acceptance.client.deadlines import Deadlines
 from vlm_acceptance.client.sse import EventSplitter
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 64 << 20
-
-
-class BearerAuth(requests.auth.AuthBase):
-    """Sets the key itself, so that no ~/.netrc entry can replace it and no stored request holds it.
-
-    A request with an Authorization of its own keeps that; with an empty one it is sent without any.
-    """
-
-    def __init__(self, key: str | None) -> None:
-        self._key = key
-
-    def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-        own = prepared.headers.get("Authorization")
-        if own == "":
-            del prepared.headers["Authorization"]
-        elif own is None and self._key:
-            prepared.headers["Authorization"] = f"Bearer {self._key}"
-        return prepared
+HEADERS = {"User-Agent": "vlm-acceptance", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+TIMEOUTS = (urllib3.exceptions.TimeoutError, TimeoutError)
+UNCONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ProxyError,
+    urllib3.exceptions.SSLError,
+    ConnectionError,
+)
 
 
 class Client:
-    """Talks to one endpoint, with a connection for each request: a server that closes an idle one is not at fault."""
+    """Sends requests to one endpoint, each over a connection of its own: servers may close idle connections.
+
+    The environment's proxies and certificates are used, but not for loopback; a ~/.netrc is not read. A request with
+    an Authorization header of its own is sent with that in place of the key, with an empty one without any.
+    """
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
-        self._auth = BearerAuth(api_key)
         self._ids = itertools.count(1)
-        self._trust_env = not is_loopback(self.base_url)
+        self._deadlines = Deadlines()
+        self._proxy, self._certificates = _network_settings(self.base_url)
 
     def send(self, request: Request) -> Exchange:
         """Send once, no retry; every transport problem comes back as the exchange's `error`."""
         ident = f"r{next(self._ids):05d}"
         started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        headers = {"Accept-Encoding": "identity", "Connection": "close", "X-Request-Id": ident, **request.headers}
+        key = request.headers.get("Authorization", f"Bearer {self.api_key}" if self.api_key else "")
+        headers = {**HEADERS, "X-Request-Id": ident, **request.headers, "Authorization": key}
+        if not key:
+            del headers["Authorization"]
         data = _encoded(request.body, headers)
-        seen = Observed(request.deadline_s)
+        seen = self._observed(request.deadline_s)
         try:
             self._exchange(request, data, headers, seen)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
             seen.error = _detail(broken, request.deadline_s, seen.is_late)
         return seen.exchange(ident, request, started_utc)
 
-    def _exchange(
-        self, request: Request, data: bytes | memoryview | None, headers: dict[str, str], seen: Observed
-    ) -> None:
-        # urllib3 pools a connection whatever the request's Connection header says; a session of its own does not
-        with requests.Session() as session:
-            session.trust_env = self._trust_env
-            response = session.request(
+    def _observed(self, deadline_s: float) -> Observed:
+        return Observed(deadline_s)
+
+    def _exchange(self, request: Request, data: bytes | None, headers: dict[str, str], seen: Observed) -> None:
+        url = self.base_url + request.path
+        # urllib3 keeps a connection whatever the request's Connection header says; an adapter that is closed does not
+        with contextlib.closing(requests.adapters.HTTPAdapter(pool_maxsize=1)) as adapter:
+            manager = adapter.proxy_manager_for(self._proxy) if self._proxy else adapter.poolmanager
+            if url.startswith("https:"):
+                pool = manager.connection_from_url(url)
+                adapter.cert_verify(pool, url, self._certificates, None)  # type: ignore[no-untyped-call]
+            response = manager.urlopen(
                 request.method,
-                self.base_url + request.path,
-                data=data,  # type: ignore[arg-type]  # a memoryview is sent as bytes are
+                url,
+                body=data,
                 headers=headers,
-                auth=self._auth,
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
+                timeout=urllib3.Timeout(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
             )
-            seen.begin(response.status_code, response.headers.items())
-            with response, seen.cut_at_deadline(lambda: _shut(response.raw)):
+            seen.begin(response.status, response.headers.items())
+            with response, self._deadlines.cut_at(seen.deadline_ns, lambda: _shut(response)):
                 seen.read(_pieces(response))
 
 
@@ -110,22 +113,6 @@ class Observed:
         self.headers_ns = time.monotonic_ns()
         self.status = status
         self.headers = {name.lower(): value for name, value in headers}
-
-    @contextlib.contextmanager
-    def cut_at_deadline(self, cut: Callable[[], None]) -> Iterator[None]:
-        """Call `cut` at the deadline: a socket's own timeout begins anew with every byte, this one does not."""
-        timer = threading.Timer(self.left_s, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    @property
-    def left_s(self) -> float:
-        """Seconds until the deadline, never below 0."""
-        return max(0.0, (self.deadline_ns - time.monotonic_ns()) / NS)
 
     def read(self, pieces: Iterable[bytes]) -> None:
         """Take the body as it arrives."""
@@ -169,26 +156,25 @@ class Observed:
         )
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
+def _pieces(response: urllib3.HTTPResponse) -> Iterator[bytes]:
     """The body as it arrives: read1 returns what is there, where read and stream wait for a chunk or for all."""
-    raw = response.raw
-    read1 = getattr(raw, "read1", None)
+    read1 = getattr(response, "read1", None)
     if read1 is None:  # urllib3 1.26
         is_framed = "transfer-encoding" in response.headers or "content-length" in response.headers
-        yield from raw.stream(1 << 16 if is_framed else 1, decode_content=False)
+        yield from response.stream(1 << 16 if is_framed else 1, decode_content=False)
         return
     while piece := read1(1 << 16):
         yield piece
 
 
-def _shut(raw: Any) -> None:
+def _shut(response: Any) -> None:
     """End a read that waits; urllib3 before 2.3 cannot, and the socket's own timeout ends it later."""
     with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
-        raw.shutdown()
+        response.shutdown()
 
 
-def _encoded(body: Any, headers: dict[str, str]) -> bytes | memoryview | None:
-    if body is None or isinstance(body, (bytes, memoryview)):
+def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
+    if body is None or isinstance(body, bytes):
         return body
     headers.setdefault("Content-Type", "application/json")
     return json.dumps(body, ensure_ascii=True).encode("ascii")
@@ -198,15 +184,25 @@ def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
     text = f"{type(broken).__name__}: {broken}"[:400]
     if is_late:
         return ErrorDetail("timeout", f"not complete after {deadline_s:g} s")
-    timed_out = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
-    if isinstance(broken, timed_out) or "Read timed out" in text:
+    # urllib3 1.26 calls every connection that cannot be opened a timeout
+    if isinstance(broken, TIMEOUTS) and not isinstance(broken, urllib3.exceptions.NewConnectionError):
         return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
     if "reset by peer" in text or "Broken pipe" in text or "Connection aborted" in text or "RemoteDisconnected" in text:
         return ErrorDetail("reset", text)
-    if isinstance(broken, (requests.ConnectionError, ConnectionError)):
+    if isinstance(broken, UNCONNECTED):
         reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
         return ErrorDetail("connect", reason[1].lower() if reason else text)
     return ErrorDetail("protocol", text)
+
+
+def _network_settings(base_url: str) -> tuple[str | None, bool | str | None]:
+    """The proxy for a URL, and the file or folder of certificates to trust, True for those of requests."""
+    if is_loopback(base_url):
+        return None, True
+    with requests.Session() as session:
+        found = session.merge_environment_settings(base_url, {}, None, None, None)
+    proxy = requests.utils.select_proxy(base_url, found["proxies"])
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy, found["verify"]
 
 
 def is_loopback(url: str) -> bool:

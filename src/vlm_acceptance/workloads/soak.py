@@ -1,4 +1,4 @@
-"""The soak: the same mixed load for minutes, answers judged and counted as they come, memory and times over the run."""
+"""The soak: a mixed load for minutes. Answers are judged as they come; times and memory are followed over the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from vlm_acceptance.checks.hang import Hang, Reading
 from vlm_acceptance.checks.latency import Budget, Sample, from_reply
 from vlm_acceptance.checks.load import fault_of, good, percentiles
 from vlm_acceptance.checks.trends import drift_of, growth, shown
-from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.workloads.load import Job, Load, WarmupTracker, Watchdog, answer_to
+from vlm_acceptance.workloads.load import Job, WarmupTracker, Watchdog, answer_to, send_watched
 
-# so many requests in a row without an answer: the rest would say nothing new
+# after so many requests in a row without an answer the rest would tell nothing new
 SILENT_IN_A_ROW = 64
 KEPT = 32
 TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
@@ -29,9 +28,9 @@ TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is kept of one answer: when it was asked for (seconds of the soak), times, what was wrong.
+    """What is kept of one answer: when its request was sent (seconds of the soak), times, and its fault.
 
-    An answer that is not `counted` is of a demoted category.
+    An answer that is not `counted` is of a category that is reported only.
     """
 
     began_s: float
@@ -42,7 +41,7 @@ class Served:
 
 @dataclass
 class Soak:
-    """What a soak came to; `itl` holds the seconds between the text chunks of all streamed answers."""
+    """The outcome of a soak; `itl` holds the seconds between the text chunks of all streamed answers."""
 
     served: list[Served] = field(default_factory=list)
     itl: array[float] = field(default_factory=lambda: array("d"))
@@ -58,17 +57,17 @@ class Soak:
 
     @property
     def faults(self) -> list[Finding]:
-        """What was wrong with answers, missing ones included."""
+        """Faults of answers, missing answers included."""
         return [one.fault for one in self.served if one.fault is not None]
 
     @property
     def answered(self) -> int:
-        """How many answers came that count."""
+        """How many answers came of the categories that count."""
         return sum(one.sample is not None and one.counted for one in self.served)
 
     @property
     def tokens(self) -> int:
-        """Output tokens of all answers, as far as they were told."""
+        """Output tokens of all answers that report them."""
         return sum(sample.tokens or 0 for sample in self.samples)
 
     def times(self, name: str) -> list[float]:
@@ -94,35 +93,34 @@ def soak(
     made: Sequence[Job],
     seconds: float,
     concurrency: int,
-    dog: Watchdog,
+    watchdog: Watchdog,
     special_tokens: Sequence[str] = (),
 ) -> Soak:
-    """The jobs round after round, each shuffled anew, for so many seconds, or until nothing is answered any more.
+    """The jobs round after round, each shuffled anew, for `seconds`, or until nothing is answered any more.
 
-    The exchanges of the first round are recorded, and the first few that went wrong. EnvironmentProblem when it came to
-    no request at all.
+    The exchanges of the first round are recorded, and the first few with a fault. Raises EnvironmentProblem when no
+    request was sent at all.
     """
     run = _Run(client, made, seconds, special_tokens)
-    dog.least_s = run.cold.least_s
-    load = Load(direct(client.http), concurrency, run.take, dog)
-    run.result.hang = load.run(run.requests())
+    watchdog.least_s = run.warmup.least_s
+    run.result.hang = send_watched(client.http, run.requests(), concurrency, run.take, watchdog)
     run.result.seconds = run.now_s()
-    run.result.readings = dog.readings
+    run.result.readings = watchdog.readings
     if not run.result.served and run.result.hang is None:
         raise EnvironmentProblem(f"the soak of {seconds:g} s was over before one request was: nothing to judge")
     return run.result
 
 
 class _Run:
-    """One soak on its way; `take` is called by one thread at a time."""
+    """A soak that is going on."""
 
     def __init__(
         self, client: RecordingClient, made: Sequence[Job], seconds: float, special_tokens: Sequence[str]
     ) -> None:
         self.result = Soak()
+        self.warmup = WarmupTracker(client)
         self._client = client
         self._made = made
-        self.cold = WarmupTracker(client)
         self._everyone = [job.asked for job in made]
         self._special_tokens = special_tokens
         self._seconds = seconds
@@ -141,14 +139,14 @@ class _Run:
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
-                self.cold.went(self._made[index].body)
-                # made now: its deadline is that of a kind that is warm by now
+                self.warmup.sent(self._made[index].body)
+                # built right before it is sent: its deadline depends on what is warm by then
                 yield turn * len(order) + index, self._client.request(self._made[index].body)
 
     def take(self, number: int, exchange: Exchange) -> None:
-        """One exchange more."""
+        """Judge and count one exchange."""
         job, reply = self._made[number % len(self._made)], answer_to(exchange)
-        self.cold.came(job.body)
+        self.warmup.received(job.body)
         fault = fault_of(job.asked, reply, self._everyone, self._special_tokens)
         self._faults += fault is not None
         is_kept = fault is not None and self._faults <= KEPT
@@ -169,7 +167,7 @@ class _Run:
 
 
 def figures(soak: Soak, budget: Budget) -> dict[str, Any]:
-    """What is reported of a soak, whatever was judged: rates, goodput, percentiles with their samples, drift."""
+    """What a report shows of a soak: rates, goodput, percentiles with their number of samples, drift."""
     seconds, answers = soak.seconds or 1.0, len(soak.samples)
     right = good(soak.samples, budget)
     row: dict[str, Any] = {
@@ -189,7 +187,7 @@ def figures(soak: Soak, budget: Budget) -> dict[str, Any]:
 
 
 def memory_figures(soak: Soak) -> dict[str, str]:
-    """First and last megabytes and the slope in kilobytes a request, of what was sampled."""
+    """First and last megabytes and the slope in kilobytes per request, of the memories that were observed."""
     row = {}
     for name in ("rss_mb", "hbm_mb"):
         requests, megabytes = soak.memory(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from tests.support.made_run import answered, choice, exact, failed, open_item
 
-from vlm_acceptance.accuracy.early_stop import FIRST_STOP, LAST_STOP, SILENT_IN_A_ROW, EarlyStop
+from vlm_acceptance.accuracy.early_stop import FIRST_STOP, LAST_STOP, SILENT_IN_A_ROW, EarlyStop, InOrder
 from vlm_acceptance.accuracy.item import Answer, Item, Score
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
@@ -186,3 +186,16 @@ def test_the_first_stop_is_kept() -> None:
     for ident in ORDER[FIRST_STOP:]:
         seen.add(failed(ident, "lost", "x"))
     assert seen.stop is first
+
+
+def test_answers_are_released_in_the_planned_order_as_soon_as_possible() -> None:
+    ids = ORDER[:50]
+    for seed in range(20):
+        released: list[str] = []
+        ordered = InOrder(ids, lambda answer, released=released: released.append(answer.id))
+        came: set[str] = set()
+        for ident in random.Random(seed).sample(ids, len(ids)):
+            ordered.add(answered(ident, "A"))
+            came.add(ident)
+            prefix = next((n for n, one in enumerate(ids) if one not in came), len(ids))
+            assert released == ids[:prefix]

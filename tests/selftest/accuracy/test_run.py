@@ -330,3 +330,17 @@ def test_the_identity_of_a_file_names_its_pass(tmp_path: Path, wire: Wire) -> No
     assert (first["part"], first["target"], first["data"]["dataset"]) == ("all", TARGET, "made")
     blank = run.file.with_name("made_val.blank.jsonl")
     assert json.loads(blank.read_text("utf-8").partition("\n")[0])["identity"]["part"] == "blank"
+
+
+def test_progress_says_all_that_matters_in_one_line() -> None:
+    line = accuracy.progress_line("MMMU_val", 312, 900, 113, 0, fresh=312, elapsed_s=25.2)
+    assert line == "MMMU_val 312/900  acc 36.2 % (31.1-41.7)  0 errors  12.4 q/s  0:47 left"
+
+
+def test_progress_of_a_run_that_has_just_begun_has_no_rate_and_no_accuracy() -> None:
+    assert accuracy.progress_line("M", 0, 900, 0, 0, fresh=0, elapsed_s=0.0) == "M 0/900  0 errors"
+
+
+def test_progress_counts_errors_apart_and_resumed_answers_do_not_hurry_it() -> None:
+    line = accuracy.progress_line("M", 901, 11000, 450, 1, fresh=100, elapsed_s=100.0)
+    assert line == "M 901/11000  acc 50.0 % (46.7-53.3)  1 error  1.0 q/s  2:48:19 left"

@@ -15,7 +15,7 @@ from tests.support.wire import RESET, Answer, Asked, WireServer, response, said
 
 from vlm_acceptance.accuracy import item
 from vlm_acceptance.accuracy.item import PictureFile
-from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.exchange import NoReply
 
@@ -40,15 +40,15 @@ class Stored:
         return STORED[picture.sha256]
 
 
-def asker(url: str, deadline_s: float = 20, **fields: Any) -> ServerAsker:
-    return ServerAsker(Client(url), "quick-standin", Stored(), deadline_s, pause_s=0.0, **fields)
+def sender(url: str, deadline_s: float = 20, **fields: Any) -> QuestionSender:
+    return QuestionSender(Client(url), "quick-standin", Stored(), deadline_s, pause_s=0.0, **fields)
 
 
 def answers_with(wire: Wire, *scripts: object, deadline_s: float = 20) -> tuple[item.Answer, WireServer]:
     """Ask once of a server that answers its n-th request with the n-th script, and with the last from then on."""
     steps = itertools.chain(scripts, itertools.repeat(scripts[-1]))
     server = wire(lambda asked: next(steps))
-    return asker(server.url, deadline_s)(QUESTION), server
+    return sender(server.url, deadline_s).send(QUESTION), server
 
 
 def test_body_holds_system_pictures_in_order_and_one_text(wire: Wire) -> None:
@@ -76,17 +76,17 @@ def test_body_holds_system_pictures_in_order_and_one_text(wire: Wire) -> None:
 
 def test_empty_system_message_is_not_sent() -> None:
     bare = item.PreparedRequest("q", "", "text", (), {})
-    assert [message["role"] for message in json.loads(asker("http://h").body(bare))["messages"]] == ["user"]
+    assert [message["role"] for message in json.loads(sender("http://h").body(bare))["messages"]] == ["user"]
 
 
 def test_tile_limit_is_sent_only_where_the_protocol_sets_one() -> None:
     limited = item.PreparedRequest("q", "", "text", (FIRST,), {}, max_tiles=6)
-    assert json.loads(asker("http://h").body(limited))["mm_processor_kwargs"] == {"max_dynamic_patch": 6}
-    assert "mm_processor_kwargs" not in json.loads(asker("http://h").body(QUESTION))
+    assert json.loads(sender("http://h").body(limited))["mm_processor_kwargs"] == {"max_dynamic_patch": 6}
+    assert "mm_processor_kwargs" not in json.loads(sender("http://h").body(QUESTION))
 
 
 def test_questions_own_fields_stand_above_the_defaults() -> None:
-    body = json.loads(asker("http://h", defaults={"temperature": 1.0, "top_k": 5}).body(QUESTION))
+    body = json.loads(sender("http://h", defaults={"temperature": 1.0, "top_k": 5}).body(QUESTION))
     assert (body["temperature"], body["top_k"]) == (0.0, 5)
 
 
@@ -118,7 +118,7 @@ def test_connection_that_always_breaks_is_lost_after_three_tries(wire: Wire) -> 
 def test_endpoint_that_does_not_listen_is_lost_after_three_tries() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        answer = asker(f"http://127.0.0.1:{free.getsockname()[1]}")(QUESTION)
+        answer = sender(f"http://127.0.0.1:{free.getsockname()[1]}").send(QUESTION)
     assert (answer.status, answer.text, len(answer.attempts)) == ("lost", None, 2)
     assert answer.error.startswith("connect:")
 
@@ -260,7 +260,7 @@ def told(asked: Asked, count: object) -> list[object]:
 def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
     server = wire(lambda asked: told(asked, 41))
     defaults = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 1}
-    assert asker(server.url, defaults=defaults).ask_text("Which?", "你") == 41
+    assert sender(server.url, defaults=defaults).count_text_tokens("Which?", "你") == 41
     assert json.loads(server.asked[0].body) == {
         "model": "quick-standin",
         "messages": [
@@ -282,13 +282,13 @@ def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
 )
 def test_text_is_counted_by_a_one_token_answer_where_the_route_is_missing(wire: Wire, missing: list[object]) -> None:
     server = wire(lambda asked: missing if asked.path == "/tokenize" else [OK])
-    assert asker(server.url).ask_text("Which?", "") == 3
+    assert sender(server.url).count_text_tokens("Which?", "") == 3
     assert json.loads(server.asked[-1].body)["max_tokens"] == 1
     assert json.loads(server.asked[-1].body)["messages"] == json.loads(server.asked[0].body)["messages"]
 
 
 def uncounted(url: str) -> str:
-    count = asker(url).ask_text("Which?", "")
+    count = sender(url).count_text_tokens("Which?", "")
     assert isinstance(count, NoReply)
     return count.reason
 

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.wire import RESET, Answer, Asked, WireServer, response
+from tests.support.wire import RESET, Answer, WireServer, response
 
 from vlm_acceptance.cases.picture_servers import serve_pictures
-from vlm_acceptance.client import http
-from vlm_acceptance.client.direct import direct
 from vlm_acceptance.client.http import Client, is_loopback
-from vlm_acceptance.client.pool import send_all
-from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.core.exchange import Exchange, Request
 
 Wire = Callable[[Answer], WireServer]
 STREAM = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 DELTA_S = 0.15
-
-
-def leanest(base_url: str, api_key: str | None = None) -> http.Client:
-    return direct(http.Client(base_url, api_key))
-
-
-@pytest.fixture(autouse=True, params=[Client, leanest])
-def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both clients are held to every rule here."""
-    monkeypatch.setitem(globals(), "Client", request.param)
 
 
 def get(wire: Wire, *steps: object, deadline_s: float = 20) -> Exchange:
@@ -215,41 +200,6 @@ def test_netrc_neither_gives_nor_replaces_a_key(wire: Wire, monkeypatch: pytest.
 )
 def test_loopback_is_known_by_its_address_alone(url: str, expected: bool) -> None:
     assert is_loopback(url) is expected
-
-
-def test_many_requests_are_answered_in_the_order_asked(wire: Wire) -> None:
-    def answer(asked: Asked) -> Iterable[object]:
-        return [0.05 if asked.path.endswith("0") else 0.0, response(asked.path.encode())]
-
-    client = Client(wire(answer).url)
-    seen = send_all(client, [Request("GET", f"/{n}") for n in range(20)], 8)
-    assert [exchange.body.decode() for exchange in seen] == [f"/{n}" for n in range(20)]
-
-
-def test_no_more_requests_are_under_way_than_allowed(wire: Wire) -> None:
-    here, most, lock = [0], [0], threading.Lock()
-
-    def answer(asked: Asked) -> Iterable[object]:
-        with lock:
-            here[0] += 1
-            most[0] = max(most[0], here[0])
-        yield 0.02
-        with lock:
-            here[0] -= 1
-        yield response(b"")
-
-    send_all(Client(wire(answer).url), [Request("GET", "/x")] * 12, 3)
-    assert most[0] == 3
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_request_that_breaks_our_own_code_is_no_answer() -> None:
-    class Broken(http.Client):
-        def send(self, request: Request) -> Exchange:
-            raise SystemExit  # which ends a thread in silence
-
-    with pytest.raises(HarnessProblem, match="2 of 2 requests"):
-        send_all(Broken("http://127.0.0.1:1"), [Request("GET", "/x")] * 2, 2)
 
 
 def test_pictures_are_served_while_asked_for_and_not_longer(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -87,8 +88,8 @@ def test_jobs_of_a_demoted_category_are_marked() -> None:
     assert {load.category_of(one) for one in made if one.asked.demoted} == {"chinese"}
 
 
-def test_known_answers_are_found_by_prompt_and_picture() -> None:
-    known = load.known_answers(IMAGES.parent / "control" / "expected.jsonl")
+def test_golden_answers_are_found_by_prompt_and_picture() -> None:
+    known = load.golden_answers(IMAGES.parent / "control" / "expected.jsonl")
     assert known["What is written on the sign?", "ocr/sign-1.png"] == "The sign says RIVER 472."
     assert known["Reply with OK.", ""] == "OK"
 
@@ -130,15 +131,15 @@ def test_what_compiles_first_is_waited_for_from_when_it_was_sent_until_it_came(c
     cold = load.WarmupTracker(client)
     assert cold.least_s() == 0
     for job in JOBS[:2]:
-        cold.went(job.body)
+        cold.sent(job.body)
     assert cold.least_s() == client.deadlines.cold_s
-    cold.came(JOBS[0].body)
+    cold.received(JOBS[0].body)
     assert cold.least_s() == client.deadlines.cold_s
-    cold.came(JOBS[1].body)
-    cold.went(JOBS[1].body)
+    cold.received(JOBS[1].body)
+    cold.sent(JOBS[1].body)
     assert cold.least_s() == 0
     warm = load.WarmupTracker(RecordingClient(client.http, MODEL, client.deadlines, print, {"chat"}))
-    warm.went(JOBS[0].body)
+    warm.sent(JOBS[0].body)
     assert warm.least_s() == 0
 
 
@@ -173,28 +174,44 @@ def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(client: Record
         for sent in range(1000):
             yield sent, client.request(JOBS[0].body)
 
-    one = load.Load(client.http, 4, take, watched(client))
     with pytest.raises(type(broken), match=str(broken)):
-        one.run(requests())
-    assert one.closed.is_set()
+        load.send_watched(client.http, requests(), 4, take, watched(client))
     assert sent < 10
 
 
-def test_a_load_is_closed_however_it_ends(client: RecordingClient) -> None:
-    dog = watched(client)
-    dog.look = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
-    one = load.Load(client.http, 1, lambda *_: None, dog)
+@pytest.mark.parametrize("broken", [RuntimeError("ours"), EnvironmentProblem("psutil")])
+def test_a_watchdog_that_breaks_ends_the_load_and_is_raised(client: RecordingClient, broken: Exception) -> None:
+    def rss_mb() -> float:
+        raise broken
+
+    taken: list[int] = []
+    endless = ((number, client.request(JOBS[0].body)) for number in itertools.count())
+    with pytest.raises(type(broken), match=str(broken)):
+        load.send_watched(client.http, endless, 2, lambda n, _: taken.append(n), load.Watchdog(client.http, 60, rss_mb))
+    assert len(taken) < 1000
+
+
+def test_nothing_is_sent_after_an_interrupt(client: RecordingClient, engine: QuickServer) -> None:
+    def take(_number: int, _exchange: Exchange) -> None:
+        raise KeyboardInterrupt
+
+    endless = ((number, client.request(JOBS[0].body)) for number in itertools.count())
     with pytest.raises(KeyboardInterrupt):
-        one.run((number, client.request(JOBS[0].body)) for number in range(10_000))  # it lives when it is looked at
-    assert one.closed.is_set()
+        load.send_watched(client.http, endless, 1, take, watched(client))
+    time.sleep(0.1)
+    assert sum(one.path.endswith("completions") for one in engine.seen) == 1
 
 
-def test_a_request_that_timed_out_shows_no_life(engine: QuickServer) -> None:
+def test_a_request_that_timed_out_shows_no_life(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.behaviour = Behaviour(chat_status=0)
     hasty = RecordingClient(Client(engine.url), MODEL, Deadlines(request_s=0.2), lambda _: None, {"chat"})
-    one = load.Load(hasty.http, 2, lambda *_: None, watched(hasty))
-    one.run((number, hasty.request(JOBS[0].body)) for number in range(4))
-    assert one.done == 0
+    watchdog = watched(hasty)
+    monkeypatch.setattr(load, "POLL_S", 0.05)
+    load.send_watched(
+        hasty.http, ((number, hasty.request(JOBS[0].body)) for number in range(4)), 2, lambda *_: None, watchdog
+    )
+    assert len(watchdog.readings) > 3
+    assert {reading.done for reading in watchdog.readings} == {0}
 
 
 def test_a_card_that_cannot_be_read_was_not_seen(client: RecordingClient) -> None:
@@ -245,7 +262,7 @@ def test_clients_that_leave_are_told_from_other_traffic(
 
     busy_s = 0.5
     monkeypatch.setattr(engine, "_metrics", page)
-    left = load.leave(client, LEAVERS, 3, busy_s, is_alone)
+    left = load.disconnect(client, LEAVERS, 3, busy_s, is_alone)
     assert bool(left.exchanges) is asked
     assert [one.check for one in left.found(busy_s)] == found
     assert left.is_ours is is_ours

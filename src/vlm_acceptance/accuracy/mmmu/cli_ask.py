@@ -15,7 +15,7 @@ from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.mmmu.protocols import PROTOCOLS, protocol
 from vlm_acceptance.accuracy.prepared import Prepared
-from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.errors import UsageProblem, nearest
@@ -71,22 +71,22 @@ def main(given: argparse.Namespace) -> int:
         max_tokens=given.max_tokens,
     )
     asked = prompts.ask(item)
-    asker = _asker(given, prepared)
+    sender = _sender(given, prepared)
     if given.body is not None:
         try:
-            given.body.write_bytes(asker.body(asked))
+            given.body.write_bytes(sender.body(asked))
         except OSError as broken:
             raise UsageProblem(f"--body: {str(given.body)!r} cannot be written: {broken.strerror}") from None
-    answer = asker(asked)
+    answer = sender.send(asked)
     sys.stdout.write("".join(printable(line) + "\n" for line in _told(item, asked, answer)))
     return 0 if answer.text is not None else 1
 
 
-def _asker(given: argparse.Namespace, prepared: Prepared) -> ServerAsker:
+def _sender(given: argparse.Namespace, prepared: Prepared) -> QuestionSender:
     if given.api_key_env and not os.environ.get(given.api_key_env):
         raise UsageProblem(f"--api-key-env: the environment variable {given.api_key_env!r} is not set or empty")
     key = os.environ[given.api_key_env] if given.api_key_env else None
-    return ServerAsker(
+    return QuestionSender(
         Client(given.base_url, key), given.model, prepared, given.deadline, chat_defaults(given.no_thinking)
     )
 

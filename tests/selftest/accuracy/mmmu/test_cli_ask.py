@@ -18,7 +18,7 @@ from vlm_acceptance.accuracy.mmmu.protocols import protocol
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.accuracy.run import plan, repeat_line
-from vlm_acceptance.accuracy.server_run import ServerAsker
+from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.options import PROFILES
 from vlm_acceptance.config.profile_file import load_profile
@@ -69,7 +69,7 @@ def test_the_request_is_that_of_the_accuracy_run(wire: Wire, capsys: pytest.Capt
     question = protocol("vlmevalkit", (2, 92542)).ask(prepared[CHOICE])
     assert server.asked[0].path == "/v1/chat/completions"
     assert json.loads(server.asked[0].body) == json.loads(
-        ServerAsker(Client("http://h"), "m", prepared, 9).body(question)
+        QuestionSender(Client("http://h"), "m", prepared, 9).body(question)
     )
 
 
@@ -85,8 +85,8 @@ def test_the_line_of_a_finding_asks_the_same_again(wire: Wire, capsys: pytest.Ca
     assert words[:3] == ["python", "-m", "vlm_acceptance.accuracy.mmmu"]
     assert main([*words[3:], CHOICE]) == 0
     defaults = {"chat_template_kwargs": {"enable_thinking": False}}
-    asker = ServerAsker(Client("http://h"), "m", made.prepared, 9, defaults)
-    assert json.loads(server.asked[0].body) == json.loads(asker.body(made.request(CHOICE)))
+    sender = QuestionSender(Client("http://h"), "m", made.prepared, 9, defaults)
+    assert json.loads(server.asked[0].body) == json.loads(sender.body(made.request(CHOICE)))
 
 
 @pytest.mark.parametrize("name", ["internvl", "official", "vlmevalkit-20240708"])
