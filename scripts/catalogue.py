@@ -1,6 +1,6 @@
-"""Writes docs/checks.md: every acceptance test, its MUST sentence and the faults it was seen to refuse.
+"""Writes docs/checks.md: every acceptance test, its MUST sentence and the faults that it detects.
 
-Read from the sources, nothing of the suite is imported; the owners of faults are data. Standard library only.
+Reads the sources, and imports nothing of the suite but the owners of faults, which are data. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ CATALOGUE = ROOT / "docs" / "checks.md"
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 OWNERS = ROOT / "tests" / "proof" / "owners.py"
 PLAN = ROOT / "src" / "vlm_acceptance" / "run" / "requirements.py"
-# checks that no fault can be planted for, each with the reason
+# checks for which no fault can be planted, each with the reason
 WITHOUT_FAULT = {
     "environment::test_proxies_spare_loopback": "the suite spares loopback itself, whatever the environment says",
 }
 HEAD = """# The checks
 
 Written by `make catalogue` from `tests/acceptance/` and `tests/proof/owners.py`. A check is named `area::test`, its
-sentence is what a deployment MUST do. Its faults are those it is proved on: each was planted in a right deployment,
-and the check failed; where it is said so, the surroundings are at fault, and the check is an error and no failure.
-Smoke runs after every installation, slow at night. A check that needs what the profile or the mode does not have is
-not applicable, and the verdict says why.
+sentence is what a deployment MUST do. Each of its faults was planted in a right deployment, and the check failed;
+`(error)` marks a fault of the environment, for which the check ends as an error, not as a failure. Smoke runs after
+every installation, slow every night. A check that needs something that the profile or the mode does not have is not
+applicable, and the verdict lists it with the reason.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One test function: where it stands, when it runs, what the profile or mode must have for it."""
+    """One test function: its area, its mark, and what the profile or mode must have for it."""
 
     area: str
     name: str
@@ -43,12 +43,12 @@ class Check:
 
     @property
     def id(self) -> str:
-        """The name owners are written with, without parameters."""
+        """Its name in the table of owners, without parameters."""
         return f"{self.area}::{self.name}"
 
 
 def checks(folder: Path = ACCEPTANCE) -> list[Check]:
-    """Every acceptance test, areas in the order they run in, tests as they stand in their files."""
+    """Every acceptance test: areas in the order of a run, tests in the order of their files."""
     found = [check for path in sorted(folder.glob("test_*.py")) for check in _of_module(path)]
     order = _areas()
     return sorted(found, key=lambda check: order.index(check.area) if check.area in order else len(order) - 2)
@@ -72,7 +72,7 @@ def _assigns(node: ast.stmt, name: str) -> bool:
 
 
 def _marks(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Marks of a decorator or of `pytestmark`, each with its arguments that are words."""
+    """Marks of a decorator or of `pytestmark`, each with its text arguments."""
     called = {call.func: call for call in ast.walk(node) if isinstance(call, ast.Call)}
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Attribute) and part.value.attr == "mark":
@@ -89,7 +89,7 @@ def _areas() -> tuple[str, ...]:
 
 
 def faults(path: Path = OWNERS) -> dict[str, list[str]]:
-    """Faults by the id of the test function that owns them, those of the surroundings marked `(error)`."""
+    """Faults by the id of the test function that owns them, those of the environment marked `(error)`."""
     sys.path.insert(0, str(OWNERS.parent))  # for the names it imports
     owners = runpy.run_path(str(path))
     found: dict[str, list[str]] = {}

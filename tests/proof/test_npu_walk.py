@@ -118,7 +118,7 @@ def test_machine_with_a_card_is_never_judged_on_the_control(accept, tmp_path, va
     assert run.code == 10, run.out
     assert says in run.out
     assert run.summary["scope"]["profile"] == "internvl2-2b-ascend"
-    assert run.summary["profile"]["chosen"].startswith("this machine speaks of an NPU: ")
+    assert run.summary["profile"]["chosen"].startswith("an NPU was detected on this machine: ")
     assert run.refused_by <= {"test_environment.py::test_versions_are_the_expected_ones"}
 
 

@@ -1,4 +1,4 @@
-"""A tiny video made here: JPEG frames in an AVI file, which every decoder of videos reads."""
+"""A tiny video: JPEG frames in an AVI file, which every video decoder reads."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _avi(frames: list[bytes]) -> bytes:
     )
     picture = struct.pack("<3I2H4s5I", 40, SIDE_PX, SIDE_PX, 1, 24, b"MJPG", 3 * SIDE_PX * SIDE_PX, 0, 0, 0, 0)
     chunks = [_chunk(b"00dc", frame) for frame in frames]
-    index, place = b"", 4  # counted from the word "movi"
+    index, place = b"", 4  # an offset from the word "movi"
     for frame, chunk in zip(frames, chunks, strict=True):
         index += struct.pack("<4s3I", b"00dc", _KEY_FRAME, place, len(frame))
         place += len(chunk)

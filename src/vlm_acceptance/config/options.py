@@ -1,4 +1,4 @@
-"""The suite's options: one table, read from the command line, then the environment, then the profile."""
+"""The suite's options, in one table. The command line replaces the environment, which replaces the profile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Option:
 
     @property
     def dest(self) -> str:
-        """The attribute pytest keeps it under."""
+        """Its attribute in pytest's options."""
         return self.name.replace("-", "_")
 
     @property
@@ -40,7 +40,7 @@ class Option:
 
 OPTIONS = (
     Option("vlm-profile", "the deployment's profile, by name or file", metavar="NAME"),
-    Option("vlm-base-url", "test what runs at this URL instead of launching an engine", metavar="URL"),
+    Option("vlm-base-url", "test the endpoint at this URL instead of launching an engine", metavar="URL"),
     Option("vlm-set", "override a profile key, e.g. engine.port=8001 (repeatable)", metavar="KEY=VALUE", many=True),
     Option("vlm-show-profile", "print the effective profile with the source of each value, and stop", flag=True),
     Option("vlm-plan", "print what the run would do and what it leaves out, and stop", flag=True),
@@ -52,21 +52,25 @@ OPTIONS = (
     Option("vlm-reports", "folder for reports (default: reports/)", metavar="DIR"),
     Option("vlm-evidence", "keep requests, pictures and answers of: failed, all, none", metavar="WHICH"),
     Option("vlm-mmmu-data", "the prepared MMMU data", key="mmmu.data", metavar="DIR"),
-    Option("vlm-mmmu-engine", "what answers MMMU: server or offline", key="mmmu.engine", metavar="WHICH"),
+    Option("vlm-mmmu-engine", "the engine that answers MMMU: server or offline", key="mmmu.engine", metavar="WHICH"),
     Option("vlm-mmmu-protocol", "the prompts of MMMU, e.g. vlmevalkit", key="mmmu.protocol", metavar="NAME"),
-    Option("vlm-soak-s", "seconds the soak lasts", key="load.soak_s", metavar="N"),
-    Option("vlm-resume", "go on with an unfinished accuracy run: its folder, or latest", metavar="RUN"),
-    Option("vlm-baseline", "compare with this stored run: of an accuracy run, or of numbers", metavar="FILE"),
+    Option("vlm-soak-s", "duration of the soak in seconds", key="load.soak_s", metavar="N"),
+    Option("vlm-resume", "resume an unfinished accuracy run: its folder, or latest", metavar="RUN"),
+    Option("vlm-baseline", "compare with stored answers of an accuracy run, or log probabilities", metavar="FILE"),
     Option(
-        "vlm-calibrate", "record this run's case counts as a profile file that extends the present one", metavar="FILE"
+        "vlm-calibrate", "record what this run calibrates as a profile that extends the present one", metavar="FILE"
     ),
-    Option("vlm-record-baseline", "record latencies as budgets (a profile), or numbers (.jsonl)", metavar="FILE"),
+    Option(
+        "vlm-record-baseline",
+        "record latencies as budgets (.yaml) or log probabilities (.jsonl)",
+        metavar="FILE",
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the person at the keyboard decided."""
+    """The values of all options of a run."""
 
     loaded: Loaded
     base_url: str | None
@@ -84,12 +88,12 @@ class Settings:
 
     @property
     def launched(self) -> bool:
-        """Whether the engine is ours to start."""
+        """Whether this run launches the engine itself."""
         return self.base_url is None
 
 
 def given(option: Option, value: object, env: Mapping[str, str]) -> tuple[str | None, str]:
-    """The value of an option and where it came from; (None, '') when nobody gave it, UsageProblem for an empty one."""
+    """The value of an option and where it came from; (None, '') without one, UsageProblem for an empty one."""
     if value == "":
         raise UsageProblem(f"--{option.name}: the value is empty")
     if value not in (None, False, []):
@@ -100,7 +104,7 @@ def given(option: Option, value: object, env: Mapping[str, str]) -> tuple[str | 
 
 
 def unknown_option(args: Sequence[str]) -> str | None:
-    """One line about the first `--vlm-…` argument that is no option of ours, or None."""
+    """One line about the first `--vlm-…` argument that is not an option, or None."""
     names = [f"--{option.name}" for option in OPTIONS]
     for arg in args:
         word = arg.partition("=")[0]
@@ -110,7 +114,7 @@ def unknown_option(args: Sequence[str]) -> str | None:
 
 
 def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """(profile key, YAML text, source) of every override, environment first so that the command line wins."""
+    """(profile key, YAML text, source) of every override; the environment comes first, the command line replaces it."""
     found: list[tuple[str, str, str]] = []
     pairs = [(text, "VLM_SET") for text in env.get("VLM_SET", "").split(";") if text.strip()]
     listed = values.get("vlm_set") or []
@@ -130,9 +134,9 @@ def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tupl
 
 
 def checked_url(url: str, source: str) -> str:
-    """A base URL without trailing slash or /v1; UsageProblem when it is none."""
+    """A base URL without trailing slash or /v1; UsageProblem when it is not a valid URL."""
     if "@" in url.partition("://")[2].partition("/")[0]:
-        # before anything that repeats the URL
+        # checked first: all other messages repeat the URL
         raise UsageProblem(f"{source}: the URL carries credentials; give the key with --vlm-api-key-env NAME")
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""What a profile file may say. Every key has a default but `name` and `model.id`; unknown keys are errors."""
+"""The keys of a profile. Each has a default except `name` and `model.id`; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlm_acceptance.core.errors import UsageProblem, nearest
 
 
 class Pictures(Section):
-    """How many prompt tokens a picture costs; `oracle: none` switches the check off for other model families."""
+    """How many prompt tokens a picture costs. `oracle: none` switches the check off, for other model families."""
 
     oracle: Literal["internvl", "none"] = "none"
     tile_px: int = Field(default=448, gt=0)
@@ -27,7 +27,7 @@ class Pictures(Section):
 
     @field_validator("max_tiles")
     @classmethod
-    def _is_no_less_than_the_fewest(cls, most: int, seen: ValidationInfo) -> int:
+    def _is_at_least_min_tiles(cls, most: int, seen: ValidationInfo) -> int:
         least = seen.data.get("min_tiles")
         if least is not None and most < least:
             raise ValueError(f"it must not be less than min_tiles, {least}")
@@ -35,9 +35,9 @@ class Pictures(Section):
 
 
 class Model(Section):
-    """What is served: its name on the wire, where its folder comes from, and what the folder must hold.
+    """The served model: its id in requests, where its folder comes from, and what the folder must hold.
 
-    `media_domains` are those whose pictures it fetches; empty where the deployment restricts none.
+    The deployment fetches pictures from `media_domains` only; empty for no restriction.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Model(Section):
 
 
 class Engine(Section):
-    """How `vllm serve` is started. `port: 0` takes a free one; `python` or `executable` name an engine elsewhere."""
+    """How `vllm serve` is started. `port: 0` takes a free port; `python` or `executable` name another installation."""
 
     executable: str | None = None
     python: str | None = None
@@ -76,7 +76,7 @@ class Engine(Section):
 
 
 class Offline(Section):
-    """The offline `LLM`: its arguments, its sampling, and how long the whole batch may take."""
+    """The offline `LLM`: its arguments, its sampling, and the time limit of the whole batch."""
 
     enabled: bool = True
     llm: dict[str, Any] = {}
@@ -86,7 +86,7 @@ class Offline(Section):
 
 
 class Device(Section):
-    """The accelerator: `name` is a regular expression, `memory_mb` the whole card; `count` is in logical cards."""
+    """The accelerator. `name` is a regular expression, `memory_mb` that of the whole card, `count` in logical cards."""
 
     kind: Literal["npu", "cpu", "none"] = "none"
     name: str = ".*"
@@ -98,7 +98,7 @@ class Device(Section):
 
 
 class Budget(Section):
-    """Latency limits in seconds on medians of warm requests; an absent limit is not judged."""
+    """Latency limits in seconds on medians of warm requests; without a limit nothing is judged."""
 
     ttft_s: Seconds | None = None
     tpot_s: Seconds | None = None
@@ -110,18 +110,18 @@ MULTI_PICTURE = "multi_picture"
 
 
 def known_categories(named: Iterable[str], more: Sequence[str] = ()) -> None:
-    """ValueError for a name that is no capability category and none of `more`."""
+    """ValueError for a name that is not a capability category and not in `more`."""
     allowed = (*CATEGORY_ORDER, *more)
     for name in named:
         if name not in allowed:
-            raise ValueError(f"{name!r} is no category; there are: {', '.join(allowed)}.{nearest(name, allowed)}")
+            raise ValueError(f"{name!r} is not a category; there are: {', '.join(allowed)}.{nearest(name, allowed)}")
 
 
 class Latency(Section):
-    """`default` holds for every limit that `categories` does not set; `repeats` warm requests are judged.
+    """`default` has the limits that `categories` does not set; `repeats` warm requests are judged.
 
-    `recorded` says that the budgets come from a run of a known-good deployment. `stream_tokens` is the length of the
-    answer whose flow is judged: long enough to take a second or two.
+    `recorded`: the budgets come from a run of a known-good deployment. `stream_tokens` is the length of the answer
+    whose token flow is judged; it should take a second or two.
     """
 
     default: Budget = Budget()
@@ -161,9 +161,9 @@ class LongSimilarPictures(Section):
 
 
 class Capability(Section):
-    """How the five categories are judged. Every answer in the file `golden_answers` must come back exactly.
+    """How the five categories are judged. The deployment must give every answer of the file `golden_answers` exactly.
 
-    Categories in `report_only`, and `multi_picture` (the order of several pictures), fail only by fatal findings.
+    A category in `report_only`, or `multi_picture` (the order of several pictures), fails only by fatal findings.
     """
 
     min_correct: int = Field(default=6, ge=1, le=8)
@@ -203,7 +203,7 @@ class Reference(Section):
 
     @field_validator("total")
     @classmethod
-    def _holds_the_correct_ones(cls, total: int | None, seen: ValidationInfo) -> int | None:
+    def _is_at_least_correct(cls, total: int | None, seen: ValidationInfo) -> int | None:
         correct = seen.data.get("correct")
         if total is not None and correct is not None and total < correct:
             raise ValueError(f"it must not be less than correct, {correct}")
@@ -211,15 +211,15 @@ class Reference(Section):
 
 
 class Measure(Section):
-    """A figure read from the engine's log: judged when `tolerance` is given (a share of 1), else only reported."""
+    """The expected value of a figure in the engine's log; judged if there is a `tolerance` (a share), else reported."""
 
     value: float
     tolerance: float | None = None
 
 
 class Shape(Section):
-    """Limits on the shape of the answers, as shares: of all answers, of the choices (unresolved, top_letter), of the
-    open questions (open_a). A right model's letters spread; a server that repeats one scores 32.6 % of MMMU_val.
+    """Limits on the shape of the answers, as shares: of all answers, of those to choices (unresolved, top_letter), of
+    those to open questions (open_a). A server that repeats one letter has 32.6 % of MMMU_val right.
     """
 
     unresolved: Share = 0.1
@@ -232,15 +232,15 @@ class Shape(Section):
 
 
 class Sighted(Section):
-    """The sighted test: `sample` questions asked again with blank pictures must lose at least `margin` (a share)."""
+    """Picture ablation: `sample` questions with blank pictures must have at least `margin` (a share) fewer right."""
 
     sample: int = Field(default=0, ge=0)
     margin: Share = 0.05
 
 
 class Paired(Section):
-    """Against a stored run: one-sided McNemar refuses below `alpha`; a loss of `margin` (a share) must be ruled out
-    where `require_margin` says so, and is reported elsewhere.
+    """Comparison with a stored run: one-sided McNemar rejects below `alpha`. With `require_margin` a loss of `margin`
+    (a share) must be ruled out, else this is only reported.
     """
 
     alpha: Share = 0.01
@@ -248,17 +248,17 @@ class Paired(Section):
     require_margin: bool = False
 
 
-# a selftest holds that accuracy/mmmu has exactly these
+# a selftest compares these with accuracy/mmmu
 ProtocolName = Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"]
 ScorerName = Literal["vlmevalkit_2024_07", "vlmevalkit_head", "official_strict", "official_seed42", "internvl"]
 
 
 class Mmmu(Section):
-    """The accuracy run; `llm` adds to the offline engine's arguments where that answers.
+    """The accuracy run. `llm` adds arguments of the offline engine, for `engine: offline`.
 
     Without `min_correct` and `max_correct` the limits come from the profile's reference: the exact binomial bounds at
-    `alpha` below and `ceiling_alpha` above. More than the share `retried` of questions asked twice decides nothing.
-    `scorer` and `reference` follow the protocol where they are not given.
+    `alpha` below and `ceiling_alpha` above. The run is inconclusive if more than the share `retried` of the questions
+    were sent twice. Without `scorer` and `reference` those of the protocol are used.
     """
 
     dataset: str = "MMMU_val"
@@ -288,13 +288,13 @@ class Mmmu(Section):
 
     @property
     def stops_early(self) -> bool:
-        """Whether the run may be rejected before its end; guesses of official_seed42 depend on all other answers, so
-        that it marks no single one.
+        """Whether the run may be rejected before its end. Not with official_seed42: its guesses depend on all answers,
+        so that it cannot score a single one.
         """
         return self.early_stop and self.scorer != "official_seed42"
 
     def reference_among(self, references: Mapping[str, Reference]) -> tuple[str, Reference | None]:
-        """Name and value of the reference: the one given, else the protocol's own, else MMMU_val."""
+        """Name and value of the reference: the given one, else that of the protocol, else MMMU_val."""
         own = f"MMMU_val_{self.protocol}"
         name = self.reference or (own if own in references else "MMMU_val")
         return name, references.get(name)
@@ -308,7 +308,7 @@ class Mmmu(Section):
         self.require_limits(references)
 
     def require_limits(self, references: Mapping[str, Reference]) -> None:
-        """UsageProblem when neither the section nor a counted reference says how many right answers are expected."""
+        """UsageProblem when neither the section nor a reference with counts sets the limits."""
         name, reference = self.reference_among(references)
         is_counted = reference is not None and reference.correct is not None and reference.total is not None
         if not is_counted and (self.min_correct is None or self.max_correct is None):
@@ -319,7 +319,7 @@ class Mmmu(Section):
 
     @field_validator("max_correct")
     @classmethod
-    def _is_no_less_than_the_lower_limit(cls, high: int | None, seen: ValidationInfo) -> int | None:
+    def _is_at_least_min_correct(cls, high: int | None, seen: ValidationInfo) -> int | None:
         low = seen.data.get("min_correct")
         if low is not None and high is not None and high < low:
             raise ValueError(f"it must not be less than min_correct, {low}")
@@ -327,9 +327,9 @@ class Mmmu(Section):
 
 
 class Profile(Section):
-    """One deployment: what it is, how it starts, what it must reach."""
+    """One deployment: the model, how it is started, what it must reach."""
 
-    # it names folders
+    # part of folder names
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
     description: str = ""
     model: Model

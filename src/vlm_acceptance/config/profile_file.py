@@ -1,4 +1,4 @@
-"""Profile files: inheritance, overrides, and errors of one line that name key, value and the nearest match."""
+"""Reads profile files: inheritance, overrides, former names of keys. Every problem is one line."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def find_profile(name: str, folder: Path) -> Path:
 
 
 def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, str]] = ()) -> Loaded:
-    """Read a profile with what it extends; `overrides` are (dotted key, YAML value, source), the last one wins.
+    """Read a profile and those it extends; `overrides` are (dotted key, YAML value, source), the last one counts.
 
-    A key that is set to null has its default again, and a name in a free mapping, such as engine.env, is gone.
+    A key that is set to null gets its default again; a name in a free mapping, such as engine.env, is removed.
     """
     path = find_profile(name, folder)
     sources: dict[str, str] = {}
@@ -73,7 +73,7 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
         profile = Profile.model_validate(data)
     except ValidationError as broken:
         key, message = first_error(broken, Profile)
-        # an override may have put something below a key that holds one value
+        # an override may have set a key below one that holds a single value
         below = [sources[name] for name in sources if name.startswith(f"{key}.")]
         source = below[-1] if below else sources.get(key, path.name)
         raise UsageProblem(f"{source}: {message}") from None
@@ -196,7 +196,7 @@ def _holds(data: Any, key: str) -> bool:
 
 
 def _check_key(key: str, source: str) -> None:
-    """Refuse a key no profile can hold, before its value is looked at."""
+    """UsageProblem for a key that is not in a profile, before its value is read."""
     allowed: type[BaseModel] | None = Profile
     walked: list[str] = []
     for part in key.split("."):
@@ -213,7 +213,7 @@ def _check_key(key: str, source: str) -> None:
 
 
 def shown(loaded: Loaded) -> str:
-    """The effective profile, one `key: value` a line, each with the source of its value."""
+    """The effective profile: a line `key: value` for each key, with the source of the value."""
     lines = [f"# {loaded.path}", *(f"# note: {note}" for note in loaded.notes)]
     for key, value in _flat(_plain(loaded.profile)).items():
         lines.append(f"{key}: {_scalar(value)}  # {_source(key, loaded.sources)}")

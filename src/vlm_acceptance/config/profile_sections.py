@@ -1,4 +1,4 @@
-"""The base of a profile's sections, and the sections of load and log probabilities."""
+"""Types of a profile's values, and its sections of load and log probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vlm_acceptance.config.yaml_file import Section
 
 
 def _as_text(value: object) -> object:
-    # YAML reads `True` and `8` where a shell reads text
+    # `True` and `8` are not text in YAML, but on a command line they are
     return str(value) if isinstance(value, (bool, int, float)) else value
 
 
@@ -23,19 +23,19 @@ Nats = Annotated[float, Field(gt=0)]
 
 
 class LogProbLimits(Section):
-    """Log probabilities, in natural log units: `alarm` limits the mean |Δ| against `baseline` over the tokens that both
-    list among their five likeliest, `common_top5` is the least share of those; `alarm_prompt` limits each prompt's.
+    """Limits on log probabilities, in nats. `alarm` limits the mean |Δ| to `baseline` over the tokens that both list
+    among their five likeliest, `alarm_prompt` that of each prompt; `common_top5` is the least share of such tokens.
 
-    Another token is forgiven when the known one was ahead by at most `tie`. `steady` limits the mean |Δ| between two
-    answers of one deployment to the same requests: again, in a batch, offline; `steady_prompt` limits each prompt's.
-    With `batch_invariant` no text may differ.
-    `sample` prompts are asked in smoke; `prompts` is what a recording asks.
+    Another token than the stored one is accepted if the stored one was ahead by at most `tie`. `steady` limits the
+    mean |Δ| between two answers of one deployment to the same request (again, in a batch, offline), `steady_prompt`
+    that of each prompt. With `batch_invariant` no text may differ. Smoke sends `sample` prompts; a recording sends
+    all of `prompts`.
     """
 
     prompts: str = "fixtures/baselines/prompts.jsonl"
     baseline: str | None = None
     sample: int = Field(default=12, ge=1)
-    # 0.14 is what vLLM-Ascend's own tests allow a token; a model's floor is known once two recordings are compared
+    # vLLM-Ascend's own tests allow 0.14 for a token; to find a model's own floor, compare two recordings of it
     alarm: Nats = 0.14
     alarm_prompt: Nats = 0.4
     common_top5: Share = 0.8
@@ -50,7 +50,7 @@ class LogProbLimits(Section):
 
 
 class Limits(Section):
-    """Limits in seconds on percentiles; an absent one is only reported."""
+    """Limits in seconds on percentiles; one without a limit is only reported."""
 
     p50: Seconds | None = None
     p90: Seconds | None = None
@@ -58,8 +58,8 @@ class Limits(Section):
 
 
 class LoadBudgets(Section):
-    """What the soak must reach; what is absent is only reported. `errors` is the most, `goodput` the least share of
-    requests: without an answer, and answered within the limits of `latency`.
+    """What the soak must reach; a figure without a bound is only reported. `errors` is the highest share of requests
+    without an answer, `goodput` the lowest share of requests answered within the limits of `latency`.
     """
 
     ttft_s: Limits = Limits()
@@ -73,7 +73,7 @@ class LoadBudgets(Section):
 
     @property
     def bounds_figures(self) -> bool:
-        """Whether any percentile, rate or share of good answers has a bound."""
+        """Whether a percentile, a rate or the goodput has a bound."""
         limits = [self.ttft_s, self.tpot_s, self.itl_s, self.e2e_s]
         bounds = [bound for limit in limits for bound in (limit.p50, limit.p90, limit.p99)]
         return any(
@@ -82,11 +82,11 @@ class LoadBudgets(Section):
 
 
 class Load(Section):
-    """Many requests at once. One is starved that takes `slower` times the median and more than `slower_s` seconds; it
-    hangs when nothing moves for `hang_s`; a client that leaves frees its slot within `freed_s`.
+    """Many requests at once. A request starves if it takes `slower` times the median and more than `slower_s`. The
+    deployment hangs if nothing progresses for `hang_s`. A client that disconnects frees its slot within `freed_s`.
 
-    Times may grow by the share `drift` from the soak's first third to its last; memory by so many kilobytes a request.
-    With `bench` the figures of `vllm bench serve` are told after the soak of an engine of ours, and never judged.
+    Times may grow by the share `drift` from the soak's first third to its last, memory by so many kilobytes a request.
+    With `bench`, `vllm bench serve` runs after the soak of a launched engine; its figures are reported, not judged.
     """
 
     burst: int = Field(default=16, ge=4, le=64)

@@ -1,8 +1,9 @@
-"""Two profiles of one model compared by their numbers, for example eager and graph, in one command.
+"""Compares two profiles of one model by their log probabilities, for example eager and graph, in one command.
 
     python -m vlm_acceptance.run.compare --profile A --profile B [--reports DIR] [pytest options for both]
 
-A's smoke run records its numbers, if it is accepted; B's smoke run is judged against all of them by B's limits.
+The smoke run of A records its log probabilities, if it is accepted; that of B is compared with all of them by the
+limits of B.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tup
 
 
 def compare(first: str, second: str, reports: Path, more: Sequence[str], run: Run) -> int:
-    """Exit code of the first run that accepts nothing, else 0. The numbers of an earlier comparison are replaced."""
+    """Exit code of the first run that does not accept, else 0. Files of an earlier comparison are replaced."""
     reports.mkdir(parents=True, exist_ok=True)
     (reports / "logprobs.jsonl").unlink(missing_ok=True)
     return next((code for command in commands(first, second, reports, more) if (code := run(command))), 0)
@@ -47,15 +48,13 @@ def _run(command: Sequence[str]) -> int:
 
 
 def main() -> int:
-    """Both runs; their exit codes are pytest's and the suite's."""
+    """Run both; returns the exit code."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--profile", action="append", required=True, help="given twice: the one to compare with first")
+    options.add_argument("--profile", action="append", required=True, help="give it twice; A first")
     options.add_argument("--reports", type=Path, default=ROOT / "reports" / "compare", help="default: reports/compare")
     given, more = options.parse_known_args()
     if len(given.profile) != 2:
-        options.error(
-            "--profile is given twice, e.g. --profile internvl2-2b-ascend --profile internvl2-2b-ascend-graph"
-        )
+        options.error("give --profile twice, e.g. --profile internvl2-2b-ascend --profile internvl2-2b-ascend-graph")
     return compare(given.profile[0], given.profile[1], given.reports.absolute(), more, _run)
 
 

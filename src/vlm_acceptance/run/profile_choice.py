@@ -1,4 +1,4 @@
-"""Which profile a run uses when nobody, or only an endpoint, says so."""
+"""The profile of a run: the named one, that of the attached endpoint's model, or the default of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A profile's name, why it was taken, and why an endpoint that should have decided could not be asked."""
+    """A profile's name and why it was chosen; `unreachable` says why the endpoint could not be asked."""
 
     name: str
     reason: str
@@ -28,28 +28,30 @@ class Chosen:
 
 
 def profile(values: Mapping[str, object], env: Mapping[str, str]) -> Chosen:
-    """Given by name; else the one whose model the attached endpoint serves; else by what this machine is."""
+    """The profile given by name; else the one whose model the attached endpoint serves; else this machine's default."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
     name, source = picked["vlm_profile"]
     if name:
         return Chosen(name, source)
     url, url_source = picked["vlm_base_url"]
     if url and values.get("vlm_plan"):
-        raise UsageProblem(f"--vlm-plan asks no endpoint which model it serves; {_name_one(profile_names(PROFILES))}")
+        raise UsageProblem(f"--vlm-plan does not ask the endpoint for its model; {_name_one(profile_names(PROFILES))}")
     if url:
         key = api_key(*picked["vlm_api_key_env"], env)
         return by_endpoint(checked_url(url, url_source), key)
     reason = speaks_of_npu(env=env)
     if reason:
-        return Chosen(NPU, f"this machine speaks of an NPU: {reason}")
-    return Chosen(CONTROL, "nothing on this machine speaks of an NPU")
+        return Chosen(NPU, f"an NPU was detected on this machine: {reason}")
+    return Chosen(CONTROL, "no NPU was detected on this machine")
 
 
 def by_endpoint(url: str, key: str | None) -> Chosen:
-    """The only profile whose model id or alias the endpoint serves; UsageProblem when there is none or more."""
+    """The only profile whose model id or alias the endpoint serves; UsageProblem when no or several profiles fit."""
     exchange = Client(url, key).send(get("/v1/models", LOOK_S))
     if exchange.error is not None and exchange.error.kind == "connect":
-        return Chosen(CONTROL, "no endpoint to ask", f"nothing answers at {url}: {exchange.error.message[:200]}")
+        return Chosen(
+            CONTROL, "the endpoint is unreachable", f"nothing answers at {url}: {exchange.error.message[:200]}"
+        )
     models = listed_models(exchange)
     names = profile_names(PROFILES)
     if models is None:
@@ -59,14 +61,14 @@ def by_endpoint(url: str, key: str | None) -> Chosen:
     if not fitting:
         raise UsageProblem(f"--vlm-base-url: {url} serves {models}, which no profile deploys; {_name_one(names)}")
     if len(fitting) > 1:
-        # variants of one deployment cannot be told apart from outside; the first is their base
+        # variants of one deployment look the same from outside; the shortest name is their base
         base = [name for name in fitting if all(other == name or other.startswith(f"{name}-") for other in fitting)]
         if not base:
             raise UsageProblem(
                 f"--vlm-base-url: {url} serves {models}, which fits {', '.join(fitting)}; name one with --vlm-profile"
             )
         variants = ", ".join(other for other in fitting if other != base[0])
-        return Chosen(base[0], f"{url} serves its model, as it would for {variants}")
+        return Chosen(base[0], f"{url} serves its model, which is also that of {variants}")
     return Chosen(fitting[0], f"{url} serves its model")
 
 

@@ -1,7 +1,7 @@
 """Exact limits, intervals and tests for counts of right answers. Shares are 0..1; `alpha` is a one-sided error.
 
-Two runs over the same questions are compared question by question: `lost` counts those only the earlier run has
-right, `gained` those only the later run has right.
+Two runs over the same questions are compared question by question: `lost` is the number of questions that only the
+earlier run has right, `gained` that of questions that only the later run has right.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def standard_error(right: int, total: int) -> float:
 
 
 def wilson(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's two-sided score interval of a share; (0, 1) where nothing was asked."""
+    """Wilson's two-sided score interval of a share; (0, 1) for no questions."""
     _require_counts(right, total)
     if total == 0:
         return 0.0, 1.0
@@ -29,7 +29,7 @@ def wilson(right: int, total: int, confidence: float = 0.95) -> tuple[float, flo
     share, spread = right / total, z * z / total
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / total + spread / total / 4) / (1 + spread)
-    # at the ends the interval touches 0 or 1 exactly; rounding must not say otherwise
+    # at the ends the interval touches 0 or 1 exactly; rounding must not move it
     return (0.0 if right == 0 else middle - half), (1.0 if right == total else middle + half)
 
 
@@ -58,12 +58,12 @@ def at_least(count: int, n: int, share: float) -> float:
 
 
 def lower_limit(right: int, total: int, n: int, alpha: float) -> int:
-    """The fewest right answers of `n` that are not refused, where `right` of `total` is the true share.
+    """The fewest right answers of `n` that are accepted, where `right` of `total` is the true share.
 
-    One more than the largest count at or below which a sound model falls with a probability of at most `alpha`.
+    A sound model has fewer with a probability of at most `alpha`.
     """
     share = _share(right, total)
-    low, high = 0, n  # the answer lies in low..high; P(X <= n) = 1 refuses nobody
+    low, high = 0, n  # the limit lies in low..high, because P(X <= n) = 1
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if at_most(middle, n, share) > alpha else (middle + 1, high)
@@ -71,14 +71,14 @@ def lower_limit(right: int, total: int, n: int, alpha: float) -> int:
 
 
 def upper_limit(right: int, total: int, n: int, alpha: float) -> int:
-    """The smallest count of `n` that a sound model reaches with a probability of at most `alpha`; n + 1 if none."""
+    """The smallest count of `n` that a sound model reaches with a probability of at most `alpha`, at most n + 1."""
     return n + 1 - lower_limit(total - right, total, n, alpha)
 
 
 def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0.8) -> float:
-    """The smallest true drop (a share) below `right` of `total` that a lower limit of `n` refuses with this power.
+    """The smallest true drop (a share) below `right` of `total` that the lower limit of `n` refuses with this power.
 
-    Infinite where the limit is 0, which refuses nothing.
+    Infinite for a limit of 0, which refuses nothing.
     """
     share = _share(right, total)
     if limit == 0:
@@ -91,13 +91,13 @@ def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """Exact one-sided p: how likely it is that as many or more questions are lost if both ways are as likely."""
+    """Exact one-sided p: the probability of `lost` or more losses if losses and gains are equally likely."""
     _require_counts(lost, lost + gained)
     return at_least(lost, lost + gained, 0.5)
 
 
 def paired_difference(total: int, lost: int, gained: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Tango's two-sided score interval of (gained - lost) / total; (-1, 1) where nothing was asked."""
+    """Tango's two-sided score interval of (gained - lost) / total; (-1, 1) for no questions."""
     _require_counts(lost + gained, total)
     if total == 0:
         return -1.0, 1.0
@@ -150,7 +150,7 @@ def _tango(difference: float, total: int, lost: int, gained: int) -> float:
     lost_share = (math.sqrt(max(0.0, b * b - 8 * total * c)) - b) / (4 * total)  # rounding can make a zero negative
     variance = total * (2 * lost_share + difference * (1 - difference))
     distance = gained - lost - total * difference
-    # no variance: what was seen is certain, or impossible
+    # no variance: the counts are certain or impossible
     return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance) if distance else 0.0
 
 

@@ -1,7 +1,7 @@
-"""Straight lines, with intervals, through figures that depend on each other in time.
+"""Slopes of figures over time, with intervals that allow for dependent figures.
 
-Figures sampled one after another are no independent ones: they are put together in blocks, whose means are taken as
-the sample, and what dependence the blocks' residuals still show widens the interval. `confidence` is two-sided.
+Figures sampled one after another are not independent: the means of consecutive blocks are the sample, and the interval
+is wider where neighbouring residuals of the blocks are still similar. `confidence` is two-sided.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from statistics import fmean
 BLOCKS = 12
 FEWEST_BLOCKS = 4
 _BISECTIONS = 60
-# residuals that follow each other more closely than this leave next to nothing to judge by
+# upper bound of the correlation of neighbouring residuals; keeps intervals finite
 _MOST_DEPENDENT = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate, the ends of its interval, and from how many samples in how many blocks it was made."""
+    """An estimate, its interval, and the numbers of samples `n` and of blocks it was made from."""
 
     value: float
     low: float
@@ -70,16 +70,15 @@ def t_below(point: float, df: int) -> float:
 
 
 def block_means(values: Sequence[float], blocks: int) -> list[float]:
-    """Means of `blocks` stretches of equal length, or nearly; there are at least as many values."""
+    """Means of `blocks` consecutive stretches of nearly equal length; needs at least as many values."""
     edges = [len(values) * number // blocks for number in range(blocks + 1)]
     return [fmean(values[start:end]) for start, end in itertools.pairwise(edges)]
 
 
 def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99) -> Interval | None:
-    """Least squares through the means of consecutive blocks; None for too few samples or an x that does not move.
+    """Least squares through the means of consecutive blocks; None for too few samples or a constant x.
 
-    With r, the correlation of neighbouring residuals, where it is positive, the interval is wider by the root of
-    (1 + r) / (1 - r).
+    A positive correlation r of neighbouring residuals makes the interval wider by the root of (1 + r) / (1 - r).
     """
     if len(xs) < FEWEST_BLOCKS:
         return None
@@ -97,7 +96,7 @@ def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99) ->
 
 
 def dependence(residuals: Sequence[float]) -> float:
-    """By how much neighbours that resemble each other widen an interval, 1 where they do not."""
+    """The factor by which similar neighbouring residuals widen an interval; 1 where they are not similar."""
     power = sum(value * value for value in residuals)
     if power <= 0:
         return 1.0

@@ -1,12 +1,12 @@
-"""The order of questions, and early stops that can only reject.
+"""Early stops, which can only reject a run.
 
-Answers are added in the order of asking, not of arrival: a short answer comes back early, and may be right more or
-less often. One without an answer is added as right, so that it cannot help to reject, and as no letter at all.
+Answers are added in the order of asking, not of arrival: short answers arrive early, and may be right more or less
+often. A question without an answer is added as right, so that it cannot cause a rejection, and as no letter.
 """
 
 # Each stop holds bets against its null hypothesis. While the null holds no bet gains on average, so the sum of the
 # bets, 1 at the start, ever reaches 1/alpha with a probability of at most alpha (Ville's inequality), however often
-# one looks.
+# the run is checked.
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from collections import Counter
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-# A share of right answers and its weight: one who guesses letters, and one who is mute or babbles.
+# Shares of right answers and their weights: a model that guesses letters, and one without sensible answers.
 GUESSER_AND_MUTE = ((0.247, 0.9), (0.05, 0.1))
 STUCK_SHARE = 0.95
 
 
 class ScoreStop:
-    """Stops a run in random order of `total` questions that would hardly come to `limit` right answers.
+    """Stops a run of `total` questions in random order that is very unlikely to reach `limit` right answers.
 
-    Null hypothesis: at least `limit` are right in the whole run. `round_size` is the number of groups where rounds
-    hold one question of every group (`stratified_order`).
+    Null hypothesis: at least `limit` are right in the whole run. `round_size` is the number of groups if
+    each round holds one question of every group.
     """
 
     # Under the null the next answer is right with a probability p >= b = (limit - right so far) / questions left. A
@@ -53,11 +53,11 @@ class ScoreStop:
         self._bound = 0.0
         self._shares = [share for share, _ in alternatives]
         self._bets = [weight for _, weight in alternatives]
-        self.stopped = self.is_out_of_reach  # once true it stays so: the run is rejected
+        self.stopped = self.is_out_of_reach  # stays true: the run is rejected
 
     @property
     def statistic(self) -> float:
-        """What the bets have come to; the run is stopped at 1/alpha."""
+        """The sum of the bets; the run is stopped at 1/alpha."""
         return sum(self._bets)
 
     @property
@@ -66,7 +66,7 @@ class ScoreStop:
         return self.limit - self.right > self.total - self.asked
 
     def add(self, right: bool) -> None:
-        """Counts the next answer, in the order of asking. What comes after a stop changes nothing."""
+        """Count the next answer, in the order of asking. Answers after a stop change nothing."""
         if self.stopped:
             return
         if self.asked == self.total:
@@ -75,7 +75,7 @@ class ScoreStop:
             self._bound = (self.limit - self.right) / (self.total - self.asked)
         self.asked += 1
         self.right += right
-        if self.is_out_of_reach:  # the one way to be wrong where the bound is 1
+        if self.is_out_of_reach:  # with a bound of 1 any wrong answer does this
             self.stopped = True
             return
         for place, share in enumerate(self._shares):
@@ -84,26 +84,26 @@ class ScoreStop:
         self.stopped = self.statistic >= 1 / self.alpha
 
     def reason(self) -> str:
-        """Why the run was stopped, in one line; '' while it goes on."""
+        """Why the run was stopped, in one line; '' while it is not."""
         seen = f"{self.right} of the first {self.asked} answers are right"
         if self.is_out_of_reach:
             return f"{seen}: {self.limit} of {self.total} can no longer be reached"
         if not self.stopped:
             return ""
         return (
-            f"{seen}: a run with {self.limit} or more of {self.total} right looks so poor, at any time, "
-            f"with a probability of at most {100 * self.alpha:g} %"
+            f"{seen}: a run that gets {self.limit} or more of {self.total} right is stopped with a probability of "
+            f"at most {100 * self.alpha:g} %"
         )
 
 
 class LetterStop:
     """Stops a run that answers nearly every multiple-choice question with the same letter.
 
-    Null hypothesis: whatever came before, no letter is the next answer with a probability above `limit_share`.
+    Null hypothesis: after any answers, no letter is the next one with a probability above `limit_share`.
     """
 
-    # The stake is spread evenly over all letters; each bets that it is the answer to 95 % of the questions. No bet is
-    # made where `limit_share` is as high as that.
+    # The bets start equal, one for each letter: this letter is the answer to 95 % of the questions. No bet is made
+    # where `limit_share` is as high as that.
 
     def __init__(self, limit_share: float = 0.6, alpha: float = 0.001) -> None:
         _require_alpha(alpha)
@@ -111,15 +111,15 @@ class LetterStop:
         self.asked = 0
         self._seen: Counter[str] = Counter()
         self._bets = dict.fromkeys(ascii_uppercase, 1 / len(ascii_uppercase))
-        self.stopped = False  # once true it stays so: the run is rejected
+        self.stopped = False  # stays true: the run is rejected
 
     @property
     def statistic(self) -> float:
-        """What the bets have come to; the run is stopped at 1/alpha."""
+        """The sum of the bets; the run is stopped at 1/alpha."""
         return sum(self._bets.values())
 
     def add(self, letter: str) -> None:
-        """Counts the next multiple-choice answer, in the order of asking; anything but one letter counts as none."""
+        """Count the next multiple-choice answer, in the order of asking; other texts than one letter are no letter."""
         if self.stopped:
             return
         self.asked += 1
@@ -131,21 +131,21 @@ class LetterStop:
         self.stopped = self.statistic >= 1 / self.alpha
 
     def reason(self) -> str:
-        """Why the run was stopped, in one line; '' while it goes on."""
+        """Why the run was stopped, in one line; '' while it is not."""
         if not self.stopped:
             return ""
         letter = max(self._bets, key=self._bets.__getitem__)
         return (
-            f"{letter} answers {self._seen[letter]} of the first {self.asked} multiple-choice questions: with a share "
-            f"of {100 * self.limit_share:g} % or less this comes, at any time, with a probability of at most "
+            f"{letter} answers {self._seen[letter]} of the first {self.asked} multiple-choice questions: a run with a "
+            f"share of {100 * self.limit_share:g} % or less is stopped with a probability of at most "
             f"{100 * self.alpha:g} %"
         )
 
 
 def _factor(share: float, bound: float, is_hit: bool) -> float:
-    """What one answer makes of a bet that hits come with the share `share` and not with `bound`."""
+    """The factor that one answer gives a bet on a share of hits `share` against `bound`."""
     if is_hit:
-        return share / bound if bound > 0 else math.inf  # the bound says that there are no hits
+        return share / bound if bound > 0 else math.inf  # with this bound there are no hits
     return (1 - share) / (1 - bound)
 
 

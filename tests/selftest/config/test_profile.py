@@ -1,4 +1,4 @@
-"""Profile files: inheritance, overrides, sources, and one line for whatever is wrong."""
+"""Profile files: inheritance, overrides, sources, former names, and one line for every problem."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def problem(tmp_path: Path, text: str) -> str:
     return str(raised.value)
 
 
-def test_every_profile_of_ours_is_sound_and_named_like_its_file() -> None:
+def test_every_profile_of_the_suite_is_valid_and_named_like_its_file() -> None:
     for name in profile_names(PROFILES):
         assert load_profile(name, PROFILES).profile.name == name
 
@@ -67,7 +67,7 @@ def test_a_profile_may_extend_one_by_path_beside_it_or_by_name(tmp_path: Path) -
     assert load_profile(str(tmp_path / "more" / "deep.yaml"), tmp_path).profile.model.id == "org/m"
 
 
-def test_the_last_override_wins_and_makes_what_it_needs(tmp_path: Path) -> None:
+def test_the_last_override_counts_and_adds_missing_sections(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
         "base",
@@ -118,17 +118,17 @@ def test_the_last_override_wins_and_makes_what_it_needs(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_one_line_with_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
-    said = problem(tmp_path, text)
+    message = problem(tmp_path, text)
     for word in words:
-        assert word in said, said
+        assert word in message, message
 
 
-def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="does not exist"):
         find_profile(f"{tmp_path}/", tmp_path)
 
 
-def test_what_is_shown_can_be_read_again_as_the_same_profile(tmp_path: Path) -> None:
+def test_the_shown_profile_can_be_read_again(tmp_path: Path) -> None:
     loaded = load(tmp_path, "base", ("model.path", '"/a: b # c"', "--vlm-model"))
     flat = {
         line.partition(": ")[0]: yaml.safe_load(line.partition(": ")[2])
@@ -152,7 +152,7 @@ def test_a_category_without_a_budget_of_its_own_has_the_default() -> None:
 
 
 @pytest.mark.parametrize("keys", ["latency: {categories: {orc: {}}}", "capability: {report_only: [orc]}"])
-def test_a_category_that_is_none_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
+def test_an_unknown_category_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
     with pytest.raises(UsageProblem, match="Did you mean 'ocr'"):
         load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")
 
@@ -161,7 +161,7 @@ def test_the_order_of_several_pictures_may_be_only_reported_and_has_no_budget(tm
     top = "extends: base\nname: top\n"
     only = load(tmp_path, "top", top=f"{top}capability: {{report_only: [multi_picture, ocr]}}\n").profile.capability
     assert only.report_only == ["multi_picture", "ocr"]
-    with pytest.raises(UsageProblem, match="'multi_picture' is no category"):
+    with pytest.raises(UsageProblem, match="'multi_picture' is not a category"):
         load(tmp_path, "top", top=f"{top}latency: {{categories: {{multi_picture: {{}}}}}}\n")
 
 
@@ -213,11 +213,11 @@ def test_a_value_of_a_former_key_is_removed_or_replaced_by_a_file_that_extends_i
 
 
 def test_a_key_given_by_its_former_and_its_present_name_is_refused(tmp_path: Path) -> None:
-    told = problem(tmp_path, "extends: base\nname: top\nnumbers: {tie: 1}\nlogprobs: {tie: 1}\n")
-    assert "top.yaml: 'numbers' is the former name of 'logprobs'" in told
+    message = problem(tmp_path, "extends: base\nname: top\nnumbers: {tie: 1}\nlogprobs: {tie: 1}\n")
+    assert "top.yaml: 'numbers' is the former name of 'logprobs'" in message
 
 
-def test_former_names_are_not_names_of_today_and_present_ones_are() -> None:
+def test_former_names_are_not_keys_and_present_ones_are() -> None:
     sections = {"": Profile.model_fields, "capability": Capability.model_fields}
     for former, present in FORMER_KEYS.items():
         section, _, key = former.rpartition(".")
@@ -225,17 +225,17 @@ def test_former_names_are_not_names_of_today_and_present_ones_are() -> None:
         assert present.rpartition(".")[2] in sections[section]
 
 
-def test_protocols_and_scorers_that_a_profile_may_name_are_those_of_the_accuracy_run() -> None:
+def test_a_profile_may_name_exactly_the_protocols_and_scorers_of_mmmu() -> None:
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
     assert set(get_args(ScorerName)) == set(SCORERS)
 
 
-def test_fewer_tiles_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
+def test_max_tiles_below_min_tiles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match=r"max_tiles: .*less than min_tiles, 3"):
         load(tmp_path, "top", top="extends: base\nname: top\nmodel: {pictures: {min_tiles: 3, max_tiles: 2}}\n")
 
 
-def test_limits_of_the_accuracy_run_may_be_one_number_or_only_one_of_them(tmp_path: Path) -> None:
+def test_limits_of_the_accuracy_run_may_be_equal_or_only_one_of_them(tmp_path: Path) -> None:
     for keys in ("min_correct: 9, max_correct: 9", "min_correct: 9", "max_correct: 9", ""):
         wanted = load(tmp_path, "top", top=f"extends: base\nname: top\nmmmu: {{{keys}}}\n").profile.mmmu
         assert wanted is not None

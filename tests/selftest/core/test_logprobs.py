@@ -1,4 +1,4 @@
-"""Numbers as served and as stored: read, written again, told from other files, and refused when they are broken."""
+"""Log probabilities as served and as stored: read, written again, recognized, and refused when they are broken."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def test_an_answer_is_read_by_token_id() -> None:
 @pytest.mark.parametrize(
     "logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [entry("The", -0.1)]}], ids=str
 )
-def test_an_answer_without_numbers_is_no_answer(logprobs: object) -> None:
+def test_an_answer_without_log_probabilities_is_not_a_reply(logprobs: object) -> None:
     missing = logprobs_of(answered(logprobs))
     assert isinstance(missing, NoReply)
     assert "no log probabilities" in missing.reason
 
 
-def test_a_refused_request_has_no_numbers() -> None:
+def test_a_refused_request_has_no_log_probabilities() -> None:
     refused = logprobs_of(answered(None, status=500))
     assert isinstance(refused, NoReply)
     assert refused.reason.startswith("HTTP 500")
@@ -107,7 +107,7 @@ def test_an_id_twice_an_empty_file_and_no_file_are_refused(tmp_path: Path) -> No
         read_baseline(stored(tmp_path))
 
 
-def test_a_baseline_is_known_by_its_content(tmp_path: Path) -> None:
+def test_a_baseline_is_recognized_by_its_content(tmp_path: Path) -> None:
     assert is_baseline(stored(tmp_path, ROW))
     assert not is_baseline(BASELINES / "prompts.jsonl")
     assert not is_baseline(ROOT / "fixtures" / "control" / "expected.jsonl")
@@ -117,14 +117,14 @@ def test_a_baseline_is_known_by_its_content(tmp_path: Path) -> None:
     assert not is_baseline(tmp_path / "odd")
 
 
-def test_blank_lines_say_nothing(tmp_path: Path) -> None:
+def test_blank_lines_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "spaced.jsonl"
     path.write_text(f"\n  \n{json.dumps(ROW)}\n\n", "utf-8")
     assert is_baseline(path)
     assert len(read_baseline(path)) == 1
 
 
-def test_the_controls_baseline_holds_every_prompt_and_the_answers_it_was_taught() -> None:
+def test_the_controls_baseline_holds_every_prompt_and_the_trained_answers() -> None:
     known = read_baseline(BASELINES / "control.jsonl")
     assert tuple(row.asked for row in known) == read_prompts(BASELINES / "prompts.jsonl")
     lines = (ROOT / "fixtures" / "control" / "expected.jsonl").read_text("utf-8").splitlines()
@@ -134,7 +134,7 @@ def test_the_controls_baseline_holds_every_prompt_and_the_answers_it_was_taught(
     assert all((ROOT / "fixtures" / "images" / name).is_file() for row in known for name in row.asked.pictures)
 
 
-def test_the_controls_baseline_is_what_its_recipe_computes() -> None:
+def test_the_controls_baseline_is_that_of_its_recipe() -> None:
     pytest.importorskip("torch")
     recipe = ROOT / "fixtures" / "control" / "recipe"
     code = "import json, baseline; from pathlib import Path; network, words = baseline.loaded(Path(sys.argv[1]))"
@@ -148,10 +148,10 @@ def test_the_controls_baseline_is_what_its_recipe_computes() -> None:
         made = LogProbs(row.numbers.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
         one = difference(row.numbers, made)
         assert (one.diverged, len(one.listed)) == (None, one.possible)
-        assert max(one.listed) < 0.001  # another processor may round otherwise
+        assert max(one.listed) < 0.001  # processors round differently
 
 
-def test_a_sample_is_spread_over_all_of_them() -> None:
+def test_a_sample_is_spread_over_all_prompts() -> None:
     assert capability.spread(range(129), 12) == [0, 10, 21, 32, 43, 53, 64, 75, 86, 96, 107, 118]
     assert capability.spread(range(3), 12) == [0, 1, 2]
     assert all(len(set(capability.spread(range(129), count))) == count for count in range(1, 130))
@@ -167,7 +167,7 @@ def test_a_prompt_is_asked_with_its_pictures_and_system_message() -> None:
     assert offline["sampling"] == {"max_tokens": 9, "logprobs": 5}
 
 
-def test_known_rows_are_values() -> None:
+def test_stored_rows_are_values() -> None:
     one, two = (read_baseline(BASELINES / "control.jsonl")[0] for _ in range(2))
     assert isinstance(one, StoredLogProbs)
     assert one == two

@@ -1,4 +1,4 @@
-"""The catalogue of checks: as the sources are, and no check without a fault it was seen to refuse."""
+"""The catalogue of checks: it agrees with the sources, and every check has a fault that it detects."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_faults_are_counted_by_function(catalogue: ModuleType, tmp_path: Path) -
     assert catalogue.faults(owners) == {"a::test_x": ["cut", "bgr"], "b::test_y": ["cut", "gone (error)"]}
 
 
-def test_the_catalogue_is_as_the_sources_are(catalogue: ModuleType) -> None:
+def test_the_catalogue_agrees_with_the_sources(catalogue: ModuleType) -> None:
     made = catalogue.table(catalogue.checks(), catalogue.faults())
     assert catalogue.CATALOGUE.read_text("utf-8") == made, "run `make catalogue`"
 
@@ -77,7 +77,7 @@ def test_every_owner_is_a_check(catalogue: ModuleType) -> None:
     assert set(catalogue.faults()) - {check.id for check in catalogue.checks()} == set()
 
 
-def test_every_odd_input_and_every_stage_has_a_fault(catalogue: ModuleType) -> None:
+def test_every_edge_input_and_every_stage_has_a_fault(catalogue: ModuleType) -> None:
     owned = runpy.run_path(str(catalogue.OWNERS))
     tables = [faults for kind in ("REFUSED", "ERRORS") for faults in owned[kind].values()]
     named = {owner for faults in tables for owners in faults.values() for owner in owners}

@@ -103,7 +103,7 @@ def test_a_card_that_cannot_be_used_is_told_and_no_other_deployment_takes_its_pl
     assert ran.code == 10, ran.said
     summary = summary_of(tmp_path / "reports")
     assert summary["scope"]["profile"] == "internvl2-2b-ascend"
-    assert "speaks of an NPU" in summary["profile"]["chosen"]
+    assert "an NPU was detected" in summary["profile"]["chosen"]
     assert summary["exit_code"] == 10
     outcomes = {test["id"].rpartition("::")[2]: test["outcome"] for test in summary["tests"]}
     assert outcomes["test_device_is_present_and_free"] == "error"

@@ -1,4 +1,4 @@
-"""Two profiles in one command: the first records, the second is compared, and the first refusal is the answer."""
+"""Two profiles in one command: the first run records, the second is compared; the first rejection is the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_second_runs_only_after_the_first_was_accepted(tmp_path: Path, codes
     assert len(seen) == len(codes)
 
 
-def test_what_the_first_records_is_what_the_second_is_compared_with(tmp_path: Path) -> None:
+def test_the_second_run_is_compared_with_the_recording_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "logprobs.jsonl").write_text("of an earlier comparison", "utf-8")
     seen: list[Sequence[str]] = []
     compare("eager", "graph", tmp_path, ["-q"], lambda command: seen.append(command) or 0)

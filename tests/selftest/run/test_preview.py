@@ -102,7 +102,7 @@ def test_requests_and_times_are_those_of_the_newest_stored_run_of_the_profile(tm
     assert "accuracy run" not in ran.out
 
 
-def test_what_is_left_out_is_said_with_its_reason(control: tuple[Ran, Path]) -> None:
+def test_what_is_left_out_has_its_reason(control: tuple[Ran, Path]) -> None:
     ran, _ = control
     assert re.search(r"left out, 3: the profile's device is cpu: environment::test_torch_npu_imports, ", ran.out)
     assert "test_health" not in ran.out  # names only with -v

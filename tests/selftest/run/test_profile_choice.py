@@ -1,4 +1,4 @@
-"""Which profile a run uses when nobody names one: the endpoint's, the card's, or the control, and never a fall back."""
+"""The profile of a run without --vlm-profile: that of the endpoint or of the card, else the control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def by_endpoint(model: str) -> profile_choice.Chosen:
         return profile_choice.profile({"vlm_base_url": server.url}, {})
 
 
-def test_a_name_decides_whatever_else_is_there(tmp_path: Path) -> None:
+def test_a_given_name_decides(tmp_path: Path) -> None:
     given = {"vlm_profile": "internvl2-2b-ascend", "vlm_base_url": "http://127.0.0.1:9"}
     assert profile_choice.profile(given, {}) == profile_choice.Chosen("internvl2-2b-ascend", "--vlm-profile")
     assert profile_choice.profile({}, {"VLM_PROFILE": "x"}) == profile_choice.Chosen("x", "VLM_PROFILE")
@@ -30,13 +30,13 @@ def test_an_endpoint_decides_by_the_model_it_serves() -> None:
     assert by_endpoint("vlm-acceptance/control").name == "control-cpu"
 
 
-def test_of_variants_the_base_is_taken_and_the_others_are_named() -> None:
+def test_the_base_of_several_variants_is_chosen_and_the_others_are_named() -> None:
     chosen = by_endpoint("OpenGVLab/InternVL2-2B")
     assert chosen.name == "internvl2-2b-ascend"
     assert "internvl2-2b-ascend-graph" in chosen.reason
 
 
-def test_a_model_that_nobody_deploys_needs_a_name() -> None:
+def test_a_model_without_a_profile_needs_a_name() -> None:
     with pytest.raises(
         UsageProblem, match=r"serves \['qwen'\], which no profile deploys; .*--vlm-profile: control-cpu"
     ):
@@ -56,20 +56,20 @@ def test_the_endpoint_is_asked_with_the_key(wire: Callable[[Answer], WireServer]
     assert (server.asked[0].path, server.asked[0].headers["authorization"]) == ("/v1/models", "Bearer sk-1")
 
 
-def test_an_endpoint_that_is_not_there_is_said_to_be_unreachable() -> None:
+def test_an_endpoint_that_does_not_answer_is_reported_as_unreachable() -> None:
     chosen = profile_choice.profile({"vlm_base_url": "http://127.0.0.1:9"}, {})
     assert "nothing answers at http://127.0.0.1:9" in chosen.unreachable
 
 
-def test_a_machine_that_speaks_of_an_npu_is_never_given_the_control(tmp_path: Path) -> None:
+def test_a_machine_with_an_npu_does_not_get_the_control(tmp_path: Path) -> None:
     tool = tmp_path / "npu-smi"
     tool.write_text("#!/bin/sh\nexit 1\n", "utf-8")
     tool.chmod(0o755)
     chosen = profile_choice.profile({}, {"PATH": str(tmp_path)})
     assert chosen.name == "internvl2-2b-ascend"
-    assert "speaks of an NPU" in chosen.reason
+    assert "an NPU was detected" in chosen.reason
 
 
-def test_only_a_machine_that_speaks_of_none_gets_the_control() -> None:
+def test_a_machine_without_an_npu_gets_the_control() -> None:
     expected = "internvl2-2b-ascend" if speaks_of_npu(env={}) else "control-cpu"
     assert profile_choice.profile({}, {"PATH": ""}).name == expected

@@ -1,17 +1,13 @@
-"""The limits and tests that decide on counts: against published figures, against brute force and against scipy."""
+"""Limits and tests on counts, compared with published figures, brute force and scipy."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import subprocess
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.stats import binomial
 from vlm_acceptance.stats.binomial import (
     at_least,
     at_most,
@@ -32,7 +28,7 @@ SHARES = (0.0, 1e-6, 0.01, 0.05, 0.1, 0.247, 327 / 900, 0.5, 0.7, 0.9, 0.99, 1.0
 
 
 def counts_of(n: int, share: float) -> list[int]:
-    """Counts all over 0..n, and close together where the probability is."""
+    """Counts from 0 to n, dense where the probability is."""
     spread = math.sqrt(n * share * (1 - share))
     near = {int(n * share + step * spread / 2) for step in range(-16, 17)}
     return sorted(count for count in near | {n * part // 20 for part in range(21)} if 0 <= count <= n)
@@ -81,7 +77,7 @@ def test_the_lower_limit_is_the_first_count_that_is_not_refused(alpha: float, re
 
 
 @pytest.mark.parametrize(("alpha", "limit"), [(0.05, 352), (0.01, 362), (0.001, 373)])
-def test_the_upper_limit_is_the_first_count_that_is_hardly_reached(alpha: float, limit: int) -> None:
+def test_the_upper_limit_is_the_first_count_that_is_rarely_reached(alpha: float, limit: int) -> None:
     assert upper_limit(327, 900, 900, alpha) == limit
     assert at_least(limit, 900, 327 / 900) <= alpha < at_least(limit - 1, 900, 327 / 900)
 
@@ -92,7 +88,7 @@ def test_limits_hold_for_a_part_of_the_questions(n: int, refused: int, caught: f
     assert at_most(refused, n, 0.247) == pytest.approx(caught, abs=0.006)
 
 
-def test_limits_refuse_nothing_where_nothing_can_be_refused() -> None:
+def test_limits_without_a_possible_refusal_refuse_nothing() -> None:
     assert lower_limit(0, 900, 900, 0.05) == 0
     assert lower_limit(327, 900, 5, 0.05) == 0
     assert upper_limit(327, 900, 2, 0.05) == 3
@@ -103,7 +99,7 @@ def test_limits_refuse_nothing_where_nothing_can_be_refused() -> None:
 def test_limits_agree_with_scipy_quantiles(n: int) -> None:
     binom = pytest.importorskip("scipy.stats").binom
     for share, alpha in itertools.product((1, 90, 327, 500, 899), (0.05, 0.01, 0.001)):
-        # scipy's quantile is the first count whose probability from below reaches alpha
+        # scipy's quantile is the first count whose cumulated probability reaches alpha
         assert lower_limit(share, 900, n, alpha) == int(binom.ppf(alpha, n, share / 900))
         assert upper_limit(share, 900, n, alpha) == int(binom.isf(alpha, n, share / 900)) + 1
 
@@ -113,7 +109,7 @@ def test_wilson_reproduces_published_intervals() -> None:
     assert [round(100 * end, 1) for end in wilson(329, 900)] == [33.5, 39.8]
 
 
-def test_wilson_stays_inside_0_and_1_and_knows_nothing_of_nothing() -> None:
+def test_wilson_stays_inside_0_and_1_and_is_that_range_for_no_questions() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(0, 30)[0] == 0.0
     assert wilson(30, 30)[1] == 1.0
@@ -148,7 +144,7 @@ def test_mcnemar_is_half_of_the_published_two_sided_value(lost: int, gained: int
     assert 2 * mcnemar(lost, gained) == pytest.approx(two_sided, abs=0.005 if two_sided > 0.5 else 0.0005)
 
 
-def test_mcnemar_counts_losses_alone() -> None:
+def test_mcnemar_is_one_sided() -> None:
     assert mcnemar(0, 0) == 1.0
     assert mcnemar(0, 25) == 1.0
     assert mcnemar(3, 0) == pytest.approx(1 / 8)
@@ -170,7 +166,7 @@ def test_tangos_interval_reproduces_published_examples() -> None:
 
 
 def score_statistic(total: int, lost: int, gained: int, difference: float) -> float:
-    """Tango's statistic with the most likely share of losses searched by trial, not solved."""
+    """Tango's statistic with the most likely share of losses found by search."""
     rest = total - lost - gained
 
     def log_likelihood(share: float) -> float:
@@ -217,7 +213,7 @@ def test_the_paired_detectable_drop_of_900_questions(share: float, points: float
 
 
 @pytest.mark.parametrize("share", [0.02, 0.15])
-def test_the_exact_paired_test_needs_little_more_than_the_approximation_says(share: float) -> None:
+def test_the_exact_paired_test_needs_little_more_than_the_approximation(share: float) -> None:
     def power(drop: float) -> float:
         chance = (1 + drop / share) / 2
         return sum(
@@ -247,7 +243,7 @@ def test_the_detectable_drop_is_refused_with_its_power_and_nothing_smaller_is() 
     assert detectable_drop(327, 900, 900, 283, 0.8) > detectable_drop(327, 900, 900, 303, 0.9) > drop
 
 
-def test_no_drop_is_detectable_where_the_limit_refuses_nothing() -> None:
+def test_a_limit_that_refuses_nothing_detects_no_drop() -> None:
     assert detectable_drop(327, 900, 5, lower_limit(327, 900, 5, 0.05)) == math.inf
     assert detectable_drop(327, 900, 7, lower_limit(327, 900, 7, 0.05)) <= 327 / 900
 
@@ -262,15 +258,3 @@ def test_impossible_counts_are_refused(call: object) -> None:
 def test_limits_need_a_reference() -> None:
     with pytest.raises(ValueError, match="at least one question"):
         lower_limit(0, 0, 900, 0.05)
-
-
-def test_the_module_does_not_hide_the_standard_one() -> None:
-    folder = Path(binomial.__file__).parent
-    found = subprocess.run(
-        [sys.executable, "-c", "import vlm_acceptance.stats.binomial, statistics; print(statistics.__file__)"],
-        env={"PYTHONPATH": str(folder.parent)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert Path(found.stdout.strip()).parent != folder

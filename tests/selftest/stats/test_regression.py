@@ -1,4 +1,4 @@
-"""Slopes with intervals: against scipy, and against what they promise on figures that depend in time."""
+"""Slopes with intervals, compared with scipy, and their error rate on dependent figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_students_t_agrees_with_scipy(df: int) -> None:
 
 
 @pytest.mark.parametrize(("share", "df"), [(0.0, 3), (1.0, 3), (0.5, 0)])
-def test_what_is_no_quantile_is_refused(share: float, df: int) -> None:
+def test_an_impossible_quantile_is_refused(share: float, df: int) -> None:
     with pytest.raises(ValueError, match="no quantile"):
         t_quantile(share, df)
 
@@ -34,26 +34,26 @@ def test_a_line_without_blocks_agrees_with_scipy() -> None:
     linregress = pytest.importorskip("scipy.stats").linregress
     draw = random.Random(3)
     xs = [float(x) for x in range(12)]
-    ys = [0.5 * x + (-1) ** int(x) + draw.gauss(0, 0.1) for x in xs]  # neighbours differ: nothing is widened
+    ys = [0.5 * x + (-1) ** int(x) + draw.gauss(0, 0.1) for x in xs]  # residuals alternate
     line, theirs = slope(xs, ys, confidence=0.95), linregress(xs, ys)
     assert line is not None
     assert line.value == pytest.approx(theirs.slope)
     assert line.high - line.value == pytest.approx(t_quantile(0.975, 10) * theirs.stderr)
 
 
-def test_too_few_samples_or_no_movement_give_no_line() -> None:
+def test_too_few_samples_or_a_constant_x_give_no_line() -> None:
     assert slope([1, 2, 3], [1, 2, 3]) is None
     assert slope([5] * 20, list(range(20))) is None
 
 
-def test_residuals_that_resemble_their_neighbours_widen_the_interval() -> None:
+def test_similar_neighbouring_residuals_widen_the_interval() -> None:
     assert dependence([1, -1, 1, -1]) == 1
     assert dependence([0, 0, 0]) == 1
     assert dependence([3, 2, 1, -1, -2, -3]) > 1.5
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.9])
-def test_a_flat_line_is_rarely_called_a_slope_though_its_figures_depend(memory: float) -> None:
+def test_dependent_figures_without_a_slope_rarely_have_one(memory: float) -> None:
     draw, wrong = random.Random(11), 0
     for _ in range(300):
         level, ys = 0.0, []
@@ -63,4 +63,4 @@ def test_a_flat_line_is_rarely_called_a_slope_though_its_figures_depend(memory: 
         line = slope(list(range(240)), ys)
         assert line is not None
         wrong += not line.low <= 0 <= line.high
-    assert wrong <= 12  # 1 % promised; the widening is an estimate itself
+    assert wrong <= 12  # 1 % by design; the dependence is only estimated

@@ -1,4 +1,4 @@
-"""The early stops: how often they reject a sound run, exactly where that can be counted, and how soon a broken one."""
+"""Early stops: how often they reject a sound run, by enumeration where possible, and how soon a broken one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_no_sound_small_run_is_stopped_more_often_than_alpha(alternatives: tuple
                 )
                 assert stopped <= alpha * len(orders), (total, limit, right, alpha)
                 stopped_some |= stopped > 0
-    assert stopped_some  # a stop that never comes would prove nothing
+    assert stopped_some  # a test in which no run stops proves nothing
 
 
 def test_the_bets_of_a_run_at_its_limit_neither_gain_nor_lose_on_average() -> None:
@@ -74,7 +74,7 @@ def test_a_run_that_misses_the_limit_is_stopped_at_the_latest_when_it_is_out_of_
         assert fed(ScoreStop(limit, 12, 1e-9), answers).stopped == (right < limit)
 
 
-def test_a_limit_out_of_reach_is_said_with_certainty() -> None:
+def test_the_reason_names_a_limit_that_can_no_longer_be_reached() -> None:
     stop = fed(ScoreStop(10, 12, 1e-9), [True, False, False, False])
     assert stop.stopped
     assert stop.reason() == "1 of the first 4 answers are right: 10 of 12 can no longer be reached"
@@ -85,14 +85,14 @@ def test_empty_answers_stop_within_28_questions() -> None:
     assert stopped_after([False] * TOTAL) == stopped_after([False] * TOTAL, round_size=30) == 21
 
 
-def test_letters_at_random_stop_before_question_200_in_half_of_the_runs() -> None:
+def test_random_letters_stop_before_question_200_in_half_of_the_runs() -> None:
     rng = random.Random(1)
     stops = [stopped_after((rng.random() < 0.245 for _ in range(TOTAL)), round_size=30) for _ in range(1000)]
     assert statistics.median(stop or TOTAL for stop in stops) <= 200
 
 
 @pytest.mark.parametrize(("right", "most"), [(303, 10), (327, 2), (900, 0)])
-def test_a_sound_run_is_hardly_ever_stopped(right: int, most: int) -> None:
+def test_a_sound_run_is_rarely_stopped(right: int, most: int) -> None:
     rng = random.Random(2)
     assert sum(stopped_after(shuffled(right, rng)) is not None for _ in range(500)) <= most
 
@@ -123,8 +123,8 @@ def test_no_sound_small_run_in_rounds_is_stopped_more_often_than_alpha(groups: i
     assert stopped_some
 
 
-def test_groups_that_are_all_alike_need_a_bound_that_is_renewed_between_rounds() -> None:
-    # 100 groups of three, one right in each: a round holds no question that makes up for those gone
+def test_equal_groups_need_a_bound_that_is_renewed_between_rounds_only() -> None:
+    # 100 groups of three, one right in each: no later question of a round makes up for a wrong one
     rng, stops = random.Random(5), Counter[int]()
     for _ in range(1000):
         places = [rng.randrange(3) for _ in range(100)]
@@ -141,14 +141,14 @@ def test_a_sound_run_whose_groups_are_right_or_wrong_as_a_whole_is_not_stopped()
         assert not fed(ScoreStop(LIMIT, TOTAL, ALPHA, round_size=30), answers).stopped
 
 
-def test_a_run_that_has_reached_its_limit_is_not_stopped_any_more() -> None:
+def test_a_run_that_has_reached_its_limit_is_no_longer_stopped() -> None:
     stop = fed(
         ScoreStop(1, 900, 0.9, round_size=900, alternatives=((0.0, 1.0),)), [False] * 80 + [True] + [False] * 819
     )
     assert (stop.stopped, stop.asked, stop.reason()) == (False, 900, "")
 
 
-def test_a_run_too_poor_by_far_is_stopped_before_its_end() -> None:
+def test_a_run_far_below_the_limit_is_stopped_before_its_end() -> None:
     rng = random.Random(3)
     for _ in range(20):
         stop = stopped_after(shuffled(250, rng))
@@ -156,24 +156,24 @@ def test_a_run_too_poor_by_far_is_stopped_before_its_end() -> None:
         assert stop < 850
 
 
-def test_a_stop_stays_and_says_why() -> None:
+def test_a_stop_is_final_and_has_a_reason() -> None:
     stop = ScoreStop(LIMIT, TOTAL, ALPHA)
     assert (stop.stopped, stop.reason(), stop.statistic) == (False, "", pytest.approx(1))
     fed(stop, [False] * 21)
     reason, statistic = stop.reason(), stop.statistic
-    assert reason.startswith("0 of the first 21 answers are right: a run with 303 or more of 900 right")
+    assert reason.startswith("0 of the first 21 answers are right: a run that gets 303 or more of 900 right")
     assert reason.endswith("at most 0.5 %")
     fed(stop, [True] * 400)
     assert (stop.stopped, stop.asked, stop.reason(), stop.statistic) == (True, 21, reason, statistic)
 
 
-def test_nothing_is_counted_beyond_the_last_question() -> None:
+def test_an_answer_after_the_last_question_is_an_error() -> None:
     stop = fed(ScoreStop(2, 3, ALPHA), [True] * 3)
     with pytest.raises(ValueError, match="all 3 questions"):
         stop.add(True)
 
 
-def test_a_long_run_of_right_answers_does_no_harm_to_the_arithmetic() -> None:
+def test_many_right_answers_do_not_overflow() -> None:
     stop = fed(ScoreStop(303, 11_000, ALPHA), [True] * 11_000)
     assert not stop.stopped
     assert stop.statistic >= 0
@@ -189,7 +189,7 @@ def test_one_letter_for_everything_stops_within_25_questions(letter: str) -> Non
     assert stop.reason().startswith(f"{letter} answers 23 of the first 23 multiple-choice questions")
 
 
-def test_one_letter_still_stops_when_a_few_answers_have_none() -> None:
+def test_one_letter_stops_although_a_few_answers_have_no_letter() -> None:
     stop = LetterStop()
     for number in range(100):
         stop.add("" if number % 20 == 0 else "B")
@@ -197,7 +197,7 @@ def test_one_letter_still_stops_when_a_few_answers_have_none() -> None:
     assert "B answers" in stop.reason()
 
 
-def test_any_share_may_be_the_limit() -> None:
+def test_the_limit_may_be_any_share() -> None:
     for limit_share, asked in ((0.0, 1), (0.3, 9), (0.95, 100), (1.0, 100)):
         stop = LetterStop(limit_share)
         for _ in range(100):
@@ -206,7 +206,7 @@ def test_any_share_may_be_the_limit() -> None:
 
 
 @pytest.mark.parametrize("others", ["", "other", "?"])
-def test_answers_without_a_letter_never_stop_as_a_letter(others: str) -> None:
+def test_answers_without_a_letter_do_not_count_as_one_letter(others: str) -> None:
     stop = LetterStop()
     for _ in range(900):
         stop.add(others)
@@ -214,7 +214,7 @@ def test_answers_without_a_letter_never_stop_as_a_letter(others: str) -> None:
 
 
 @pytest.mark.parametrize("often", [30, 60])
-def test_a_letter_up_to_the_limit_is_hardly_ever_stopped(often: int) -> None:
+def test_a_letter_up_to_the_limit_is_rarely_stopped(often: int) -> None:
     rng, stops = random.Random(4), 0
     for _ in range(200):
         stop = LetterStop()
@@ -243,50 +243,7 @@ def test_no_sound_share_of_letters_is_stopped_more_often_than_alpha() -> None:
         lambda: LetterStop(alpha=1.5),
     ],
 )
-def test_settings_that_void_the_error_bound_are_refused(make: object) -> None:
+def test_settings_without_an_error_bound_are_refused(make: object) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=r"alpha|weights"):
         make()
-
-
-PAIRS = [(f"{group}-{number}", f"group {group}") for group in range(30) for number in range(30)]
-
-
-def test_equal_groups_come_in_rounds_with_one_question_of_each() -> None:
-    order = stratified_order(PAIRS, 7)
-    assert sorted(order) == sorted(one for one, _ in PAIRS)
-    for begin in range(0, 900, 30):
-        assert len({one.split("-")[0] for one in order[begin : begin + 30]}) == 30
-
-
-def test_groups_of_unequal_size_are_spread_evenly() -> None:
-    pairs = [
-        (f"{group}{number}", group) for group, size in (("a", 400), ("b", 100), ("c", 7)) for number in range(size)
-    ]
-    half = Counter(one[0] for one in stratified_order(pairs, 3)[:253])
-    assert half["a"] == pytest.approx(200, abs=3)
-    assert half["b"] == pytest.approx(50, abs=3)
-    assert half["c"] == pytest.approx(3.5, abs=1)
-
-
-def test_the_order_depends_on_the_seed_and_on_nothing_else() -> None:
-    order = stratified_order(PAIRS, 7)
-    assert stratified_order(PAIRS[::-1], 7) == order
-    assert stratified_order(PAIRS, 8) != order
-    # fixed for every version of Python and every platform
-    assert stratified_order([(one, one[0]) for one in ("a1", "a2", "a3", "b1", "b2", "b3")], 0) == [
-        "b1",
-        "a2",
-        "a1",
-        "b2",
-        "a3",
-        "b3",
-    ]
-    assert stratified_order([], 0) == []
-
-
-def test_every_question_of_a_group_may_come_first_and_every_group_may_open() -> None:
-    pairs = [(f"{group}{number}", group) for group in "abc" for number in range(4)]
-    firsts = Counter(stratified_order(pairs, seed)[0] for seed in range(1200))
-    assert len(firsts) == 12
-    assert all(60 <= count <= 140 for count in firsts.values())
