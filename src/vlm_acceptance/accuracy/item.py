@@ -21,12 +21,13 @@ Seconds = Annotated[float, Field(strict=True, ge=0, lt=1 << 53)]
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A stored picture: file below the data folder, SHA-256 of its bytes, size in pixels."""
+    """A stored picture: file below the data folder, SHA-256 and number of its bytes, size in pixels."""
 
     file: str
     sha256: str
     width: int
     height: int
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Prepared data of a benchmark: pictures named by their hashes and one index, all that a run ever reads."""
+"""Prepared data of a data set: pictures named by their hashes and one index, all that a run reads."""
 
 from __future__ import annotations
 
@@ -9,32 +9,39 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
-from vlm_acceptance.accuracy.item import Item, Picture, PictureFile
+from pydantic import BaseModel, StrictInt, TypeAdapter, ValidationError
+
+from vlm_acceptance.accuracy.item import Item, PictureFile
+from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 SCHEMA = "vlm-acceptance/prepared/1"
 INDEX, MANIFEST = "index.jsonl", "index.json"
 _COMMAND = "python -m vlm_acceptance.accuracy.mmmu prepare"
-_NEEDED: dict[str, type | tuple[type, ...]] = {
-    "dataset": str,
-    "source": str,
-    "revision": (str, type(None)),
-    "items": int,
-    "sha256": str,
-}
+_ITEM = TypeAdapter(Item)
+
+
+class _Manifest(BaseModel):
+    """What every index.json holds, beside its schema."""
+
+    dataset: str
+    source: str
+    revision: str | None
+    items: StrictInt
+    sha256: str
 
 
 class Prepared:
-    """The questions of a prepared folder, in the order of its index, read from disk when asked for.
+    """The questions of a prepared folder in the order of its index; each is read from disk when it is used.
 
-    `groups` pairs every id with its group. `manifest` is index.json as it stands; `sha256` is that of index.jsonl,
-    which lists every file's own, so that it stands for the whole data.
+    `groups` are pairs of id and group, `manifest` is the content of index.json. `sha256` is that of index.jsonl, which
+    holds the hashes of all files, so that it identifies the whole data.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any], lines: Mapping[str, tuple[str, int, int]]) -> None:
-        """Made by `open`. `lines` holds group, offset and length of every line of the index, by id."""
+        """Made by `open`. `lines` are group, offset and length of the lines of the index, by id."""
         self.folder = folder
         self.manifest = manifest
         self.dataset: str = manifest["dataset"]
@@ -46,18 +53,18 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path, command: str = _COMMAND) -> Prepared:
-        """The data of a whole and undamaged folder; `command` is the one that prepares such data.
+        """The data of a complete and undamaged folder; `command` prepares such data.
 
-        EnvironmentProblem, in one line with the command, when there is none, or a part is missing or differs. Files
-        are looked at, not read: their bytes are checked by `picture_bytes`.
+        EnvironmentProblem, in one line with the command: no data, or a part is missing or differs. Only the sizes of
+        pictures are checked here; `picture_bytes` checks their content.
         """
         try:
             manifest = _manifest(folder)
             lines = _lines(folder, manifest)
-        except _Unfit as unfit:
-            held = any((folder / name).exists() for name in (INDEX, MANIFEST))
-            again = f"{command} --to {shlex.quote(str(folder))}{' --force' if held else ''}"
-            raise EnvironmentProblem(f"{folder} {unfit}: run `{again}`") from None
+        except _Unusable as why:
+            exists = any((folder / name).exists() for name in (INDEX, MANIFEST))
+            again = f"{command} --to {shlex.quote(str(folder))}{' --force' if exists else ''}"
+            raise EnvironmentProblem(f"{folder} {why}: run `{again}`") from None
         return cls(folder, MappingProxyType(manifest), lines)
 
     def __len__(self) -> int:
@@ -81,13 +88,12 @@ class Prepared:
             os.close(index)
 
     def require_unchanged(self) -> None:
-        """EnvironmentProblem when the index is not what it was when it was opened: marks would follow other golds."""
-        seen = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
-        if seen != self.sha256:
-            raise EnvironmentProblem(f"{self.folder / INDEX} was changed while it was in use: start again")
+        """EnvironmentProblem when the index has changed since it was opened: scores would use other right answers."""
+        if hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest() != self.sha256:
+            raise self._changed()
 
     def picture_bytes(self, picture: PictureFile) -> bytes:
-        """The stored bytes of a picture; EnvironmentProblem when they are gone or have changed."""
+        """The stored bytes of a picture; EnvironmentProblem when they are missing or have changed."""
         path = self.folder / picture.file
         try:
             stored = _read(path)
@@ -99,16 +105,19 @@ class Prepared:
 
     def _item(self, id: str, line: bytes) -> Item:
         try:
-            row = json.loads(line)
-        except ValueError:
-            row = {}
-        if row.get("id") != id:
-            raise EnvironmentProblem(f"{self.folder / INDEX} was changed while it was in use: start again")
-        return _item(row)
+            item = _ITEM.validate_json(line)
+        except ValidationError:
+            raise self._changed() from None
+        if item.id != id:
+            raise self._changed()
+        return item
+
+    def _changed(self) -> EnvironmentProblem:
+        return EnvironmentProblem(f"{self.folder / INDEX} was changed while it was in use: start again")
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a file, in few calls: with many threads each of them is a chance to lose the interpreter."""
+    """The bytes of a file in few calls: each call releases the interpreter, which costs time with many threads."""
     file = os.open(path, os.O_RDONLY)
     try:
         return os.read(file, os.fstat(file).st_size)
@@ -116,34 +125,31 @@ def _read(path: Path) -> bytes:
         os.close(file)
 
 
-class _Unfit(Exception):
-    """What is wrong with a folder, in words that follow its name."""
-
-
-def _unfit(what: str) -> NoReturn:
-    raise _Unfit(what)
+class _Unusable(Exception):
+    """Why a folder cannot be used, in words that follow its name."""
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
-        _unfit("does not exist, and so holds no prepared data")
+        raise _Unusable("does not exist, and so holds no prepared data")
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:
-        _unfit(f"holds no prepared data: {MANIFEST} is missing")
+        raise _Unusable(f"holds no prepared data: {MANIFEST} is missing") from None
     except (OSError, ValueError) as broken:
-        _unfit(f"holds damaged data: {MANIFEST} cannot be read ({' '.join(str(broken).split())})")
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        seen = manifest.get("schema") if isinstance(manifest, dict) else None
-        _unfit(f"was prepared by another version: {MANIFEST} has schema {seen!r}, {SCHEMA!r} is read here")
-    wrong = [name for name, kind in _NEEDED.items() if name not in manifest or not isinstance(manifest[name], kind)]
-    if wrong:
-        _unfit(f"holds damaged data: {MANIFEST} has no sound {', '.join(wrong)}")
-    return manifest
+        raise _Unusable(f"holds damaged data: {MANIFEST} cannot be read ({' '.join(str(broken).split())})") from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise _Unusable(f"was prepared by another version: {MANIFEST} has schema {schema!r}, expected {SCHEMA!r}")
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as broken:
+        raise _Unusable(f"holds damaged data: {MANIFEST}: {first_error(broken, _Manifest)[1]}") from None
+    return dict(manifest)
 
 
 def _lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, int, int]]:
-    """Group, offset and length of every line, by id, after a look at every file that the lines name."""
+    """Group, offset and length of every line, by id, after a check of every file that the lines name."""
     lines: dict[str, tuple[str, int, int]] = {}
     seen = hashlib.sha256()
     offset = 0
@@ -152,52 +158,34 @@ def _lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, in
         with (folder / INDEX).open("rb") as index:
             for line in index:
                 seen.update(line)
-                row = json.loads(line)
-                lines[row["id"]] = (row["group"], offset, len(line))
+                item = _ITEM.validate_json(line)
+                lines[item.id] = (item.group, offset, len(line))
                 offset += len(line)
-                bad += _bad_files(folder, row)
+                bad += _bad_files(folder, item)
     except FileNotFoundError:
-        _unfit(f"holds incomplete data: {INDEX} is missing")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        _unfit(f"holds damaged data: line {len(lines) + 1} of {INDEX} cannot be read")
+        raise _Unusable(f"holds incomplete data: {INDEX} is missing") from None
+    except ValidationError as broken:
+        why = first_error(broken, Item)[1]
+        raise _Unusable(f"holds damaged data: line {len(lines) + 1} of {INDEX}: {why}") from None
+    except OSError as broken:
+        raise _Unusable(f"holds damaged data: {INDEX} or a picture cannot be read ({broken.strerror})") from None
     if seen.hexdigest() != manifest["sha256"]:
-        _unfit(f"holds damaged data: {INDEX} differs from what {MANIFEST} says of it")
+        raise _Unusable(f"holds damaged data: the sha256 of {INDEX} is not the one in {MANIFEST}")
     if len(lines) != manifest["items"]:
-        _unfit(f"holds damaged data: {INDEX} has {len(lines)} questions, {MANIFEST} says {manifest['items']}")
+        raise _Unusable(f"holds damaged data: {INDEX} has {len(lines)} questions, {MANIFEST} says {manifest['items']}")
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        _unfit(f"holds damaged data: {', '.join(bad[:3])}{more}")
+        raise _Unusable(f"holds damaged data: {', '.join(bad[:3])}{more}")
     return lines
 
 
-def _bad_files(folder: Path, row: Mapping[str, Any]) -> Iterator[str]:
-    for picture in row["pictures"]:
-        for stored in (picture["plain"], *picture["variants"].values()):
+def _bad_files(folder: Path, item: Item) -> Iterator[str]:
+    for picture in item.pictures:
+        for stored in (picture.plain, *picture.variants.values()):
             try:
-                size = (folder / stored["file"]).stat().st_size
+                size = (folder / stored.file).stat().st_size
             except FileNotFoundError:
-                yield f"{stored['file']} is missing"
+                yield f"{stored.file} is missing"
                 continue
-            if size != stored["bytes"]:
-                yield f"{stored['file']} has {size} bytes instead of {stored['bytes']}"
-
-
-def _item(row: Mapping[str, Any]) -> Item:
-    return Item(
-        id=row["id"],
-        group=row["group"],
-        kind=row["kind"],
-        question=row["question"],
-        options=tuple(row["options"]),
-        gold=tuple(row["gold"]),
-        pictures=tuple(_picture(picture) for picture in row["pictures"]),
-    )
-
-
-def _picture(row: Mapping[str, Any]) -> Picture:
-    variants = {name: _file(stored) for name, stored in row["variants"].items()}
-    return Picture(row["slot"], _file(row["plain"]), MappingProxyType(variants))
-
-
-def _file(row: Mapping[str, Any]) -> PictureFile:
-    return PictureFile(row["file"], row["sha256"], row["width"], row["height"])
+            if size != stored.bytes:
+                yield f"{stored.file} has {size} bytes instead of {stored.bytes}"
