@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,13 +51,12 @@ def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SH
     UsageProblem of one line for an invalid file, and if more than `share` of questions or rows are unmatched.
     """
     record = read_record(path)
-    known = [_Question(item) for item in items]
-    found = _match(known, record.rows)
+    known, found = _match(items, record.rows)
     texts = {ident: row.text for ident, row in found.items() if row.text is not None}
     hits = {ident: row.hit for ident, row in found.items() if row.hit is not None and row.text is not None}
     matched = {id(row) for row in found.values()}
     extra = [row for row in record.rows if id(row) not in matched]
-    missing = tuple(question.id for question in known if question.id not in texts)
+    missing = tuple(ident for ident in known if ident not in texts)
     if len(missing) > share * len(known) or len(extra) > share * len(record.rows):
         raise UsageProblem(_mismatch(path, known, missing, record.rows, extra))
     names = tuple(map(_name_of, extra))
@@ -65,7 +64,7 @@ def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SH
 
 
 def _mismatch(
-    path: Path, known: Sequence[_Question], missing: Sequence[str], rows: Sequence[Row], extra: Sequence[Row]
+    path: Path, known: Sequence[str], missing: Sequence[str], rows: Sequence[Row], extra: Sequence[Row]
 ) -> str:
     parts = []
     if missing:
@@ -80,49 +79,44 @@ def _name_of(row: Row) -> str:
     return f"{row.place}: {trimmed((row.id or row.question)[:_SHOWN_TEXT], 60)}"
 
 
-class _Question:
-    """What matching needs of an item; small, because 11,000 of them are in memory at once."""
+def _match(items: Iterable[Item], rows: Sequence[Row]) -> tuple[list[str], dict[str, Row]]:
+    """All question ids, and the row of each matched one.
 
-    __slots__ = ("exact", "id", "loose", "ungrouped")
-
-    def __init__(self, item: Item) -> None:
-        self.id = item.id
-        self.exact = _key_of(item.group, item.question, item.options)
-        self.ungrouped = _key_of("", item.question, item.options)
-        self.loose = _key_of(item.group, item.question, ())
-
-
-def _match(known: Sequence[_Question], rows: Sequence[Row]) -> dict[str, Row]:
-    """By id; then by the whole text, equal texts in their order; then by a text that is unique on both sides."""
-    ids = {question.id for question in known}
+    By id; then by the whole text, equal texts in their order; then by a text that is unique on both sides.
+    """
+    questions = {item.id: _keys_of(item.group, item.question, item.options) for item in items}
     found: dict[str, Row] = {}
     for row in rows:
-        if row.id in ids:
+        if row.id in questions:
             found.setdefault(row.id, row)
     taken = {id(row) for row in found.values()}
-    left = [row for row in rows if id(row) not in taken and row.question and row.id not in ids]
-    passes: tuple[tuple[Callable[[_Question], bytes], Callable[[Row], bytes], bool], ...] = (
-        (lambda q: q.exact, lambda row: _key_of(row.group, row.question, row.options), True),
-        (lambda q: q.ungrouped, lambda row: _key_of("", row.question, row.options), False),
-        (lambda q: q.loose, lambda row: _key_of(row.group, row.question, ()), False),
-    )
-    for of_question, of_row, in_order in passes:
-        wanting = _by_key((q for q in known if q.id not in found), of_question)
-        offered = _by_key((row for row in left if id(row) not in taken), of_row)
-        for key, questions in wanting.items():
+    left = [
+        (row, _keys_of(row.group, row.question, row.options))
+        for row in rows
+        if id(row) not in taken and row.question and row.id not in questions
+    ]
+    for place, in_order in enumerate((True, False, False)):
+        wanting = _by_key((keys[place], ident) for ident, keys in questions.items() if ident not in found)
+        offered = _by_key((keys[place], row) for row, keys in left if id(row) not in taken)
+        for key, idents in wanting.items():
             candidates = offered.get(key, [])
             # with different numbers it is unknown which row belongs to which question
-            if len(candidates) == len(questions) and (in_order or len(questions) == 1):
-                found.update(zip((q.id for q in questions), candidates, strict=True))
+            if len(candidates) == len(idents) and (in_order or len(idents) == 1):
+                found.update(zip(idents, candidates, strict=True))
                 taken.update(id(row) for row in candidates)
-    return found
+    return list(questions), found
 
 
-def _by_key(values: Iterable[_Value], key: Callable[[_Value], bytes]) -> dict[bytes, list[_Value]]:
+def _by_key(pairs: Iterable[tuple[bytes, _Value]]) -> dict[bytes, list[_Value]]:
     found: dict[bytes, list[_Value]] = {}
-    for value in values:
-        found.setdefault(key(value), []).append(value)
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
     return found
+
+
+def _keys_of(group: str, question: str, options: Sequence[str]) -> tuple[bytes, bytes, bytes]:
+    """Hashes of a question: whole, without the group, without the options; small, as 11,000 are in memory at once."""
+    return _key_of(group, question, options), _key_of("", question, options), _key_of(group, question, ())
 
 
 def _key_of(group: str, question: str, options: Sequence[str]) -> bytes:

@@ -212,8 +212,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = {"line": _line, "percent": _percent, "interval": _interval, "score": _score, "counts": _counts}
-    environment.filters.update(filters, number=_number, value=_value, flat=_flat, wrapped=_wrapped)
+    environment.filters.update(line=_line, counts=_counts, flat=_flat, wrapped=_wrapped)
     return environment.get_template("accuracy.txt.j2")
 
 
@@ -234,41 +233,9 @@ def _wrapped(sentences: Iterable[str], width: int, lead: str = "") -> list[str]:
     ]
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return "" if row["low"] is None else f"({_percent(row['low'])}-{_percent(row['high'])})"
-
-
 def _counts(row: Mapping[str, Any]) -> str:
     of = f" of {row['questions']}" if row["answered"] < row["questions"] else ""
     return f"{row['right']}/{row['answered']}{of}"
-
-
-def _score(row: Mapping[str, Any], interval: bool = True) -> str:
-    counts = f"{row['right']}/{row['answered']}"
-    if row["share"] is None:
-        return f"{counts}, nothing answered"
-    return f"{counts} = {_percent(row['share'])} %{' ' + _interval(row) if interval else ''}"
-
-
-def _number(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return "not known"
-    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:.3g}{unit}"
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "not known"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        shown = " ".join(map(_value, value[:6]))
-        return f"{shown} and {len(value) - 6} more" if len(value) > 6 else shown
-    return _line(value, 120)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from vlm_acceptance.accuracy import criteria
 from vlm_acceptance.accuracy.baseline import Comparison, compare, read_baseline
@@ -145,18 +146,19 @@ class AccuracyResult:
         return compare(self.deciding_scores, self.plan.scorer(self.plan.prepared, stored.texts))
 
 
+class _GoldenRow(BaseModel):
+    id: str
+    answer: str
+
+
 def golden_answers(path: Path) -> dict[str, str]:
     """Expected answers by question id, from JSON lines; UsageProblem names a line that is not valid."""
     golden: dict[str, str] = {}
     for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            ident, text = row["id"], row["answer"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            ident = text = None
-        if not isinstance(ident, str) or not isinstance(text, str):
-            raise UsageProblem(f"{path}: line {number} has no id with an answer: {trimmed(line, 80)}")
-        golden[ident] = text
+        if line.strip():
+            try:
+                row = _GoldenRow.model_validate_json(line)
+            except ValidationError:
+                raise UsageProblem(f"{path}: line {number} has no id with an answer: {trimmed(line, 80)}") from None
+            golden[row.id] = row.answer
     return golden
