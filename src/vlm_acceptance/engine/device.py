@@ -1,4 +1,4 @@
-"""The accelerator a deployment runs on: what it is, what it holds, and whether it is given back."""
+"""The accelerator of a deployment: its identity, its memory in use, and the release of that memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NPU_DISTRIBUTIONS = ("vllm-ascend", "torch-npu")
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """One look at a device of `kind` npu, cpu or none; memory is the sum over `chips`, None where unobserved.
+    """The state of a device of `kind` npu, cpu or none; memory is the sum over `chips`, None when unobserved.
 
-    `index` is the logical id of the first chip, `others` every process npu-smi lists on the chips.
+    `index` is the logical id of the first chip; `others` are all processes that npu-smi lists on the chips.
     """
 
     kind: str
@@ -38,17 +38,15 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Whether memory came back: `released` is None when the memory cannot be observed at all."""
+    """Whether memory was released; None when it cannot be observed."""
 
     released: bool | None
     seconds: float
     last_mb: int | None
 
 
-def probe(kind: str, visible: str | None = None, count: int = 1) -> DeviceState:
-    """The device of a profile's `kind` (npu, cpu or none); DeviceProblem when an NPU cannot be read."""
-    if kind == "npu":
-        return probe_npu(visible, count)
+def probe(kind: str) -> DeviceState:
+    """The device of a profile's `kind` cpu or none."""
     return DeviceState("cpu", _cpu_name(), detail="memory unobserved") if kind == "cpu" else DeviceState("none", "")
 
 
@@ -59,7 +57,10 @@ def probe_npu(
     timeout_s: float = 20,
     env: Mapping[str, str] = os.environ,
 ) -> DeviceState:
-    """The chips the engine will get: those ASCEND_RT_VISIBLE_DEVICES (`visible`) names, else the first `count`."""
+    """The chips of the engine: those of ASCEND_RT_VISIBLE_DEVICES (`visible`), else the first `count`.
+
+    DeviceProblem when they cannot be read.
+    """
     info = parse_info(_npu_smi(executable, ["info"], timeout_s, env))
     logical, detail = _logical_ids(info.chips, executable, timeout_s, env)
     wanted = _wanted(visible, sorted(logical)) if visible else sorted(logical)[:count]
@@ -80,9 +81,9 @@ def probe_npu(
 def device_problems(
     state: DeviceState, expected_name: str, expected_total_mb: int | None, count: int = 1, floor_mb: int = 4096
 ) -> list[str]:
-    """Why an NPU must not be used, one sentence each; `expected_name` is matched against the chip's whole name.
+    """Why an NPU must not be used, one sentence each; `expected_name` is a pattern for the whole chip name.
 
-    `floor_mb` is what a chip may hold and still count as free: idle chips show 2.8 to 3.4 GB.
+    `floor_mb` is the memory in use up to which a chip counts as free: idle chips show 2.8 to 3.4 GB.
     """
     if state.kind != "npu":
         return []
@@ -95,7 +96,7 @@ def device_problems(
         if refused:
             problems.append(refused)
         elif not re.fullmatch(expected_name, chip.name):
-            problems.append(f"{where} calls itself {chip.name}, the profile is for {expected_name}")
+            problems.append(f"{where} is {chip.name}, the profile is for {expected_name}")
         if expected_total_mb and chip.hbm_total_mb and not _about(chip.hbm_total_mb, expected_total_mb):
             problems.append(f"{where} has {chip.hbm_total_mb} MB, the profile is for {expected_total_mb}: another card")
         if chip.health != "OK":
@@ -114,9 +115,9 @@ def wait_for_release(
     sleep: Callable[[float], None] = time.sleep,
     interval_s: float = 0.5,
 ) -> Release:
-    """Poll `used` until it is at most `before_mb` plus `tolerance_mb`; a probe that fails is asked again.
+    """Poll `used` until it is at most `before_mb` plus `tolerance_mb`; a probe that fails is repeated.
 
-    DeviceProblem when the last probe before the time-out failed.
+    DeviceProblem when the last probe before the time limit failed.
     """
     started = clock()
     while True:
@@ -139,12 +140,12 @@ def wait_for_release(
         sleep(interval_s)
 
 
-def speaks_of_npu(
+def npu_sign(
     root: Path = Path("/"),
     env: Mapping[str, str] = os.environ,
     version_of: Callable[[str], str | None] | None = None,
 ) -> str | None:
-    """What makes this machine look like an NPU host, in a few words; None when nothing does."""
+    """Why an NPU was detected on this machine, in a few words; None when there is no sign of one."""
     nodes = sorted((root / "dev").glob("davinci*"))
     if nodes:
         return f"/dev/{nodes[0].name} exists"
@@ -192,11 +193,11 @@ def _logical_ids(
     try:
         ids = parse_map(_npu_smi(executable, ["info", "-m"], timeout_s, env))
     except DeviceProblem as problem:
-        # The runtime numbers what it sees from 0 in the table's order, so the table can stand in for the map.
+        # the runtime numbers its chips from 0 in the order of the table, so the table can replace the map
         return dict(enumerate(chips)), f"logical ids counted from the table ({problem})"
     logical = {ids[chip.npu, chip.chip]: chip for chip in chips if (chip.npu, chip.chip) in ids}
     if not logical:
-        raise DeviceProblem("`npu-smi info` and `npu-smi info -m` speak of different chips")
+        raise DeviceProblem("`npu-smi info` and `npu-smi info -m` list different chips")
     return logical, f"{len(logical)} chips mapped"
 
 
@@ -226,7 +227,7 @@ def _occupied(chip: Chip, where: str, floor_mb: int, processes: tuple[Process, .
 
 
 def _about(found_mb: int, expected_mb: int) -> bool:
-    # Chips of one kind differ by what their firmware keeps back.
+    # chips of one kind differ by the memory that their firmware reserves
     return abs(found_mb - expected_mb) <= expected_mb * 0.02
 
 
@@ -247,6 +248,6 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
         lines = []
-    # Arm kernels print no model name there.
+    # Arm kernels print no model name
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()

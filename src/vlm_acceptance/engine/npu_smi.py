@@ -1,4 +1,4 @@
-"""Reads what Ascend's `npu-smi info` and `npu-smi info -m` print. Pure: text in, values out."""
+"""Parses the output of Ascend's `npu-smi info` and `npu-smi info -m`. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ _FIRST_GENERATION = re.compile(r"(Ascend)?910((Pro|Premium)?A|ProB)", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One die: `npu` and `chip` are npu-smi's own numbers, memory is None where the tool does not say.
-
-    On chips without HBM (310P) the memory columns hold the chip's DDR.
-    """
+    """One die: `npu` and `chip` are npu-smi's numbers; memory is None when not printed, DDR on chips without HBM."""
 
     npu: int
     chip: int
@@ -32,7 +29,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that holds memory of a chip. `pid` is the host's number, also when the tool runs in a container."""
+    """A process that holds memory of a chip. `pid` is the host's number, also inside a container."""
 
     npu: int
     chip: int
@@ -44,7 +41,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class NpuInfo:
-    """Everything one `npu-smi info` said."""
+    """The content of one `npu-smi info`."""
 
     version: str
     chips: tuple[Chip, ...]
@@ -52,7 +49,7 @@ class NpuInfo:
 
 
 def parse_info(text: str) -> NpuInfo:
-    """The device and process tables of `npu-smi info`; DeviceProblem when the text holds no readable chip."""
+    """The device and process tables of `npu-smi info`; DeviceProblem when no chip can be read."""
     version = ""
     devices: list[list[str]] = []
     processes: list[list[str]] = []
@@ -79,7 +76,7 @@ def parse_info(text: str) -> NpuInfo:
 
 
 def parse_map(text: str) -> dict[tuple[int, int], int]:
-    """`npu-smi info -m` as {(npu, chip): logical id}; the management controller, which has no id, is left out."""
+    """`npu-smi info -m` as {(npu, chip): logical id}, without the management controller, which has no id."""
     lines = [line.split() for line in text.splitlines()]
     heads = [i for i, words in enumerate(lines) if " ".join(words).startswith("NPU ID Chip ID Chip Logic ID")]
     if not heads:
@@ -89,7 +86,7 @@ def parse_map(text: str) -> dict[tuple[int, int], int]:
 
 
 def refusal(chip: Chip) -> str | None:
-    """Why vllm-ascend cannot run on this chip at all, in one sentence; None when it may."""
+    """Why vllm-ascend does not support this chip, in one sentence; None when it does."""
     if not _FIRST_GENERATION.fullmatch(chip.name.replace(" ", "")):
         return None
     return (
@@ -110,13 +107,13 @@ def _row_pairs(rows: Sequence[list[str]]) -> list[tuple[list[str], list[str]]]:
 
 
 def _chip(first: list[str], second: list[str], has_phy_id: bool, usages: int) -> Chip:
-    # The 950 has a column of its own for the name and no chip number: one die per NPU.
+    # the 950 has a separate column for the name and no chip number: one die per NPU
     npu, _, name = " ".join(first[:-2]).partition(" ")
     ids = second[0].split()
     pairs = _PAIR.findall(second[-1])
     if not (npu.isdigit() and name and len(pairs) >= max(1, usages) and all(word.isdigit() for word in ids)):
         raise DeviceProblem(f"npu-smi printed a chip that cannot be read: {' | '.join(first)} / {' | '.join(second)}")
-    # Where DDR and HBM are both listed, HBM is the last pair; where there is one pair, it is the device's memory.
+    # with DDR and HBM, HBM is the last pair; a single pair is the memory of the device
     used, total = pairs[-1]
     return Chip(
         npu=int(npu),
@@ -152,9 +149,9 @@ def _number(text: str) -> int | None:
 
 def _no_table(text: str, what: str = "npu-smi printed no device table") -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if _COMPLAINT.search(line)] or lines[:1] or ["nothing at all"]
-    # The driver's log-level complaint comes first and says nothing; the last one names the cause.
+    complaints = [line for line in lines if _COMPLAINT.search(line)] or lines[:1] or ["nothing at all"]
+    # the first complaint is about the driver's log level; the last one names the cause
     return (
-        f"{what} but: {telling[-1]!r}. Usual causes: another container holds the device, the driver's folders "
+        f"{what} but: {complaints[-1]!r}. Usual causes: another container holds the device, the driver's folders "
         "are not mounted where they belong, or the container lacks the device files or --privileged"
     )

@@ -1,4 +1,4 @@
-"""Who holds a port, and which one we take."""
+"""Free ports, open ports, and the processes that listen on them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import psutil
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now; the caller starts its listener at once."""
+    """A port without a listener; the caller must start its own at once."""
     with socket.socket(_family(host)) as held:
         held.bind((host, 0))
         return int(held.getsockname()[1])
 
 
 def is_open(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
-    """Whether something accepts connections there."""
+    """Whether a connection is accepted there."""
     with contextlib.suppress(OSError), socket.create_connection((reachable(host), port), timeout_s):
         return True
     return False
@@ -36,8 +36,8 @@ def url_of(host: str, port: int) -> str:
 
 
 def holds(processes: Iterable[psutil.Process], port: int) -> bool | None:
-    """Whether one of these processes listens on `port`; None where the system does not tell."""
-    told = False
+    """Whether one of these processes listens on `port`; None when this cannot be read."""
+    is_known = False
     for process in processes:
         try:
             connections = _connections(process)
@@ -45,14 +45,14 @@ def holds(processes: Iterable[psutil.Process], port: int) -> bool | None:
             continue
         except psutil.AccessDenied:
             return None
-        told = True
+        is_known = True
         if any(_listens(connection, port) for connection in connections):
             return True
-    return False if told else None
+    return False if is_known else None
 
 
 def holders(port: int, host: str = "") -> list[psutil.Process]:
-    """Everybody who is seen to listen on `port`, at an address that a client of `host` may reach ('': at any)."""
+    """Visible processes that listen on `port` at an address that a client of `host` can reach ('': at any)."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.Error:
@@ -66,7 +66,7 @@ def holders(port: int, host: str = "") -> list[psutil.Process]:
 
 
 def named(processes: Iterable[psutil.Process]) -> str:
-    """`pid N (name)` of each, or `another process` where none is seen."""
+    """`pid N (name)` of each, or `another process` when the list is empty."""
     words = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -75,7 +75,7 @@ def named(processes: Iterable[psutil.Process]) -> str:
 
 
 def holder(port: int, host: str = "") -> str:
-    """`pid N (name)` of whoever listens on `port`, or `another process`."""
+    """`pid N (name)` of the processes that listen on `port`, or `another process`."""
     return named(holders(port, host))
 
 
@@ -89,7 +89,7 @@ def _answers(connection: Any, host: str) -> bool:
 
 
 def _connections(process: psutil.Process) -> list[Any]:
-    # renamed in psutil 6; containers hold either
+    # psutil 6 renamed it; containers have either version
     ask = getattr(process, "net_connections", None) or process.connections
     return list(ask("tcp"))
 

@@ -1,6 +1,6 @@
-"""`vllm bench serve` of the engine's own environment against the served model: figures to put beside ours.
+"""Runs `vllm bench serve` against the served model: its figures are reported beside ours, never judged.
 
-It only tells. Whatever goes wrong with the tool is told too, and says nothing about the deployment.
+A failure of the tool is reported too; it says nothing about the deployment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESULT = "vllm-bench.json"
 GRACE_S = 5.0
 INPUT_TOKENS, OUTPUT_TOKENS = 64, 32
 REQUESTS_PER_SLOT = 8
-# figure of ours -> the tool's, its unit
+# our name -> the tool's name, its unit
 RATES = {
     "vllm_bench_requests_per_s": ("request_throughput", "requests/s"),
     "vllm_bench_output_tokens_per_s": ("output_throughput", "output tokens/s"),
@@ -29,7 +29,7 @@ TIMES = ("ttft", "tpot", "itl")
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is measured: the deployment at `base_url`, that many requests at once, within `timeout_s` seconds."""
+    """What is measured: the deployment at `base_url`, with `concurrency` requests in flight, within `timeout_s`."""
 
     base_url: str
     model_id: str
@@ -39,7 +39,7 @@ class Bench:
 
 
 def argv(engine: Sequence[str], wanted: Bench, place: Path) -> list[str]:
-    """The command line: random texts, made by the tool from the model's own tokenizer, so that nothing is fetched."""
+    """The command line: the tool makes random texts with the model's tokenizer, so nothing is downloaded."""
     options = {
         "--backend": "openai-chat",
         "--base-url": wanted.base_url,
@@ -63,8 +63,8 @@ def argv(engine: Sequence[str], wanted: Bench, place: Path) -> list[str]:
 def measure(
     engine: Sequence[str], wanted: Bench, env: Mapping[str, str], place: Path, run_id: str, api_key: str | None
 ) -> dict[str, str]:
-    """The tool's figures in words, or why there are none. Its processes are gone on return; its log is in `place`."""
-    # where the tool looks for a key
+    """The tool's figures as text, or why there are none. Its processes are gone on return; its log is in `place`."""
+    # the tool reads the key from this variable
     keyed = {**env, "OPENAI_API_KEY": api_key} if api_key else dict(env)
     process = SupervisedProcess(argv(engine, wanted, place), keyed, place / "vllm-bench.log", run_id)
     try:
@@ -79,31 +79,31 @@ def measure(
             return {"vllm_bench": f"no figure: {process.how_it_ended}: {process.last_line()[:200]}"}
         result = json.loads((place / RESULT).read_text("utf-8"))
         if not isinstance(result, dict):
-            raise ValueError(f"{RESULT} is no JSON object")
+            raise ValueError(f"{RESULT} is not a JSON object")
         return figures(result)
     except (OSError, ValueError, VlmAcceptanceError) as broken:
         return {"vllm_bench": f"no figure: {' '.join(str(broken).split())[:200]}"}
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, str]:
-    """The tool's result in the words of ours; what it does not tell is left out."""
+    """The tool's result under our names; missing figures are left out."""
     done, failed = result.get("completed"), result.get("failed", 0)
     text = f"random text, {INPUT_TOKENS} in and {OUTPUT_TOKENS} out, {result.get('max_concurrency')} at once"
     row = {"vllm_bench": f"{done} answers, {failed} failed; {text}"}
     row |= {ours: f"{result[key]:.2f}" for ours, (key, _) in RATES.items() if _is_number(result.get(key))}
     for name in TIMES:
-        marks = {mark: result.get(f"{mark}_{name}_ms") for mark in ("p50", "p90", "p99")}
-        if all(_is_number(value) for value in marks.values()):
-            told = ", ".join(f"{mark} {value / 1000:.4g}" for mark, value in marks.items() if value is not None)
-            row[f"vllm_bench_{name}"] = f"{told} s"
+        shares = {share: result.get(f"{share}_{name}_ms") for share in ("p50", "p90", "p99")}
+        if all(_is_number(value) for value in shares.values()):
+            text = ", ".join(f"{share} {value / 1000:.4g}" for share, value in shares.items() if value is not None)
+            row[f"vllm_bench_{name}"] = f"{text} s"
     return row
 
 
-def beside(told: Mapping[str, str], requests_per_s: float, tokens_per_s: float) -> str:
-    """One line for the verdict: the tool's rates and those of our own load, which is another one."""
-    rates = ", ".join(f"{told[key]} {unit}" for key, (_, unit) in RATES.items() if key in told)
+def beside(row: Mapping[str, str], requests_per_s: float, tokens_per_s: float) -> str:
+    """One line for the verdict: the tool's rates and those of our soak, which sends another load."""
+    rates = ", ".join(f"{row[key]} {unit}" for key, (_, unit) in RATES.items() if key in row)
     ours = f"{requests_per_s:.2f} requests/s, {tokens_per_s:.2f} output tokens/s"
-    return f"vllm bench serve: {told['vllm_bench']}{': ' if rates else ''}{rates}; the soak, pictures and texts: {ours}"
+    return f"vllm bench serve: {row['vllm_bench']}{': ' if rates else ''}{rates}; the soak, pictures and texts: {ours}"
 
 
 def _is_number(value: object) -> bool:

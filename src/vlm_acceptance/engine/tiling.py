@@ -1,4 +1,4 @@
-"""How the served model cuts pictures into tiles, by its own config.json, beside what the profile says of it."""
+"""How the served model cuts pictures into tiles by its config.json, compared with the profile."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vlm_acceptance.config.profile import Pictures
 
 KINDS = ("internvl_chat",)
 ARGUMENT = "--mm-processor-kwargs"
-# by which keys of config.json, or of the argument, a value of `model.pictures` is told
-_TOLD_BY: Mapping[str, tuple[str, ...]] = {
+# the keys of config.json, or of the argument, that set a value of `model.pictures`
+_SET_BY: Mapping[str, tuple[str, ...]] = {
     "tile_px": ("force_image_size",),
     "tokens_per_tile": ("force_image_size", "downsample_ratio"),
     "min_tiles": ("min_dynamic_patch", "dynamic_image_size"),
@@ -22,14 +22,14 @@ _TOLD_BY: Mapping[str, tuple[str, ...]] = {
 
 
 def served_tiling(folder: Path, engine_args: Sequence[str] = ()) -> dict[str, int | bool]:
-    """Values of `model.pictures` by the folder's config.json and the engine's `--mm-processor-kwargs`.
+    """Values of `model.pictures` from the folder's config.json and the engine's `--mm-processor-kwargs`.
 
-    Empty for other kinds of models, and where config.json cannot be read or tells no tile.
+    Empty for other kinds of models, and when config.json cannot be read or gives no tile size.
     """
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return {}  # what is wrong with the folder is said by the check of the weights
+        return {}  # the check of the weights reports problems of the folder
     if not isinstance(config, dict) or config.get("model_type") not in KINDS:
         return {}
     config |= _options(engine_args)
@@ -47,36 +47,36 @@ def served_tiling(folder: Path, engine_args: Sequence[str] = ()) -> dict[str, in
     }
 
 
-def contradictions(said: Pictures, served: Mapping[str, int | bool], engine_args: Sequence[str] = ()) -> list[str]:
-    """What the profile says of tiles and the served model does otherwise; what it leaves open contradicts nothing."""
-    if said.oracle == "none":
+def contradictions(stated: Pictures, served: Mapping[str, int | bool], engine_args: Sequence[str] = ()) -> list[str]:
+    """Tile values that the profile sets and the served model does not have, one sentence each."""
+    if stated.oracle == "none":
         return []
     given = _options(engine_args)
     return [
-        f"the profile says model.pictures.{key}: {_word(getattr(said, key))}, {_source(key, given)} {_word(value)}"
+        f"the profile says model.pictures.{key}: {_word(getattr(stated, key))}, {_source(key, given)} {_word(value)}"
         for key, value in served.items()
-        if key in said.model_fields_set and getattr(said, key) != value
+        if key in stated.model_fields_set and getattr(stated, key) != value
     ]
 
 
-def effective(said: Pictures, served: Mapping[str, int | bool]) -> dict[str, Any]:
-    """The constants of the tile rule: the profile's, and where it leaves one open the served model's."""
-    stated = said.model_dump(include=said.model_fields_set - {"oracle"})
-    return {**said.model_dump(exclude={"oracle"}), **served, **stated}
+def effective(stated: Pictures, served: Mapping[str, int | bool]) -> dict[str, Any]:
+    """The constants of the tile rule: the profile's, for values that it does not set the served model's."""
+    set_values = stated.model_dump(include=stated.model_fields_set - {"oracle"})
+    return {**stated.model_dump(exclude={"oracle"}), **served, **set_values}
 
 
 def _options(args: Sequence[str]) -> dict[str, Any]:
-    """What `--mm-processor-kwargs` changes, given in one word or in two, whole or key by key after a dot."""
+    """The values of `--mm-processor-kwargs`, given as one word or two, as JSON or key by key after a dot."""
     found: dict[str, Any] = {}
     for place, word in enumerate(args):
         name, equals, value = str(word).partition("=")
         option, _, key = name.partition(".")
         if option.replace("_", "-") == ARGUMENT:
             try:
-                told = value if equals else str(args[place + 1])
-                found |= {key: _value(told)} if key else json.loads(told)
+                text = value if equals else str(args[place + 1])
+                found |= {key: _value(text)} if key else json.loads(text)
             except (ValueError, TypeError, IndexError):
-                continue  # the engine itself will refuse it
+                continue  # the engine refuses it
     return found
 
 
@@ -88,7 +88,7 @@ def _value(text: str) -> Any:
 
 
 def _source(key: str, given: Mapping[str, Any]) -> str:
-    named = [f"{ARGUMENT} {name}" for name in _TOLD_BY[key] if name in given]
+    named = [f"{ARGUMENT} {name}" for name in _SET_BY[key] if name in given]
     return f"the engine's {' and '.join(named)}" if named else "the served config.json"
 
 

@@ -1,31 +1,35 @@
-"""The model folder: where it is, whether it is whole, and what exactly it holds."""
+"""The model folder: find it, check that it is complete, and fingerprint it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.core.errors import WeightsProblem
-from vlm_acceptance.engine.safetensors_file import LFS_POINTER, Damaged, Tensor, read_header
 
 INDEX = "model.safetensors.index.json"
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
 _BLOCK = 64 * 1024
 _BLOCKS = 16
+_LENGTH_BYTES = 8
+_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a model folder holds. A hash is None where the folder has no such part.
+    """Identity of a model folder. A hash is None when the folder has no such file.
 
-    `weights_sampled_sha256` covers all headers and sizes and 64 KiB blocks spread over each file, not every byte.
+    `weights_sampled_sha256` covers headers, sizes and sixteen blocks of 64 KiB of each file, not every byte.
     """
 
     config_sha256: str | None
@@ -38,9 +42,9 @@ class Fingerprint:
 
 
 def locate(model_id: str, explicit: Path | None, env: Mapping[str, str], home: Path) -> Path | None:
-    """The folder of a model: `explicit`, a folder given as id, or any known ModelScope or Hugging Face cache layout.
+    """The folder of a model: `explicit`, a folder given as id, or one in a ModelScope or Hugging Face cache.
 
-    A folder with a config.json is preferred; None when no layout has one.
+    A folder with a config.json is preferred; None when there is none.
     """
     if explicit is not None:
         return explicit
@@ -54,15 +58,15 @@ def locate(model_id: str, explicit: Path | None, env: Mapping[str, str], home: P
 def inspect(
     folder: Path, stop_ids: Sequence[int] = (), expected_bytes: float | None = None, tolerance: float = 0.1
 ) -> list[str]:
-    """What keeps a folder from being served as the profile means it, one sentence each with the file and the remedy.
+    """The problems of a model folder, one sentence each with the file and the remedy.
 
-    `stop_ids` are the token ids generation must end at; `tolerance` is a share of `expected_bytes`.
+    `stop_ids` are the token ids at which generation must end; `tolerance` is a share of `expected_bytes`.
     """
     if not folder.is_dir():
         return [f"the folder does not exist: {folder}"]
     config, config_problems = _read_json(folder, "config.json")
     if not (folder / "config.json").is_file():
-        config_problems = ["config.json is missing: this is no model folder, or its download is incomplete"]
+        config_problems = ["config.json is missing: this is not a model folder, or its download is incomplete"]
     elif not config_problems and not config.get("architectures"):
         config_problems = ["config.json names no architectures: take the one published with the model"]
     return [
@@ -78,17 +82,17 @@ def inspect(
 def fingerprint(folder: Path) -> Fingerprint:
     """Identity of a model folder in a fraction of a second; WeightsProblem when a weight file cannot be read."""
     digest = hashlib.sha256()
-    tensors: list[Tensor] = []
+    tensors: list[_Tensor] = []
     files = _weight_files(folder)
     if not files:
         raise WeightsProblem(f"{folder} holds no *.safetensors")
     for path in files:
         try:
-            found, header = read_header(path)
+            found, header = _read_header(path)
             digest.update(f"{path.name} {path.stat().st_size}\n".encode() + header)
             for block in _sampled(path):
                 digest.update(block)
-        except (OSError, Damaged) as broken:
+        except (OSError, _Damaged) as broken:
             raise WeightsProblem(f"{path.name} {broken}") from broken
         tensors.extend(found)
     shares = Counter[str]()
@@ -108,13 +112,13 @@ def fingerprint(folder: Path) -> Fingerprint:
 def _holds_something(folder: Path) -> bool:
     try:
         return any(folder.iterdir())
-    except OSError:  # not there, no folder, or another user's
+    except OSError:  # does not exist, is no folder, or belongs to another user
         return False
 
 
 def _cached(model_id: str, env: Mapping[str, str], home: Path) -> Iterator[Path]:
     owner, _, name = model_id.rpartition("/")
-    # The client of 2024 wrote dots in names as three underscores.
+    # ModelScope clients of 2024 wrote dots in names as three underscores.
     names = list(dict.fromkeys((name, name.replace(".", "___"))))
     bases = [home / ".cache/modelscope"]
     if env.get("MODELSCOPE_CACHE"):
@@ -156,7 +160,7 @@ def _read_json(folder: Path, name: str) -> tuple[dict[str, Any], list[str]]:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as broken:
         return {}, [f"{name} cannot be read ({broken}): download it again"]
-    return (value, []) if isinstance(value, dict) else ({}, [f"{name} is no JSON object: download it again"])
+    return (value, []) if isinstance(value, dict) else ({}, [f"{name} is not a JSON object: download it again"])
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -167,9 +171,9 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _pointer_problems(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*")):
-        # Weight files report their own pointers; the vocabulary and the JSON files can be pointers just the same.
+        # Pointers in place of weight files are reported elsewhere; other files can be pointers too.
         small = path.suffix != ".safetensors" and path.is_file() and path.stat().st_size < 1024
-        if small and path.read_bytes().startswith(LFS_POINTER):
+        if small and path.read_bytes().startswith(_LFS_POINTER):
             yield f"{path.name} is a git-lfs pointer, not the file: run `git lfs pull` or download it again"
 
 
@@ -193,13 +197,13 @@ def _weight_problems(folder: Path, expected_bytes: float | None, tolerance: floa
 
 def _data_bytes(path: Path, indexed: bool) -> tuple[int, str | None]:
     try:
-        return sum(tensor.bytes for tensor in read_header(path)[0]), None
+        return sum(tensor.bytes for tensor in _read_header(path)[0]), None
     except FileNotFoundError:
         return (
             0,
             f"{path.name}, named by {INDEX}, is missing: download it" if indexed else f"{path.name} is a dead link",
         )
-    except (OSError, Damaged) as broken:
+    except (OSError, _Damaged) as broken:
         return 0, f"{path.name} {broken}"
 
 
@@ -231,10 +235,10 @@ def _code_problems(folder: Path) -> Iterator[str]:
 
 
 def _missing_modules(folder: Path, auto_map: Mapping[str, Any]) -> list[str]:
-    # vLLM has the model's network itself, so the modelling files may be absent.
+    # vLLM implements the model itself, so the modelling files may be missing.
     wanted = [classes for key, classes in auto_map.items() if not key.startswith("AutoModel")]
     flat = [c for classes in wanted for c in (classes if isinstance(classes, list) else [classes])]
-    # "owner/name--module.Class" is code of another repository.
+    # "owner/name--module.Class" is code of another repository
     waiting = [c.partition(".")[0] for c in flat if isinstance(c, str) and "--" not in c]
     seen: dict[str, bool] = {}
     while waiting:
@@ -277,7 +281,7 @@ def _sha256(path: Path) -> str | None:
 
 
 def _template_sha256(folder: Path) -> str | None:
-    # A template file wins over the one in tokenizer_config.json.
+    # a template file takes precedence over tokenizer_config.json
     if (folder / "chat_template.jinja").is_file():
         return _sha256(folder / "chat_template.jinja")
     for name in ("chat_template.json", "tokenizer_config.json"):
@@ -286,3 +290,49 @@ def _template_sha256(folder: Path) -> str | None:
             text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
             return hashlib.sha256(text.encode()).hexdigest()
     return None
+
+
+class _Damaged(ValueError):
+    """Not a complete safetensors file; the message gives the reason without the file name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    dtype: str
+    parameters: int
+    bytes: int
+
+
+def _read_header(path: Path) -> tuple[tuple[_Tensor, ...], bytes]:
+    """The tensors of a safetensors file and the bytes of its header; _Damaged when the file is not complete."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(len(_LFS_POINTER))
+        if start == _LFS_POINTER:
+            raise _Damaged("is a git-lfs pointer, not the weights: run `git lfs pull` or download it again")
+        if size < _LENGTH_BYTES:
+            raise _Damaged(f"is {size} bytes long and holds no header: download it again")
+        (length,) = struct.unpack("<Q", start[:_LENGTH_BYTES])
+        if length > _MAX_HEADER_BYTES:
+            raise _Damaged("does not begin like a safetensors file: download it again")
+        if length > size - _LENGTH_BYTES:
+            raise _Damaged(f"ends inside its header ({size} bytes): download it again")
+        file.seek(_LENGTH_BYTES)
+        raw = file.read(length)
+    try:
+        tensors = tuple(_tensors(json.loads(raw)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _Damaged("has a header that is not safetensors JSON: download it again") from None
+    promised = _LENGTH_BYTES + length + sum(tensor.bytes for tensor in tensors)
+    if size < promised:
+        raise _Damaged(f"holds {size} of {promised} bytes: the download was cut short, fetch it again")
+    if size > promised:
+        raise _Damaged(f"holds {size} bytes where its header promises {promised}: download it again")
+    return tensors, raw
+
+
+def _tensors(header: dict[str, Any]) -> Iterator[_Tensor]:
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            yield _Tensor(str(entry["dtype"]), prod(entry["shape"]), int(end) - int(begin))

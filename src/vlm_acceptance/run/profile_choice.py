@@ -10,7 +10,7 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.options import OPTIONS, PROFILES, api_key, checked_url, given
 from vlm_acceptance.config.profile_file import load_profile, profile_names
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.engine.device import speaks_of_npu
+from vlm_acceptance.engine.device import npu_sign
 from vlm_acceptance.engine.readiness import listed_models
 
 CONTROL = "control-cpu"
@@ -39,7 +39,7 @@ def profile(values: Mapping[str, object], env: Mapping[str, str]) -> Chosen:
     if url:
         key = api_key(*picked["vlm_api_key_env"], env)
         return by_endpoint(checked_url(url, url_source), key)
-    reason = speaks_of_npu(env=env)
+    reason = npu_sign(env=env)
     if reason:
         return Chosen(NPU, f"an NPU was detected on this machine: {reason}")
     return Chosen(CONTROL, "no NPU was detected on this machine")

@@ -180,7 +180,7 @@ def engine(context: RunContext) -> dict[str, Any]:
     deployment = context.launch.value
     if deployment is None:
         return {}
-    log = engine_log.facts(deployment.log_text().splitlines()) if deployment.launched else None
+    log = engine_log.figures(deployment.log_text().splitlines()) if deployment.launched else None
     return {
         "command": deployment.process.argv if deployment.process else None,
         "stages": [

@@ -6,9 +6,9 @@ import pytest
 
 from vlm_acceptance.checks.logfacts import close_to, graphs_are, mode_is, shown
 from vlm_acceptance.config.profile import Measure
-from vlm_acceptance.engine.log import facts
+from vlm_acceptance.engine.log import figures
 
-EMPTY = facts([])
+EMPTY = figures([])
 
 
 def with_(**values: object) -> object:

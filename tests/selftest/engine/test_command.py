@@ -20,12 +20,12 @@ def test_model_is_served_under_the_profiles_id_at_its_host_with_its_arguments():
     assert argv[10:] == ["--max-model-len", "4096", "--enforce-eager"]
 
 
-def test_profiles_environment_stands_above_the_inherited_one():
+def test_environment_of_the_profile_overrides_the_inherited_one():
     env = engine_env(profile_of(engine={"env": {"A": "profile", "N": 1}}), {"A": "inherited", "B": "inherited"})
     assert (env["A"], env["B"], env["N"]) == ("profile", "inherited", "1")
 
 
-def test_loopback_is_spared_from_proxies():
+def test_loopback_uses_no_proxy():
     env = engine_env(profile_of(), {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intranet"})
     assert env["NO_PROXY"] == env["no_proxy"] == "intranet,localhost,127.0.0.1,::1"
 
@@ -43,7 +43,7 @@ def test_engine_does_not_see_that_pytest_runs():
     assert env["PATH"] == "/bin"
 
 
-def test_given_environment_is_left_as_it_is():
+def test_given_environment_is_not_changed():
     base = {"PYTEST_ADDOPTS": "-x"}
     engine_env(profile_of(engine={"env": {"A": "1"}}), base, "key")
     assert base == {"PYTEST_ADDOPTS": "-x"}

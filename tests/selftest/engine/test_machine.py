@@ -1,4 +1,4 @@
-"""Host and container facts, each seen to pass and to fail."""
+"""Properties of host and container, each with a passing and a failing case."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_open_files_of_this_process_are_read():
         {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"},
     ],
 )
-def test_proxy_that_leaves_loopback_alone_is_no_problem(env: dict[str, str]):
+def test_proxy_that_excepts_loopback_is_no_problem(env: dict[str, str]):
     assert machine.proxy_problems(env) == []
 
 
@@ -56,7 +56,7 @@ def test_loopback_exception_keeps_others_and_is_no_problem_afterwards():
     assert machine.proxy_problems(env) == []
 
 
-def test_enough_disk_is_no_problem_also_for_a_folder_yet_to_be_made(tmp_path: Path):
+def test_enough_disk_is_no_problem_also_for_a_folder_that_does_not_exist_yet(tmp_path: Path):
     assert machine.disk_problems(tmp_path / "a" / "b", 1) == []
 
 
@@ -74,7 +74,7 @@ def test_cann_version_is_read_from_every_layout(tmp_path: Path, place: str):
     assert machine.cann_version(tmp_path) == "8.5.1"
 
 
-def test_driver_version_is_read_whatever_the_case_of_its_key(tmp_path: Path):
+def test_driver_version_is_read_with_any_case_of_its_key(tmp_path: Path):
     folder = tmp_path / "usr/local/Ascend/driver"
     folder.mkdir(parents=True)
     (folder / "version.info").write_text("Version=25.0.rc1.2\nascendhal_version=7.35.23\n")
@@ -112,7 +112,7 @@ def test_image_for_another_chip_names_the_tag_to_take(soc: str, chip: str, suffi
 
 
 @pytest.mark.parametrize("conf", ["", "expandable_segments:True"])
-def test_allocator_left_to_vllm_ascend_is_no_problem(conf: str):
+def test_allocator_setting_of_vllm_ascend_is_no_problem(conf: str):
     assert machine.allocator_problems({"PYTORCH_NPU_ALLOC_CONF": conf}) == []
 
 

@@ -1,4 +1,4 @@
-"""Every layout of `npu-smi` that is known, and texts that are none."""
+"""Every known layout of `npu-smi`, and texts that are not valid."""
 
 from pathlib import Path
 
@@ -67,13 +67,13 @@ def test_950_has_a_column_for_the_name_and_no_chip_number():
     assert info.processes == (Process(0, 0, 2066378, "pytest", 360, None),)
 
 
-def test_memory_the_tool_does_not_know_is_none():
+def test_memory_that_the_tool_does_not_print_is_none():
     text = read("910b_idle.txt").replace("3161 / 65536", "NA   / NA   ")
     assert parse_info(text).chips[0].hbm_used_mb is None
 
 
 @pytest.mark.parametrize(("file", "line"), [("failed_8005.txt", "ret is -8005"), ("failed_8020.txt", "ret is -8020")])
-def test_failing_tool_is_a_device_problem_that_quotes_the_telling_line(file: str, line: str):
+def test_failing_tool_is_a_device_problem_that_quotes_the_important_line(file: str, line: str):
     with pytest.raises(DeviceProblem, match=line) as problem:
         parse_info(read(file))
     assert "g_conLogLevel" not in str(problem.value)
@@ -126,5 +126,5 @@ def test_first_generation_910_is_refused_in_one_sentence(name: str):
 
 
 @pytest.mark.parametrize("name", ["910B3", "910B2C", "910B4-1", "Ascend910", "310P3", "Ascend950PR"])
-def test_other_chips_are_not_refused_by_themselves(name: str):
+def test_other_chips_are_not_refused(name: str):
     assert refusal(chip_named(name)) is None

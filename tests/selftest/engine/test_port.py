@@ -1,4 +1,4 @@
-"""Ports on the loopback: free ones, open ones, and whose they are."""
+"""Ports on the loopback: free ones, open ones, and the processes that hold them."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def other_process(number: int = 0, *words: str) -> Iterator[tuple[psutil.Process
     argv = [sys.executable, "-c", LISTENER, str(number), *words]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
-            while not (said := process.stdout.readline().strip()):
+            while not (line := process.stdout.readline().strip()):
                 assert process.poll() is None
-            yield psutil.Process(process.pid), int(said)
+            yield psutil.Process(process.pid), int(line)
         finally:
             os.killpg(process.pid, 9)
 
@@ -100,7 +100,7 @@ def test_url_is_one_that_a_client_can_use(host, url):
     assert port.url_of(host, 8000) == url
 
 
-def test_own_socket_is_held_by_us_and_by_nobody_else():
+def test_own_socket_is_held_by_this_process_alone():
     with closing(listening()) as server, other_process() as (other, _):
         number = server.getsockname()[1]
         assert port.holds([ME], number) is True
@@ -119,7 +119,7 @@ def test_connection_is_not_a_listener():
         assert port.holds([ME], client.getsockname()[1]) is False
 
 
-def test_nobody_is_asked_then_nothing_is_told():
+def test_without_a_living_process_the_answer_is_unknown():
     with subprocess.Popen(["true"]) as child:  # not reaped before psutil has seen it
         gone = psutil.Process(child.pid)
     assert port.holds([], 1) is None

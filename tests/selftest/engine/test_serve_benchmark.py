@@ -1,4 +1,4 @@
-"""What is made of `vllm bench serve`: its command line, its result, and what goes wrong with it."""
+"""`vllm bench serve`: its command line, its result, and its failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def told(folder: Path, act: str = "", result: object = RESULT, wanted: Bench = W
     return measure((sys.executable, str(tool)), wanted, {}, folder, run_tag(), "sk-1")
 
 
-def test_nothing_is_fetched_and_no_key_is_shown() -> None:
+def test_nothing_is_downloaded_and_no_key_is_on_the_command_line() -> None:
     line = argv(("vllm",), WANTED, Path("/reports"))
     assert line[:3] == ["vllm", "bench", "serve"]
     assert line[line.index("--tokenizer") + 1] == "/models/a"
@@ -43,7 +43,7 @@ def test_nothing_is_fetched_and_no_key_is_shown() -> None:
     assert line[line.index("--num-prompts") + 1] == "32"
 
 
-def test_its_figures_are_in_our_words() -> None:
+def test_its_figures_have_our_names() -> None:
     assert figures(RESULT) == {
         "vllm_bench": "32 answers, 0 failed; random text, 64 in and 32 out, 4 at once",
         "vllm_bench_requests_per_s": "25.00",
@@ -53,7 +53,7 @@ def test_its_figures_are_in_our_words() -> None:
     }
 
 
-def test_its_result_is_read_and_it_gets_the_key_by_its_environment(tmp_path: Path) -> None:
+def test_its_result_is_read_and_its_environment_has_the_key(tmp_path: Path) -> None:
     seen = told(tmp_path, "assert os.environ['OPENAI_API_KEY'] == 'sk-1' and 'sk-1' not in sys.argv")
     assert seen == figures(RESULT)
 
@@ -63,11 +63,11 @@ def test_its_result_is_read_and_it_gets_the_key_by_its_environment(tmp_path: Pat
     [
         ("sys.exit('no such command')", RESULT, "no such command"),
         ("import time; time.sleep(60)", RESULT, "not done after 2 s"),
-        ("", [], "no JSON object"),
+        ("", [], "not a JSON object"),
         ("sys.exit(0)", RESULT, "vllm-bench.json"),
     ],
 )
-def test_what_goes_wrong_with_it_is_told(tmp_path: Path, act: str, result: object, says: str) -> None:
+def test_its_failure_is_reported(tmp_path: Path, act: str, result: object, says: str) -> None:
     wanted = Bench("http://127.0.0.1:1", "a/model", tmp_path, 4, 2 if "sleep" in act else 20)
     seen = told(tmp_path, act, result, wanted)
     assert list(seen) == ["vllm_bench"]
@@ -75,7 +75,7 @@ def test_what_goes_wrong_with_it_is_told(tmp_path: Path, act: str, result: objec
     assert says in seen["vllm_bench"]
 
 
-def test_one_line_sets_it_beside_ours() -> None:
+def test_one_line_compares_it_with_ours() -> None:
     assert beside(figures(RESULT), 12.8, 100).endswith(
         "4 at once: 25.00 requests/s, 799.86 output tokens/s; "
         "the soak, pictures and texts: 12.80 requests/s, 100.00 output tokens/s"

@@ -119,9 +119,9 @@ def port_of(url: str) -> int:
 
 
 def test_figures_of_the_log_can_be_read(launched):
-    facts = engine_log.facts(launched().log_text().splitlines())
-    assert facts.weights_load_s == 2.03
-    assert facts.kv_cache_tokens == 233344
+    figures = engine_log.figures(launched().log_text().splitlines())
+    assert figures.weights_load_s == 2.03
+    assert figures.kv_cache_tokens == 233344
 
 
 def test_engine_at_every_address_is_asked_at_the_loopback(launched):

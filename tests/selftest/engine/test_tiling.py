@@ -16,7 +16,7 @@ from vlm_acceptance.core.tiles import TileRule
 from vlm_acceptance.engine.tiling import contradictions, effective, served_tiling
 
 CONTROL = ROOT / "fixtures" / "control" / "model"
-# as InternVL2-2B's own config.json says it
+# from the config.json of InternVL2-2B
 INTERNVL2 = {
     "model_type": "internvl_chat",
     "force_image_size": 448,
@@ -84,21 +84,21 @@ def test_arguments_that_the_engine_refuses_change_nothing(tmp_path: Path, args: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"model_type": "qwen2_vl"}', '{"model_type": "internvl_chat"}'])
-def test_other_models_and_broken_files_tell_nothing(tmp_path: Path, text: str) -> None:
+def test_other_models_and_broken_files_give_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text, "utf-8")
     assert served_tiling(tmp_path) == {}
     assert served_tiling(tmp_path / "missing") == {}
 
 
 @pytest.mark.parametrize("name", ["control-cpu", "internvl2-2b-ascend"])
-def test_profiles_say_what_their_models_do(name: str, tmp_path: Path) -> None:
+def test_profiles_agree_with_their_models(name: str, tmp_path: Path) -> None:
     profile = load_profile(name, PROFILES).profile
     seen = served_tiling(CONTROL) if profile.model.control else served(tmp_path)
     assert contradictions(profile.model.pictures, seen) == []
     assert TileRule(**effective(profile.model.pictures, seen)) == TileRule(**seen)  # type: ignore[arg-type]
 
 
-def test_what_a_profile_says_otherwise_is_named_in_one_line(tmp_path: Path) -> None:
+def test_difference_from_the_profile_is_named_in_one_line(tmp_path: Path) -> None:
     said = Pictures(oracle="internvl", tile_px=112, max_tiles=12)
     assert contradictions(said, served(tmp_path)) == [
         "the profile says model.pictures.tile_px: 112, the served config.json 448"
@@ -106,7 +106,7 @@ def test_what_a_profile_says_otherwise_is_named_in_one_line(tmp_path: Path) -> N
     assert contradictions(Pictures(oracle="none", tile_px=112), served(tmp_path)) == []
 
 
-def test_what_an_argument_says_otherwise_is_told_of_the_argument(tmp_path: Path) -> None:
+def test_difference_of_an_argument_names_the_argument(tmp_path: Path) -> None:
     args = ("--mm-processor-kwargs.max_dynamic_patch", "4")
     said = Pictures(oracle="internvl", tile_px=112, max_tiles=12)
     assert contradictions(said, served(tmp_path, args), args) == [
@@ -115,7 +115,7 @@ def test_what_an_argument_says_otherwise_is_told_of_the_argument(tmp_path: Path)
     ]
 
 
-def test_what_a_profile_leaves_open_is_the_served_models() -> None:
+def test_values_that_the_profile_does_not_set_come_from_the_served_model() -> None:
     said = Pictures(oracle="internvl", max_tiles=12)
     rule = effective(said, served_tiling(CONTROL))
     assert (rule["tile_px"], rule["tokens_per_tile"], rule["max_tiles"]) == (112, 16, 12)

@@ -1,4 +1,4 @@
-"""Folders shaped like InternVL2-2B's, whole and with one thing broken each, and every place a folder can lie in."""
+"""Folders like that of InternVL2-2B, complete and with one fault each, and every place where a folder can be."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def model(tmp_path: Path) -> Path:
     return make_model(tmp_path / "model")
 
 
-def test_whole_folder_has_no_problem(model: Path):
+def test_complete_folder_has_no_problem(model: Path):
     assert inspect(model, STOP_IDS, expected_bytes=128) == []
 
 
@@ -110,7 +110,7 @@ def sixteen_byte_header_of_no_json(folder: Path) -> None:
 FAULTS = {
     "no config": (remove("config.json"), "config.json is missing"),
     "config of no JSON": (replace_with("config.json", "{"), "config.json cannot be read"),
-    "config of a list": (replace_with("config.json", []), "config.json is no JSON object"),
+    "config of a list": (replace_with("config.json", []), "config.json is not a JSON object"),
     "no architectures": (replace_with("config.json", {"a": 1}), "names no architectures"),
     "no weights": (only_single_file, "no *.safetensors"),
     "shard missing": (remove(SHARDS[1]), f"{SHARDS[1]}, named by {INDEX}, is missing"),
@@ -120,7 +120,7 @@ FAULTS = {
     "cut in the header": (cut(SHARDS[0], 20), "ends inside its header"),
     "empty shard": (cut(SHARDS[0], 0), "is 0 bytes long"),
     "shard too long": (lengthen(SHARDS[0]), "holds 4096 bytes where its header promises"),
-    "header of no JSON": (sixteen_byte_header_of_no_json, "no safetensors JSON"),
+    "header of no JSON": (sixteen_byte_header_of_no_json, "not safetensors JSON"),
     "another format": (replace_with(SHARDS[0], "<html>404</html>" * 9), "does not begin like a safetensors file"),
     "weights are a pointer": (replace_with(SHARDS[0], LFS), "is a git-lfs pointer, not the weights"),
     "vocabulary is a pointer": (replace_with("tokenizer.model", LFS), "tokenizer.model is a git-lfs pointer"),
@@ -175,7 +175,7 @@ def test_fast_tokenizer_needs_its_own_file(model: Path):
     assert inspect(model) == []
 
 
-def test_code_of_another_repository_is_not_looked_for(model: Path):
+def test_code_of_another_repository_is_not_required(model: Path):
     put(model, "config.json", {"architectures": ["A"], "auto_map": {"AutoConfig": "owner/name--configuration_a.A"}})
     assert inspect(model) == []
 
@@ -190,7 +190,7 @@ def test_size_may_differ_by_a_tenth(model: Path, expected: float | None, problem
     assert len(inspect(model, STOP_IDS, expected)) == problems
 
 
-def test_stop_ids_are_not_asked_for_where_the_profile_names_none(model: Path):
+def test_stop_ids_are_not_checked_when_the_profile_has_none(model: Path):
     (model / "generation_config.json").unlink()
     assert inspect(model) == []
 
@@ -234,7 +234,7 @@ CHANGES = {
 @pytest.mark.parametrize(
     ("part", "change"), [(part, change) for part, changes in CHANGES.items() for change in changes]
 )
-def test_change_shows_in_its_own_part_of_the_fingerprint_only(model: Path, part: str, change: Callable[[Path], None]):
+def test_change_affects_only_its_part_of_the_fingerprint(model: Path, part: str, change: Callable[[Path], None]):
     before = fingerprint(model)
     assert fingerprint(model) == before
     change(model)
@@ -327,7 +327,7 @@ def test_complete_folder_is_preferred_over_a_leftover(tmp_path: Path):
     assert locate(ID, None, {}, tmp_path) == whole
 
 
-def test_plain_folder_as_id_is_taken_as_it_is(tmp_path: Path):
+def test_folder_as_id_is_used_directly(tmp_path: Path):
     folder = make_model(tmp_path / "somewhere")
     assert locate(str(folder), None, {}, tmp_path) == folder
 
@@ -338,5 +338,5 @@ def test_explicit_folder_wins(tmp_path: Path):
 
 
 @pytest.mark.parametrize("model_id", [ID, "/no/such/folder", "gpt2"])
-def test_model_that_is_nowhere_is_none(tmp_path: Path, model_id: str):
+def test_model_that_is_not_found_is_none(tmp_path: Path, model_id: str):
     assert locate(model_id, None, {}, tmp_path) is None

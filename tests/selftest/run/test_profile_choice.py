@@ -10,7 +10,7 @@ from tests.proof.standins.quick_server import Behaviour, QuickServer
 from tests.support.wire import Answer, WireServer, response
 
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.engine.device import speaks_of_npu
+from vlm_acceptance.engine.device import npu_sign
 from vlm_acceptance.run import profile_choice
 
 
@@ -71,5 +71,5 @@ def test_a_machine_with_an_npu_does_not_get_the_control(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_an_npu_gets_the_control() -> None:
-    expected = "internvl2-2b-ascend" if speaks_of_npu(env={}) else "control-cpu"
+    expected = "internvl2-2b-ascend" if npu_sign(env={}) else "control-cpu"
     assert profile_choice.profile({}, {"PATH": ""}).name == expected
