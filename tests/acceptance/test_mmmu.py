@@ -34,7 +34,7 @@ def test_no_early_rejection(accuracy, findings):
     if stop is not None:
         expected = f"a run that can still reach {accuracy.plan.limits.low} right answers"
         seen = f"{stop.reason}{criteria.most_answers(accuracy.shape)}"
-        findings.add([Finding(kinds.ACCURACY_HOPELESS, expected, seen, f"after {stop.asked} questions")])
+        findings.add([Finding(kinds.ACCURACY_HOPELESS, expected, seen, f"after {stop.after} questions")])
 
 
 @pytest.mark.needs("oracle")
@@ -67,7 +67,7 @@ def test_answers_have_the_shape_of_a_models(accuracy, findings):
     findings.note(**report.shape_properties(accuracy))
     if stop is not None and stop.cause == "letters":
         expected = f"no letter in more than {limits.top_letter:.0%} of the choices"
-        findings.add([Finding(kinds.ACCURACY_ONE_LETTER, expected, stop.reason, f"after {stop.asked} questions")])
+        findings.add([Finding(kinds.ACCURACY_ONE_LETTER, expected, stop.reason, f"after {stop.after} questions")])
         return
     if stop is not None or not accuracy.answered:
         accuracy.require_whole()  # shares of a few answers say little; the criterion that stopped the run says more
@@ -79,9 +79,9 @@ def test_blank_pictures_score_lower(accuracy, findings):
     """The same questions with blank pictures MUST score lower by the profile's margin."""
     accuracy.require_whole()
     ablation = accuracy.picture_ablation()
-    findings.note(questions=ablation.asked, right=ablation.right, right_on_blank=ablation.blank)
+    findings.note(questions=ablation.questions, right=ablation.right, right_on_blank=ablation.blank)
     findings.add(
-        criteria.ignores_pictures(ablation.right, ablation.blank, ablation.asked, accuracy.plan.wanted.sighted)
+        criteria.ignores_pictures(ablation.right, ablation.blank, ablation.questions, accuracy.plan.wanted.sighted)
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vlm_acceptance.accuracy.baseline_files import Row, read_record
+from vlm_acceptance.accuracy.baseline_files import Row, read_stored
 from vlm_acceptance.accuracy.item import Item, Score
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import UsageProblem
@@ -50,17 +50,17 @@ def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SH
 
     UsageProblem of one line for an invalid file, and if more than `share` of questions or rows are unmatched.
     """
-    record = read_record(path)
-    known, found = _match(items, record.rows)
+    stored = read_stored(path)
+    known, found = _match(items, stored.rows)
     texts = {ident: row.text for ident, row in found.items() if row.text is not None}
     hits = {ident: row.hit for ident, row in found.items() if row.hit is not None and row.text is not None}
     matched = {id(row) for row in found.values()}
-    extra = [row for row in record.rows if id(row) not in matched]
+    extra = [row for row in stored.rows if id(row) not in matched]
     missing = tuple(ident for ident in known if ident not in texts)
-    if len(missing) > share * len(known) or len(extra) > share * len(record.rows):
-        raise UsageProblem(_mismatch(path, known, missing, record.rows, extra))
+    if len(missing) > share * len(known) or len(extra) > share * len(stored.rows):
+        raise UsageProblem(_mismatch(path, known, missing, stored.rows, extra))
     names = tuple(map(_name_of, extra))
-    return Baseline(path.name, texts, hits or None, missing, names, record.identity)
+    return Baseline(path.name, texts, hits or None, missing, names, stored.identity)
 
 
 def _mismatch(

@@ -48,14 +48,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StoredRows:
     """The rows of a file, and the identity in the first line of an answers file."""
 
     rows: tuple[Row, ...]
     identity: Mapping[str, Any] | None
 
 
-def read_record(path: Path) -> Record:
+def read_stored(path: Path) -> StoredRows:
     """Read a stored run; the suffix names its format. UsageProblem of one line if it is not valid."""
     kind = path.suffix.lower()
     if kind not in FORMATS:
@@ -64,7 +64,7 @@ def read_record(path: Path) -> Record:
         if kind == ".jsonl":
             return _answers_file(path)
         table = _workbook(path) if kind == ".xlsx" else _separated(path, "\t" if kind == ".tsv" else ",")
-        return Record(tuple(_rows(path, table)), None)
+        return StoredRows(tuple(_rows(path, table)), None)
     except OSError as broken:
         raise UsageProblem(f"{_shown(path)} cannot be read: {broken.strerror or broken}") from None
     except UnicodeDecodeError as broken:
@@ -75,11 +75,11 @@ def _shown(path: Path) -> str:
     return printable(str(path)).replace("\n", "\\n")
 
 
-def _answers_file(path: Path) -> Record:
+def _answers_file(path: Path) -> StoredRows:
     identity = read_identity(path)
     # a repeated answer replaces the earlier one
     last = {a.id: Row(f"answer {a.id}", a.id, "", "", (), a.text, None) for a in answers(path)}
-    return Record(tuple(last.values()), identity)
+    return StoredRows(tuple(last.values()), identity)
 
 
 def _separated(path: Path, delimiter: str) -> Iterator[Sequence[Any]]:
@@ -101,15 +101,15 @@ def _workbook(path: Path) -> Iterator[Sequence[Any]]:
         raise UsageProblem(f"{_shown(path)}: reading xlsx needs openpyxl: pip install openpyxl") from None
     with path.open("rb") as file:
         try:
-            book = openpyxl.load_workbook(file, read_only=True)
+            workbook = openpyxl.load_workbook(file, read_only=True)
             try:
-                sheet = book.worksheets[0]
+                sheet = workbook.worksheets[0]
                 # some writers state a wrong size
                 sheet.reset_dimensions()
                 for cells in sheet.iter_rows(values_only=True):
                     yield [_ESCAPED_CONTROL.sub(_control, cell) if isinstance(cell, str) else cell for cell in cells]
             finally:
-                book.close()
+                workbook.close()
         except (*_BROKEN_ZIP, *_BROKEN_XML) as broken:
             raise UsageProblem(f"{_shown(path)} is not a readable xlsx: {trimmed(str(broken), 100)}") from None
 

@@ -210,12 +210,13 @@ def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
     return "; ".join(parts)
 
 
-def ignores_pictures(right: int, blank: int, asked: int, wanted: Sighted) -> list[Finding]:
+def ignores_pictures(right: int, blank: int, questions: int, wanted: Sighted) -> list[Finding]:
     """Picture ablation: the same questions with blank pictures score lower by at least the margin."""
-    if right - blank >= _of(wanted.margin, asked):
+    if right - blank >= _of(wanted.margin, questions):
         return []
     expected = f"at least {100 * wanted.margin:g}% fewer right answers on blank pictures"
-    return [Finding(kinds.ACCURACY_ABLATION, expected, f"{right} of {asked} with pictures, {blank} with blank ones")]
+    observed = f"{right} of {questions} with pictures, {blank} with blank ones"
+    return [Finding(kinds.ACCURACY_ABLATION, expected, observed)]
 
 
 def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:

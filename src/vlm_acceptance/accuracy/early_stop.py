@@ -19,14 +19,14 @@ LAST_STOP = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a run ended before its last question, after how many (`asked`).
+    """Why a run ended before its last question, after how many (`after`).
 
     `cause` is score, letters, refused or endpoint; all but the last one reject the deployment.
     """
 
     cause: str
     reason: str
-    asked: int
+    after: int
 
 
 class EarlyStop:

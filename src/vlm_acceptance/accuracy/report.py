@@ -29,7 +29,7 @@ from vlm_acceptance.stats.binomial import detectable_drop, paired_detectable_dro
 SCHEMA = "vlm-acceptance/accuracy/1"
 VERDICT_LINES = 12
 WIDTH = 160  # characters of a line
-# The share of questions assumed to be answered otherwise in two runs, for the drop that their comparison can detect.
+# Assumed share of questions scored differently in two runs, for the drop that their comparison can detect.
 DISCORDANT = 0.05
 MAX_LISTED_IDS = 40
 
@@ -77,7 +77,7 @@ def describe(run: AccuracyResult, about: Mapping[str, Any], baseline: Path | Non
             comparison = compare_with(
                 baseline, plan.prepared, run.answers, run.deciding_scores, plan.scorer, plan.wanted.paired
             )
-    stopped = f"after {stop.asked} questions: {stop.reason}" if stop else None
+    stopped = f"after {stop.after} questions: {stop.reason}" if stop else None
     return content(about, run.metrics, statistics(run), statements(run), comparison, stopped)
 
 
@@ -111,8 +111,9 @@ def statistics(run: AccuracyResult) -> dict[str, Any]:
     if run.stop is None and plan.blank_ids:
         # unanswered questions are reported by the test of the picture ablation
         with contextlib.suppress(EnvironmentProblem):
-            ablation = dataclasses.asdict(run.picture_ablation())
-    stop = run.stop and {"clause": run.stop.cause, "reason": run.stop.reason, "asked": run.stop.asked}
+            seen = run.picture_ablation()
+            ablation = {"asked": seen.questions, "right": seen.right, "blank": seen.blank}
+    stop = run.stop and {"clause": run.stop.cause, "reason": run.stop.reason, "asked": run.stop.after}
     reference = plan.wanted.reference_among(plan.profile.references)[1]
     return {
         "limits": dataclasses.asdict(plan.limits),
@@ -146,14 +147,14 @@ def statements(run: AccuracyResult) -> list[str]:
         paired = paired_detectable_drop(run.total, DISCORDANT, wanted.paired.alpha)
         sentences.append(
             f"a true drop of {100 * drop:.1f} points below {reference.correct} of {reference.total} is refused with a "
-            f"probability of 80 %; beside a stored run (--vlm-baseline) with which {DISCORDANT:.0%} of the questions "
-            f"come out otherwise, one of {100 * paired:.1f}"
+            f"probability of 80 %, and one of {100 * paired:.1f} points by a comparison with a stored run "
+            f"(--vlm-baseline) if {DISCORDANT:.0%} of the questions are scored differently"
         )
     if wanted.stops_early:
         sentences.append(
-            f"a run that would reach {limits.low} right is stopped early with a probability of at most "
-            f"{100 * wanted.early_stop_alpha:g} %, one without a letter in more than "
-            f"{wanted.shape.top_letter:.0%} of its choices with one of {100 * LETTER_ALPHA:g} %"
+            f"an early stop rejects a run that would reach {limits.low} right with a probability of at most "
+            f"{100 * wanted.early_stop_alpha:g} %, and a run without a letter in more than "
+            f"{wanted.shape.top_letter:.0%} of its choices with at most {100 * LETTER_ALPHA:g} %"
         )
     return sentences
 

@@ -23,9 +23,9 @@ from vlm_acceptance.core.text import trimmed
 
 @dataclass(frozen=True, slots=True)
 class PictureAblation:
-    """Right answers to the same `asked` questions with their pictures and with blank ones."""
+    """Right answers to the same questions with their pictures and with blank ones."""
 
-    asked: int
+    questions: int
     right: int
     blank: int
 
@@ -106,13 +106,13 @@ class AccuracyResult:
         if self.stop is None:
             return criteria.incomplete(self.total, self.answers, self.plan.wanted.retried)
         if self.stop.cause == "endpoint":
-            return f"stopped after {self.stop.asked} of {self.total} questions: {self.stop.reason}"
+            return f"stopped after {self.stop.after} of {self.total} questions: {self.stop.reason}"
         return ""
 
     def require_whole(self) -> None:
         """NotRun unless every question has an answer."""
         if self.stop is not None:
-            raise NotRun(f"the accuracy run was stopped after {self.stop.asked} of {self.total} questions")
+            raise NotRun(f"the accuracy run was stopped after {self.stop.after} of {self.total} questions")
         if self.answered < self.total:
             raise NotRun(f"{self.total - self.answered} of {self.total} questions have no answer")
 

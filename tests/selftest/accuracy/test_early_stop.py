@@ -71,7 +71,7 @@ def test_a_run_of_wrong_answers_is_stopped_by_its_score_at_the_first_possible_an
     seen = fed(early_stop(), map(wrong, ORDER))
     assert seen.stop is not None
     assert seen.stop.cause == "score"
-    assert seen.stop.asked == seen.done == FIRST_STOP
+    assert seen.stop.after == seen.done == FIRST_STOP
     assert "0 of the first" in seen.stop.reason
 
 
@@ -86,7 +86,7 @@ def test_near_its_end_a_hopeless_run_continues_for_the_sake_of_its_metrics(good:
     # with so small an alpha only a limit that is certainly out of reach stops the run
     seen = EarlyStop(ORDER, ITEMS.__getitem__, score_one, ScoreStop(60, TOTAL, 1e-300), None)
     fed(seen, (right(ident) if number < good else wrong(ident) for number, ident in enumerate(ORDER)))
-    assert (seen.stop.asked if seen.stop else None) == stops_after
+    assert (seen.stop.after if seen.stop else None) == stops_after
     assert LAST_STOP * TOTAL == 160
 
 
@@ -136,7 +136,7 @@ def test_the_stop_is_the_same_for_any_order_of_the_answers(answer, expected: str
         assert cause(seen) == expected
         if straight.stop is not None and seen.stop is not None:
             assert seen.stop.reason == straight.stop.reason
-            assert straight.stop.asked <= seen.stop.asked < straight.stop.asked + 16
+            assert straight.stop.after <= seen.stop.after < straight.stop.after + 16
 
 
 def test_answers_in_reverse_order_stop_nothing_before_the_first_one() -> None:
@@ -162,7 +162,7 @@ def test_failures_between_wrong_answers_delay_the_stop() -> None:
     straight = fed(early_stop(), map(wrong, ORDER))
     mixed = fed(early_stop(), (failed(ident, "lost", "x") if n % 2 else wrong(ident) for n, ident in enumerate(ORDER)))
     assert straight.stop is not None
-    assert mixed.stop is None or mixed.stop.asked > straight.stop.asked
+    assert mixed.stop is None or mixed.stop.after > straight.stop.after
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_failures_in_a_row_stop_the_run_and_one_fewer_do_not(kinds, named) -> No
     seen = fed(early_stop(), [right(ORDER[0]), *failures[1:]])
     assert cause(seen) == named
     assert seen.stop is not None
-    assert seen.stop.asked == row + 1
+    assert seen.stop.after == row + 1
     assert seen.stop.reason == f"{row} requests in a row got no completion, the last: why {ORDER[row]}"
 
 

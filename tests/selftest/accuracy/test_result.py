@@ -163,10 +163,10 @@ def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> N
     blind = {ident: (texts[ident] if n < 3 else "D") for n, ident in enumerate(plan.blank_ids)}
     run = made.accuracy(plan, right(plan), blind)
     seen = run.picture_ablation()
-    assert (seen.asked, seen.right, seen.blank) == (6, 6, 3)
-    assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) == []
+    assert (seen.questions, seen.right, seen.blank) == (6, 6, 3)
+    assert criteria.ignores_pictures(seen.right, seen.blank, seen.questions, plan.wanted.sighted) == []
     more = made.accuracy(plan, right(plan), {**blind, plan.blank_ids[3]: texts[plan.blank_ids[3]]}).picture_ablation()
-    assert criteria.ignores_pictures(more.right, more.blank, more.asked, plan.wanted.sighted) != []
+    assert criteria.ignores_pictures(more.right, more.blank, more.questions, plan.wanted.sighted) != []
 
 
 def test_a_lost_question_with_blank_pictures_makes_the_ablation_impossible(tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ def test_the_statements_name_limits_and_detectable_drop(tmp_path: Path) -> None:
     assert said[0].startswith("3 to 12 of 12 right are accepted: 450 of 900 (a card)")
     assert "below 450 of 900 is refused with a probability of 80 %" in said[1]
     assert said[2] == (
-        "a run that would reach 3 right is stopped early with a probability of at most 1 %, one without a letter in "
-        "more than 60% of its choices with one of 0.1 %"
+        "an early stop rejects a run that would reach 3 right with a probability of at most 1 %, and a run without a "
+        "letter in more than 60% of its choices with at most 0.1 %"
     )
 
 

@@ -87,7 +87,7 @@ def test_a_wrong_server_is_seen_in_score_tokens_and_blank_pictures(tmp_path: Pat
     run = run_of(answer_log(plan, tmp_path, "one"), made.Endpoint(lambda ident, is_blank: "B"), wire)
     assert [one.check for one in criteria.score_too_low(run.right, run.total, plan.limits)] == ["accuracy.score"]
     seen = run.picture_ablation()
-    assert criteria.ignores_pictures(seen.right, seen.blank, seen.asked, plan.wanted.sighted) != []
+    assert criteria.ignores_pictures(seen.right, seen.blank, seen.questions, plan.wanted.sighted) != []
     doubled = replace(run, text_tokens={digest: count + made.TILE_TOKENS for digest, count in run.text_tokens.items()})
     assert len(criteria.wrong_tokens(doubled.token_counts(), made.TILE_TOKENS)) == criteria.MAX_EXAMPLES + 1
 
