@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
 from vlm_acceptance.config.profile_sections import Load, LogProbLimits, Seconds, Share, Text
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
+
+
+def _at_least(other: str) -> AfterValidator:
+    """A number that is not less than that of another key, if both are given."""
+
+    def check(number: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get(other)
+        if number is not None and least is not None and number < least:
+            raise ValueError(f"it must not be less than {other}, {least}")
+        return number
+
+    return AfterValidator(check)
 
 
 class Pictures(Section):
@@ -21,17 +33,9 @@ class Pictures(Section):
     tile_px: int = Field(default=448, gt=0)
     tokens_per_tile: int = Field(default=256, gt=0)
     min_tiles: int = Field(default=1, gt=0)
-    max_tiles: int = Field(default=12, gt=0)
+    max_tiles: Annotated[int, Field(gt=0), _at_least("min_tiles")] = 12
     thumbnail: bool = True
     wrapper_tokens: int = 2
-
-    @field_validator("max_tiles")
-    @classmethod
-    def _is_at_least_min_tiles(cls, most: int, seen: ValidationInfo) -> int:
-        least = seen.data.get("min_tiles")
-        if least is not None and most < least:
-            raise ValueError(f"it must not be less than min_tiles, {least}")
-        return most
 
 
 class Model(Section):
@@ -109,12 +113,16 @@ class Budget(Section):
 MULTI_PICTURE = "multi_picture"
 
 
-def known_categories(named: Iterable[str], more: Sequence[str] = ()) -> None:
-    """ValueError for a name that is not a capability category and not in `more`."""
+def _category(*more: str) -> AfterValidator:
+    """The name of a capability category, or one of `more`."""
     allowed = (*CATEGORY_ORDER, *more)
-    for name in named:
+
+    def check(name: str) -> str:
         if name not in allowed:
             raise ValueError(f"{name!r} is not a category; there are: {', '.join(allowed)}.{nearest(name, allowed)}")
+        return name
+
+    return AfterValidator(check)
 
 
 class Latency(Section):
@@ -126,7 +134,7 @@ class Latency(Section):
 
     default: Budget = Budget()
     recorded: bool = False
-    categories: dict[str, Budget] = {}
+    categories: dict[Annotated[str, _category()], Budget] = {}
     repeats: int = Field(default=3, ge=1)
     stream_tokens: int = Field(default=128, ge=16)
 
@@ -134,12 +142,6 @@ class Latency(Section):
         """The limits of one category."""
         own = self.categories.get(category)
         return self.default.model_copy(update=own.model_dump(exclude_none=True)) if own else self.default
-
-    @field_validator("categories")
-    @classmethod
-    def _are_categories(cls, named: dict[str, Budget]) -> dict[str, Budget]:
-        known_categories(named)
-        return named
 
 
 class Deadlines(Section):
@@ -168,19 +170,13 @@ class Capability(Section):
 
     min_correct: int = Field(default=6, ge=1, le=8)
     calibrated: bool = False
-    report_only: list[str] = []
+    report_only: list[Annotated[str, _category(MULTI_PICTURE)]] = []
     routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
     concurrency: int = Field(default=4, ge=1, le=64)
     blind_max: int | None = None
     golden_answers: str | None = None
     url_picture: str | None = None
     long_similar_pictures: LongSimilarPictures = LongSimilarPictures()
-
-    @field_validator("report_only")
-    @classmethod
-    def _may_be_only_reported(cls, named: list[str]) -> list[str]:
-        known_categories(named, (MULTI_PICTURE,))
-        return named
 
 
 class Guide(Section):
@@ -197,17 +193,9 @@ class Reference(Section):
 
     score: float
     correct: int | None = Field(default=None, ge=0)
-    total: int | None = Field(default=None, gt=0)
+    total: Annotated[int | None, Field(gt=0), _at_least("correct")] = None
     source: str = ""
     protocol: str = ""
-
-    @field_validator("total")
-    @classmethod
-    def _is_at_least_correct(cls, total: int | None, seen: ValidationInfo) -> int | None:
-        correct = seen.data.get("correct")
-        if total is not None and correct is not None and total < correct:
-            raise ValueError(f"it must not be less than correct, {correct}")
-        return total
 
 
 class Measure(Section):
@@ -276,7 +264,7 @@ class Mmmu(Section):
     alpha: Share = 0.05
     ceiling_alpha: Share = 0.001
     min_correct: int | None = Field(default=None, ge=0)
-    max_correct: int | None = Field(default=None, ge=0)
+    max_correct: Annotated[int | None, Field(ge=0), _at_least("min_correct")] = None
     retried: Share = 0.01
     early_stop: bool = True
     early_stop_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
@@ -316,14 +304,6 @@ class Mmmu(Section):
                 f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
                 f"mmmu.max_correct are not both given.{nearest(name, references)}"
             )
-
-    @field_validator("max_correct")
-    @classmethod
-    def _is_at_least_min_correct(cls, high: int | None, seen: ValidationInfo) -> int | None:
-        low = seen.data.get("min_correct")
-        if low is not None and high is not None and high < low:
-            raise ValueError(f"it must not be less than min_correct, {low}")
-        return high
 
 
 class Profile(Section):

@@ -75,8 +75,7 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
         key, message = first_error(broken, Profile)
         # an override may have set a key below one that holds a single value
         below = [sources[name] for name in sources if name.startswith(f"{key}.")]
-        source = below[-1] if below else sources.get(key, path.name)
-        raise UsageProblem(f"{source}: {message}") from None
+        raise UsageProblem(f"{below[-1] if below else _source(key, sources, path.name)}: {message}") from None
     return Loaded(profile, path, sources, tuple(dict.fromkeys(notes)))
 
 
@@ -228,7 +227,8 @@ def _scalar(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
 
 
-def _source(key: str, sources: Mapping[str, str]) -> str:
+def _source(key: str, sources: Mapping[str, str], default: str = "default") -> str:
+    """The source of the value of a key: its own, else that of the nearest key above it."""
     parts = key.split(".")
     named = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
-    return next((sources[name] for name in named if name in sources), "default")
+    return next((sources[name] for name in named if name in sources), default)

@@ -65,7 +65,7 @@ def first_error(broken: ValidationError, shape: Any) -> tuple[str, str]:
     """The dotted key of the first error, and one line with the key, its value, what is allowed and the nearest."""
     errors = broken.errors()
     first = errors[0]
-    loc = [str(part) for part in first["loc"]]
+    loc = [str(part) for part in first["loc"] if part != "[key]"]  # added to the loc of a wrong key of a mapping
     key, value = ".".join(loc), trimmed(first["input"], SHOWN)
     if first["type"] == "extra_forbidden":
         fields = _fields_at(shape, loc[:-1])
@@ -77,8 +77,10 @@ def first_error(broken: ValidationError, shape: Any) -> tuple[str, str]:
         allowed = [word.strip("' ") for word in first["ctx"]["expected"].replace(" or ", ",").split(",")]
         hint = nearest(str(first["input"]), allowed)
     also = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return key, f"{f'{key}: ' if key else ''}{value} is not valid: {message}.{hint}{also}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:].removesuffix(".")
+    end = "" if message.endswith("?") else "."
+    return key, f"{f'{key}: ' if key else ''}{value} is not valid: {message}{end}{hint}{also}"
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:

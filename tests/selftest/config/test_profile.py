@@ -157,6 +157,15 @@ def test_an_unknown_category_is_refused_with_the_nearest(tmp_path: Path, keys: s
         load(tmp_path, "top", top=f"extends: base\nname: top\n{keys}\n")
 
 
+@pytest.mark.parametrize(
+    "override",
+    [("capability.report_only", "[orc]"), ("latency.categories.orc.ttft_s", "1"), ("guide", "[{tokens: x}]")],
+)
+def test_a_problem_inside_an_overridden_value_names_the_override(tmp_path: Path, override: tuple[str, str]) -> None:
+    with pytest.raises(UsageProblem, match="^--vlm-set: "):
+        load(tmp_path, "base", (*override, "--vlm-set"))
+
+
 def test_the_order_of_several_pictures_may_be_only_reported_and_has_no_budget(tmp_path: Path) -> None:
     top = "extends: base\nname: top\n"
     only = load(tmp_path, "top", top=f"{top}capability: {{report_only: [multi_picture, ocr]}}\n").profile.capability
