@@ -1,4 +1,4 @@
-"""CPU time our client spends on one request, against a server in another process that answers at once.
+"""CPU time of our client per request, against a server in another process that answers at once.
 
 `python benchmarks/client_overhead.py [--requests N] [--json]`. Exit code 1 when a case is over the bar of 5 ms.
 """
@@ -51,7 +51,7 @@ def server() -> Iterator[str]:
 
 
 def body(is_picture: bool, is_stream: bool) -> dict[str, Any]:
-    """A chat request; the picture is random bytes, which the server does not look at."""
+    """A chat request; the picture is random bytes, which the server does not decode."""
     parts: list[dict[str, Any]] = [{"type": "text", "text": QUESTION}]
     if is_picture:
         url = "data:image/png;base64," + base64.b64encode(random.Random(0).randbytes(PICTURE_BYTES)).decode()
@@ -61,7 +61,7 @@ def body(is_picture: bool, is_stream: bool) -> dict[str, Any]:
 
 
 def measure(client: Client, case: str, request: Request, count: int) -> Measured:
-    """Send the request `count` times, one after another; an answer that cannot be read ends the benchmark."""
+    """Send the request `count` times, one after another; an unreadable answer ends the benchmark."""
     for _ in range(WARM_UP):
         assert reply_of(client.send(request)).text == QUESTION
     cpu, wall = time.process_time(), time.monotonic()
@@ -73,7 +73,7 @@ def measure(client: Client, case: str, request: Request, count: int) -> Measured
 
 
 def measure_all(count: int) -> list[Measured]:
-    """Text and a picture, in one piece and streamed."""
+    """Text and a picture, each in one piece and streamed."""
     results = []
     with server() as url:
         client = Client(url)

@@ -24,7 +24,7 @@ from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 TOTAL, GROUPS, CHOICES = 900, 30, 847
 REFERENCE = 327
 LIMIT = lower_limit(REFERENCE, TOTAL, TOTAL, 0.05)
-CHANCE = 0.001  # a true share at its bar comes out as missed this often
+CHANCE = 0.001  # how often a true share exactly at its bar is reported as missed
 SCORE_ALPHA, LETTER_ALPHA = Mmmu().early_stop_alpha, 0.001
 LETTER_SHARE = Mmmu().shape.top_letter
 
@@ -36,7 +36,7 @@ class Case:
     """A kind of run: its answers as (right, letter), and what is required of it.
 
     `most_stopped` is a true share, which the simulated one may exceed by chance alone; `latest_median` counts the
-    questions asked before half of the runs are stopped.
+    questions sent before half of the runs are stopped.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What became of one case. Numbers of questions are None where fewer than that many runs were stopped."""
+    """The result of one case. A number of questions is None where too few runs were stopped for it."""
 
     case: str
     runs: int
@@ -62,17 +62,17 @@ class Measured:
 
 def in_random_order(right: int, rng: random.Random) -> Iterator[tuple[bool, str]]:
     """Exactly `right` right answers; the letters are spread evenly over four."""
-    marks = [True] * right + [False] * (TOTAL - right)
-    rng.shuffle(marks)
-    return ((mark, "ABCD"[place % 4]) for place, mark in enumerate(marks))
+    scores = [True] * right + [False] * (TOTAL - right)
+    rng.shuffle(scores)
+    return ((is_right, "ABCD"[place % 4]) for place, is_right in enumerate(scores))
 
 
 def in_rounds(right: list[int], rng: random.Random) -> Iterator[tuple[bool, str]]:
-    """So many right answers in each group, asked in the stratified order."""
+    """`right[n]` right answers in group n, in the stratified order."""
     size = TOTAL // GROUPS
-    marks = {f"{group} {number}": number < right[group] for group in range(GROUPS) for number in range(size)}
-    order = stratified_order([(one, one.split()[0]) for one in marks], rng.getrandbits(32))
-    return ((marks[one], "ABCD"[place % 4]) for place, one in enumerate(order))
+    scores = {f"{group} {number}": number < right[group] for group in range(GROUPS) for number in range(size)}
+    order = stratified_order([(one, one.split()[0]) for one in scores], rng.getrandbits(32))
+    return ((scores[one], "ABCD"[place % 4]) for place, one in enumerate(order))
 
 
 def unanswered(right: int, rng: random.Random) -> Iterator[tuple[bool, str]]:
@@ -121,16 +121,16 @@ def cases() -> list[Case]:
 
 
 def stopped_at(answers: Iterator[tuple[bool, str]]) -> tuple[int, str] | None:
-    """Questions asked until a stop, and which one it was; None for a run to the end."""
+    """Number of questions until a stop, and which stop it was; None for a run to the end."""
     score = ScoreStop(LIMIT, TOTAL, SCORE_ALPHA, GROUPS)
     letters = LetterStop(LETTER_SHARE, LETTER_ALPHA)
-    for asked, (right, letter) in enumerate(answers, 1):
+    for count, (right, letter) in enumerate(answers, 1):
         letters.add(letter)
         if letters.stopped:
-            return asked, "letters"
+            return count, "letters"
         score.add(right)
         if score.stopped:
-            return asked, "score"
+            return count, "score"
     return None
 
 
@@ -140,11 +140,11 @@ def measure(case: Case, runs: int) -> Measured:
     rng = random.Random(case.name)
     stops = [stop for _ in range(runs) if (stop := stopped_at(case.answers(rng))) is not None]
     by = {name: sum(which == name for _, which in stops) / runs for name in ("score", "letters")}
-    asked = sorted(number for number, _ in stops)
+    counts = sorted(count for count, _ in stops)
 
     def reached(share: float) -> int | None:
         needed = math.ceil(share * runs)
-        return asked[needed - 1] if asked and needed <= len(asked) else None
+        return counts[needed - 1] if counts and needed <= len(counts) else None
 
     median = reached(0.5)
     is_rare_enough = at_least(len(stops), runs, case.most_stopped) > CHANCE
@@ -156,7 +156,7 @@ def measure(case: Case, runs: int) -> Measured:
         stopped_by_letters=by["letters"],
         median=median,
         ninth_decile=reached(0.9),
-        last=asked[-1] if asked else None,
+        last=counts[-1] if counts else None,
         is_within_bar=is_within_bar,
         seconds=round(time.perf_counter() - began, 1),
     )

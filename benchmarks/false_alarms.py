@@ -1,10 +1,10 @@
-"""Clean smoke runs of the control under conditions that are no fault of it; exit code 1 when any is not accepted.
+"""Clean smoke runs of the control under conditions that are not its fault; exit code 1 when a run is not accepted.
 
-It is 1 too when a condition cannot be had here and no `--without NAME` says that it may be left out.
+The exit code is also 1 when a condition is not possible on this machine and `--without NAME` does not leave it out.
 
 `python benchmarks/false_alarms.py` makes 20 runs, one after the other, each from a copy of this checkout; `--runs N`
-makes N of them, going round the conditions; `--only NAME` those of a condition. A run that is not accepted is named
-with the tests that refused it. As root it also runs as `nobody`; `--old-pytest DIR` is a folder into which
+makes N of them, one condition after another; `--only NAME` only those of a condition. For a run that is not accepted
+the tests that refused it are printed. As root it also runs as `nobody`; `--old-pytest DIR` is a folder into which
 `pip install --target DIR "pytest==8.2.*"` has put the older pytest. Locales must be among those of `locale -a`.
 """
 
@@ -38,7 +38,7 @@ SYNC = (
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is different about a run: its environment, umask, the name of its folder, its user, what runs beside it."""
+    """What differs in a run: its environment, umask, the name of its folder, its user, what runs at the same time."""
 
     name: str
     env: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Condition:
 
 
 PROXIES = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), DEAD)
-# which would spare this machine's own addresses
+# empty, so that the proxies hold for loopback too
 PROXIES |= {"NO_PROXY": "", "no_proxy": ""}
 CONDITIONS = (
     Condition("both cores busy", beside=(BUSY, BUSY)),
@@ -71,7 +71,7 @@ CONDITIONS = (
 
 
 def copied(place: Path, condition: Condition) -> Path:
-    """A copy of this checkout that a run of `condition` may use."""
+    """A copy of this checkout for a run under `condition`."""
     root = place / condition.folder
     shutil.copytree(ROOT, root, ignore=LEFT_BEHIND, symlinks=True)
     if condition.user:
@@ -81,7 +81,7 @@ def copied(place: Path, condition: Condition) -> Path:
 
 
 def memory_bytes() -> int:
-    """What may be taken here: the machine's memory, or a lower limit of the control group or one above it."""
+    """Bytes of memory that may be used: the machine's, or a lower limit of the control group or of a parent of it."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
@@ -97,7 +97,7 @@ def memory_bytes() -> int:
 
 
 def lacking(condition: Condition, old_pytest: Path | None) -> str:
-    """Why a condition cannot be had here, or ''."""
+    """Why a condition is not possible on this machine, or ''."""
     if condition.old_pytest and old_pytest is None:
         return "no --old-pytest"
     if condition.user and os.getuid() != 0:
@@ -108,19 +108,19 @@ def lacking(condition: Condition, old_pytest: Path | None) -> str:
 
 
 def locales() -> set[str]:
-    """What the C library knows, in one spelling."""
+    """The locales of the C library, in one spelling."""
     listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
     return {"c", "posix", *map(plain, listed.split())}
 
 
 def plain(locale: str) -> str:
-    """`zh_CN.UTF-8` and `zh_CN.utf8` are one."""
+    """One spelling for `zh_CN.UTF-8` and `zh_CN.utf8`."""
     return locale.lower().replace("-", "")
 
 
 @contextlib.contextmanager
 def beside(condition: Condition, place: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """What runs beside a run."""
+    """Start the processes that run at the same time, and kill them at the end."""
     scripts = {"memory": HOLD.format(memory_bytes() // 2), "disk": SYNC}
     started = [
         subprocess.Popen([sys.executable, "-c", scripts.get(what, what), str(place / "filler")])
@@ -135,9 +135,9 @@ def beside(condition: Condition, place: Path) -> Iterator[list[subprocess.Popen[
 
 
 def run(condition: Condition, place: Path, old_pytest: Path | None) -> tuple[int, str]:
-    """Exit code of one run, and who refused or could not judge, or the last line where nothing was written.
+    """Exit code of one run, and the tests that failed or could not judge, or its last line if it wrote no summary.
 
-    -1 when what was to run beside it did not last: such a run says nothing.
+    -1 when a process beside it ended early: then the condition did not hold.
     """
     root = copied(place, condition)
     reports = root / "reports"
@@ -148,7 +148,7 @@ def run(condition: Condition, place: Path, old_pytest: Path | None) -> tuple[int
     argv += ["--vlm-profile=control-cpu", f"--vlm-reports={reports}"]
     if condition.user:
         env = {**env, "HOME": str(place), "USER": "nobody"}
-        # whose interpreter may lie in a home that is closed to others: it may read everything, and write its own
+        # the interpreter may be in a home that this user cannot read: it may read everything, but write only its own
         caps = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
         argv = ["setpriv", "--reuid", condition.user, "--regid", condition.user, "--clear-groups", *caps, *argv]
     with beside(condition, place) as others, (place / "out.txt").open("wb") as out:
@@ -164,22 +164,22 @@ def run(condition: Condition, place: Path, old_pytest: Path | None) -> tuple[int
         )
         ended = [other.returncode for other in others if other.poll() is not None]
     if ended:
-        return -1, f"what ran beside it ended: {ended}"
-    return done.returncode, told(reports / "latest" / "summary.json", place / "out.txt")
+        return -1, f"a process beside the run ended early: {ended}"
+    return done.returncode, why_refused(reports / "latest" / "summary.json", place / "out.txt")
 
 
-def told(summary: Path, out: Path) -> str:
-    """What a run says that was not accepted."""
+def why_refused(summary: Path, out: Path) -> str:
+    """Why a run was not accepted, '' if it was."""
     if not summary.is_file():
         lines = out.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
     tests = json.loads(summary.read_text("utf-8"))["tests"]
     wrong = [test for test in tests if test["outcome"] in ("failed", "error")]
     return "; ".join(f"{test['id'].rpartition('::')[2]}: {test['message'][:160]}" for test in wrong)
 
 
 def main() -> int:
-    """One line a run, and how many were accepted."""
+    """Print one line per run and how many were accepted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=20)
     names = [condition.name for condition in CONDITIONS]
@@ -196,13 +196,13 @@ def main() -> int:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="alarms-") as place:
             Path(place).chmod(0o755)
-            code, said = run(condition, Path(place), given.old_pytest)
+            code, reason = run(condition, Path(place), given.old_pytest)
         runs += 1
         accepted += code == 0
-        print(f"{condition.name:<36} exit {code:>2}  {time.monotonic() - began:5.0f} s  {said}", flush=True)
+        print(f"{condition.name:<36} exit {code:>2}  {time.monotonic() - began:5.0f} s  {reason}", flush=True)
     print(f"{accepted} of {runs} clean runs were accepted")
     for name, why in left_out.items():
-        print(f"left out: {name} ({why or 'as asked for'})")
+        print(f"left out: {name} ({why or 'by --without'})")
     return 0 if accepted == given.runs and left_out.keys() <= set(given.without) else 1
 
 

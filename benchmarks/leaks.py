@@ -1,7 +1,7 @@
-"""How often the soak's memory check flags a server that keeps 1 MB a request, and one that keeps only the last few.
+"""How often the soak's memory check reports a server that keeps 1 MB per request, and one that keeps only the last few.
 
 `python benchmarks/leaks.py [--runs N] [--seconds S] [--kb N]`. Every run has a server process of its own. Exit code 1
-when a leak was missed or a flat server flagged.
+when a leak is missed or a server without a leak is reported.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from vlm_acceptance.client.http import Client  # noqa: E402
 from vlm_acceptance.client.recording import RecordingClient  # noqa: E402
 from vlm_acceptance.config.profile import Deadlines  # noqa: E402
 from vlm_acceptance.config.profile_sections import Load  # noqa: E402
+from vlm_acceptance.core.finding_classes import LEAK  # noqa: E402
 from vlm_acceptance.engine.memory import resident_mb  # noqa: E402
 from vlm_acceptance.workloads import load  # noqa: E402
 from vlm_acceptance.workloads.soak import soak  # noqa: E402
@@ -34,11 +35,11 @@ from vlm_acceptance.workloads.soak import soak  # noqa: E402
 HELD = 32
 TOKEN_DELAY_S = 0.05
 CONCURRENCY = 4
-LOOK_S = 0.05
+POLL_S = 0.05
 
 
 def serve(kb: int) -> None:
-    """Serve until ended; keep `kb` more for each request, and garbage of some MB for a while in any case."""
+    """Serve until killed; keep `kb` kilobytes per request, and some megabytes for a while in any case."""
     kept: list[bytearray] = []
     passing: list[bytearray] = []
     draw = random.Random()
@@ -54,43 +55,43 @@ def serve(kb: int) -> None:
         threading.Event().wait()
 
 
-def flagged(kb: int, seconds: float) -> tuple[bool, str]:
-    """One soak of a server that keeps `kb` a request: whether it was flagged, and the slope that was found."""
+def has_leak(kb: int, seconds: float) -> tuple[bool, str]:
+    """One soak of a server that keeps `kb` kilobytes per request: whether a leak was found, and its slope."""
     argv = [sys.executable, __file__, "--serve", str(kb)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             client = Client(f"http://127.0.0.1:{server.stdout.readline().strip()}")
             tree = [psutil.Process(server.pid)]
-            dog = load.Watchdog(client, 60, lambda: resident_mb(tree))
-            ask = RecordingClient(client, MODEL, Deadlines(), lambda _: None, set())
+            watchdog = load.Watchdog(client, 60, lambda: resident_mb(tree))
+            recording = RecordingClient(client, MODEL, Deadlines(), lambda _: None, set())
             jobs = [load.Job(Asked(word, ((word,),)), chat_body(MODEL, word)) for word in ("one", "two", "three")]
-            made = soak(ask, jobs, seconds, CONCURRENCY, dog)
+            made = soak(recording, jobs, seconds, CONCURRENCY, watchdog)
         finally:
             server.kill()
     requests, megabytes = made.memory("rss_mb")
     line = growth(requests, megabytes)
     found = leak(requests, megabytes, "the server", Load().leak_kb_per_request)
-    return any(one.check == "slope.leak" for one in found), f"{len(made.served)} requests, {line and shown(line)}"
+    return any(one.kind is LEAK for one in found), f"{len(made.served)} requests, {line and shown(line)}"
 
 
 def main() -> int:
-    """Measure both kinds and say how often each was flagged."""
+    """Measure both servers and print how often a leak was found."""
     parser = argparse.ArgumentParser(description="Leaks found and false alarms of the soak's memory check.")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--kb", type=int, default=1024, help="what the leaking server keeps a request")
+    parser.add_argument("--kb", type=int, default=1024, help="kilobytes that the leaking server keeps per request")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve is not None:
         serve(given.serve)
         return 0
-    load.POLL_S = LOOK_S
+    load.POLL_S = POLL_S
     counts = {}
     for kb in (given.kb, 0):
-        seen = [flagged(kb, given.seconds) for _ in range(given.runs)]
-        counts[kb] = sum(is_flagged for is_flagged, _ in seen)
-        print(f"{kb} KB a request: flagged {counts[kb]} of {given.runs}; the last: {seen[-1][1]}")
+        results = [has_leak(kb, given.seconds) for _ in range(given.runs)]
+        counts[kb] = sum(found for found, _ in results)
+        print(f"{kb} KB per request: leak found in {counts[kb]} of {given.runs} runs; the last: {results[-1][1]}")
     return int(counts[given.kb] < given.runs or counts[0] > 0)
 
 

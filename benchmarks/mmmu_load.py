@@ -1,16 +1,16 @@
-"""What our runner costs beside the endpoint: spans, memory and CPU against an endpoint that costs nothing.
+"""What our sender costs in an accuracy run: span, memory and CPU against an endpoint that costs nothing.
 
 `python benchmarks/mmmu_load.py [--questions N] [--case NAME ...] [--json]` makes its own questions, one picture of
 0.35 MB each, and runs every measurement in a process of its own. Exit code 1 when a bar is not reached.
 """
 
 # The cases:
-# - `official`: pictures as they are; `doubled`: the default protocol. Each beside a bare loop of `requests` that sends
-#   the same bodies, made beforehand, from as many threads.
-# - `slots`: an endpoint of 16 slots of 500 ms, beside the ideal.
+# - `official`: pictures as they are; `doubled`: the default protocol. Each is compared with a bare loop of `requests`
+#   that sends the same bodies, made beforehand, from as many threads.
+# - `slots`: an endpoint with 16 slots of 500 ms, compared with the ideal.
 # - `suite`: the whole `pytest -m slow` of the accuracy run against the endpoint, from start to verdict. The endpoint
 #   always answers `A` and counts no tile, so that the verdict is a rejection.
-# - `growth`: 900, 3,600 and 11,000 questions through the suite; pictures are used again after 900.
+# - `growth`: 900, 3,600 and 11,000 questions through the suite; pictures repeat after 900.
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def numbered(picture: bytes, number: int) -> bytes:
 
 
 def questions(count: int) -> Iterator[NewItem]:
-    """Choices about pictures that are all different, up to 900 of them."""
+    """Multiple-choice questions; the first 900 pictures all differ."""
     plain, doubled = png(0, SIZE)
     for number in range(count):
         place = number % QUESTIONS
@@ -95,7 +95,7 @@ def questions(count: int) -> Iterator[NewItem]:
 
 @contextlib.contextmanager
 def server(slots: int = 0) -> Iterator[str]:
-    """The root URL of an endpoint in a process of its own, gone with this one."""
+    """The root URL of an endpoint in a process of its own, which ends with the block."""
     argv = [sys.executable, str(SERVER), "--slots", str(slots), "--ms", str(SLOT_MS)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
@@ -104,7 +104,7 @@ def server(slots: int = 0) -> Iterator[str]:
 
 
 def bare(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any]:
-    """The span of a plain loop of requests over bodies that are ready in memory."""
+    """The span of a plain loop of `requests` over bodies that are ready in memory."""
     prompts = protocol(name)
     sender = QuestionSender(Client(url), "zero", data, 60)
     bodies = iter([sender.body(prompts.ask(item)) for item in data])
@@ -132,7 +132,7 @@ def bare(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any
 
 
 def ours(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any]:
-    """The span of our runner: prompts, pictures, answers file, marks and progress of every question."""
+    """The span of our sender: prompts, pictures, answers file, scores and progress of every question."""
     prompts, scorer = protocol(name), SCORERS[SCORER]
     sender = QuestionSender(Client(url), "zero", data, 60)
     ids = [ident for ident, _ in data.groups]
@@ -181,9 +181,9 @@ def row(case: str, count: int, seen: dict[str, float], bar: str, is_reached: boo
 
 
 def beside_bare(folder: Path, case: str, name: str, count: int) -> Iterator[dict[str, Any]]:
-    """Bare and ours in turns: the ratio is that of the median spans.
+    """Bare and ours in turns; the ratio is that of the median spans.
 
-    Doubled pictures have no bar for it: a larger picture costs our process its reading, checking and encoding.
+    Doubled pictures have no bar for the ratio: our process reads, checks and encodes them, the bare loop does not.
     """
     spans: dict[str, list[float]] = {"bare": [], "ours": []}
     peak_mb = 0.0
@@ -200,7 +200,7 @@ def beside_bare(folder: Path, case: str, name: str, count: int) -> Iterator[dict
 
 
 def with_slots(folder: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Our span beside that of full slots from the first moment to the last."""
+    """Our span compared with that of slots that are always full."""
     seen = measure("ours", folder, "official", SLOTS)
     ideal = -(-count // SLOTS) * SLOT_MS / 1000
     ratio = seen["span_s"] / ideal
@@ -209,7 +209,7 @@ def with_slots(folder: Path, count: int) -> Iterator[dict[str, Any]]:
 
 
 def suite(folder: Path, name: str) -> dict[str, float]:
-    """One run of the suite, attached to an endpoint of its own: seconds from start to verdict, and its peak memory."""
+    """One run of the suite, attached to an endpoint of its own: seconds from start to verdict, and peak memory."""
     with server() as url, tempfile.TemporaryDirectory() as reports:
         options = {"profile": "internvl2-2b-ascend", "base-url": url, "reports": reports}
         options |= {"mmmu-data": str(folder), "mmmu-protocol": name}
@@ -226,14 +226,14 @@ def suite(folder: Path, name: str) -> dict[str, float]:
         whole_s = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         summary = json.loads(next(Path(reports).glob("runs/*/summary.json")).read_text("utf-8"))
-    told = {key: value for test in summary["tests"] for key, value in test["properties"].items()}
-    assert told["answered"] == f"{len(Prepared.open(folder))}/{len(Prepared.open(folder))}"
+    properties = {key: value for test in summary["tests"] for key, value in test["properties"].items()}
+    assert properties["answered"] == f"{len(Prepared.open(folder))}/{len(Prepared.open(folder))}"
     peak_mb, cpu_s = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
-    return {"span_s": float(told["span_s"]), "whole_s": whole_s, "cpu_s": cpu_s, "peak_mb": peak_mb}
+    return {"span_s": float(properties["span_s"]), "whole_s": whole_s, "cpu_s": cpu_s, "peak_mb": peak_mb}
 
 
 def whole(folder: Path, count: int) -> Iterator[dict[str, Any]]:
-    """The suite from start to verdict, by both protocols."""
+    """The suite from start to verdict, with both protocols."""
     for name in ("official", "vlmevalkit"):
         seen = suite(folder, name)
         yield row(f"suite, {name}", count, seen, f"peak at most {MAX_PEAK_MB} MB", seen["peak_mb"] <= MAX_PEAK_MB)
@@ -248,7 +248,7 @@ def growth(place: Path) -> Iterator[dict[str, Any]]:
 
 
 def made(place: Path, count: int) -> Path:
-    """The prepared folder of so many questions, made once."""
+    """The prepared folder of `count` questions, made once."""
     folder = place / str(count)
     if not folder.exists():
         write_prepared(folder, questions(count), dataset="made", source="made", revision=None)
@@ -256,8 +256,8 @@ def made(place: Path, count: int) -> Path:
 
 
 def main() -> int:
-    """Measure and print; the exit code says whether every bar is reached."""
-    parser = argparse.ArgumentParser(description="What our runner costs beside the endpoint.")
+    """Measure and print; 1 when a bar is not reached."""
+    parser = argparse.ArgumentParser(description="What our sender costs in an accuracy run.")
     parser.add_argument("--questions", type=int, default=QUESTIONS)
     parser.add_argument("--case", nargs="+", choices=CASES)
     parser.add_argument("--json", action="store_true", help="JSON lines instead of the table")

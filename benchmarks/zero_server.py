@@ -1,7 +1,7 @@
-"""A chat endpoint that costs next to nothing: it answers every request with `A` at once, and says nothing of a model.
+"""A chat endpoint that costs almost nothing: it answers every request with `A` at once, without a model.
 
 `python zero_server.py [--slots N --ms T]` prints its port and serves until its standard input ends. With slots, N
-requests at a time are held for T milliseconds each and the others wait their turn: an engine of a known speed.
+requests at a time take T milliseconds each and the others wait for a free slot: an engine of known speed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BUFFER = 1 << 20
 
 
 def response(value: Any) -> bytes:
-    """A whole HTTP response without a Connection header, but for the blank line before its body."""
+    """A whole HTTP response with a place for a Connection header before the blank line."""
     body = json.dumps(value).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%%b\r\n%b" % (len(body), body)
 
@@ -46,7 +46,7 @@ OTHERS = {
 
 
 class Slots:
-    """Holds each request for `hold_s` seconds, `count` at a time, in the order they came; 0 holds none."""
+    """Holds requests for `hold_s` seconds, `count` at a time, in the order they came; with count 0 it holds none."""
 
     def __init__(self, count: int, hold_s: float) -> None:
         self.count, self.hold_s = count, hold_s
@@ -54,7 +54,7 @@ class Slots:
         self.busy = 0
 
     def answer(self, send: Any) -> None:
-        """Call `send` when the request has had its time."""
+        """Call `send` when the time of the request is over."""
         if not self.count:
             send()
         elif self.busy < self.count:
@@ -74,9 +74,9 @@ class Slots:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """HTTP/1.1, kept alive or closed as the client asks; a body is read into one buffer and only counted."""
+    """HTTP/1.1, kept alive or closed as the client requests; a body is read into one buffer and only counted."""
 
-    buffer = memoryview(bytearray(_BUFFER))  # one for all: nothing is kept between two reads but the head
+    buffer = memoryview(bytearray(_BUFFER))  # shared by all connections: only the head is kept between two reads
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
@@ -136,7 +136,7 @@ async def serve(slots: Slots) -> None:
 
 def main() -> None:
     """Serve until standard input ends, after printing the port."""
-    parser = argparse.ArgumentParser(description="A chat endpoint that costs next to nothing.")
+    parser = argparse.ArgumentParser(description="A chat endpoint that costs almost nothing.")
     parser.add_argument("--slots", type=int, default=0)
     parser.add_argument("--ms", type=float, default=0.0)
     given = parser.parse_args()

@@ -41,14 +41,14 @@ def rule(context):
 @pytest.mark.smoke
 def test_twins(client, findings, profile, context):
     """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
-    every = similar_pictures.all_twins(context.categories)
+    every = similar_pictures.all_pictures(context.categories)
     below = set()
     for seed in (1, 2):
         asked = similar_pictures.shuffled(every, seed)
         exchanges = client.all(
-            [similar_pictures.short_body(client.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
+            [similar_pictures.short_body(client.model_id, one) for one in asked], similar_pictures.CONCURRENCY
         )
-        by_name = dict(zip([twin.name for twin in asked], exchanges, strict=True))
+        by_name = dict(zip([one.name for one in asked], exchanges, strict=True))
         findings.add(similar_pictures.mixed_up(asked, exchanges))
         for category in context.categories:
             for question in category.questions:
@@ -65,13 +65,11 @@ def test_twins(client, findings, profile, context):
 def test_long_twins_hit_the_caches(client, findings, profile, context):
     """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
     wanted = profile.capability.long_similar_pictures
-    group = similar_pictures.of_question(similar_pictures.all_twins(context.categories), wanted.question)
+    group = similar_pictures.of_question(similar_pictures.all_pictures(context.categories), wanted.question)
     before = client.get("/metrics")
     for seed in (1, 2):
         asked = similar_pictures.shuffled(group, seed)
-        exchanges = client.all(
-            [similar_pictures.long_body(client.model_id, twin, wanted) for twin in asked], len(asked)
-        )
+        exchanges = client.all([similar_pictures.long_body(client.model_id, one, wanted) for one in asked], len(asked))
         found = similar_pictures.mixed_up(asked, exchanges)
         findings.add(found)
     after = client.get("/metrics")
@@ -152,7 +150,7 @@ def test_forms_of_a_picture(client, findings, profile, context):
     """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
     question = context.categories[0].questions[0]
     tokens = profile.model.special_tokens
-    picture = similar_pictures.first_read(client, question, tokens)
+    picture = similar_pictures.first_right(client, question, tokens)
     if picture is None:
         findings.add([Finding(kinds.FORMAT_UNREAD, "one picture read rightly as it is", "none of eight", question.id)])
         return
@@ -233,14 +231,14 @@ def test_picture_near_the_pixel_limit(client, findings, profile):
 def test_uuid_with_other_bytes(client, findings, profile, context, known):
     """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
     # alike in size: a server that mixes them up could not survive another one
-    group = similar_pictures.of_question(similar_pictures.all_twins(context.categories), None)[:2]
+    group = similar_pictures.of_question(similar_pictures.all_pictures(context.categories), None)[:2]
     uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
     exchanges = []
-    for twin in group:
-        body = similar_pictures.short_body(client.model_id, twin)
+    for one in group:
+        body = similar_pictures.short_body(client.model_id, one)
         body["messages"][0]["content"][0]["uuid"] = uuid
         exchanges.append(client.body(body))
-        findings.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], twin.name)
+        findings.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], one.name)
     findings.note(answer=forms.in_words(exchanges[-1]))
     if any(exchange.status != 200 for exchange in exchanges):
         return
@@ -256,9 +254,9 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
 def test_no_answer_is_swapped(client, findings, context):
     """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
     count = 0
-    for asked in similar_pictures.hunt(similar_pictures.all_twins(context.categories)):
+    for asked in similar_pictures.bursts(similar_pictures.all_pictures(context.categories)):
         exchanges = client.all(
-            [similar_pictures.short_body(client.model_id, twin) for twin in asked], similar_pictures.CONCURRENCY
+            [similar_pictures.short_body(client.model_id, one) for one in asked], similar_pictures.CONCURRENCY
         )
         found = similar_pictures.mixed_up(asked, exchanges)
         findings.add(found)

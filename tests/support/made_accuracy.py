@@ -147,7 +147,7 @@ class Endpoint:
     tokenized: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(self, request: wire.Asked) -> list[object]:
+    def __call__(self, request: wire.WireRequest) -> list[object]:
         if request.path not in ("/tokenize", "/v1/chat/completions"):
             return [wire.response(b"{}", "404 Not Found")]
         body = json.loads(request.body)
@@ -162,7 +162,7 @@ class Endpoint:
         text = self.say(ident, is_blank)
         if isinstance(text, bytes):
             return [text]
-        completion = wire.said(text, body["model"])
+        completion = wire.completion(text, body["model"])
         completion["usage"] = {"prompt_tokens": TEXT_TOKENS + TILE_TOKENS, "completion_tokens": 1, "total_tokens": 24}
         return [wire.response(json.dumps(completion).encode())]
 

@@ -1,4 +1,4 @@
-"""A server that sends exactly what it is told, byte for byte."""
+"""A server that sends exactly the bytes that a test gives it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESET = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WireRequest:
     """One request as it arrived at the wire server."""
 
     method: str
@@ -24,7 +24,7 @@ class Asked:
     body: bytes
 
 
-Answer = Callable[[Asked], Iterable[object]]
+Answer = Callable[[WireRequest], Iterable[object]]
 
 
 class WireServer:
@@ -35,7 +35,7 @@ class WireServer:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[Asked] = []
+        self.requests: list[WireRequest] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._closing = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -59,9 +59,9 @@ class WireServer:
             method, path, _ = reader.readline().decode("latin-1").split(" ", 2)
             lines = iter(lambda: reader.readline().decode("latin-1").strip(), "")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            asked = Asked(method, path, headers, reader.read(int(headers.get("content-length", 0))))
-            self.asked.append(asked)
-            for step in self.answer(asked):
+            request = WireRequest(method, path, headers, reader.read(int(headers.get("content-length", 0))))
+            self.requests.append(request)
+            for step in self.answer(request):
                 if step is RESET:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     reader.close()
@@ -78,7 +78,7 @@ def response(body: bytes, status: str = "200 OK", kind: str = "application/json"
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def said(text: str, model: str = "quick-standin") -> dict[str, Any]:
+def completion(text: str, model: str = "quick-standin") -> dict[str, Any]:
     """A chat completion with this text."""
     message = {"role": "assistant", "content": text}
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -86,14 +86,14 @@ def said(text: str, model: str = "quick-standin") -> dict[str, Any]:
     return {"id": "chatcmpl-1", "object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
 
 
-def endpoint(answer: Callable[[Asked], bytes | None]) -> Answer:
-    """A ready endpoint of `quick-standin`; chat requests it does not get an answer for are answered with OK."""
+def endpoint(answer: Callable[[WireRequest], bytes | None]) -> Answer:
+    """A ready endpoint of `quick-standin`; it answers OK to chat requests for which `answer` returns None."""
 
-    def route(asked: Asked) -> Iterable[object]:
-        if asked.path == "/health":
+    def route(request: WireRequest) -> Iterable[object]:
+        if request.path == "/health":
             return [response(b"")]
-        if asked.path == "/v1/models":
+        if request.path == "/v1/models":
             return [response(json.dumps({"object": "list", "data": [{"id": "quick-standin"}]}).encode())]
-        return [answer(asked) or response(json.dumps(said("OK")).encode())]
+        return [answer(request) or response(json.dumps(completion("OK")).encode())]
 
     return route

@@ -1,4 +1,4 @@
-"""Bodies of chat requests. Pure."""
+"""Builds chat requests and their bodies; sends nothing."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def chat_body(model: str, prompt: str, pictures: Sequence[str] = (), **params: A
 
 
 def chat_defaults(thinking: bool) -> dict[str, Any]:
-    """Fields for every chat request: a model that can think before it answers is asked not to."""
+    """Body fields for every chat request: thinking is switched off in a model that can think."""
     return {"chat_template_kwargs": {"enable_thinking": False}} if thinking else {}
 
 
 def chat(body: Mapping[str, Any], deadline_s: float) -> Request:
-    """A request to the chat route, streamed when the body says so."""
+    """A request to the chat route, streamed if the body sets `stream`."""
     return Request("POST", CHAT, dict(body), deadline_s=deadline_s, stream=bool(body.get("stream")))
 
 
 def get(path: str, deadline_s: float) -> Request:
-    """A plain GET."""
+    """A GET request."""
     return Request("GET", path, deadline_s=deadline_s)

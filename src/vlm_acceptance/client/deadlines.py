@@ -1,4 +1,4 @@
-"""Ends reads at a deadline. A socket's own timeout begins anew with every byte, and a thread for each read is dear."""
+"""Ends reads at a deadline: a socket's own timeout restarts with every byte, and a thread per read costs too much."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IDLE_NS = 1_000_000_000
 
 
 class Deadlines:
-    """Calls `cut` for every read that is not over at its deadline, from one thread that lives while reads do."""
+    """Calls `cut` for every read that passes its deadline, from one thread for all reads; it ends when it is idle."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,7 +21,7 @@ class Deadlines:
 
     @contextlib.contextmanager
     def cut_at(self, deadline_ns: int, cut: Callable[[], None]) -> Iterator[None]:
-        """Call `cut` again and again from `deadline_ns` (monotonic) until the block ends."""
+        """Call `cut` every EVERY_S seconds from `deadline_ns` (monotonic) until the block ends."""
         read = object()
         with self._lock:
             self._reads[read] = (deadline_ns, cut)

@@ -68,7 +68,7 @@ class Client:
 
     def _exchange(self, request: Request, data: bytes | None, headers: dict[str, str], seen: Observed) -> None:
         url = self.base_url + request.path
-        # urllib3 keeps a connection whatever the request's Connection header says; an adapter that is closed does not
+        # urllib3 would keep the connection in spite of the request's Connection header; closing the adapter closes it
         with contextlib.closing(requests.adapters.HTTPAdapter(pool_maxsize=1)) as adapter:
             manager = adapter.proxy_manager_for(self._proxy) if self._proxy else adapter.poolmanager
             if url.startswith("https:"):
@@ -91,7 +91,7 @@ class Client:
 
 
 class Observed:
-    """What is noted while one response is read."""
+    """Collects one response while it is read."""
 
     def __init__(self, deadline_s: float) -> None:
         self.started_ns = time.monotonic_ns()
@@ -109,13 +109,13 @@ class Observed:
         return time.monotonic_ns() >= self.deadline_ns
 
     def begin(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """Status line and headers are there."""
+        """Take the status line and the headers."""
         self.headers_ns = time.monotonic_ns()
         self.status = status
         self.headers = {name.lower(): value for name, value in headers}
 
     def read(self, pieces: Iterable[bytes]) -> None:
-        """Take the body as it arrives."""
+        """Take the pieces of the body as they arrive."""
         splitter = EventSplitter() if "event-stream" in self.headers.get("content-type", "") else None
         size = 0
         for piece in pieces:
@@ -157,7 +157,7 @@ class Observed:
 
 
 def _pieces(response: urllib3.HTTPResponse) -> Iterator[bytes]:
-    """The body as it arrives: read1 returns what is there, where read and stream wait for a chunk or for all."""
+    """The body as it arrives: read1 returns the bytes at hand, read and stream wait for a chunk or for all."""
     read1 = getattr(response, "read1", None)
     if read1 is None:  # urllib3 1.26
         is_framed = "transfer-encoding" in response.headers or "content-length" in response.headers
@@ -168,7 +168,7 @@ def _pieces(response: urllib3.HTTPResponse) -> Iterator[bytes]:
 
 
 def _shut(response: Any) -> None:
-    """End a read that waits; urllib3 before 2.3 cannot, and the socket's own timeout ends it later."""
+    """End a waiting read; urllib3 before 2.3 cannot, so that the socket's own timeout ends it later."""
     with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
         response.shutdown()
 
@@ -206,7 +206,7 @@ def _network_settings(base_url: str) -> tuple[str | None, bool | str | None]:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine by a loopback address or as localhost."""
+    """Whether the host of a URL is a loopback address or localhost."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

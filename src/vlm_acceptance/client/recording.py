@@ -1,4 +1,4 @@
-"""Asks the deployment on behalf of a test: deadlines, first uses and the record of every exchange in one place."""
+"""The client of the tests: sets deadlines, knows first uses and records every exchange."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Recorder = Callable[[Exchange], None]
 
 
 class RecordingClient:
-    """Sends requests for one model id. The first request of each kind may compile: `warm` holds the kinds seen.
+    """Sends requests for one model id. The engine may compile at the first request of a kind; `warm` holds known kinds.
 
-    `defaults` are body fields that every chat request carries unless it has its own.
+    `defaults` are body fields for every chat request; fields of a request replace them.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class RecordingClient:
         self.defaults = defaults
 
     def is_warm(self, kind: str) -> bool:
-        """Whether a request of this kind was asked before."""
+        """Whether a request of this kind was answered or failed before."""
         return kind in self._warm
 
     def deadline(self, kind: str) -> float:
-        """Seconds for a request of this kind: long the first time."""
+        """Deadline in seconds for a request of this kind; the first one gets more."""
         return self.deadlines.request_s if kind in self._warm else self.deadlines.cold_s
 
     def chat(self, prompt: str, pictures: Sequence[str] = (), **params: Any) -> Exchange:
@@ -51,28 +51,28 @@ class RecordingClient:
         return self.body(chat_body(self.model_id, prompt, pictures, **params))
 
     def body(self, body: dict[str, Any], deadline_s: float | None = None) -> Exchange:
-        """One chat request with exactly this body; the deadline of its kind where none is given, in seconds."""
+        """One chat request with exactly this body; without `deadline_s` (seconds) the deadline of its kind holds."""
         request = self.request(body)
         return self.send(request if deadline_s is None else replace(request, deadline_s=deadline_s), kind_of(body))
 
     def request(self, body: dict[str, Any]) -> Request:
-        """The chat request of a body, not sent."""
+        """The chat request of a body; does not send it."""
         whole = {**self.defaults, **body}
         return Request("POST", CHAT, whole, deadline_s=self.deadline(kind_of(body)), stream=bool(body.get("stream")))
 
     def get(self, path: str) -> Exchange:
-        """A GET with the health deadline."""
+        """A GET request with the health deadline."""
         return self.send(Request("GET", path, deadline_s=self.deadlines.health_s), "get")
 
     def send(self, request: Request, kind: str = "raw") -> Exchange:
-        """Any request, recorded."""
+        """Send any request and record the exchange."""
         exchange = self.http.send(request)
         self._record(exchange)
         self._warm.add(kind)
         return exchange
 
     def all(self, bodies: Sequence[dict[str, Any]], concurrency: int) -> list[Exchange]:
-        """Many chat requests, at most `concurrency` at once, answers in order. A cold kind is warmed by its first."""
+        """Many chat requests, at most `concurrency` (1 to 64) at once; the n-th exchange answers the n-th body."""
         requests = [self.request(body) for body in bodies]
         exchanges = send_all(self.http, requests, concurrency)
         for body, exchange in zip(bodies, exchanges, strict=True):
@@ -80,13 +80,13 @@ class RecordingClient:
         return exchanges
 
     def keep(self, exchange: Exchange, body: dict[str, Any]) -> None:
-        """Record the exchange of a chat request that was sent elsewhere."""
+        """Record the exchange of a chat request that was sent without this client."""
         self._record(exchange)
         self._warm.add(kind_of(body))
 
 
 def kind_of(body: dict[str, Any]) -> str:
-    """What makes an engine compile: the features a body uses, not its words."""
+    """A name for the features of a body that make an engine compile, such as `chat+stream+picture`."""
     features = [name for name in ("stream", "logprobs", "n", "stop", "tools") if body.get(name)]
     if body.get("temperature"):
         features.append("sampled")

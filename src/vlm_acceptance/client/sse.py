@@ -1,4 +1,4 @@
-"""Server-sent events from raw bytes, with the time each event was complete. Pure: no sockets here."""
+"""Splits raw bytes into server-sent events and notes when each event was complete. It reads no socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vlm_acceptance.core.exchange import Frame
 
 
 class EventSplitter:
-    """Feed it bytes as they come; it returns the events they complete. Comments and retry fields are dropped."""
+    """Takes bytes as they arrive and returns the events that they complete; drops comments and retry fields."""
 
     def __init__(self) -> None:
         self._pending = b""
@@ -15,13 +15,13 @@ class EventSplitter:
         self._event = ""
 
     def feed(self, piece: bytes, at_ns: int) -> list[Frame]:
-        """Events completed by `piece`, read at `at_ns`; line ends are LF, CRLF or CR."""
+        """The events that `piece`, read at `at_ns`, completes; line ends are LF, CRLF or CR."""
         if not piece:
             return []
-        # a CR ends its line at once; the LF of a CRLF that was cut in two is then no line of its own
-        fresh = piece[1:] if self._after_cr and piece.startswith(b"\n") else piece
+        # a CR ends its line at once; the LF of a CRLF that is split over two pieces must not end another line
+        text = piece[1:] if self._after_cr and piece.startswith(b"\n") else piece
         self._after_cr = piece.endswith(b"\r")
-        *lines, rest = fresh.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        *lines, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         if lines:
             lines[0] = self._pending + lines[0]
             self._pending = rest

@@ -1,4 +1,4 @@
-"""Twins: the capability pictures of one question, alike in size and prompt, asked so that a mix-up would show."""
+"""Similar pictures: those of one question have the same size and the same prompt, so that a mix-up of answers shows."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from vlm_acceptance.core.capability import Category, Picture, Question
 from vlm_acceptance.core.exchange import Exchange, NoReply
 from vlm_acceptance.core.finding import Finding
 
-# at one swap in 200 answers, 600 requests hold none at all in one run of twenty; these 784 in one of fifty
+# at one swap in 200 answers, 600 requests hold no swap in one run of twenty; these 784 in one of fifty
 ROUNDS = 14
 CONCURRENCY = 16
-# after the picture: what differs must stand in the first block of the cache, what is alike in all that follow
+# text after the picture: the first block of the prefix cache differs by the picture, the blocks after it are equal
 PREAMBLE = "Below is a question about the picture above. Look at the picture with care before you answer it. "
 REPEATS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """One picture of one question; `name` is how findings call it."""
+class SimilarPicture:
+    """One picture of one question; `name` is its name in findings."""
 
     name: str
     category: Category
@@ -36,56 +36,56 @@ class Twin:
 
     @property
     def group(self) -> str:
-        """What it shares with its twins: `category/question`."""
+        """`category/question`, which it shares with the pictures that are similar to it."""
         return f"{self.category.id}/{self.question.id}"
 
 
-def all_twins(categories: Sequence[Category]) -> list[Twin]:
+def all_pictures(categories: Sequence[Category]) -> list[SimilarPicture]:
     """Every picture of every question."""
     return [
-        Twin(f"{category.id}/{picture.path.name}", category, question, picture)
+        SimilarPicture(f"{category.id}/{picture.path.name}", category, question, picture)
         for category in categories
         for question in category.questions
         for picture in question.pictures
     ]
 
 
-def short_body(model: str, twin: Twin) -> dict[str, Any]:
-    """The question as the capability test asks it."""
-    return chat_body(model, twin.question.prompt, (png_url(twin.picture.path),), max_tokens=twin.question.max_tokens)
+def short_body(model: str, one: SimilarPicture) -> dict[str, Any]:
+    """The question as the capability test sends it."""
+    return chat_body(model, one.question.prompt, (png_url(one.picture.path),), max_tokens=one.question.max_tokens)
 
 
-def long_body(model: str, twin: Twin, wanted: LongSimilarPictures) -> dict[str, Any]:
+def long_body(model: str, one: SimilarPicture, wanted: LongSimilarPictures) -> dict[str, Any]:
     """The same question in a prompt longer than two blocks of the prefix cache."""
-    prompt = f"{PREAMBLE * REPEATS}\n{twin.question.prompt}" if wanted.preamble else twin.question.prompt
-    pictures = (png_url(twin.picture.path),) * wanted.copies
-    return chat_body(model, prompt, pictures, max_tokens=twin.question.max_tokens)
+    prompt = f"{PREAMBLE * REPEATS}\n{one.question.prompt}" if wanted.preamble else one.question.prompt
+    pictures = (png_url(one.picture.path),) * wanted.copies
+    return chat_body(model, prompt, pictures, max_tokens=one.question.max_tokens)
 
 
-def of_question(twins: Sequence[Twin], ident: str | None) -> list[Twin]:
-    """The twins of one `category/question`, of the first one when none is named."""
-    wanted = ident or twins[0].group
-    return [twin for twin in twins if twin.group == wanted]
+def of_question(pictures: Sequence[SimilarPicture], ident: str | None) -> list[SimilarPicture]:
+    """The pictures of one `category/question`; those of the first question for None."""
+    group = ident or pictures[0].group
+    return [one for one in pictures if one.group == group]
 
 
-def shuffled(twins: Sequence[Twin], seed: int) -> list[Twin]:
+def shuffled(pictures: Sequence[SimilarPicture], seed: int) -> list[SimilarPicture]:
     """All of them in an order that the seed decides."""
-    order = list(twins)
+    order = list(pictures)
     random.Random(seed).shuffle(order)  # noqa: S311
     return order
 
 
-def hunt(twins: Sequence[Twin], rounds: int = ROUNDS) -> Iterator[list[Twin]]:
-    """One burst a round: all twins mixed, and in every other round question by question, so that texts are alike."""
+def bursts(pictures: Sequence[SimilarPicture], rounds: int = ROUNDS) -> Iterator[list[SimilarPicture]]:
+    """One burst per round: all pictures shuffled, in every other round grouped by question, so that texts are alike."""
     for number in range(rounds):
-        order = shuffled(twins, number)
-        yield order if number % 2 == 0 else sorted(order, key=lambda twin: twin.group)
+        order = shuffled(pictures, number)
+        yield order if number % 2 == 0 else sorted(order, key=lambda one: one.group)
 
 
-def mixed_up(asked: Sequence[Twin], exchanges: Sequence[Exchange]) -> list[Finding]:
-    """Fatal for every answer that was planted in another picture, and for every request without an answer."""
-    pictures = {twin.name: twin.picture for twin in asked}
-    return contaminated([twin.name for twin in asked], [exchange.reply for exchange in exchanges], pictures)
+def mixed_up(sent: Sequence[SimilarPicture], exchanges: Sequence[Exchange]) -> list[Finding]:
+    """Fatal findings for every answer that belongs to another picture, and for every request without an answer."""
+    pictures = {one.name: one.picture for one in sent}
+    return contaminated([one.name for one in sent], [exchange.reply for exchange in exchanges], pictures)
 
 
 def prompt_tokens_of(exchange: Exchange) -> int | None:
@@ -94,11 +94,11 @@ def prompt_tokens_of(exchange: Exchange) -> int | None:
     return None if isinstance(reply, NoReply) or reply.usage is None else reply.usage.prompt
 
 
-def first_read(client: RecordingClient, question: Question, special_tokens: Sequence[str]) -> Picture | None:
-    """The first picture of a question that is answered rightly as it is; None when none is."""
+def first_right(client: RecordingClient, question: Question, special_tokens: Sequence[str]) -> Picture | None:
+    """The first picture of a question with a right answer; None when all answers are wrong."""
     for picture in question.pictures:
-        asked = client.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens)
-        reply = asked.reply
+        exchange = client.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens)
+        reply = exchange.reply
         if not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, special_tokens):
             return picture
     return None

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.support.wire import response, said
+from tests.support.wire import completion, response
 
 from vlm_acceptance.accuracy.answers_file import answers, read
 
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         ident = body["messages"][0]["content"][0]["text"]
         self.server.questions.append(ident)
         time.sleep(0.003)
-        self.wfile.write(response(json.dumps(said(f"answer to {ident}", body["model"])).encode()))
+        self.wfile.write(response(json.dumps(completion(f"answer to {ident}", body["model"])).encode()))
 
     def log_message(self, *_: object) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""One question over the wire: what is sent, what comes of every way an endpoint can answer or not answer."""
+"""One question over the wire: what is sent, and the answer for every way in which an endpoint can respond or fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.wire import RESET, Answer, Asked, WireServer, response, said
+from tests.support.wire import RESET, Answer, WireRequest, WireServer, completion, response
 
 from vlm_acceptance.accuracy import item
 from vlm_acceptance.accuracy.item import PictureFile
@@ -32,7 +32,7 @@ QUESTION = item.PreparedRequest(
     (FIRST, SECOND),
     {"temperature": 0.0, "max_tokens": 1024, "stop_token_ids": [2, 92542]},
 )
-OK = response(json.dumps(said("B")).encode())
+OK = response(json.dumps(completion("B")).encode())
 
 
 class Stored:
@@ -45,15 +45,15 @@ def sender(url: str, deadline_s: float = 20, **fields: Any) -> QuestionSender:
 
 
 def answers_with(wire: Wire, *scripts: object, deadline_s: float = 20) -> tuple[item.Answer, WireServer]:
-    """Ask once of a server that answers its n-th request with the n-th script, and with the last from then on."""
+    """Send one question to a server that answers its n-th request with the n-th script, later ones with the last."""
     steps = itertools.chain(scripts, itertools.repeat(scripts[-1]))
-    server = wire(lambda asked: next(steps))
+    server = wire(lambda request: next(steps))
     return sender(server.url, deadline_s).send(QUESTION), server
 
 
 def test_body_holds_system_pictures_in_order_and_one_text(wire: Wire) -> None:
     answer, server = answers_with(wire, [OK])
-    body = json.loads(server.asked[0].body)
+    body = json.loads(server.requests[0].body)
     urls = [
         "data:image/png;base64," + base64.b64encode(PNG).decode(),
         "data:image/jpeg;base64," + base64.b64encode(JPEG).decode(),
@@ -67,7 +67,7 @@ def test_body_holds_system_pictures_in_order_and_one_text(wire: Wire) -> None:
             {"role": "user", "content": [*parts, {"type": "text", "text": QUESTION.text}]},
         ],
     }
-    assert server.asked[0].headers["content-type"] == "application/json"
+    assert server.requests[0].headers["content-type"] == "application/json"
     assert (answer.status, answer.text, answer.finish_reason) == ("answered", "B", "stop")
     assert (answer.prompt_tokens, answer.completion_tokens, answer.http_status) == (3, 2, 200)
     assert (answer.prompt_sha256, answer.pictures) == (QUESTION.sha256, (FIRST.sha256, SECOND.sha256))
@@ -85,32 +85,32 @@ def test_tile_limit_is_sent_only_where_the_protocol_sets_one() -> None:
     assert "mm_processor_kwargs" not in json.loads(sender("http://h").body(QUESTION))
 
 
-def test_questions_own_fields_stand_above_the_defaults() -> None:
+def test_fields_of_a_question_replace_the_defaults() -> None:
     body = json.loads(sender("http://h", defaults={"temperature": 1.0, "top_k": 5}).body(QUESTION))
     assert (body["temperature"], body["top_k"]) == (0.0, 5)
 
 
 def test_text_is_kept_as_it_came(wire: Wire) -> None:
-    answer, _ = answers_with(wire, [response(json.dumps(said(" B\n\x00\ud800")).encode())])
+    answer, _ = answers_with(wire, [response(json.dumps(completion(" B\n\x00\ud800")).encode())])
     assert answer.text == " B\n\x00\ud800"
 
 
 def test_empty_text_is_an_answer(wire: Wire) -> None:
-    answer, _ = answers_with(wire, [response(json.dumps(said("")).encode())])
+    answer, _ = answers_with(wire, [response(json.dumps(completion("")).encode())])
     assert (answer.status, answer.text) == ("answered", "")
 
 
 @pytest.mark.parametrize("end", [[RESET], []], ids=["reset", "closed"])
 def test_connection_that_breaks_before_a_response_is_tried_again_and_listed(wire: Wire, end: list[object]) -> None:
     answer, server = answers_with(wire, end, end, [OK])
-    assert (answer.status, answer.text, len(server.asked)) == ("answered", "B", 3)
+    assert (answer.status, answer.text, len(server.requests)) == ("answered", "B", 3)
     assert [reason.partition(":")[0] for reason in answer.attempts] == ["reset", "reset"]
-    assert len({asked.body for asked in server.asked}) == 1
+    assert len({request.body for request in server.requests}) == 1
 
 
 def test_connection_that_always_breaks_is_lost_after_three_tries(wire: Wire) -> None:
     answer, server = answers_with(wire, [RESET])
-    assert (answer.status, answer.text, answer.http_status, len(server.asked)) == ("lost", None, None, 3)
+    assert (answer.status, answer.text, answer.http_status, len(server.requests)) == ("lost", None, None, 3)
     assert answer.error.startswith("reset:")
     assert len(answer.attempts) == 2
 
@@ -138,23 +138,23 @@ def test_endpoint_that_does_not_listen_is_lost_after_three_tries() -> None:
 def test_response_that_is_not_whole_is_lost_and_never_tried_again(wire: Wire, steps, status, kind) -> None:
     answer, server = answers_with(wire, steps, [OK], deadline_s=0.6 if kind == "timeout" else 20)
     assert (answer.status, answer.text, answer.http_status) == ("lost", None, status)
-    assert (answer.attempts, len(server.asked)) == ((), 1)
+    assert (answer.attempts, len(server.requests)) == ((), 1)
     assert kind in answer.error
 
 
 @pytest.mark.parametrize(
     "status", ["400 Bad Request", "404 Not Found", "422 Unprocessable", "500 Internal Server Error"]
 )
-def test_engines_error_is_refused_with_its_words(wire: Wire, status: str) -> None:
+def test_error_of_the_engine_is_refused_with_its_text(wire: Wire, status: str) -> None:
     answer, server = answers_with(wire, [response(b'{"error": "B is too long"}' + b"." * 9000, status)])
     assert (answer.status, answer.text, answer.http_status) == ("refused", None, int(status[:3]))
     assert "too long" in answer.error
     assert len(answer.error) < 500
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_gateways_error_is_lost(wire: Wire, status: int) -> None:
+def test_error_of_a_gateway_is_lost(wire: Wire, status: int) -> None:
     answer, _ = answers_with(wire, [response(b"busy", f"{status} Busy")])
     assert (answer.status, answer.text, answer.http_status) == ("lost", None, status)
 
@@ -169,14 +169,14 @@ def test_200_that_cannot_be_read_is_refused(wire: Wire, body: bytes) -> None:
     assert answer.error
 
 
-def test_content_that_is_no_text_is_refused(wire: Wire) -> None:
-    answer, _ = answers_with(wire, [response(json.dumps(said(None)).encode())])  # type: ignore[arg-type]
+def test_content_that_is_not_text_is_refused(wire: Wire) -> None:
+    answer, _ = answers_with(wire, [response(json.dumps(completion(None)).encode())])  # type: ignore[arg-type]
     assert (answer.status, answer.text) == ("refused", None)
 
 
 def changed(**changes: Any) -> list[object]:
-    """A completion whose fields, or those of its choice, are others."""
-    whole = said("B")
+    """A completion with other values in some fields, or in some fields of its choice."""
+    whole = completion("B")
     choice = {name: value for name, value in changes.items() if name in ("index", "finish_reason", "message")}
     whole["choices"] = [{**whole["choices"][0], **choice}]
     return [response(json.dumps({**whole, **{k: v for k, v in changes.items() if k not in choice}}).encode())]
@@ -189,7 +189,7 @@ def changed(**changes: Any) -> list[object]:
         ({"model": None}, "by model None"),
         ({"model": ["quick-standin"]}, "by model ["),
         ({"choices": []}, "0 choices, expected one"),
-        ({"choices": said("B")["choices"] * 2}, "2 choices, expected one"),
+        ({"choices": completion("B")["choices"] * 2}, "2 choices, expected one"),
         ({"choices": None}, "choices None, expected one"),
         ({"choices": ["B"]}, "no message"),
         ({"message": "B"}, "no message"),
@@ -202,14 +202,14 @@ def changed(**changes: Any) -> list[object]:
         ({"message": {"content": ["B"]}}, "message.content is ['B']"),
     ],
 )
-def test_anything_but_one_choice_of_the_model_asked_is_refused_with_a_reason(wire: Wire, changes, words) -> None:
+def test_anything_but_one_choice_of_the_requested_model_is_refused_with_a_reason(wire: Wire, changes, words) -> None:
     answer, server = answers_with(wire, changed(**changes))
-    assert (answer.status, answer.text, answer.model, len(server.asked)) == ("refused", None, None, 1)
+    assert (answer.status, answer.text, answer.model, len(server.requests)) == ("refused", None, None, 1)
     assert words in answer.error
 
 
 def test_a_choice_without_a_finish_reason_is_refused(wire: Wire) -> None:
-    whole = said("B")
+    whole = completion("B")
     del whole["choices"][0]["finish_reason"]
     answer, _ = answers_with(wire, [response(json.dumps(whole).encode())])
     assert (answer.status, "finish_reason is absent" in answer.error) == ("refused", True)
@@ -231,7 +231,7 @@ def test_an_answer_names_the_model_that_the_reply_names(wire: Wire) -> None:
         (None, (None, None)),
     ],
 )
-def test_counts_that_are_no_integers_are_no_counts(wire: Wire, usage: object, counts: tuple[int | None, ...]) -> None:
+def test_counts_that_are_not_integers_are_ignored(wire: Wire, usage: object, counts: tuple[int | None, ...]) -> None:
     answer, _ = answers_with(wire, changed(usage=usage))
     assert (answer.status, answer.text) == ("answered", "B")
     assert (answer.prompt_tokens, answer.completion_tokens) == counts
@@ -239,29 +239,29 @@ def test_counts_that_are_no_integers_are_no_counts(wire: Wire, usage: object, co
 
 def test_text_beyond_the_limit_is_cut_and_the_answer_says_so(wire: Wire) -> None:
     whole, longer = "x" * 65536, "图" * 65537
-    answer, _ = answers_with(wire, [response(json.dumps(said(whole)).encode())])
+    answer, _ = answers_with(wire, [response(json.dumps(completion(whole)).encode())])
     assert (answer.text, answer.error, answer.is_cut) == (whole, "", False)
-    answer, _ = answers_with(wire, [response(json.dumps(said(longer)).encode())])
+    answer, _ = answers_with(wire, [response(json.dumps(completion(longer)).encode())])
     assert (answer.text, answer.status, answer.finish_reason) == (longer[:65536], "answered", "stop")
     assert (answer.error, answer.is_cut) == ("text cut at 65536 of 65537 characters", True)
 
 
-def test_a_hostile_reason_is_not_kept_whole(wire: Wire) -> None:
+def test_a_very_long_reason_is_cut(wire: Wire) -> None:
     answer, _ = answers_with(wire, changed(finish_reason="x" * 3_000_000))
     assert len(answer.finish_reason or "") < 100
     answer, _ = answers_with(wire, changed(model="x" * 3_000_000))
     assert len(answer.error) < 500
 
 
-def told(asked: Asked, count: object) -> list[object]:
-    return [response(json.dumps({"count": count}).encode())] if asked.path == "/tokenize" else [OK]
+def tokenize(request: WireRequest, count: object) -> list[object]:
+    return [response(json.dumps({"count": count}).encode())] if request.path == "/tokenize" else [OK]
 
 
 def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
-    server = wire(lambda asked: told(asked, 41))
+    server = wire(lambda request: tokenize(request, 41))
     defaults = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 1}
     assert sender(server.url, defaults=defaults).count_text_tokens("Which?", "你") == 41
-    assert json.loads(server.asked[0].body) == {
+    assert json.loads(server.requests[0].body) == {
         "model": "quick-standin",
         "messages": [
             {"role": "system", "content": "你"},
@@ -281,10 +281,10 @@ def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
     ],
 )
 def test_text_is_counted_by_a_one_token_answer_where_the_route_is_missing(wire: Wire, missing: list[object]) -> None:
-    server = wire(lambda asked: missing if asked.path == "/tokenize" else [OK])
+    server = wire(lambda request: missing if request.path == "/tokenize" else [OK])
     assert sender(server.url).count_text_tokens("Which?", "") == 3
-    assert json.loads(server.asked[-1].body)["max_tokens"] == 1
-    assert json.loads(server.asked[-1].body)["messages"] == json.loads(server.asked[0].body)["messages"]
+    assert json.loads(server.requests[-1].body)["max_tokens"] == 1
+    assert json.loads(server.requests[-1].body)["messages"] == json.loads(server.requests[0].body)["messages"]
 
 
 def uncounted(url: str) -> str:
@@ -294,10 +294,10 @@ def uncounted(url: str) -> str:
 
 
 def test_endpoint_that_counts_nothing_has_no_count(wire: Wire) -> None:
-    bare = {**said("B"), "usage": None}
-    server = wire(lambda asked: [response(b"{}", "404 Not Found" if "token" in asked.path else "500 Oh")])
+    bare = {**completion("B"), "usage": None}
+    server = wire(lambda request: [response(b"{}", "404 Not Found" if "token" in request.path else "500 Oh")])
     assert "500" in uncounted(server.url)
-    server = wire(lambda asked: [response(json.dumps(bare).encode())])
+    server = wire(lambda request: [response(json.dumps(bare).encode())])
     assert "has the number of prompt tokens" in uncounted(server.url)
-    server = wire(lambda asked: [response(json.dumps(said("B", "another")).encode())])
+    server = wire(lambda request: [response(json.dumps(completion("B", "another")).encode())])
     assert "by model 'another'" in uncounted(server.url)

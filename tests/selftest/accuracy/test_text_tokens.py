@@ -1,4 +1,4 @@
-"""Counts of text tokens: each asked once, kept as they come, taken over by a run that goes on."""
+"""Counts of text tokens: each text is counted once, counts are stored as they come, a resumed run reuses them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ WANTED = [(f"hash {n}", "Be brief.", f"text {n}") for n in range(100)]
 
 
 class Counter:
-    """Counts characters, and what it was asked; a text of `silent` gets no count."""
+    """Counts characters and keeps the texts it got; a text of `silent` gets no count."""
 
     def __init__(self, *silent: str) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.texts: list[tuple[str, str]] = []
         self._silent = silent
         self._lock = threading.Lock()
 
     def __call__(self, text: str, system: str) -> int:
         with self._lock:
-            self.asked.append((text, system))
+            self.texts.append((text, system))
         if text in self._silent:
             return NoReply("404")
         return len(text)
@@ -48,30 +48,30 @@ EXPECTED = {digest: len(text) for digest, _, text in WANTED}
 def test_every_text_is_counted_once_with_its_system_message(tmp_path: Path, concurrency: int) -> None:
     count = Counter()
     assert counted(tmp_path / "new", None, count, concurrency) == EXPECTED
-    assert sorted(count.asked) == sorted((text, system) for _, system, text in WANTED)
+    assert sorted(count.texts) == sorted((text, system) for _, system, text in WANTED)
     assert rows(tmp_path / "new") == EXPECTED
 
 
-def test_a_text_without_a_count_is_left_out_and_asked_again_later(tmp_path: Path) -> None:
+def test_a_text_without_a_count_is_left_out_and_counted_later(tmp_path: Path) -> None:
     found = counted(tmp_path / "new", None, Counter("text 3", "text 99"))
     assert found == {digest: n for digest, n in EXPECTED.items() if digest not in ("hash 3", "hash 99")}
     again = Counter()
     assert counted(tmp_path / "newer", tmp_path / "new", again) == EXPECTED
-    assert sorted(text for text, _ in again.asked) == ["text 3", "text 99"]
+    assert sorted(text for text, _ in again.texts) == ["text 3", "text 99"]
 
 
-def test_what_an_earlier_run_counted_is_not_asked_again_and_stands_in_the_new_file(tmp_path: Path) -> None:
+def test_counts_of_an_earlier_run_are_reused_and_stored_in_the_new_file(tmp_path: Path) -> None:
     counted(tmp_path / "old", None, Counter())
     count = Counter()
     assert counted(tmp_path / "new", tmp_path / "old", count) == EXPECTED
-    assert count.asked == []
+    assert count.texts == []
     assert rows(tmp_path / "new") == EXPECTED
 
 
 @pytest.mark.parametrize(
     "torn", ['{"sha256": "hash 99", "tok', "[]", "null", '{"tokens": 3}', '{"sha256": "hash 99", "tokens": "x"}']
 )
-def test_a_torn_line_of_a_killed_run_is_asked_again(tmp_path: Path, torn: str) -> None:
+def test_a_torn_line_of_a_killed_run_is_counted_again(tmp_path: Path, torn: str) -> None:
     old = tmp_path / "old"
     old.write_text(
         "".join(json.dumps({"sha256": d, "tokens": n}) + "\n" for d, n in EXPECTED.items() if d != "hash 99") + torn,
@@ -79,7 +79,7 @@ def test_a_torn_line_of_a_killed_run_is_asked_again(tmp_path: Path, torn: str) -
     )
     count = Counter()
     assert counted(tmp_path / "new", old, count) == EXPECTED
-    assert [text for text, _ in count.asked] == ["text 99"]
+    assert [text for text, _ in count.texts] == ["text 99"]
 
 
 def test_a_run_that_breaks_keeps_the_counts_it_has(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_run_that_breaks_keeps_the_counts_it_has(tmp_path: Path) -> None:
     assert set(rows(tmp_path / "new")) >= {digest for digest, _, _ in WANTED[:64]}
 
 
-def test_a_broken_thread_is_a_problem_of_ours(tmp_path: Path) -> None:
+def test_a_broken_thread_is_a_harness_problem(tmp_path: Path) -> None:
     def count(text: str, system: str) -> int:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""One request in, one exchange out: what a server sends, when, and every way in which it can fail to."""
+"""One request in, one exchange out: what a server sends, when, and every way in which it can fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DELTA_S = 0.15
 
 
 def get(wire: Wire, *steps: object, deadline_s: float = 20) -> Exchange:
-    server = wire(lambda asked: steps)
+    server = wire(lambda request: steps)
     return Client(server.url).send(Request("GET", "/x", deadline_s=deadline_s))
 
 
@@ -42,10 +42,10 @@ def test_a_whole_response_is_kept_as_it_came(wire: Wire) -> None:
 
 
 def test_what_is_sent_is_plain_ascii_json_with_an_id(wire: Wire) -> None:
-    server = wire(lambda asked: [response(b"{}")])
+    server = wire(lambda request: [response(b"{}")])
     client = Client(server.url + "/", "sk-1")
     exchanges = [client.send(Request("POST", "/v1/x", {"text": "图\ud800"})) for _ in range(2)]
-    first, second = server.asked
+    first, second = server.requests
     assert json.loads(first.body) == {"text": "图\ud800"}
     assert first.body.isascii()
     assert first.headers["content-type"] == "application/json"
@@ -55,13 +55,13 @@ def test_what_is_sent_is_plain_ascii_json_with_an_id(wire: Wire) -> None:
 
 
 def test_bytes_are_sent_as_they_are(wire: Wire) -> None:
-    server = wire(lambda asked: [response(b"{}")])
+    server = wire(lambda request: [response(b"{}")])
     Client(server.url).send(Request("POST", "/x", b'{"model": ', {"Content-Type": "text/odd"}))
-    assert (server.asked[0].body, server.asked[0].headers["content-type"]) == (b'{"model": ', "text/odd")
+    assert (server.requests[0].body, server.requests[0].headers["content-type"]) == (b'{"model": ', "text/odd")
 
 
 def test_the_key_is_in_no_exchange(wire: Wire) -> None:
-    server = wire(lambda asked: [response(b"{}")])
+    server = wire(lambda request: [response(b"{}")])
     assert "sk-1" not in repr(Client(server.url, "sk-1").send(Request("POST", "/x", {})))
 
 
@@ -150,28 +150,28 @@ def test_only_an_event_stream_is_split_into_events(wire: Wire) -> None:
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(wire: Wire) -> None:
-    server = wire(lambda asked: [response(b"", "307 Temporary", "text/plain", "Location: /y")])
+    server = wire(lambda request: [response(b"", "307 Temporary", "text/plain", "Location: /y")])
     assert Client(server.url).send(Request("GET", "/x")).status == 307
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_proxy_of_the_environment_is_not_used_for_loopback(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = wire(lambda asked: [response(b"proxied")])
+    proxy = wire(lambda request: [response(b"proxied")])
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy.url)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     assert get(wire, response(b"direct")).body == b"direct"
     assert Client("http://far.invalid").send(Request("GET", "/x")).body == b"proxied"
-    assert len(proxy.asked) == 1
+    assert len(proxy.requests) == 1
 
 
 def test_a_request_may_bring_a_key_of_its_own_or_none(wire: Wire) -> None:
-    server = wire(lambda asked: [response(b"{}")])
+    server = wire(lambda request: [response(b"{}")])
     client = Client(server.url, "sk-1")
     for own in ("Bearer wrong", ""):
         client.send(Request("GET", "/x", headers={"Authorization": own}))
-    assert [asked.headers.get("authorization") for asked in server.asked] == ["Bearer wrong", None]
+    assert [request.headers.get("authorization") for request in server.requests] == ["Bearer wrong", None]
 
 
 def test_netrc_neither_gives_nor_replaces_a_key(wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def test_netrc_neither_gives_nor_replaces_a_key(wire: Wire, monkeypatch: pytest.
     netrc.write_text("default login me password secret\n", "utf-8")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    proxy = wire(lambda asked: [response(b"{}")])
+    proxy = wire(lambda request: [response(b"{}")])
     monkeypatch.setenv("http_proxy", proxy.url)  # the environment is trusted for hosts that are not loopback
     Client("http://far.invalid").send(Request("GET", "/x"))
     Client("http://far.invalid", "sk-1").send(Request("GET", "/x"))
-    assert [asked.headers.get("authorization") for asked in proxy.asked] == [None, "Bearer sk-1"]
+    assert [request.headers.get("authorization") for request in proxy.requests] == [None, "Bearer sk-1"]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_loopback_is_known_by_its_address_alone(url: str, expected: bool) -> Non
     assert is_loopback(url) is expected
 
 
-def test_pictures_are_served_while_asked_for_and_not_longer(tmp_path: Path) -> None:
+def test_pictures_are_served_within_the_block_and_not_longer(tmp_path: Path) -> None:
     (tmp_path / "a b.png").write_bytes(b"png")
     with serve_pictures(tmp_path) as url:
         seen: Any = Client(url).send(Request("GET", "/a%20b.png"))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from tests.support.wire import Answer, Asked, WireServer, response
+from tests.support.wire import Answer, WireRequest, WireServer, response
 
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import Pool, map_all, send_all
@@ -232,8 +232,8 @@ def test_results_of_all_are_in_the_order_given() -> None:
 
 
 def test_many_requests_are_answered_in_the_order_sent(wire: Wire) -> None:
-    def answer(asked: Asked) -> Iterable[object]:
-        return [0.05 if asked.path.endswith("0") else 0.0, response(asked.path.encode())]
+    def answer(request: WireRequest) -> Iterable[object]:
+        return [0.05 if request.path.endswith("0") else 0.0, response(request.path.encode())]
 
     client = Client(wire(answer).url)
     seen = send_all(client, [Request("GET", f"/{n}") for n in range(20)], 8)
@@ -243,7 +243,7 @@ def test_many_requests_are_answered_in_the_order_sent(wire: Wire) -> None:
 def test_no_more_requests_are_in_flight_than_allowed(wire: Wire) -> None:
     here, most, lock = [0], [0], threading.Lock()
 
-    def answer(asked: Asked) -> Iterable[object]:
+    def answer(request: WireRequest) -> Iterable[object]:
         with lock:
             here[0] += 1
             most[0] = max(most[0], here[0])

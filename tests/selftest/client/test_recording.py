@@ -1,4 +1,4 @@
-"""Asking: every exchange is recorded, the first of a kind has a long deadline, later ones a short one."""
+"""The client of the tests: it records every exchange; only the first request of a kind has a long deadline."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def server() -> Iterator[QuickServer]:
         yield quick
 
 
-def asker(url: str, recorded: list[Exchange], **deadlines: float) -> RecordingClient:
+def client_of(url: str, recorded: list[Exchange], **deadlines: float) -> RecordingClient:
     limits = Deadlines(**{"health_s": 5, "request_s": 10, "cold_s": 20, **deadlines})
     return RecordingClient(Client(url), MODEL, limits, recorded.append, set())
 
 
 def test_the_first_of_each_kind_may_compile(server: QuickServer) -> None:
     recorded: list[Exchange] = []
-    client = asker(server.url, recorded)
+    client = client_of(server.url, recorded)
     for extra in ({}, {}, {"logprobs": True}, {"logprobs": True}, {"stream": True}, {}):
         client.chat("one two", **extra)
     client.chat("one two", ("data:image/png;base64,AA",))
@@ -52,15 +52,15 @@ def test_a_kind_is_what_a_body_uses_and_not_its_words(body: dict[str, object], k
 
 def test_a_request_may_have_a_deadline_of_its_own(server: QuickServer) -> None:
     recorded: list[Exchange] = []
-    client = asker(server.url, recorded)
+    client = client_of(server.url, recorded)
     for deadline_s in (None, None, 15, None):
         client.body(chat_body(MODEL, "one two"), deadline_s)
     assert [exchange.request.deadline_s for exchange in recorded] == [20, 10, 15, 10]
 
 
-def test_every_exchange_is_recorded_in_the_order_asked(server: QuickServer) -> None:
+def test_every_exchange_is_recorded_in_the_order_sent(server: QuickServer) -> None:
     recorded: list[Exchange] = []
-    client = asker(server.url, recorded)
+    client = client_of(server.url, recorded)
     answers = client.all([chat_body(MODEL, f"question {n}") for n in range(8)], 4)
     assert recorded == answers
     assert [f"question {n}" in exchange.body.decode() for n, exchange in enumerate(answers)] == [True] * 8
@@ -73,13 +73,13 @@ def test_every_exchange_is_recorded_in_the_order_asked(server: QuickServer) -> N
 def test_an_answer_that_does_not_come_is_recorded_too() -> None:
     recorded: list[Exchange] = []
     with QuickServer(Behaviour(chat_status=0)) as silent:
-        exchange = asker(silent.url, recorded, cold_s=0.3).chat("one")
+        exchange = client_of(silent.url, recorded, cold_s=0.3).chat("one")
     assert exchange.error is not None
     assert exchange.error.kind == "timeout"
     assert recorded == [exchange]
 
 
 def test_fields_of_a_body_can_be_replaced(server: QuickServer) -> None:
-    asker(server.url, []).chat("q", temperature=0.7, max_tokens=3, seed=1)
+    client_of(server.url, []).chat("q", temperature=0.7, max_tokens=3, seed=1)
     sent = server.seen[-1].json()
     assert (sent["model"], sent["temperature"], sent["max_tokens"], sent["seed"]) == (MODEL, 0.7, 3, 1)

@@ -22,7 +22,7 @@ from tests.support.runs import (
     results_of,
     summary_of,
 )
-from tests.support.wire import Answer, Asked, WireServer, endpoint, response, said
+from tests.support.wire import Answer, WireRequest, WireServer, completion, endpoint, response
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def test_an_interrupted_run_leaves_what_it_had(
     reports: Path,
     wire: Callable[[Answer], WireServer],
 ) -> None:
-    def answer(asked: Asked) -> bytes | None:
-        if b"wait" in asked.body or (first and b"one two" in asked.body):
-            waiting.append(asked)
+    def answer(request: WireRequest) -> bytes | None:
+        if b"wait" in request.body or (first and b"one two" in request.body):
+            waiting.append(request)
             eventually(lambda: False, 60)
         return None
 
-    waiting: list[Asked] = []
+    waiting: list[WireRequest] = []
     server = wire(endpoint(answer))
     argv = ["-m", "smoke", "--vlm-profile=quick", f"--vlm-base-url={server.url}", f"--vlm-reports={reports}"]
     with subprocess.Popen(
@@ -73,11 +73,11 @@ KEY = 'sk-"echo"\\&<0123456789>'
 def test_a_key_that_the_endpoint_repeats_is_in_no_report(
     checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
 ) -> None:
-    def answer(asked: Asked) -> bytes | None:
-        key = asked.headers.get("authorization", "").removeprefix("Bearer ")
-        if b"refuse" in asked.body:
+    def answer(request: WireRequest) -> bytes | None:
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if b"refuse" in request.body:
             return response(json.dumps({"error": {"message": f"bad key {key}"}}).encode(), "401 No")
-        return response(json.dumps(said(f"your key is {key}")).encode())
+        return response(json.dumps(completion(f"your key is {key}")).encode())
 
     echoes = '''
 def test_repeats(client, findings, context):
@@ -93,7 +93,7 @@ def test_repeats(client, findings, context):
     root = checkout(test_health=HEAD + echoes)
     ran = accept(root, reports, server.url, "--vlm-api-key-env=MY_KEY", "--vlm-evidence=all", env={"MY_KEY": KEY})
     assert ran.code == 1, ran.said
-    assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+    assert server.requests[-1].headers["authorization"] == f"Bearer {KEY}"
     forms = [KEY, repr(KEY)[1:-1], json.dumps(KEY)[1:-1], "0123456789"]
     files = [path for path in reports.rglob("*") if path.is_file()]
     assert {"exchanges.jsonl", "junit.xml", "response.json", "repeat.txt"} <= {path.name for path in files}
@@ -109,10 +109,10 @@ HOSTILE = "<script>alert(1)</script>]]>\x1b[2J\x1b]0;t\x07\x00\x0b\ufffe\ud800&a
 def test_hostile_answers_leave_readable_reports(
     checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
 ) -> None:
-    def answer(asked: Asked) -> bytes | None:
-        if b"long" in asked.body:
-            return response(json.dumps(said("x" * 10_000_000)).encode())
-        return response(json.dumps(said(HOSTILE)).encode()) if b"hostile" in asked.body else None
+    def answer(request: WireRequest) -> bytes | None:
+        if b"long" in request.body:
+            return response(json.dumps(completion("x" * 10_000_000)).encode())
+        return response(json.dumps(completion(HOSTILE)).encode()) if b"hostile" in request.body else None
 
     asks = '''
 @pytest.mark.parametrize("text", ["hostile", "long"])

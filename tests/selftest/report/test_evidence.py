@@ -52,35 +52,35 @@ def test_the_line_sends_the_very_same_request(store: RunStore, tmp_path: Path) -
 def test_the_line_takes_the_key_from_its_variable(
     store: RunStore, tmp_path: Path, wire: Callable[[Answer], WireServer]
 ) -> None:
-    server = wire(lambda asked: [response(b"{}")])
+    server = wire(lambda request: [response(b"{}")])
     exchange = Client(server.url, "sk-1").send(Request("POST", CHAT, {"a": 1}))
     _, line = keep(store, "t", exchange, server.url, "MY_KEY")
     repeated(line, tmp_path, MY_KEY="sk-1")
     assert "sk-1" not in line
-    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer sk-1", "Bearer sk-1"]
-    assert server.asked[0].body == server.asked[1].body
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer sk-1", "Bearer sk-1"]
+    assert server.requests[0].body == server.requests[1].body
 
 
 def test_the_line_of_a_request_with_a_wrong_key_keeps_that_key(
     store: RunStore, tmp_path: Path, wire: Callable[[Answer], WireServer]
 ) -> None:
-    server = wire(lambda asked: [response(b"{}", status="401 Unauthorized")])
+    server = wire(lambda request: [response(b"{}", status="401 Unauthorized")])
     exchange = Client(server.url, "sk-1").send(Request("POST", CHAT, {"a": 1}, {"Authorization": "Bearer wrong"}))
     _, line = keep(store, "t", exchange, server.url, "MY_KEY")
     repeated(line, tmp_path, MY_KEY="sk-1")
-    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer wrong", "Bearer wrong"]
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer wrong", "Bearer wrong"]
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b'{"model": '), ("POST", {})])
 def test_a_refused_request_is_repeated_with_its_refusal(
     method: str, body: Any, store: RunStore, tmp_path: Path, wire: Callable[[Answer], WireServer]
 ) -> None:
-    server = wire(lambda asked: [response(b'{"error": "no"}', "400 Bad Request")])
+    server = wire(lambda request: [response(b'{"error": "no"}', "400 Bad Request")])
     exchange = Client(server.url).send(Request(method, "/v1/x?y=1", body, {"X-Odd": "a b"}))
     _, line = keep(store, "t", exchange, server.url, None)
     # a proxy of the environment stays out of the way of loopback here too
     assert repeated(line, tmp_path, http_proxy="http://127.0.0.1:9") == '400 {"error": "no"}\n'
-    first, second = server.asked
+    first, second = server.requests
     assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
     assert second.headers["x-odd"] == "a b"
 

@@ -44,16 +44,16 @@ def test_a_model_without_a_profile_needs_a_name() -> None:
 
 
 def test_an_endpoint_that_lists_no_models_needs_a_name(wire: Callable[[Answer], WireServer]) -> None:
-    server = wire(lambda asked: [response(b"<html>", "401 Unauthorized")])
+    server = wire(lambda request: [response(b"<html>", "401 Unauthorized")])
     with pytest.raises(UsageProblem, match=r"does not list models \(HTTP 401\); name the profile"):
         profile_choice.profile({"vlm_base_url": server.url}, {})
 
 
 def test_the_endpoint_is_asked_with_the_key(wire: Callable[[Answer], WireServer]) -> None:
-    server = wire(lambda asked: [response(b'{"data": [{"id": "vlm-acceptance/control"}]}')])
+    server = wire(lambda request: [response(b'{"data": [{"id": "vlm-acceptance/control"}]}')])
     given = {"vlm_base_url": server.url + "/v1/", "vlm_api_key_env": "MY_KEY"}
     assert profile_choice.profile(given, {"MY_KEY": "sk-1"}).name == "control-cpu"
-    assert (server.asked[0].path, server.asked[0].headers["authorization"]) == ("/v1/models", "Bearer sk-1")
+    assert (server.requests[0].path, server.requests[0].headers["authorization"]) == ("/v1/models", "Bearer sk-1")
 
 
 def test_an_endpoint_that_does_not_answer_is_reported_as_unreachable() -> None:

@@ -128,9 +128,9 @@ def test_an_exchange_without_an_answer_is_never_a_text() -> None:
 def test_a_public_picture_is_reachable_or_it_is_said_why(
     status: str, said: str, wire: Callable[[Answer], WireServer]
 ) -> None:
-    server = wire(lambda asked: [response(b"png", status)])
+    server = wire(lambda request: [response(b"png", status)])
     assert exam.picture_unreachable(f"{server.url}/a/b.png") == said
-    assert server.asked[0].path == "/a/b.png"
+    assert server.requests[0].path == "/a/b.png"
 
 
 def test_a_public_picture_behind_nothing_is_unreachable() -> None:

@@ -1,4 +1,4 @@
-"""The load itself against a server that answers at once: what is sent, what is kept, when it gives up."""
+"""The load against a server that answers at once: what is sent, what is kept, when it gives up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def client(engine: QuickServer, recorded: list[Exchange]) -> RecordingClient:
 
 
 def job(word: str, **params: object) -> load.Job:
-    """The server says what it is asked."""
+    """A job that the server answers with its own words."""
     return load.Job(
         Asked(word, ((word,),)), chat_body(MODEL, f"{word} and seven more words to say as tokens", **params)
     )
@@ -83,7 +83,7 @@ def test_a_small_load_is_drawn_from_all_categories_alike() -> None:
     assert len(load.mixed(made, 64)) == 64
 
 
-def test_jobs_of_a_demoted_category_are_marked() -> None:
+def test_jobs_of_a_report_only_category_are_marked() -> None:
     made = load.jobs("m", load_categories(CASES, IMAGES), {}, ["chinese"])
     assert {load.category_of(one) for one in made if one.asked.demoted} == {"chinese"}
 
@@ -94,7 +94,7 @@ def test_golden_answers_are_found_by_prompt_and_picture() -> None:
     assert known["Reply with OK.", ""] == "OK"
 
 
-def test_a_burst_is_out_at_once_and_comes_back_in_order(
+def test_a_burst_is_sent_at_once_and_its_replies_are_in_order(
     client: RecordingClient, engine: QuickServer, recorded: list[Exchange]
 ) -> None:
     engine.behaviour = Behaviour(token_delay_s=0.1)
@@ -110,7 +110,7 @@ def test_a_burst_is_out_at_once_and_comes_back_in_order(
 
 @pytest.fixture
 def stuck(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that answers nothing and whose figures stand still, looked at often."""
+    """An engine that answers nothing and whose figures do not change, read often."""
     engine.behaviour = Behaviour(chat_status=0)
     monkeypatch.setattr(load, "POLL_S", 0.05)
     monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
@@ -127,7 +127,7 @@ def test_a_hang_ends_a_burst_long_before_its_deadlines(client: RecordingClient) 
     assert [str(reply) for reply in seen.replies([0])] == ["given up"]
 
 
-def test_what_compiles_first_is_waited_for_from_when_it_was_sent_until_it_came(client: RecordingClient) -> None:
+def test_a_kind_that_may_compile_is_waited_for_while_it_is_in_flight(client: RecordingClient) -> None:
     cold = load.WarmupTracker(client)
     assert cold.least_s() == 0
     for job in JOBS[:2]:
@@ -163,7 +163,7 @@ def test_a_soak_gives_each_request_the_deadline_of_its_time(client: RecordingCli
 
 
 @pytest.mark.parametrize("broken", [RuntimeError("ours"), EnvironmentProblem("the disk is full")])
-def test_what_breaks_a_thread_of_ours_ends_the_load_and_is_raised(client: RecordingClient, broken: Exception) -> None:
+def test_an_error_of_ours_ends_the_load_and_is_raised(client: RecordingClient, broken: Exception) -> None:
     def take(_number: int, _exchange: Exchange) -> None:
         raise broken
 
@@ -202,7 +202,7 @@ def test_nothing_is_sent_after_an_interrupt(client: RecordingClient, engine: Qui
     assert sum(one.path.endswith("completions") for one in engine.seen) == 1
 
 
-def test_a_request_that_timed_out_shows_no_life(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_timed_out_is_no_sign_of_life(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.behaviour = Behaviour(chat_status=0)
     hasty = RecordingClient(Client(engine.url), MODEL, Deadlines(request_s=0.2), lambda _: None, {"chat"})
     watchdog = watched(hasty)
@@ -214,21 +214,21 @@ def test_a_request_that_timed_out_shows_no_life(engine: QuickServer, monkeypatch
     assert {reading.done for reading in watchdog.readings} == {0}
 
 
-def test_a_card_that_cannot_be_read_was_not_seen(client: RecordingClient) -> None:
+def test_a_card_that_cannot_be_read_is_not_observed(client: RecordingClient) -> None:
     def broken() -> float | None:
         raise DeviceProblem("npu-smi: time-out")
 
-    dog = load.Watchdog(client.http, 60, hbm_mb=broken)
-    dog.look(0, 1)
-    assert dog.readings[0].hbm_mb is None
-    assert dog.readings[0].figures is not None
+    watchdog = load.Watchdog(client.http, 60, hbm_mb=broken)
+    watchdog.look(0, 1)
+    assert watchdog.readings[0].hbm_mb is None
+    assert watchdog.readings[0].figures is not None
 
 
-LEAVERS = [chat_body(MODEL, " ".join("n" * 80), **STREAM) for _ in range(2)]
+STREAMS = [chat_body(MODEL, " ".join("n" * 80), **STREAM) for _ in range(2)]
 
 
 @pytest.mark.parametrize(
-    ("pages", "is_alone", "asked", "found", "is_ours"),
+    ("pages", "is_alone", "is_sent", "found", "is_ours"),
     [
         ([0, 2, 2, 0], False, True, [], True),
         ([0, 2, 2, 2], False, True, ["load.slot_kept"], True),
@@ -240,15 +240,25 @@ LEAVERS = [chat_body(MODEL, " ".join("n" * 80), **STREAM) for _ in range(2)]
         ([0, None, None, None], False, True, ["load.slot_uncounted", "load.slot_kept"], False),
         ([None], True, False, ["load.slot_uncounted", "load.slot_kept"], False),
     ],
-    ids=["freed", "kept", "others come", "others", "replicas", "busy", "ours is busy", "mute", "mute from the start"],
+    ids=[
+        "freed",
+        "kept",
+        "others come",
+        "others",
+        "replicas",
+        "busy",
+        "ours is busy",
+        "no figure",
+        "no figure from the start",
+    ],
 )
-def test_clients_that_leave_are_told_from_other_traffic(
+def test_clients_that_disconnect_are_distinguished_from_other_traffic(
     client: RecordingClient,
     engine: QuickServer,
     monkeypatch: pytest.MonkeyPatch,
     pages: list[int | None],
     is_alone: bool,
-    asked: bool,
+    is_sent: bool,
     found: list[str],
     is_ours: bool,
 ) -> None:
@@ -262,24 +272,24 @@ def test_clients_that_leave_are_told_from_other_traffic(
 
     busy_s = 0.5
     monkeypatch.setattr(engine, "_metrics", page)
-    left = load.disconnect(client, LEAVERS, 3, busy_s, is_alone)
-    assert bool(left.exchanges) is asked
-    assert [one.check for one in left.found(busy_s)] == found
-    assert left.is_ours is is_ours
+    seen = load.disconnect(client, STREAMS, 3, busy_s, is_alone)
+    assert bool(seen.exchanges) is is_sent
+    assert [one.check for one in seen.found(busy_s)] == found
+    assert seen.is_ours is is_ours
 
 
-def test_a_client_leaves_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
+def test_a_client_disconnects_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
     engine.behaviour = Behaviour(token_delay_s=0.1)
     called: list[int] = []
-    leaving = DisconnectingClient(engine.url, None, 3, lambda: called.append(1))
+    client = DisconnectingClient(engine.url, None, 3, lambda: called.append(1))
     body = chat_body(MODEL, "one two three four five six seven eight nine ten", **STREAM)
-    exchange = leaving.send(RecordingClient(leaving, MODEL, Deadlines(), lambda _: None, set()).request(body))
+    exchange = client.send(RecordingClient(client, MODEL, Deadlines(), lambda _: None, set()).request(body))
     assert exchange.error is None
     assert 3 <= len(exchange.frames) <= 5
     assert called == [1]
 
 
-def test_a_soak_asks_round_after_round_and_keeps_figures(client: RecordingClient, recorded: list[Exchange]) -> None:
+def test_a_soak_sends_round_after_round_and_keeps_figures(client: RecordingClient, recorded: list[Exchange]) -> None:
     made = soak(client, JOBS, 0.6, 4, watched(client))
     assert made.hang is None
     assert made.given_up == ""
@@ -294,7 +304,7 @@ def test_a_soak_asks_round_after_round_and_keeps_figures(client: RecordingClient
     assert memory_figures(made) == {}
 
 
-def test_a_soak_keeps_what_was_wrong_and_gives_up_when_nothing_is_answered(
+def test_a_soak_keeps_faults_and_gives_up_when_nothing_is_answered(
     client: RecordingClient, engine: QuickServer
 ) -> None:
     wrong = [*JOBS[1:], load.Job(replace(JOBS[0].asked, parts=(("omega",),)), JOBS[0].body)]
@@ -308,20 +318,20 @@ def test_a_soak_keeps_what_was_wrong_and_gives_up_when_nothing_is_answered(
     assert SILENT_IN_A_ROW <= len(made.served) < 2 * SILENT_IN_A_ROW
 
 
-def test_a_soak_that_came_to_no_request_is_no_pass(client: RecordingClient) -> None:
+def test_a_soak_without_a_request_is_an_environment_problem(client: RecordingClient) -> None:
     with pytest.raises(EnvironmentProblem, match="over before one request"):
         soak(client, JOBS, 0.0, 1, watched(client))
 
 
-def test_a_soak_counts_a_degenerate_answer_and_no_demoted_one(client: RecordingClient) -> None:
+def test_a_soak_counts_a_degenerate_answer_and_no_report_only_one(client: RecordingClient) -> None:
     looping = load.Job(Asked("loop", (("la",),)), chat_body(MODEL, "la " * 40))
-    demoted = load.Job(replace(JOBS[0].asked, parts=(("omega",),), demoted=True), JOBS[0].body)
-    made = soak(client, [looping, demoted, JOBS[2]], 0.3, 1, watched(client))
+    report_only = load.Job(replace(JOBS[0].asked, parts=(("omega",),), demoted=True), JOBS[0].body)
+    made = soak(client, [looping, report_only, JOBS[2]], 0.3, 1, watched(client))
     assert {(fault.check.partition(".")[0], fault.where) for fault in made.faults} == {("degeneracy", "loop")}
     assert made.answered < len(made.served)
 
 
-def test_memory_is_read_of_what_lives() -> None:
+def test_memory_is_read_of_living_processes() -> None:
     me = psutil.Process()
     assert (resident_mb([me]) or 0) > 5
     gone = psutil.Popen(["true"])
@@ -330,7 +340,7 @@ def test_memory_is_read_of_what_lives() -> None:
     assert resident_mb([]) is None
 
 
-def test_memory_figures_say_where_it_began_and_its_slope(client: RecordingClient) -> None:
+def test_memory_figures_have_first_and_last_value_and_slope(client: RecordingClient) -> None:
     made = soak(client, JOBS, 0.3, 1, watched(client))
     made.readings = [Reading(float(n), None, n * 10, 1, 100.0 + n) for n in range(40)]
     row = memory_figures(made)

@@ -1,4 +1,4 @@
-"""Twins differ in their picture alone, stand in an order that a seed decides, and a mix-up of them is seen."""
+"""Similar pictures differ in the picture alone, a seed decides their order, and a mix-up of answers is found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
 from vlm_acceptance.run.context import CASES, IMAGES
 from vlm_acceptance.workloads import similar_pictures
 
-EVERY = similar_pictures.all_twins(load_categories(CASES, IMAGES))
+EVERY = similar_pictures.all_pictures(load_categories(CASES, IMAGES))
 
 
 def exchange(text: str) -> Exchange:
@@ -28,15 +28,15 @@ COPIES = LongSimilarPictures(copies=3, preamble=False)
 LOST = Exchange("r1", Request("POST", "/"), "t", 0, 1, error=ErrorDetail("reset", "gone"))
 
 
-def test_every_picture_is_a_twin_with_a_name_of_its_own() -> None:
-    assert len({twin.name for twin in EVERY}) == len(EVERY) == 56
+def test_every_picture_is_there_with_a_name_of_its_own() -> None:
+    assert len({one.name for one in EVERY}) == len(EVERY) == 56
     assert len(similar_pictures.of_question(EVERY, "understanding/plum")) == 8
-    assert {twin.group for twin in similar_pictures.of_question(EVERY, None)} == {EVERY[0].group}
+    assert {one.group for one in similar_pictures.of_question(EVERY, None)} == {EVERY[0].group}
 
 
-def test_twins_of_a_question_differ_in_the_picture_alone() -> None:
+def test_bodies_of_a_question_differ_in_the_picture_alone() -> None:
     for body in (similar_pictures.short_body, lambda m, t: similar_pictures.long_body(m, t, LongSimilarPictures())):
-        first, second = (body("m", twin) for twin in EVERY[:2])
+        first, second = (body("m", one) for one in EVERY[:2])
         (one,), (two,) = ([p for p in b["messages"][0]["content"] if p["type"] == "image_url"] for b in (first, second))
         assert one != two
         one["image_url"]["url"] = two["image_url"]["url"]
@@ -44,7 +44,7 @@ def test_twins_of_a_question_differ_in_the_picture_alone() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "pictures"), [(LongSimilarPictures(), 1), (COPIES, 3)])
-def test_long_twins_are_long_by_text_or_by_copies(wanted: LongSimilarPictures, pictures: int) -> None:
+def test_long_bodies_are_long_by_text_or_by_copies(wanted: LongSimilarPictures, pictures: int) -> None:
     *parts, text = similar_pictures.long_body("m", EVERY[0], wanted)["messages"][0]["content"]
     assert len(parts) == pictures
     assert text["text"].endswith(EVERY[0].question.prompt)
@@ -52,22 +52,22 @@ def test_long_twins_are_long_by_text_or_by_copies(wanted: LongSimilarPictures, p
     assert (len(text["text"]) > 5 * 256) is wanted.preamble
 
 
-def test_the_hunt_asks_every_twin_in_every_round_shuffled() -> None:
-    rounds = list(similar_pictures.hunt(EVERY, 4))
-    assert all(Counter(t.name for t in asked) == Counter(t.name for t in EVERY) for asked in rounds)
-    assert len({tuple(t.name for t in asked) for asked in rounds}) == 4
-    assert list(similar_pictures.hunt(EVERY, 4)) == rounds
-    runs = [sum(1 for _ in groupby(asked, key=lambda t: t.group)) for asked in rounds]
+def test_every_burst_holds_every_picture_shuffled() -> None:
+    rounds = list(similar_pictures.bursts(EVERY, 4))
+    assert all(Counter(t.name for t in sent) == Counter(t.name for t in EVERY) for sent in rounds)
+    assert len({tuple(t.name for t in sent) for sent in rounds}) == 4
+    assert list(similar_pictures.bursts(EVERY, 4)) == rounds
+    runs = [sum(1 for _ in groupby(sent, key=lambda t: t.group)) for sent in rounds]
     assert runs[1] == runs[3] == 7 and min(runs[0], runs[2]) > 20
-    assert sum(map(len, similar_pictures.hunt(EVERY))) > 700
+    assert sum(map(len, similar_pictures.bursts(EVERY))) > 700
 
 
-def test_a_swap_between_questions_is_seen_and_right_answers_are_not_accused() -> None:
-    asked = [EVERY[0], next(t for t in EVERY if t.question.id == "receipt")]
-    right = [exchange(" ".join(part[0] for part in twin.picture.parts)) for twin in asked]
-    assert similar_pictures.mixed_up(asked, right) == []
-    assert [found.where for found in similar_pictures.mixed_up(asked, right[::-1])] == [twin.name for twin in asked]
-    assert [found.check for found in similar_pictures.mixed_up(asked, [right[0], LOST])] == ["pictures.missing"]
+def test_a_swap_between_questions_is_found_and_right_answers_have_no_finding() -> None:
+    sent = [EVERY[0], next(t for t in EVERY if t.question.id == "receipt")]
+    right = [exchange(" ".join(part[0] for part in one.picture.parts)) for one in sent]
+    assert similar_pictures.mixed_up(sent, right) == []
+    assert [found.where for found in similar_pictures.mixed_up(sent, right[::-1])] == [one.name for one in sent]
+    assert [found.check for found in similar_pictures.mixed_up(sent, [right[0], LOST])] == ["pictures.missing"]
 
 
 def test_prompt_tokens_are_those_of_the_answer() -> None:

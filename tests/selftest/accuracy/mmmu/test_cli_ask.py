@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.runs import ROOT, clean_env
-from tests.support.wire import Answer, Asked, WireServer, response, said
+from tests.support.wire import Answer, WireRequest, WireServer, completion, response
 
 from vlm_acceptance.accuracy.mmmu.__main__ import main
 from vlm_acceptance.accuracy.mmmu.protocols import protocol
@@ -36,7 +36,7 @@ def asked(capsys: pytest.CaptureFixture[str], url: str, *args: object, ident: st
 
 
 def saying(wire: Wire, text: str) -> WireServer:
-    return wire(lambda _: [response(json.dumps(said(text, "m")).encode())])
+    return wire(lambda _: [response(json.dumps(completion(text, "m")).encode())])
 
 
 def marks(out: str) -> dict[str, str]:
@@ -67,8 +67,8 @@ def test_the_request_is_that_of_the_accuracy_run(wire: Wire, capsys: pytest.Capt
     asked(capsys, f"{server.url}/v1/", "--stop-token-id", 2, "--stop-token-id", 92542)
     prepared = Prepared.open(MINI)
     question = protocol("vlmevalkit", (2, 92542)).ask(prepared[CHOICE])
-    assert server.asked[0].path == "/v1/chat/completions"
-    assert json.loads(server.asked[0].body) == json.loads(
+    assert server.requests[0].path == "/v1/chat/completions"
+    assert json.loads(server.requests[0].body) == json.loads(
         QuestionSender(Client("http://h"), "m", prepared, 9).body(question)
     )
 
@@ -86,22 +86,22 @@ def test_the_line_of_a_finding_asks_the_same_again(wire: Wire, capsys: pytest.Ca
     assert main([*words[3:], CHOICE]) == 0
     defaults = {"chat_template_kwargs": {"enable_thinking": False}}
     sender = QuestionSender(Client("http://h"), "m", made.prepared, 9, defaults)
-    assert json.loads(server.asked[0].body) == json.loads(sender.body(made.request(CHOICE)))
+    assert json.loads(server.requests[0].body) == json.loads(sender.body(made.request(CHOICE)))
 
 
 @pytest.mark.parametrize("name", ["internvl", "official", "vlmevalkit-20240708"])
 def test_the_protocol_is_chosen(wire: Wire, capsys: pytest.CaptureFixture[str], name: str) -> None:
     server = saying(wire, "A")
     asked(capsys, server.url, "--protocol", name)
-    sent = json.loads(server.asked[0].body)["messages"][-1]["content"][-1]["text"]
+    sent = json.loads(server.requests[0].body)["messages"][-1]["content"][-1]["text"]
     assert sent == protocol(name).ask(Prepared.open(MINI)[CHOICE]).text
 
 
 def test_the_body_is_written_as_it_is_sent(wire: Wire, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = saying(wire, "A")
     asked(capsys, server.url, "--body", tmp_path / "body.json", "--no-system-message")
-    assert (tmp_path / "body.json").read_bytes() == server.asked[0].body
-    assert [message["role"] for message in json.loads(server.asked[0].body)["messages"]] == ["user"]
+    assert (tmp_path / "body.json").read_bytes() == server.requests[0].body
+    assert [message["role"] for message in json.loads(server.requests[0].body)["messages"]] == ["user"]
 
 
 def test_the_key_is_sent_and_not_shown(
@@ -110,7 +110,7 @@ def test_the_key_is_sent_and_not_shown(
     monkeypatch.setenv("MADE_KEY", "sk-1")
     server = saying(wire, "A")
     _, out, _ = asked(capsys, server.url, "--api-key-env", "MADE_KEY")
-    assert server.asked[0].headers["authorization"] == "Bearer sk-1"
+    assert server.requests[0].headers["authorization"] == "Bearer sk-1"
     assert "sk-1" not in out
 
 
@@ -172,8 +172,8 @@ def test_a_question_that_is_none_is_answered_with_the_nearest(capsys: pytest.Cap
 
 
 def test_the_command_runs_by_itself(wire: Wire) -> None:
-    def answer(_: Asked) -> list[object]:
-        return [response(json.dumps(said("A", "m")).encode())]
+    def answer(_: WireRequest) -> list[object]:
+        return [response(json.dumps(completion("A", "m")).encode())]
 
     argv = [sys.executable, "-m", "vlm_acceptance.accuracy.mmmu", "ask", CHOICE, "--data", str(MINI)]
     argv += ["--base-url", wire(answer).url, "--model", "m"]
