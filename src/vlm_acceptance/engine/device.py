@@ -100,7 +100,7 @@ def device_problems(
         if expected_total_mb and chip.hbm_total_mb and not _about(chip.hbm_total_mb, expected_total_mb):
             problems.append(f"{where} has {chip.hbm_total_mb} MB, the profile is for {expected_total_mb}: another card")
         if chip.health != "OK":
-            problems.append(f"{where} reports health {chip.health!r}: `npu-smi info -t health -i {chip.npu}` says more")
+            problems.append(f"{where} reports health {chip.health!r}: see `npu-smi info -t health -i {chip.npu}`")
         if chip.hbm_used_mb is not None and chip.hbm_used_mb > floor_mb:
             problems.append(_occupied(chip, where, floor_mb, state.others))
     return problems
@@ -222,7 +222,7 @@ def _occupied(chip: Chip, where: str, floor_mb: int, processes: tuple[Process, .
     held = ", ".join(f"{p.name} (host pid {p.pid}) holds {p.memory_mb} MB" for p in holders)
     return (
         f"{where} already holds {chip.hbm_used_mb} of {chip.hbm_total_mb} MB, an idle one at most {floor_mb}: "
-        f"{held or 'npu-smi lists no process here, look with npu-smi on the host'}"
+        f"{held or 'npu-smi lists no process here; use npu-smi on the host'}"
     )
 
 

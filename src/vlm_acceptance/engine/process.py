@@ -62,7 +62,6 @@ class SupervisedProcess:
         self._env = {"SPT_NOENV": "1", **env, RUN_TAG: self.tag}
         self._files = [str(path.resolve()) for path in files]
         self._scratch = ""
-        self._failure: EnvironmentProblem | HarnessProblem | None = None
         self._exit_code: int | None = None
         self._exited = False
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -92,7 +91,8 @@ class SupervisedProcess:
         try:
             threading.Thread(target=self._listen, name="supervisor-events", daemon=True).start()
             self._send(json.dumps(self._job()))
-            self._handle(self._events.get(timeout=20))
+            first = self._events.get(timeout=20)
+            self._handle(first)
         except queue.Empty:
             self._end_without_supervisor("the supervisor did not answer")
             raise HarnessProblem("the supervisor did not start the engine within 20 s") from None
@@ -101,7 +101,11 @@ class SupervisedProcess:
             raise
         if self.pid is None:
             self.stop(0.0)
-            raise self._failure or HarnessProblem("the engine's supervisor ended before it had started the engine")
+            if first["event"] != "failed":
+                raise HarnessProblem("the engine's supervisor ended before it had started the engine")
+            if first["engine"]:
+                raise EnvironmentProblem(f"the engine {self.argv[0]} cannot be started: {first['why']}")
+            raise HarnessProblem(f"the engine's supervisor failed: {first['why']}")
 
     def _job(self) -> dict[str, object]:
         return {
@@ -135,11 +139,6 @@ class SupervisedProcess:
             self.pid, self._scratch = event["pid"], event["scratch"]
         elif kind == "failed":
             self.ending = ExitReport(None, True, 0.0)
-            self._failure = (
-                EnvironmentProblem(f"the engine {self.argv[0]} cannot be started: {event['why']}")
-                if event["engine"]
-                else HarnessProblem(f"the engine's supervisor failed: {event['why']}")
-            )
         elif kind == "ended":
             killed, left = tuple(event["killed"]), tuple(event["left"])
             self.ending = ExitReport(self._exit_code, event["on_request"], event["seconds"], killed, left)

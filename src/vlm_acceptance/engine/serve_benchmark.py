@@ -1,6 +1,6 @@
 """Runs `vllm bench serve` against the served model: its figures are reported beside ours, never judged.
 
-A failure of the tool is reported too; it says nothing about the deployment.
+A failure of the tool is reported too; it is no finding about the deployment.
 """
 
 from __future__ import annotations

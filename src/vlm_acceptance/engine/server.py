@@ -146,7 +146,7 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
     models = listed_models(client.send(get("/v1/models", profile.deadlines.health_s)))
     if models is None:
         raise PortTaken(
-            f"port {number} is held by {holder}, which is no server of ours and serves no model; "
+            f"port {number} is held by {holder}, which serves no model; "
             f"stop it, or take another port with --vlm-set engine.port=N"
         )
     raise PortTaken(

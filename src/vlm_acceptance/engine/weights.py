@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -199,10 +198,8 @@ def _data_bytes(path: Path, indexed: bool) -> tuple[int, str | None]:
     try:
         return sum(tensor.bytes for tensor in _read_header(path)[0]), None
     except FileNotFoundError:
-        return (
-            0,
-            f"{path.name}, named by {INDEX}, is missing: download it" if indexed else f"{path.name} is a dead link",
-        )
+        missing = f"{path.name}, named by {INDEX}, is missing: download it"
+        return 0, missing if indexed else f"{path.name} is a dead link"
     except (OSError, _Damaged) as broken:
         return 0, f"{path.name} {broken}"
 
@@ -312,7 +309,7 @@ def _read_header(path: Path) -> tuple[tuple[_Tensor, ...], bytes]:
             raise _Damaged("is a git-lfs pointer, not the weights: run `git lfs pull` or download it again")
         if size < _LENGTH_BYTES:
             raise _Damaged(f"is {size} bytes long and holds no header: download it again")
-        (length,) = struct.unpack("<Q", start[:_LENGTH_BYTES])
+        length = int.from_bytes(start[:_LENGTH_BYTES], "little")
         if length > _MAX_HEADER_BYTES:
             raise _Damaged("does not begin like a safetensors file: download it again")
         if length > size - _LENGTH_BYTES:

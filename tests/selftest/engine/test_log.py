@@ -20,7 +20,7 @@ DEATHS = {
     "cpu_port_taken.txt": ("Address already in use", "port", True),
     "cpu_truncated_weights.txt": ("incomplete metadata, file not fully covered", "download it again", True),
     "cpu_unknown_option.txt": ("unrecognized arguments: --no-such-flag", "does not know that option", False),
-    "npu_memory_held.txt": ("Free memory on device (8.0/64.0 GiB)", "stop what else holds it", True),
+    "npu_memory_held.txt": ("Free memory on device (8.0/64.0 GiB)", "stop the other processes", True),
     "npu_no_libraries.txt": ("libhccl.so: cannot open shared object file", "nnal/atb/set_env.sh", True),
     "npu_no_such_device.txt": ("ASCEND_RT_VISIBLE_DEVICES:4 error", "leave it unset", True),
     "npu_wrong_image.txt": ("AscendDeviceType.A3 does not match", "-a3 for A3", True),

@@ -13,9 +13,9 @@ import pytest
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem
 from vlm_acceptance.engine.offline import (
+    OfflineEnd,
     OfflineEngine,
     OfflineJob,
-    OfflineRows,
     OfflineRun,
     run_offline,
     run_offline_rows,
@@ -30,7 +30,7 @@ ANSWERS = (HEAD, ANSWER, END)
 REQUESTS = [{"id": "ocr-1", "messages": [{"role": "user", "content": "写的是什么?"}], "max_tokens": 8}]
 
 Offline = Callable[..., OfflineRun]
-Rows = Callable[..., OfflineRows]
+Rows = Callable[..., OfflineEnd]
 
 
 def stand_in(place: Path, script: str, first_line: str = "#!/bin/sh") -> Path:
@@ -196,7 +196,7 @@ def in_chunks(tmp_path: Path):
     """Run a job in chunks with a stand-in for the interpreter; rows are put into `got`."""
     tag = f"{run_tag()}-{tmp_path.name}"
 
-    def run(script: str, got: list[str], count: int = 2, timeout_s: float = 30, **more: Callable) -> OfflineRows:
+    def run(script: str, got: list[str], count: int = 2, timeout_s: float = 30, **more: Callable) -> OfflineEnd:
         requests = [{"id": f"q{n + 1}", "messages": [], "sampling": {"max_tokens": 8}} for n in range(count)]
         progress = more.pop("progress", lambda _: None)
         options = {"on_row": lambda row: got.append(row["id"]), **more}
@@ -214,7 +214,7 @@ def test_rows_are_passed_on_in_the_order_answered(in_chunks: Rows) -> None:
     got: list[str] = []
     rows = in_chunks(appends(HEAD, {**ROW, "id": "q2"}, ROW, END), got)
     assert got == ["q2", "q1"]
-    assert (rows.rows, rows.whole, rows.ready_s, rows.batch_s) == (2, True, 4.5, 1.5)
+    assert (rows.rows, rows.is_complete, rows.ready_s, rows.batch_s) == (2, True, 4.5, 1.5)
 
 
 def test_rows_are_passed_on_while_the_engine_still_runs(in_chunks: Rows, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_rows_are_passed_on_while_the_engine_still_runs(in_chunks: Rows, tmp_pat
     whole = json.dumps({**ROW, "id": "q2"})
     wait = f"until [ -e '{tmp_path}/q1' ]; do sleep 0.05; done\n"
     script = appends(HEAD, ROW) + f"printf '%s' '{whole[:30]}' >> \"$3\"\n" + wait + appends(whole[30:], END)
-    assert in_chunks(script, got, on_row=seen).whole
+    assert in_chunks(script, got, on_row=seen).is_complete
     assert got == ["q1", "q2"]
 
 
@@ -252,7 +252,7 @@ def test_job_that_hangs_is_ended_at_its_own_deadline_and_its_rows_are_kept(in_ch
 def test_early_stop_ends_the_engine_and_is_no_failure(in_chunks: Rows) -> None:
     got: list[str] = []
     rows = in_chunks(appends(HEAD, ROW) + "exec sleep 300", got, should_stop=lambda: bool(got))
-    assert (got, rows.whole, rows.rows) == (["q1"], False, 1)
+    assert (got, rows.is_complete, rows.rows) == (["q1"], False, 1)
 
 
 def test_picture_that_was_changed_is_an_environment_problem(in_chunks: Rows) -> None:

@@ -31,8 +31,8 @@ class LLM:
         with open(os.environ["SEEN"], "a") as file:
             seen = [messages, [one.given for one in params], options]
             file.write(json.dumps(seen) + "\\n")
-        said = [message[-1]["content"] for message in messages]
-        texts = [content if isinstance(content, str) else content[-1]["text"] for content in said]
+        contents = [message[-1]["content"] for message in messages]
+        texts = [content if isinstance(content, str) else content[-1]["text"] for content in contents]
         if any("too long" in text for text in texts):
             raise ValueError("the prompt is longer than the model allows")
         if any("newly refused" in text for text in texts):
@@ -46,7 +46,7 @@ class LLM:
 
 @pytest.fixture
 def work(tmp_path: Path):
-    """Run the worker on a job; its exit code, what it wrote, and what vLLM was asked, call by call."""
+    """Run the worker on a job; its exit code, its output, and the arguments of each call of vLLM."""
     (tmp_path / "vllm").mkdir()
     (tmp_path / "vllm" / "__init__.py").write_text(VLLM)
     (tmp_path / "vllm-0.18.0.dist-info").mkdir()

@@ -25,7 +25,7 @@ from vlm_acceptance.engine.process import SupervisedProcess, end_orphans, run_ta
 
 SRC = Path(processes.__file__).resolve().parents[2]
 SLEEP = ("sleep", "300")
-DEAF = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)")  # fmt: skip  # noqa: E501
+IGNORES_SIGTERM = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(300)")  # fmt: skip  # noqa: E501
 OUTLIVES = ("sh", "-c", "setsid sleep 300 & echo up; exec sleep 300")
 # stands for a suite in the tests that kill it
 OWNER = """
@@ -40,7 +40,7 @@ while True:
     kept = SupervisedProcess(argv, os.environ, Path(log), run_tag())
     kept.start()
     if how == "stops":
-        while "deaf" not in kept.log_text():
+        while "ready" not in kept.log_text():
             pass
         threading.Timer(0.3, lambda: print("stopping", flush=True)).start()
         kept.stop(300)
@@ -112,8 +112,8 @@ def test_stop_before_start_ends_nothing(tmp_path):
 
 
 def test_engine_that_ignores_sigterm_is_killed_and_named(kept):
-    process = kept(*DEAF)
-    assert eventually(lambda: process.last_line() == "deaf")
+    process = kept(*IGNORES_SIGTERM)
+    assert eventually(lambda: process.last_line() == "ready")
     ending = process.stop(0.2)
     assert not ending.on_request
     assert ending.code == -9
@@ -288,7 +288,7 @@ def test_suite_killed_at_any_moment_leaves_nothing(tmp_path, temporary):
 
 
 def test_two_interrupts_during_a_stop_leave_nothing(tmp_path, temporary):
-    owner, tag = started_owner(tmp_path, temporary, "stops", *DEAF)
+    owner, tag = started_owner(tmp_path, temporary, "stops", *IGNORES_SIGTERM)
     assert owner.stdout.readline() == "stopping\n"
     for _ in range(2):
         owner.send_signal(signal.SIGINT)
@@ -298,12 +298,12 @@ def test_two_interrupts_during_a_stop_leave_nothing(tmp_path, temporary):
 
 
 def test_orphans_with_a_living_supervisor_are_left_to_it(tmp_path, temporary, monkeypatch):
-    # the suite dies between the first look for orphans and the second
-    owner, tag = started_owner(tmp_path, temporary, "stops", *DEAF)
+    # the suite dies between the first search for orphans and the second
+    owner, tag = started_owner(tmp_path, temporary, "stops", *IGNORES_SIGTERM)
     assert owner.stdout.readline() == "stopping\n"
-    looks = iter([lambda _=None: []])
+    searches = iter([lambda _=None: []])
     real = processes.tagged_processes
-    monkeypatch.setattr(processes, "tagged_processes", lambda tag=None: next(looks, real)(tag))
+    monkeypatch.setattr(processes, "tagged_processes", lambda tag=None: next(searches, real)(tag))
     owner.kill()
     owner.wait()
     owner.stdout.close()

@@ -17,19 +17,19 @@ RESULT = {
     "max_concurrency": 4,
     "request_throughput": 25.0,
     "output_throughput": 799.86,
-    **{f"{mark}_{name}_ms": 1000.0 for mark in ("p50", "p90", "p99") for name in ("ttft", "tpot")},
+    **{f"{share}_{name}_ms": 1000.0 for share in ("p50", "p90", "p99") for name in ("ttft", "tpot")},
 }
 TOOL = """
 import json, os, sys
-asked = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 assert sys.argv[1:3] == ["bench", "serve"]
 {act}
-with open(os.path.join(asked["--result-dir"], asked["--result-filename"]), "w") as file:
+with open(os.path.join(options["--result-dir"], options["--result-filename"]), "w") as file:
     json.dump({result}, file)
 """
 
 
-def told(folder: Path, act: str = "", result: object = RESULT, wanted: Bench = WANTED) -> dict[str, str]:
+def measured(folder: Path, act: str = "", result: object = RESULT, wanted: Bench = WANTED) -> dict[str, str]:
     tool = folder / "tool.py"
     tool.write_text(TOOL.format(act=act, result=repr(result)), "utf-8")
     return measure((sys.executable, str(tool)), wanted, {}, folder, run_tag(), "sk-1")
@@ -54,7 +54,7 @@ def test_its_figures_have_our_names() -> None:
 
 
 def test_its_result_is_read_and_its_environment_has_the_key(tmp_path: Path) -> None:
-    seen = told(tmp_path, "assert os.environ['OPENAI_API_KEY'] == 'sk-1' and 'sk-1' not in sys.argv")
+    seen = measured(tmp_path, "assert os.environ['OPENAI_API_KEY'] == 'sk-1' and 'sk-1' not in sys.argv")
     assert seen == figures(RESULT)
 
 
@@ -69,7 +69,7 @@ def test_its_result_is_read_and_its_environment_has_the_key(tmp_path: Path) -> N
 )
 def test_its_failure_is_reported(tmp_path: Path, act: str, result: object, says: str) -> None:
     wanted = Bench("http://127.0.0.1:1", "a/model", tmp_path, 4, 2 if "sleep" in act else 20)
-    seen = told(tmp_path, act, result, wanted)
+    seen = measured(tmp_path, act, result, wanted)
     assert list(seen) == ["vllm_bench"]
     assert seen["vllm_bench"].startswith("no figure: ")
     assert says in seen["vllm_bench"]

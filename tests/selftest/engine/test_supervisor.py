@@ -22,7 +22,7 @@ from vlm_acceptance.engine.process import SUPERVISOR
 
 PYTHON = sys.executable
 IGNORES_SIGTERM = (
-    "'{word}'; import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+    "'{word}'; import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(300)"
 )
 
 
@@ -146,7 +146,7 @@ def test_engine_that_ignores_sigterm_is_killed_and_named(tmp_path):
     word = word_of(tmp_path)
     with kept(tmp_path, PYTHON, "-c", IGNORES_SIGTERM.format(word=word)) as made:
         made.event()
-        assert eventually(lambda: "deaf" in made.log.read_text())
+        assert eventually(lambda: "ready" in made.log.read_text())
         made.send("stop 0.3")
         event = made.ended()
     assert not event["on_request"]
@@ -300,7 +300,7 @@ def test_suite_that_dies_during_a_long_stop_is_noticed(tmp_path):
     word = word_of(tmp_path)
     with kept(tmp_path, PYTHON, "-c", IGNORES_SIGTERM.format(word=word)) as made:
         made.event()
-        assert eventually(lambda: "deaf" in made.log.read_text())
+        assert eventually(lambda: "ready" in made.log.read_text())
         made.send("stop 300")
         assert not eventually(lambda: made.process.poll() is not None, 0.5)
         made.process.stdin.close()

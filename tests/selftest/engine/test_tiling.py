@@ -34,14 +34,14 @@ def served(folder: Path, args: tuple[str, ...] = (), **changes: Any) -> dict[str
     return served_tiling(folder, args)
 
 
-def told(tile_px: int, tokens_per_tile: int, max_tiles: int) -> dict[str, int | bool]:
+def tiles(tile_px: int, tokens_per_tile: int, max_tiles: int) -> dict[str, int | bool]:
     sizes = {"tile_px": tile_px, "tokens_per_tile": tokens_per_tile}
     return {**sizes, "min_tiles": 1, "max_tiles": max_tiles, "thumbnail": True}
 
 
 def test_tiles_of_both_sizes_are_read(tmp_path: Path) -> None:
-    assert served(tmp_path) == told(448, 256, 12)
-    assert served_tiling(CONTROL) == told(112, 16, 6)
+    assert served(tmp_path) == tiles(448, 256, 12)
+    assert served_tiling(CONTROL) == tiles(112, 16, 6)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_each_key_of_the_config_counts(tmp_path: Path, changes: dict[str, Any], 
     ],
 )
 def test_arguments_of_the_engine_change_the_config(tmp_path: Path, args: tuple[str, ...]) -> None:
-    assert served(tmp_path, args) == told(448, 256, 4)
+    assert served(tmp_path, args) == tiles(448, 256, 4)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_arguments_of_the_engine_change_the_config(tmp_path: Path, args: tuple[s
     ],
 )
 def test_arguments_that_the_engine_refuses_change_nothing(tmp_path: Path, args: tuple[str, ...]) -> None:
-    assert served(tmp_path, args) == told(448, 256, 12)
+    assert served(tmp_path, args) == tiles(448, 256, 12)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"model_type": "qwen2_vl"}', '{"model_type": "internvl_chat"}'])
