@@ -13,7 +13,7 @@ from fractions import Fraction
 from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
-from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
+from vlm_acceptance.config.profile import Mmmu, Paired, PictureAblation, Reference, Shape
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
@@ -210,7 +210,7 @@ def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
     return "; ".join(parts)
 
 
-def ignores_pictures(right: int, blank: int, questions: int, wanted: Sighted) -> list[Finding]:
+def ignores_pictures(right: int, blank: int, questions: int, wanted: PictureAblation) -> list[Finding]:
     """Picture ablation: the same questions with blank pictures score lower by at least the margin."""
     if right - blank >= _of(wanted.margin, questions):
         return []

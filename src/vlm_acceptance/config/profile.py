@@ -219,7 +219,7 @@ class Shape(Section):
     open_a: Share = 0.1
 
 
-class Sighted(Section):
+class PictureAblation(Section):
     """Picture ablation: `sample` questions with blank pictures must have at least `margin` (a share) fewer right."""
 
     sample: int = Field(default=0, ge=0)
@@ -269,7 +269,7 @@ class Mmmu(Section):
     early_stop: bool = True
     early_stop_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     shape: Shape = Shape()
-    sighted: Sighted = Sighted()
+    sighted: PictureAblation = PictureAblation()
     paired: Paired = Paired()
     known_answers: str | None = None
     known_scores: dict[ScorerName, int] = {}

@@ -1,4 +1,4 @@
-"""Greedy tokens with the log probabilities of the five likeliest: as served, and as stored in a baseline file.
+"""Greedy tokens and the log probabilities of the five likeliest, as served and as stored in a baseline file.
 
 A baseline is JSON lines: `id`, `prompt`, `pictures` (below fixtures/images), `system`, `max_tokens`, then `text`,
 `tokens` (ids) and `top`, for each token the five likeliest as {id: log probability}. A file of prompts ends at
@@ -28,7 +28,7 @@ MAX_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class LogProbs:
-    """An answer by its numbers; `top` holds for each token the likeliest ones with their log probabilities."""
+    """An answer with its tokens; `top` holds for each token the likeliest ones with their log probabilities."""
 
     text: str
     tokens: tuple[int, ...]
@@ -49,7 +49,7 @@ class LogProbPrompt:
 
 @dataclass(frozen=True, slots=True)
 class StoredLogProbs:
-    """A prompt with its known numbers."""
+    """A prompt with its stored log probabilities."""
 
     asked: LogProbPrompt
     numbers: LogProbs
@@ -76,7 +76,7 @@ def _id(token: str) -> int:
 
 
 def is_baseline(path: Path) -> bool:
-    """Whether a file is a baseline of numbers, by its first line that is not blank."""
+    """Whether a file is a baseline of log probabilities, by its first line that is not blank."""
     try:
         with path.open("rb") as file:
             row = json.loads(next((line for line in file if line.strip()), b""))

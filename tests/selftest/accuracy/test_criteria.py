@@ -14,7 +14,7 @@ from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.criteria import Limits, TokenCount
 from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.metrics import ShapeCounts
-from vlm_acceptance.config.profile import Mmmu, Paired, Reference, Shape, Sighted
+from vlm_acceptance.config.profile import Mmmu, Paired, PictureAblation, Reference, Shape
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.finding import Finding
@@ -256,7 +256,7 @@ def test_many_wrong_counts_are_reported_as_five_examples_and_their_number(wrong:
     ("asked", "margin", "fewer"), [(100, 0.05, 5), (100, 0.07, 7), (120, 0.3, 36), (180, 0.55, 99), (101, 0.05, 6)]
 )
 def test_the_margin_of_blank_pictures_is_enough_and_one_less_is_not(asked: int, margin: float, fewer: int) -> None:
-    wanted = Sighted(sample=asked, margin=margin)
+    wanted = PictureAblation(sample=asked, margin=margin)
     assert criteria.ignores_pictures(99, 99 - fewer, asked, wanted) == []
     found = criteria.ignores_pictures(99, 100 - fewer, asked, wanted)
     assert checks(found) == ["accuracy.ablation"]
@@ -265,7 +265,7 @@ def test_the_margin_of_blank_pictures_is_enough_and_one_less_is_not(asked: int, 
 
 
 def test_a_model_that_is_better_blind_is_refused() -> None:
-    assert criteria.ignores_pictures(10, 20, 100, Sighted(margin=0.0))
+    assert criteria.ignores_pictures(10, 20, 100, PictureAblation(margin=0.0))
 
 
 def paired(lost: int, gained: int, compared: int = 900, **wanted: Any) -> tuple[Comparison, Paired]:

@@ -57,11 +57,11 @@ def stored(tmp_path: Path, *rows: object) -> Path:
 
 
 def test_an_answer_is_read_by_token_id() -> None:
-    served = [entry("token_id:5", -0.05, t7=-8.0), entry("token_id:4", -0.01)]
-    numbers = logprobs_of(answered({"content": served}))
-    assert isinstance(numbers, LogProbs)
-    assert (numbers.text, numbers.tokens) == ("ok", (5, 4))
-    assert [dict(listed) for listed in numbers.top] == [{5: -0.05, 7: -8.0}, {4: -0.01}]
+    content = [entry("token_id:5", -0.05, t7=-8.0), entry("token_id:4", -0.01)]
+    served = logprobs_of(answered({"content": content}))
+    assert isinstance(served, LogProbs)
+    assert (served.text, served.tokens) == ("ok", (5, 4))
+    assert [dict(listed) for listed in served.top] == [{5: -0.05, 7: -8.0}, {4: -0.01}]
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_a_baseline_is_recognized_by_its_content(tmp_path: Path) -> None:
     assert not is_baseline(ROOT / "fixtures" / "control" / "expected.jsonl")
     assert not is_baseline(stored(tmp_path, [1]))
     assert not is_baseline(tmp_path / "none")
-    (tmp_path / "odd").write_bytes(b"\xff\xfe\n")
-    assert not is_baseline(tmp_path / "odd")
+    (tmp_path / "other").write_bytes(b"\xff\xfe\n")
+    assert not is_baseline(tmp_path / "other")
 
 
 def test_blank_lines_are_ignored(tmp_path: Path) -> None:
