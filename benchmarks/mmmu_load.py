@@ -107,7 +107,7 @@ def bare(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any
     """The span of a plain loop of `requests` over bodies that are ready in memory."""
     prompts = protocol(name)
     sender = QuestionSender(Client(url), "zero", data, 60)
-    bodies = iter([sender.body(prompts.ask(item)) for item in data])
+    bodies = iter([sender.body(prompts.request(item)) for item in data])
     lock, done = threading.Lock(), []
 
     def work() -> None:
@@ -150,7 +150,7 @@ def ours(url: str, data: Prepared, name: str, concurrency: int) -> dict[str, Any
                     right += scorer([data[answer.id]], {answer.id: answer.text})[answer.id].right
                 progress_line("load", done, len(ids), right, errors, fresh=done, elapsed_s=time.monotonic() - began)
 
-            for pair in Pool(lambda ident: sender.send(prompts.ask(data[ident])), ids, concurrency):
+            for pair in Pool(lambda ident: sender.send(prompts.request(data[ident])), ids, concurrency):
                 if pair is not None:
                     take(pair[1])
         span, cpu = time.monotonic() - began, time.process_time() - cpu

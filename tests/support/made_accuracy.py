@@ -41,7 +41,7 @@ class Plain:
     scorer: str = "vlmevalkit_2024_07"
     tiles: int | None = None
 
-    def ask(self, item: Item) -> PreparedRequest:
+    def request(self, item: Item) -> PreparedRequest:
         pictures = tuple(picture.plain for picture in item.pictures)
         text = "<image>\n" * len(pictures) + " ".join([item.question, *item.options])
         return PreparedRequest(item.id, self.system, text, pictures, {"temperature": 0, "max_tokens": self.max_tokens})

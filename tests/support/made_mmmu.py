@@ -1,4 +1,4 @@
-"""A made MMMU_val: 900 questions with tiny pictures that match every published count, in each published format."""
+"""A synthetic MMMU_val: 900 questions with tiny pictures that match every published count, in each published format."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TEXT_COLUMNS = (
 
 
 def png(name: str, size: tuple[int, int] = (7, 5), mode: str = "RGB") -> bytes:
-    """A picture of one colour, which the name decides."""
+    """A picture of one colour that depends on the name."""
     digest = hashlib.sha256(name.encode()).digest()
     buffer = io.BytesIO()
     Image.new(mode, size, tuple(digest[: len(Image.new(mode, (1, 1)).getbands())])).save(buffer, "PNG")
@@ -101,7 +101,7 @@ def made_mmmu() -> list[Values]:
 
 
 def small(*subjects: str, each: int = 2) -> list[Values]:
-    """A few choices of each subject: not MMMU_val, but enough to be read."""
+    """A few choices of each subject: too few for MMMU_val, enough to be read."""
     return [
         values_of(f"validation_{subject}_{number}", "See <image 1>", ["one", "two"], "B", 1)
         for subject in subjects
@@ -110,7 +110,7 @@ def small(*subjects: str, each: int = 2) -> list[Values]:
 
 
 def subject_of(values: Values) -> str:
-    """Whose file a question belongs in."""
+    """The subject of a question."""
     return str(values["id"]).partition("_")[2].rpartition("_")[0]
 
 
@@ -128,12 +128,12 @@ def write_parquet(rows: list[Values], path: Path, group: int | None = None) -> P
 
 
 def write_folder(rows: Iterable[Values], folder: Path) -> Path:
-    """A folder of subjects, as both hubs deliver it."""
-    shelves: dict[str, list[Values]] = {}
+    """One file per subject, as on both hubs."""
+    by_subject: dict[str, list[Values]] = {}
     for values in rows:
-        shelves.setdefault(subject_of(values), []).append(values)
-    for subject, shelf in shelves.items():
-        write_parquet(shelf, folder / subject / "validation-00000-of-00001.parquet")
+        by_subject.setdefault(subject_of(values), []).append(values)
+    for subject, questions in by_subject.items():
+        write_parquet(questions, folder / subject / "validation-00000-of-00001.parquet")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Made questions of a benchmark, with pictures of which only names and sizes are known."""
+"""Synthetic items, with pictures that are only names and sizes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def stored(name: str, width: int = 300, height: int = 200) -> PictureFile:
 
 
 def picture(slot: int, *variants: str) -> Picture:
-    """A picture of a slot with copies of these names."""
+    """A picture in a slot, with variants of these names."""
     return Picture(slot, stored(f"p{slot}"), MappingProxyType({name: stored(f"p{slot}-{name}") for name in variants}))
 
 
 def pictures(count: int) -> tuple[Picture, ...]:
-    """As preparation makes them: the first one doubled, the others also scaled to one tile."""
+    """Pictures as preparation makes them: the first with a doubled copy, the others with a copy of one tile."""
     return tuple(picture(slot, "x2" if slot == 1 else "square448") for slot in range(1, count + 1))
 
 
@@ -36,5 +36,5 @@ def opened(*golds: str, question: str = "How many?", shown: int = 0, ident: str 
 
 
 def hashes(files: Sequence[PictureFile]) -> list[str]:
-    """Which stored pictures these are."""
+    """The hashes of stored pictures."""
     return [file.sha256 for file in files]

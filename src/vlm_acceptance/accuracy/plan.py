@@ -60,7 +60,7 @@ class AccuracyPlan:
 
     def request(self, ident: str) -> PreparedRequest:
         """The request of one question."""
-        return self.prompts.ask(self.prepared[ident])
+        return self.prompts.request(self.prepared[ident])
 
     def requests(self) -> Iterator[PreparedRequest]:
         """All requests in their order, made one by one."""

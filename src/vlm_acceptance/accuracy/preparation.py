@@ -1,4 +1,4 @@
-"""Writes prepared data: whole or not at all, equal bytes for equal questions, one question in memory at a time."""
+"""Writes prepared data: completely or not at all, equal bytes for equal questions, one question in memory at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NewPicture:
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """A question to be stored: an Item whose pictures are still bytes."""
+    """A question to be stored: an Item with its pictures as bytes."""
 
     id: str
     group: str
@@ -64,10 +64,10 @@ def write_prepared(
     replace: bool = False,
     progress: Callable[[int], None] = _ignore,
 ) -> Prepared:
-    """Store questions in a folder, which appears in one step, and open it; whatever `items` raises leaves nothing.
+    """Store questions in a folder, which appears in one step, and open it; after an error there is no folder.
 
-    `about` are more fields of the manifest, `progress` gets the number done after each question. UsageProblem when
-    the folder is in the way: it holds data and `replace` is off, or it holds something else.
+    `about` are more fields of the manifest, `progress` gets the number of stored questions. UsageProblem: the folder
+    holds data and `replace` is off, or it holds other things.
     """
     folder = folder.resolve()
     check_place(folder, replace)
@@ -85,52 +85,52 @@ def write_prepared(
 
 
 def check_place(folder: Path, replace: bool = False) -> None:
-    """UsageProblem when data cannot be put there: it holds some and `replace` is off, or it holds something else."""
+    """UsageProblem if the folder holds data and `replace` is off, or if it holds other things."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UsageProblem(f"{folder} is a file: give a folder")
     if os.path.ismount(folder):
         raise UsageProblem(f"{folder} is a mount point, which cannot be replaced in one step: give a folder below it")
-    held = {path.name for path in folder.iterdir()}
-    foreign = sorted(held - _OURS) or (sorted(held) if held.isdisjoint({INDEX, MANIFEST}) else [])
+    names = {path.name for path in folder.iterdir()}
+    foreign = sorted(names - _OURS) or (sorted(names) if names.isdisjoint({INDEX, MANIFEST}) else [])
     if foreign:
         raise UsageProblem(f"{folder} holds other things ({', '.join(foreign[:3])}): give a folder of its own")
-    if held and not replace:
+    if names and not replace:
         raise UsageProblem(f"{folder} holds prepared data already: give --force to replace it")
 
 
 @contextlib.contextmanager
 def _workplace(folder: Path) -> Iterator[Path]:
-    """An empty sibling of the folder that is ours alone; gone afterwards, unless it was given its final name."""
+    """An empty, locked folder beside the final one; removed afterwards, unless it was renamed to the final name."""
     work = folder.with_name(f".{folder.name}.partial")
     while True:
         work.mkdir(exist_ok=True)
-        held = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+        lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(held), work.stat()):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), work.stat()):
                 break
         except BlockingIOError:
-            os.close(held)
+            os.close(lock)
             raise EnvironmentProblem(f"another preparation is writing {folder}: wait for it, or stop it") from None
         except FileNotFoundError:
-            pass  # whoever held it has just given it its final name
-        os.close(held)
+            pass  # the process that held the lock has just renamed the folder
+        os.close(lock)
     try:
-        for left in work.iterdir():  # of a preparation that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for path in work.iterdir():  # left by a preparation that was killed
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield work
     finally:
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(held), work.stat()):
+            if os.path.samestat(os.fstat(lock), work.stat()):
                 shutil.rmtree(work)
-        os.close(held)
+        os.close(lock)
 
 
 def _swap(work: Path, folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
-        work.rename(folder)  # an empty folder in its place is replaced
+        work.rename(folder)  # this replaces an empty folder
         return
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -144,7 +144,7 @@ def _swap(work: Path, folder: Path) -> None:
 
 
 def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]) -> dict[str, Any]:
-    """What the manifest says of the questions, after they were written."""
+    """Write all questions; the fields of the manifest about them."""
     (work / _PICTURES).mkdir()
     (work / _VARIANTS).mkdir()
     digest = hashlib.sha256()
@@ -170,7 +170,7 @@ def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]
 
 def _row(work: Path, item: NewItem) -> dict[str, Any]:
     if item.kind == CHOICE and not (len(item.gold) == 1 and len(item.gold[0]) == 1):
-        raise EnvironmentProblem(f"{item.id}: the right answer of a choice is one letter, not {item.gold}")
+        raise EnvironmentProblem(f"{item.id}: the right answer of a choice must be one letter, not {item.gold}")
     return {
         "id": item.id,
         "group": item.group,
@@ -193,7 +193,7 @@ def _row(work: Path, item: NewItem) -> dict[str, Any]:
 
 
 def _stored(work: Path, place: str, encoded: bytes, id: str) -> dict[str, Any]:
-    """A picture's entry in the index, after it was written; equal bytes are written once."""
+    """Write a picture, unless the same bytes are there already; its entry in the index."""
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
             width, height = picture.size

@@ -221,7 +221,7 @@ def test_two_questions_with_one_id_are_refused(tmp_path: Path):
 
 def test_choice_without_one_letter_is_refused(tmp_path: Path):
     item = NewItem("q", "g", "multiple-choice", "?", ("a", "b"), ("A", "B"), ())
-    with pytest.raises(EnvironmentProblem, match="q: the right answer of a choice is one letter"):
+    with pytest.raises(EnvironmentProblem, match="q: the right answer of a choice must be one letter"):
         write(tmp_path / "data", [item])
 
 
@@ -298,8 +298,8 @@ DAMAGES = [
 def test_damaged_data_do_not_open_and_the_line_names_the_part_and_the_command(tmp_path: Path, damage):
     folder = tmp_path / "my data"
     write(folder)
-    said = damage(folder)
-    with pytest.raises(EnvironmentProblem, match=said) as problem:
+    message = damage(folder)
+    with pytest.raises(EnvironmentProblem, match=message) as problem:
         Prepared.open(folder)
     assert str(problem.value).startswith(str(folder))
     assert f"run `python -m vlm_acceptance.accuracy.mmmu prepare --to '{folder}' --force`" in str(problem.value)

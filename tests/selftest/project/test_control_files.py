@@ -119,7 +119,7 @@ def test_the_tokenizer_served_counts_the_recorded_prompt_tokens_of_both_sets() -
     recorded = [json.loads(line) for line in (mini / "expected.jsonl").read_text("utf-8").splitlines()]
     questions = Prepared.open(mini / "prepared")
     for line in recorded:
-        request = protocol("vlmevalkit").ask(questions[line["id"]])
+        request = protocol("vlmevalkit").request(questions[line["id"]])
         counts = picture_token_counts([(picture.width, picture.height) for picture in request.pictures])
         assert len(asked(tokenizer, line["prompt"], counts, request.system)) == line["prompt_tokens"]
 

@@ -1,4 +1,4 @@
-"""`python -m vlm_acceptance.accuracy.mmmu COMMAND`: what is done with MMMU outside of a run."""
+"""`python -m vlm_acceptance.accuracy.mmmu COMMAND`: commands for MMMU outside of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INVALID_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from")  # as a
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong arguments are a UsageProblem of one line, with the nearest right word."""
+    """Wrong arguments are a UsageProblem of one line with the nearest valid word."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageProblem(f"{message}.{self._hint(message)} See `{self.prog} --help`")
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: what it is for, its options, and what it does with them; `run` gives the exit code."""
+    """One command: its purpose, its options and its function, which returns the exit code."""
 
     purpose: str
     options: Callable[[argparse.ArgumentParser], None]
@@ -47,7 +47,7 @@ class Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code, after one line on standard error when there is a problem."""
+    """Run one command and return its exit code; a problem is one line on standard error."""
     try:
         name, rest = _command(list(sys.argv[1:] if argv is None else argv))
         if name is None:
@@ -85,14 +85,14 @@ def _ended(problem: str, code: int) -> int:
     return code
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
 
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 256")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
     return int(text)
 
 
@@ -108,10 +108,10 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     ids = ", ".join(f"{publisher.id} of {name}" for name, publisher in PUBLISHERS.items())
     add("--id", help=f"the hub's data set (default: {ids})")
     add("--revision", help="branch, tag or commit of the hub's data set")
-    add("--to", type=Path, default=default_folder(), metavar="DIR", help="where to put it (default: %(default)s)")
-    add("--dataset", metavar="NAME", help="what the data are called (default: MMMU_val, or as its counts.json says)")
+    add("--to", type=Path, default=default_folder(), metavar="DIR", help="the folder for it (default: %(default)s)")
+    add("--dataset", metavar="NAME", help="name of the data set (default: that in counts.json, else MMMU_val)")
     add("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="pictures at once (default: %(default)s)")
-    add("--force", action="store_true", help="replace what is there")
+    add("--force", action="store_true", help="replace existing data")
 
 
 def _prepare(given: argparse.Namespace) -> int:
@@ -124,17 +124,17 @@ def _prepare(given: argparse.Namespace) -> int:
         jobs=given.jobs,
         force=given.force,
     )
-    made = prepare(wanted, _say)
-    _say(f"{made.folder}: {len(made)} questions of {made.dataset}, index {made.sha256[:12]}")
+    made = prepare(wanted, _print)
+    _print(f"{made.folder}: {len(made)} questions of {made.dataset}, index {made.sha256[:12]}")
     return 0
 
 
 COMMANDS = {
     "prepare": Command("Fetch, check and convert the data once, for all runs.", _prepare_options, _prepare),
     "re-score": Command(
-        "Mark the stored answers of a run again, by every scorer.", cli_rescore.add_arguments, cli_rescore.main
+        "Score the stored answers of a run again with every scorer.", cli_rescore.add_arguments, cli_rescore.main
     ),
-    "ask": Command("Ask a running endpoint one question, and show all marks.", cli_ask.add_arguments, cli_ask.main),
+    "ask": Command("Send one question to a running endpoint and show all scores.", cli_ask.add_arguments, cli_ask.main),
 }
 
 

@@ -1,4 +1,4 @@
-"""`ask`: asks a running endpoint one question as the accuracy run does, and shows what every scorer makes of it."""
+"""`ask`: sends one question to a running endpoint as the accuracy run does, and shows the score of every scorer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vlm_acceptance.core.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Options of the command."""
     parser.add_argument("id", help="the question, for example validation_Art_1")
     parser.add_argument("--base-url", required=True, type=_url, help="the endpoint, for example http://127.0.0.1:8000")
     parser.add_argument("--model", required=True, help="the model's name on the wire")
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _url(text: str) -> str:
-    if "@" in text:  # before anything that repeats the URL
+    if "@" in text:  # first of all, since other messages repeat the URL
         raise argparse.ArgumentTypeError("the URL carries credentials; give the key with --api-key-env NAME")
     try:
         address = urlsplit(text)
@@ -53,12 +53,12 @@ def _url(text: str) -> str:
 
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text[:8]) <= 10**6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
     return int(text)
 
 
 def main(given: argparse.Namespace) -> int:
-    """Print the prompt, the raw answer and the marks; 1 when there is no answer."""
+    """Print the prompt, the raw answer and all scores; 1 if there is no answer."""
     prepared = Prepared.open(given.data or default_folder())
     if given.id not in prepared:
         near = nearest(given.id, [ident for ident, _ in prepared.groups])
@@ -70,15 +70,15 @@ def main(given: argparse.Namespace) -> int:
         system_message=not given.no_system_message,
         max_tokens=given.max_tokens,
     )
-    asked = prompts.ask(item)
+    request = prompts.request(item)
     sender = _sender(given, prepared)
     if given.body is not None:
         try:
-            given.body.write_bytes(sender.body(asked))
+            given.body.write_bytes(sender.body(request))
         except OSError as broken:
             raise UsageProblem(f"--body: {str(given.body)!r} cannot be written: {broken.strerror}") from None
-    answer = sender.send(asked)
-    sys.stdout.write("".join(printable(line) + "\n" for line in _told(item, asked, answer)))
+    answer = sender.send(request)
+    sys.stdout.write("".join(printable(line) + "\n" for line in _shown(item, request, answer)))
     return 0 if answer.text is not None else 1
 
 
@@ -91,13 +91,13 @@ def _sender(given: argparse.Namespace, prepared: Prepared) -> QuestionSender:
     )
 
 
-def _told(item: Item, asked: PreparedRequest, answer: Answer) -> Iterator[str]:
-    yield f"prompt:  {asked.text!r}"
+def _shown(item: Item, request: PreparedRequest, answer: Answer) -> Iterator[str]:
+    yield f"prompt:  {request.text!r}"
     yield f"gold:    {' or '.join(item.gold)}"
     yield f"answer:  {answer.text!r}" if answer.text is not None else f"{answer.status}: {answer.error}"
     yield f"tokens:  {answer.prompt_tokens} of prompt, {answer.completion_tokens} of answer"
     yield f"finish:  {json.dumps(answer.finish_reason)}, {answer.elapsed_s:.2f} s"
     if answer.text is not None:
         for name, scorer in MMMU.scorers.items():
-            mark = scorer([item], {item.id: answer.text})[item.id]
-            yield f"  {name:<20} {'right' if mark.right else 'wrong'}, read {mark.read!r} ({mark.state})"
+            score = scorer([item], {item.id: answer.text})[item.id]
+            yield f"  {name:<20} {'right' if score.right else 'wrong'}, read {score.read!r} ({score.state})"

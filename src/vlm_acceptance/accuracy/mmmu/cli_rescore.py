@@ -1,4 +1,4 @@
-"""`re-score`: marks the stored answers of a run again, by every scorer, without a server."""
+"""`re-score`: scores the stored answers of a run again with every scorer, without a server."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from vlm_acceptance.core.text import printable
 from vlm_acceptance.stats.binomial import standard_error, wilson
 
 MINI = Path(__file__).resolve().parents[4] / "fixtures" / "mmmu_mini" / "prepared"
-RECORD = "vlmevalkit_2024_07"
+DEFAULT_SCORER = "vlmevalkit_2024_07"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Options of the command."""
     parser.add_argument("run", type=Path, help="the folder of a run, or its mmmu_val.jsonl")
-    whose = "default: those of `prepare`, or the mini set, whichever the run was asked from"
-    parser.add_argument("--data", type=Path, help=f"the prepared data ({whose})")
-    parser.add_argument("--scorer", default=RECORD, choices=sorted(MMMU.scorers), help="the scorer of the table")
+    default = "default: those of `prepare` or the mini set, the ones that the run used"
+    parser.add_argument("--data", type=Path, help=f"the prepared data ({default})")
+    parser.add_argument("--scorer", default=DEFAULT_SCORER, choices=sorted(MMMU.scorers), help="scorer of the table")
     parser.add_argument("--baseline", type=Path, help="a stored run to compare with")
     parser.add_argument("--json", type=Path, help="write the report as JSON to this file")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Print the table, and write the JSON where that is asked for."""
+    """Print the table and write the JSON file, if one is given."""
     file = given.run / f"{MMMU.stem}.jsonl" if given.run.is_dir() else given.run
     if not file.is_file():
-        raise UsageProblem(f"{str(given.run)!r} is no run: it holds no {MMMU.stem}.jsonl")
+        raise UsageProblem(f"{str(given.run)!r} is not a run: it has no {MMMU.stem}.jsonl")
     if given.baseline is not None and not given.baseline.is_file():
         raise UsageProblem(f"--baseline: the file {str(given.baseline)!r} does not exist")
-    identity, found = answers_file.read(file)
+    identity, answers = answers_file.read(file)
     prepared = data_of(identity, given.data)
-    content = rescored(identity, found, prepared, given.scorer, given.baseline)
+    content = rescored(identity, answers, prepared, given.scorer, given.baseline)
     if given.json is not None:
         try:
             given.json.write_text(json.dumps(content, indent=1, ensure_ascii=True, default=str) + "\n", "utf-8")
@@ -53,7 +53,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def data_of(identity: Mapping[str, Any], given: Path | None) -> Prepared:
-    """The prepared data that a run was asked from; UsageProblem when they are others."""
+    """The prepared data that a run used; UsageProblem if they are not found or differ."""
     wanted = identity.get("data", {})
     for folder in [given] if given is not None else [default_folder(), MINI]:
         try:
@@ -66,27 +66,27 @@ def data_of(identity: Mapping[str, Any], given: Path | None) -> Prepared:
             return prepared
         if given is not None:
             raise UsageProblem(
-                f"--data: the index of {str(folder)!r} has sha256 {prepared.sha256[:16]}, and the run was asked from "
+                f"--data: the index of {str(folder)!r} has sha256 {prepared.sha256[:16]}, but the run used "
                 f"{wanted.get('dataset')} with {str(wanted.get('sha256'))[:16]}"
             )
-    raise UsageProblem(f"the data of this run ({wanted.get('dataset')}) are not where they are looked for: give --data")
+    raise UsageProblem(f"the data of this run ({wanted.get('dataset')}) were not found: give --data")
 
 
 def rescored(
     identity: Mapping[str, Any],
-    found: Mapping[str, Answer],
+    answers: Mapping[str, Answer],
     prepared: Prepared,
-    record: str,
+    scorer: str,
     baseline: Path | None,
 ) -> dict[str, Any]:
-    """The accuracy report of stored answers; what only the run knew is absent."""
-    scores = metrics.score(prepared, found, MMMU.scorers)
-    measured = metrics.measure(prepared, found, scores, record, MMMU.domains)
+    """The accuracy report of stored answers; what only the run itself could measure is absent."""
+    scores = metrics.score(prepared, answers, MMMU.scorers)
+    measured = metrics.measure(prepared, answers, scores, scorer, MMMU.domains)
     right, answered = measured["total"]["right"], measured["total"]["answered"]
     statistics = {"standard_error": standard_error(right, answered), "wilson_95": list(wilson(right, answered))}
     comparison = None
     if baseline is not None:
-        comparison = report.compare_with(baseline, prepared, found, scores[record], MMMU.scorers[record], Paired())
+        comparison = report.compare_with(baseline, prepared, answers, scores[scorer], MMMU.scorers[scorer], Paired())
     return report.content(_about(identity, prepared), measured, statistics, (), comparison)
 
 

@@ -1,4 +1,4 @@
-"""MMMU_val as the accuracy run knows it."""
+"""MMMU_val as a data set of the accuracy run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREPARE = "python -m vlm_acceptance.accuracy.mmmu prepare --from modelscope"
 
 
 def prompts(wanted: Mmmu, stop_token_ids: Sequence[int]) -> Prompts:
-    """The protocol that a profile's section asks for."""
+    """The protocol of a profile's section `mmmu`."""
     return protocol(
         wanted.protocol,
         stop_token_ids=stop_token_ids,

@@ -65,9 +65,9 @@ PUBLISHED = Expected(
 
 
 def expected_counts(dataset: str | None, folder: Path) -> Expected:
-    """The published counts for MMMU_val, else those of `counts.json` in the folder, if that names the data set.
+    """The published counts for MMMU_val, else those of `counts.json` in the folder if it is for this data set.
 
-    Without `dataset` the folder's own name of the data counts. EnvironmentProblem when the file cannot be read.
+    `dataset` None: the data set that `counts.json` names. EnvironmentProblem if the file cannot be read.
     """
     file = folder / COUNTS_FILE
     try:
@@ -81,7 +81,7 @@ def expected_counts(dataset: str | None, folder: Path) -> Expected:
 
 
 def content_sha256(questions: Iterable[Row | Item]) -> str:
-    """One hash of all ids, questions, options and accepted answers, whatever their order."""
+    """One hash of all ids, questions, options and accepted answers; their order does not matter."""
     lines = sorted(json.dumps([each.id, each.question, each.options, each.gold]) for each in questions)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -1,6 +1,6 @@
-"""MMMU's prompt protocols: how a question becomes the text, the pictures and the parameters of one chat request.
+"""MMMU's prompt protocols: an item in, the text, pictures and parameters of one chat request out.
 
-Text and pictures are those of the original harness; `Protocol.deviations` says what an endpoint makes different.
+Text and pictures equal those of the original harness; `Protocol.deviations` lists what differs with an endpoint.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Composed = tuple[str, tuple[PictureFile, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One protocol, ready to ask. `scorer` decides where the profile names none: that of the published numbers, but
-    for the guesses of the official one.
+    """One protocol. `scorer` decides unless the profile names another: the one of the published numbers, but without
+    the guesses of the official one.
 
-    `max_tiles` goes with every request, `tiles` is the limit the original uses where the model's own must equal it.
+    `max_tiles` is sent with every request; `tiles` is the original's limit, which the model's own must equal.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Protocol:
     min_tokens: int = 0
     stop_token_ids: tuple[int, ...] = ()
 
-    def ask(self, item: Item) -> PreparedRequest:
-        """The request of one question; EnvironmentProblem when a prepared copy of a picture is missing."""
+    def request(self, item: Item) -> PreparedRequest:
+        """The request of one item; EnvironmentProblem when a prepared copy of a picture is missing."""
         text, pictures = self.compose(item)
         params = {
             "temperature": 0,
@@ -71,14 +71,14 @@ class Protocol:
 def protocol(
     name: str, stop_token_ids: Sequence[int] = (), system_message: bool = True, max_tokens: int | None = None
 ) -> Protocol:
-    """The protocol of that name for one model; KeyError when there is none. Departures from it are deviations."""
+    """A protocol by name for one model; KeyError for an unknown name. Changed settings are added to the deviations."""
     chosen = PROTOCOLS[name]
     deviations = list(chosen.deviations)
     if chosen.system and not system_message:
-        deviations.append("No system message is sent, as the profile asks; the original sends InternVL's own.")
+        deviations.append("No system message is sent, as the profile says; the original sends InternVL's own.")
     if max_tokens is not None and max_tokens != chosen.max_tokens:
         deviations.append(
-            f"An answer may have {max_tokens} tokens, as the profile asks; here the protocol has {chosen.max_tokens}."
+            f"An answer may have {max_tokens} tokens, as the profile says; the protocol allows {chosen.max_tokens}."
         )
     return replace(
         chosen,
@@ -89,30 +89,30 @@ def protocol(
     )
 
 
-def text_only_prompt(asked: PreparedRequest) -> str:
-    """The text with `<img></img>` for every picture, those included that vLLM would put in front.
+def text_only_prompt(request: PreparedRequest) -> str:
+    """The text with `<img></img>` for each picture, also for pictures that vLLM puts in front of the text.
 
-    Sent without pictures it costs the prompt tokens of the request but for the tiles' own.
+    Sent without pictures, it has the prompt tokens of the request minus those of the tiles.
     """
-    missing = len(asked.pictures) - asked.text.count(IMAGE)
-    return "\n".join([IMAGE] * missing + [asked.text]).replace(IMAGE, "<img></img>")
+    missing = len(request.pictures) - request.text.count(IMAGE)
+    return "\n".join([IMAGE] * missing + [request.text]).replace(IMAGE, "<img></img>")
 
 
-def _unmarked(text: str) -> str:
-    # a mark of the question's own would take a picture's place, or be one too many, which vLLM refuses
+def _without_placeholders(text: str) -> str:
+    # vLLM would put a picture where the question's own text says <image>, or refuse one placeholder too many
     return text.replace(IMAGE, "<image >")
 
 
 def _variant(item: Item, picture: Picture, name: str) -> PictureFile:
     if name not in picture.variants:
         raise EnvironmentProblem(
-            f"{item.id}: the prepared data hold no {name!r} copy of <image {picture.slot}>; prepare the data again"
+            f"{item.id}: the prepared data have no {name!r} copy of <image {picture.slot}>: prepare the data again"
         )
     return picture.variants[name]
 
 
 def _opaque(picture: Picture) -> PictureFile:
-    """The picture as it is, but for one that is transparent: the originals show what lies below, vLLM lays white."""
+    """The picture, or its opaque copy if it is transparent: vLLM puts white below it, the originals drop the alpha."""
     return picture.variants.get(OPAQUE, picture.plain)
 
 
@@ -128,7 +128,7 @@ def _vlmevalkit_body(item: Item) -> str:
         tail = CHOICE_TAIL_ZH if item.options else OPEN_TAIL_ZH
     else:
         tail = CHOICE_TAIL if item.options else OPEN_TAIL
-    return _unmarked(f"{text}\n{tail}")
+    return _without_placeholders(f"{text}\n{tail}")
 
 
 def _numbered_lines(count: int) -> str:
@@ -155,7 +155,7 @@ def _vlmevalkit_20240718(item: Item) -> Composed:
 
 
 def _vlmevalkit_20240708(item: Item) -> Composed:
-    """Pictures in the order in which the text names them; one that is named twice is sent twice."""
+    """Pictures in the order of their placeholders in the text; a picture with two placeholders is sent twice."""
     known = {picture.slot: picture for picture in item.pictures}
     texts, named = [""], []
     # odd pieces are the numbers of placeholders
@@ -181,7 +181,7 @@ def _vlmevalkit_20240708(item: Item) -> Composed:
 def _internvl(item: Item) -> Composed:
     options = [f"{letter}. {text.strip()}" for letter, text in zip(LETTERS, item.options, strict=False)]
     tail = CHOICE_TAIL if item.options else SHORT_TAIL
-    body = _unmarked("\n".join([item.question.strip(), *options, tail]).strip())
+    body = _without_placeholders("\n".join([item.question.strip(), *options, tail]).strip())
     first = tuple(_variant(item, picture, DOUBLED) for picture in item.pictures[:1])
     others = tuple(_variant(item, picture, ONE_TILE) for picture in item.pictures[1:])
     return (f"{IMAGE}\n" if item.pictures else "") + body, first + others
@@ -190,27 +190,27 @@ def _internvl(item: Item) -> Composed:
 def _official(item: Item) -> Composed:
     if item.options:
         options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, item.options, strict=False))
-        body = _unmarked(f"{item.question}\n{options}\n{CHOICE_TAIL}")
+        body = _without_placeholders(f"{item.question}\n{options}\n{CHOICE_TAIL}")
     else:
-        body = _unmarked(f"{item.question}\n{SHORT_TAIL}")
+        body = _without_placeholders(f"{item.question}\n{SHORT_TAIL}")
     pictures = tuple(_opaque(picture) for picture in item.pictures[:1])
     return f"{IMAGE}\n" * len(pictures) + body, pictures
 
 
 _TEMPLATE = (
-    "The chat template on the server makes the prompt; those of this family end each turn with a line feed, "
-    "which the original's does not."
+    "The server's chat template makes the prompt; templates of this family end each turn with a line feed, the "
+    "original's does not."
 )
 _PIXELS = "The server tiles and scales the pictures with its own code, by the same rules as the original."
 _KERNELS = "Requests are batched on the server, so that even greedy answers can differ in a few questions between runs."
 _ENDPOINT = (_TEMPLATE, _PIXELS, _KERNELS)
-_OWN_MARKS = (
-    "Every picture stands between an <img> and an </img> of its own; the original has one pair around all tiles."
+_OWN_TAGS = (
+    "Each picture has its own pair of <img> and </img>; the original has one pair around the tiles of all pictures."
 )
-_FIRST_NAMED = "A picture named first in the text that is not the question's first is sent as it is, not doubled."
+_FIRST_NAMED = "If the text names another picture before the question's first one, that picture is not doubled."
 _LLAVA = (
-    "The served model's chat template and picture handling stand where the original has LLaVA's, and no system "
-    "message is sent.",
+    "The served model's chat template and picture handling are used in place of LLaVA's, and no system message is "
+    "sent.",
     "Answers are greedy; the original samples with five beams.",
     _KERNELS,
 )
@@ -227,7 +227,7 @@ PROTOCOLS = {
         _of_vlmevalkit("vlmevalkit-20240708", _vlmevalkit_20240708, _FIRST_NAMED),
         _of_vlmevalkit("vlmevalkit-20240718", _vlmevalkit_20240718),
         Protocol(
-            "internvl", _internvl, "internvl", INTERNVL_SYSTEM, 10, (*_ENDPOINT, _OWN_MARKS), 6, tiles=6, min_tokens=1
+            "internvl", _internvl, "internvl", INTERNVL_SYSTEM, 10, (*_ENDPOINT, _OWN_TAGS), 6, tiles=6, min_tokens=1
         ),
         Protocol("official", _official, "official_strict", "", 128, _LLAVA),
     )

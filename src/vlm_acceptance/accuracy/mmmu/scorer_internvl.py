@@ -1,4 +1,4 @@
-"""The rules of the InternVL repository: the first character counts, then an option's text; open as in MMMU's own."""
+"""The rules of the InternVL repository: the first character, then an option's text; open questions as in MMMU's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vlm_acceptance.accuracy.mmmu.scorer_official import open_question
 
 
 def internvl(item: Item, answer: str) -> Score:
-    """The repository's mark; an empty answer, on which it breaks off, is unresolved."""
+    """The score of the repository; an empty answer, which is an error there, is unresolved."""
     if item.kind != CHOICE:
         return open_question(item, answer)
     if answer[:1] and answer[0] in item.letters:

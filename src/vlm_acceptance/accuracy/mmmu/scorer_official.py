@@ -1,4 +1,4 @@
-"""MMMU's own parsing rules, without its guesses: a choice whose answer names no option is unresolved."""
+"""MMMU's own parsing rules without its guesses: a choice is unresolved if the answer names no option."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Score
 _EDGES = ",.!?;:'"
 _LEAST_WORDS_FOR_TEXT = 6
 _LEADS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
-# numbers in a lower-cased answer: thousands in groups, with an exponent, plain. None begins inside a run of digits:
-# where the run's first digit begins no number its others do not either, and trying each costs the run's length.
+# numbers in a lower-cased answer: thousands in groups, with an exponent, plain. A match never begins inside a run of
+# digits: if there is none at the first digit, there is none at the others, and trying each would take quadratic time.
 _NUMBERS = (
     re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
     re.compile(r"-?(?<!\d)\d+(?:\.\d+)?e[+-]?\d+"),
@@ -20,12 +20,12 @@ _NUMBERS = (
 
 
 def strict(item: Item, answer: str) -> Score:
-    """The reference's mark, but that a choice it would guess at is unresolved."""
+    """The reference's score, except that a choice is unresolved where the reference would guess."""
     return choice(item, answer) if item.kind == CHOICE else open_question(item, answer)
 
 
 def choice(item: Item, answer: str) -> Score:
-    """`(B)` anywhere, else ` B `, else an option's text in an answer of six words or more; the last one counts."""
+    """`(B)` anywhere, else ` B `, else an option's text in an answer of six or more words; the last match counts."""
     trimmed = answer
     for edge in _EDGES:
         trimmed = trimmed.strip(edge)
@@ -47,9 +47,9 @@ def _found(places: dict[str, int]) -> bool:
 
 
 def open_question(item: Item, answer: str) -> Score:
-    """Right when a gold text stands in a key part of the answer, or a gold number equals one of its numbers.
+    """Right if a key part of the answer contains a gold text, or one of its numbers equals a gold number.
 
-    `read` is the candidate that was right, else the first one.
+    `read` is the right candidate, else the first one.
     """
     golds = [value for gold in item.gold for value in _values(gold)]
     first = ""
@@ -90,7 +90,7 @@ def _key_parts(answer: str) -> list[str]:
     tails = [_tail(line, _LEADS) for line in lines[:-1]]
     # an equation counts in the last line only
     tails.append(_tail(lines[-1], (*_LEADS, "=")))
-    # a tail of one punctuation mark says nothing
+    # a tail that is one punctuation character is no answer
     return [tail for tail in tails if tail and tail not in set(_EDGES)] or [whole]
 
 

@@ -1,6 +1,7 @@
-"""VLMEvalKit's matching rules without a judge: an answer that they cannot match to one option is unresolved.
+"""VLMEvalKit's matching rules without a judge model: an answer that does not match exactly one option is
+unresolved.
 
-An open question is the choice between its gold answer and "Other Answers".
+An open question is a choice between its gold answer and "Other Answers".
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ _TO_SPACES = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _STATED = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
 _LAST_WORDS = 4
 
-# The letter that an answer to these options names, `Z` for one that declines, '' for none.
+# (answer, options) -> the letter that the answer names, `Z` if it declines, '' if it names no option
 Infer = Callable[[str, Mapping[str, str]], str]
 
 
 def july_2024(item: Item, answer: str) -> Score:
     """The rules in force when 36.3 % was published."""
-    return _mark(item, answer, _infer_july_2024)
+    return _score(item, answer, _infer_july_2024)
 
 
 def head(item: Item, answer: str) -> Score:
-    """The rules of 2026: a letter counts among the last four words only, and a long answer has no option's text."""
-    return _mark(item, answer, _infer_head)
+    """The rules of 2026: a letter counts only among the last four words, and option texts not in long answers."""
+    return _score(item, answer, _infer_head)
 
 
-def _mark(item: Item, answer: str, infer: Infer) -> Score:
+def _score(item: Item, answer: str, infer: Infer) -> Score:
     choices, target = _choices(item)
     letter = infer(answer, choices)
     if not letter:
@@ -49,9 +50,9 @@ def _mark(item: Item, answer: str, infer: Infer) -> Score:
 def _choices(item: Item) -> tuple[dict[str, str], str]:
     if item.kind == CHOICE:
         return dict(zip(LETTERS, item.options, strict=False)), item.gold[0]
-    # several golds stand in one cell of its table, as Python writes a list
+    # its table has several golds in one cell, as the text of a Python list
     gold = item.gold[0] if len(item.gold) == 1 else str(list(item.gold))
-    # a gold that is itself a capital is taken for the letter of an option, here as in the original
+    # as in the original: a gold that is one capital letter is taken for the letter of an option
     return {"A": gold, "B": "Other Answers"}, gold if gold in set(LETTERS) else "A"
 
 
@@ -74,7 +75,7 @@ def _infer_head(answer: str, choices: Mapping[str, str]) -> str:
             return _DECLINED
         words = answer.translate(_TO_SPACES).split()
         named = [letter for letter in choices if letter in words]
-        # where the letter stands first counts, not where last
+        # the first place of the letter counts
         if len(named) == 1 and words.index(named[0]) >= len(words) - _LAST_WORDS:
             return named[0]
         if not named and _DECLINED in words:

@@ -1,7 +1,6 @@
-"""Every scorer of MMMU by name, over stored answers.
+"""All scorers of MMMU by name; they need only stored answers.
 
-White space around an answer is removed before any of them reads it, for some of the originals do not and would
-change a mark for a line feed.
+White space around an answer is removed first: some originals do not, and a line feed would change the score.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ def _answered(items: Iterable[Item], answers: Mapping[str, str]) -> Iterator[tup
 
 
 def official_seed42(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
-    """MMMU's own marks, guesses included: drawn as its code draws them in one run over these answers.
+    """MMMU's own scores with its guesses, drawn as its code draws them in one run over these answers.
 
-    A guess is a `read` letter, for the reference counts it like any other. Guesses depend on which questions are
-    answered, so the number is the reference's only when all are.
+    A guess counts as `read`, as in the reference. Guesses depend on which questions are answered, so the number equals
+    the reference's only if all are.
     """
-    marks: dict[str, Score] = {}
+    scores: dict[str, Score] = {}
     guessed: list[tuple[tuple[str, int, str], str, tuple[str, ...]]] = []
     for item, text in _answered(items, answers):
-        marks[item.id] = scorer_official.strict(item, text)
-        if item.kind == CHOICE and marks[item.id].state == UNRESOLVED:
-            guessed.append((_place(item), item.letters, item.gold))
+        scores[item.id] = scorer_official.strict(item, text)
+        if item.kind == CHOICE and scores[item.id].state == UNRESOLVED:
+            guessed.append((_drawing_order(item), item.letters, item.gold))
     draw = random.Random(_SEED)  # noqa: S311 - the reference's own sequence is wanted
     for (_, _, ident), letters, gold in sorted(guessed):
         letter = draw.choice(letters)
-        marks[ident] = Score(letter in gold, letter)
-    return marks
+        scores[ident] = Score(letter in gold, letter)
+    return scores
 
 
-def _place(item: Item) -> tuple[str, int, str]:
-    # the reference goes through the subjects in alphabetical order and through each by number
+def _drawing_order(item: Item) -> tuple[str, int, str]:
+    # the reference draws by subject in alphabetical order, then by number
     number = _NUMBER_AT_END.search(item.id)
     return item.group, int(number[0]) if number else 0, item.id
 

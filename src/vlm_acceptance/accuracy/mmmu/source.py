@@ -1,4 +1,4 @@
-"""Questions of MMMU as published, read one by one from whatever folder or file holds them."""
+"""Questions of MMMU as published, read one by one from a folder or file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A published question. `pictures` pairs slots with encoded bytes, and is empty where only text was asked for.
+    """A published question. `pictures` are pairs of slot and encoded bytes, empty if only texts were read.
 
-    `file` names where it stood; `file_subject` is the subject that this file is for, None when it holds them all.
+    `file` is where it was read; `file_subject` is the subject of that file, None for a file with all subjects.
     """
 
     id: str
@@ -41,12 +41,12 @@ class Row:
 
     @property
     def placed(self) -> tuple[int, ...]:
-        """Numbers of the placeholders in question and options, in their order."""
+        """Numbers of the placeholders in question and options, in the order of the text."""
         return tuple(int(number) for text in (self.question, *self.options) for number in PLACEHOLDER.findall(text))
 
 
 class Source(Protocol):
-    """A format of the data. `name` tells a reader what it is, `files` are all that is read, `folder` holds them."""
+    """A format of the data. `name` describes it in reports, `files` are all files that are read, below `folder`."""
 
     @property
     def name(self) -> str: ...
@@ -56,14 +56,14 @@ class Source(Protocol):
     def files(self) -> Sequence[Path]: ...
     @property
     def keeps_lists(self) -> bool:
-        """Whether open answers that accept several texts are known to stand as lists."""
+        """Whether several accepted answers of an open question are stored as a list."""
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
-        """All validation questions; EnvironmentProblem naming file and id where one cannot be read."""
+        """All validation questions; EnvironmentProblem with file and id of one that cannot be read."""
 
 
 def refuse(file: str, id: object, what: str) -> NoReturn:
-    """Raise the EnvironmentProblem that names a file and a question."""
+    """Raise an EnvironmentProblem with the file, the question and the problem."""
     raise EnvironmentProblem(f"{file}: {id}: {' '.join(what.split())}")
 
 
@@ -88,7 +88,7 @@ def options_of(value: object, file: str, id: object) -> tuple[str, ...]:
 
 
 def kind_of(value: object, file: str, id: object) -> Literal["multiple-choice", "open"]:
-    """The kind of a question as published; refused when it is neither."""
+    """The kind of a question; refused if it is not a published one."""
     kind = KINDS.get(str(value))
     if kind is None:
         refuse(file, id, f"its question_type is {value!r}, expected {' or '.join(map(repr, KINDS))}")
@@ -100,9 +100,8 @@ def gold_of(kind: str, value: object, options: Sequence[str], file: str, id: obj
     if kind == CHOICE:
         letters = LETTERS[: len(options)]
         if not isinstance(value, str) or len(value) != 1 or value not in letters:
-            refuse(
-                file, id, f"its answer is {value!r}, expected one of {letters or 'its options, of which it has none'}"
-            )
+            expected = f"one of {letters}" if letters else "a letter of its options, but it has no options"
+            refuse(file, id, f"its answer is {value!r}, expected {expected}")
         return (value,)
     several = _listed(value)
     if several and all(isinstance(text, str) for text in several):
@@ -113,7 +112,7 @@ def gold_of(kind: str, value: object, options: Sequence[str], file: str, id: obj
 
 
 def check_pictures(row: Row) -> Row:
-    """The row, refused when it has no picture or a placeholder without one."""
+    """The row; refused if it has no picture, or a placeholder without a picture."""
     slots = {slot for slot, _ in row.pictures}
     if missing := sorted(set(row.placed) - slots):
         refuse(row.file, row.id, f"picture {missing[0]} is missing, though the text has <image {missing[0]}>")

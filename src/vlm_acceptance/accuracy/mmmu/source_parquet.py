@@ -1,4 +1,4 @@
-"""MMMU as parquet: a folder of subjects as both hubs deliver it, or one merged file."""
+"""MMMU as parquet: one file per subject as on both hubs, or one merged file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 4  # a row may hold seven pictures of several MB
 
 @dataclass(frozen=True, slots=True)
 class ParquetSource:
-    """Validation files of `folder`, in the order of the subjects."""
+    """The validation files below `folder`, in the order of the subjects."""
 
     folder: Path
     files: tuple[Path, ...]
@@ -31,19 +31,19 @@ class ParquetSource:
 
     @property
     def name(self) -> str:
-        """What it is, without where it is."""
+        """The format and the folder's name, without its path."""
         return f"parquet {self.folder.name}"
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
-        """All questions, file by file, with their pictures or without."""
+        """All questions, file by file, with or without their pictures."""
         for path in self.files:
             yield from _rows_of(path, path.relative_to(self.folder).as_posix(), pictures)
 
 
 def parquet_folder(folder: Path) -> ParquetSource | None:
-    """The validation files below a folder, None when it has none.
+    """The validation files below a folder; None if there are none.
 
-    EnvironmentProblem when a part of a divided file is missing.
+    EnvironmentProblem if a part of a file in several parts is missing.
     """
     found = [path for path in folder.rglob("validation-*.parquet") if not _hidden(path.relative_to(folder))]
     if not found:
@@ -55,12 +55,12 @@ def parquet_folder(folder: Path) -> ParquetSource | None:
 
 
 def parquet_file(path: Path) -> ParquetSource:
-    """One file that holds every subject, or one subject's."""
+    """One file with the questions of all subjects or of one."""
     return ParquetSource(path.parent, (path,))
 
 
 def _hidden(path: Path) -> bool:
-    """Hub clients keep what they have not finished in hidden folders."""
+    """Whether a path is below a hidden folder, where hub clients keep unfinished downloads."""
     return any(part.startswith(".") for part in path.parts)
 
 
@@ -72,7 +72,7 @@ def _refuse_missing_parts(folder: Path, found: Sequence[Path]) -> None:
         for number in range(int(shard[2])):
             part = path.with_name(f"validation-{number:05}-of-{shard[2]}.parquet")
             if part not in found:
-                raise EnvironmentProblem(f"{folder}: {part.relative_to(folder)} is missing: fetch the data again")
+                raise EnvironmentProblem(f"{folder}: {part.relative_to(folder)} is missing: download the data again")
 
 
 def _rows_of(path: Path, file: str, pictures: bool) -> Iterator[Row]:
@@ -83,18 +83,16 @@ def _rows_of(path: Path, file: str, pictures: bool) -> Iterator[Row]:
         with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as table:
             columns = [*_TEXTS, *(_PICTURES if pictures else ())]
             if absent := sorted(set(columns) - set(table.schema_arrow.names)):
-                raise EnvironmentProblem(f"{file} has no column {', '.join(absent)}: it is not MMMU")
+                raise EnvironmentProblem(f"{file} has no column {', '.join(absent)}: this is not MMMU")
             for values in _values(table, columns):
                 row = _row(values, file, file_subject)
                 yield check_pictures(row) if pictures else row
     except (OSError, ValueError, broken) as cause:
-        raise EnvironmentProblem(
-            f"{file} is damaged or was not fetched whole: {' '.join(str(cause).split())[:200]}"
-        ) from None
+        raise EnvironmentProblem(f"{file} is damaged or incomplete: {' '.join(str(cause).split())[:200]}") from None
 
 
 def _values(table: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    # group by group and without threads: several groups, each of some hundred pictures, would be held at once
+    # group by group and without threads: else several groups of some hundred pictures are in memory at once
     for group in range(table.num_row_groups):
         for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False):
             yield from batch.to_pylist()
@@ -111,7 +109,7 @@ def _row(values: Mapping[str, Any], file: str, file_subject: str | None) -> Row:
     id = values["id"]
     parts = parts_of(str(id))
     if parts is None:
-        refuse(file, repr(id), "this is no id of MMMU")
+        refuse(file, repr(id), "this is not a valid id of MMMU")
     if not isinstance(values["question"], str):
         refuse(file, id, "it has no question")
     kind = kind_of(values["question_type"], file, id)
@@ -128,5 +126,5 @@ def _pictures(values: Mapping[str, Any], file: str, id: str) -> Iterator[tuple[i
             continue
         encoded = held.get("bytes") if isinstance(held, dict) else held
         if not isinstance(encoded, bytes) or not encoded:
-            refuse(file, id, f"picture {slot} is not in the file, only its name")
+            refuse(file, id, f"picture {slot}: the file has only its name")
         yield slot, encoded

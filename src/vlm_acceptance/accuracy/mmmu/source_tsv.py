@@ -1,4 +1,4 @@
-"""MMMU as VLMEvalKit publishes it: MMMU_DEV_VAL.tsv, pictures in base64, dev and validation in one table."""
+"""MMMU as VLMEvalKit publishes it: MMMU_DEV_VAL.tsv, pictures in base64, splits dev and validation in one table."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 
 _NEEDED = {"question", "A", "B", "answer", "category", "split", "image"}
 _LARGEST_FIELD = 1 << 30
-_SHORTEST_PICTURE = 64  # characters; less is the number of another row
+_SHORTEST_PICTURE = 64  # characters; a shorter text is the number of another row
 
 
 @dataclass(frozen=True, slots=True)
 class TsvSource:
-    """One table. Where it has no ids they are made from category and order."""
+    """One table. Missing ids are made from category and order."""
 
     path: Path
     keeps_lists: bool = False
 
     @property
     def name(self) -> str:
-        """What it is, without where it is."""
+        """The format and the file's name, without its path."""
         return f"table {self.path.name}"
 
     @property
     def folder(self) -> Path:
-        """Where the table stands."""
+        """The folder of the table."""
         return self.path.parent
 
     @property
@@ -44,7 +44,7 @@ class TsvSource:
         return (self.path,)
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
-        """All questions of the split validation, with their pictures or without."""
+        """All questions of the split validation, with or without their pictures."""
         numbers: Counter[str] = Counter()
         for line, values in _table(self.path):
             if values["split"] != "validation":
@@ -59,22 +59,20 @@ class TsvSource:
 
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Numbers and fields of the rows; EnvironmentProblem when the table ends early or is another one."""
+    """Numbers and fields of the rows; EnvironmentProblem if the table is incomplete or another one."""
     limit = csv.field_size_limit(_LARGEST_FIELD)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file, delimiter="\t", strict=True)
             names = next(reader, [])
             if absent := sorted(_NEEDED - set(names)):
-                raise EnvironmentProblem(f"{path.name} has no column {', '.join(absent)}: it is no MMMU_DEV_VAL.tsv")
+                raise EnvironmentProblem(f"{path.name} has no column {', '.join(absent)}: this is not MMMU_DEV_VAL.tsv")
             for line, fields in enumerate(reader, start=1):
                 if len(fields) != len(names):
-                    refuse(path.name, f"row {line}", f"it has {len(fields)} of {len(names)} fields: fetch it again")
+                    refuse(path.name, f"row {line}", f"it has {len(fields)} of {len(names)} fields: download it again")
                 yield line, dict(zip(names, fields, strict=True))
     except (OSError, ValueError, csv.Error) as broken:
-        raise EnvironmentProblem(
-            f"{path.name} is damaged or was not fetched whole: {' '.join(str(broken).split())}"
-        ) from None
+        raise EnvironmentProblem(f"{path.name} is damaged or incomplete: {' '.join(str(broken).split())}") from None
     finally:
         csv.field_size_limit(limit)
 
@@ -89,14 +87,14 @@ def _row(values: Mapping[str, str], id: str, file: str, pictures: bool) -> Row:
     if not pictures:
         return row
     found = [_decoded(text, file, id) for text in _encoded(values["image"], file, id)]
-    # the table numbers no pictures: they are those of the placeholders where the counts agree
+    # the table has no picture numbers: take those of the placeholders if there are as many
     placed = sorted(set(row.placed))
     slots = placed if len(placed) == len(found) else range(1, len(found) + 1)
     return Row(id, group, row.kind, row.question, options, gold, tuple(zip(slots, found, strict=True)), file)
 
 
 def _options(values: Mapping[str, str], file: str, id: str) -> Iterator[str]:
-    """The options up to the first empty one; a gap among them is refused."""
+    """The options up to the first empty one; an empty option before a filled one is refused."""
     given = [values[letter] for letter in LETTERS if letter in values]
     filled = [option != "" for option in given]
     count = filled.index(False) if False in filled else len(filled)
@@ -113,13 +111,13 @@ def _encoded(text: str, file: str, id: str) -> list[str]:
     except (ValueError, SyntaxError, MemoryError):
         found = None
     if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
-        refuse(file, id, "its pictures are no list of texts")
+        refuse(file, id, "its pictures are not a list of texts")
     return found
 
 
 def _decoded(text: str, file: str, id: str) -> bytes:
     if len(text) <= _SHORTEST_PICTURE:
-        refuse(file, id, f"its picture is {text!r}, which is no picture")
+        refuse(file, id, f"its picture is {text!r}, which is not base64 of a picture")
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as broken:

@@ -1,4 +1,4 @@
-"""MMMU's thirty subjects and six domains, named and ordered as its authors do."""
+"""MMMU's thirty subjects and six domains, in its authors' names and order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOMAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-# The order of the official evaluation is the alphabet's; its seeded draws depend on it.
+# Alphabetical as in the official evaluation, whose seeded draws depend on the order.
 SUBJECTS: tuple[str, ...] = tuple(sorted(subject for subjects in DOMAINS.values() for subject in subjects))
 
 _ID = re.compile(r"(?P<split>dev|validation|test)_(?P<subject>.+)_(?P<number>[0-9]+)")

@@ -38,14 +38,14 @@ def with_counts(rows: list[Values], folder: Path, dataset: str = "small") -> Pat
 
 def test_whole_data_set_is_prepared_and_every_format_gives_the_same_index(tmp_path: Path):
     made = made_mmmu()
-    said: list[str] = []
+    lines: list[str] = []
     folder = write_folder(made, tmp_path / "hub")
-    prepared = prepare(Request(str(folder), tmp_path / "a"), said.append)
+    prepared = prepare(Request(str(folder), tmp_path / "a"), lines.append)
     assert (prepared.dataset, len(prepared), prepared.revision) == ("MMMU_val", 900, None)
-    assert said[0].startswith("900 questions of MMMU_val, content sha256 ")
-    assert said[0].endswith(" (not pinned: no published hash)")
+    assert lines[0].startswith("900 questions of MMMU_val, content sha256 ")
+    assert lines[0].endswith(" (not pinned: no published hash)")
     assert prepared.manifest["content_sha256"] == content_sha256(prepared)
-    assert said[-1] == "900/900"
+    assert lines[-1] == "900/900"
     assert prepared.manifest["counts"]["kinds"] == {"multiple-choice": 847, "open": 53}
     merged = write_parquet(made, tmp_path / "merged.parquet", 100)
     table = write_tsv(made, tmp_path / "MMMU_DEV_VAL.tsv")
@@ -65,7 +65,7 @@ def test_prepared_bytes_do_not_depend_on_time_or_jobs(tmp_path: Path):
             assert path.read_bytes() == (second.folder / path.relative_to(first.folder)).read_bytes()
 
 
-def test_manifest_says_where_the_data_are_from_and_no_path_of_the_machine(tmp_path: Path):
+def test_manifest_records_where_the_data_are_from_and_no_path_of_the_machine(tmp_path: Path):
     folder = with_counts(small("Art"), tmp_path / "hub")
     prepared = prepare(Request(str(folder), tmp_path / "out"), silent)
     assert (prepared.source, prepared.dataset, prepared.manifest["licence"]) == ("parquet hub", "small", "ours")
@@ -146,12 +146,12 @@ def test_picture_that_cannot_be_decoded_is_refused_with_file_and_question(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hub"]
 
 
-def test_partly_fetched_data_are_refused_before_any_picture_is_converted(tmp_path: Path):
+def test_partly_downloaded_data_are_refused_before_any_picture_is_converted(tmp_path: Path):
     folder = write_folder([values for values in made_mmmu() if "Art_" not in values["id"]], tmp_path / "hub")
-    said: list[str] = []
+    lines: list[str] = []
     with pytest.raises(EnvironmentProblem, match=r"Art: 0 of 30 questions, .*; Art_Theory: 0 of 30 questions"):
-        prepare(Request(str(folder), tmp_path / "out"), said.append)
-    assert said == []
+        prepare(Request(str(folder), tmp_path / "out"), lines.append)
+    assert lines == []
 
 
 def test_data_of_another_name_are_not_taken_for_mmmu_val(tmp_path: Path):
@@ -161,7 +161,7 @@ def test_data_of_another_name_are_not_taken_for_mmmu_val(tmp_path: Path):
     assert prepare(Request(str(folder), tmp_path / "out", dataset="part"), silent).dataset == "part"
 
 
-def test_file_of_another_subject_is_refused_whatever_the_data_are_called(tmp_path: Path):
+def test_file_of_another_subject_is_refused_for_any_name_of_the_data(tmp_path: Path):
     write_parquet(small("Art"), tmp_path / "hub" / "Music" / "validation-00000-of-00001.parquet")
     with pytest.raises(EnvironmentProblem, match=r"validation_Art_1 is in Music/.*, which is for Music"):
         prepare(Request(str(tmp_path / "hub"), tmp_path / "out", dataset="part"), silent)
@@ -171,15 +171,15 @@ def test_same_data_are_not_prepared_twice(tmp_path: Path):
     folder = with_counts(small("Art"), tmp_path / "hub")
     prepare(Request(str(folder), tmp_path / "out"), silent)
     before = (tmp_path / "out" / "index.json").stat().st_mtime_ns
-    said: list[str] = []
-    prepare(Request(str(folder), tmp_path / "out"), said.append)
-    assert said == [f"{tmp_path / 'out'} holds small from the same files already: --force prepares it again"]
+    lines: list[str] = []
+    prepare(Request(str(folder), tmp_path / "out"), lines.append)
+    assert lines == [f"{tmp_path / 'out'} holds small from the same files already: --force prepares it again"]
     assert (tmp_path / "out" / "index.json").stat().st_mtime_ns == before
     prepare(Request(str(folder), tmp_path / "out", force=True), silent)
     assert (tmp_path / "out" / "index.json").stat().st_mtime_ns != before
 
 
-def test_other_data_replace_those_in_place_only_when_asked(tmp_path: Path):
+def test_other_data_replace_those_in_place_only_with_force(tmp_path: Path):
     prepare(Request(str(with_counts(small("Art"), tmp_path / "a")), tmp_path / "out"), silent)
     other = str(with_counts(small("Music"), tmp_path / "b"))
     with pytest.raises(UsageProblem, match="holds prepared data already: give --force"):
@@ -208,21 +208,23 @@ def test_folder_without_data_is_an_environment_problem(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--from", "modelscop"], "no such file or folder, and not a hub .* Did you mean 'modelscope'"),
         (["--form", "x"], "unrecognized arguments: --form x. Did you mean '--from'"),
         (["--from"], "expected one argument"),
-        (["--jobs", "0"], "'0' is no number from 1 to 256"),
+        (["--jobs", "0"], "'0' is not a number from 1 to 256"),
         (["--from", __file__], "expected a folder, a .parquet or a .tsv file"),
         (["--from", "/", "--revision", "v1"], "--id and --revision choose what a hub sends"),
     ],
 )
-def test_wrong_words_are_one_line_and_exit_code_4(capsys: pytest.CaptureFixture[str], words: list[str], said: str):
+def test_wrong_arguments_are_one_line_and_exit_code_4(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+):
     assert main(["prepare", *words]) == 4
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    with pytest.raises(UsageProblem, match=said):
+    with pytest.raises(UsageProblem, match=message):
         raise UsageProblem(error)
 
 
@@ -237,7 +239,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]):
     assert all(f"  {name}" in shown for name in COMMANDS)
 
 
-def test_command_runs_as_a_module_and_says_what_it_made(tmp_path: Path):
+def test_command_runs_as_a_module_and_reports_what_it_made(tmp_path: Path):
     folder = with_counts(small("Art"), tmp_path / "hub")
     argv = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""`re-score`: a stored run is marked again without a server, and gives the figures that the run gave."""
+"""`re-score`: a stored run is scored again without a server, and gives the metrics that the run gave."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass
 
 MINI = ROOT / "fixtures" / "mmmu_mini"
-FIGURES = ("complete", "total", "kinds", "domains", "subjects", "scorers", "shape", "letters", "tokens", "failures")
+METRICS = ("complete", "total", "kinds", "domains", "subjects", "scorers", "shape", "letters", "tokens", "failures")
 
 
-def known() -> dict[str, str]:
+def control_answers() -> dict[str, str]:
     rows = map(json.loads, (MINI / "expected.jsonl").read_text("utf-8").splitlines())
     return {row["id"]: row["answer"] for row in rows}
 
 
 def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> AccuracyResult:
-    """A run over the mini set that was told the known answers; it stands in `folder`."""
+    """A run over the mini set with the answers of the control, stored in `folder`."""
     folder.mkdir()
     limits = {"min_correct": 1, "max_correct": 120, "data": str(MINI / "prepared"), "dataset": "mmmu_mini"}
     plan = accuracy.plan(made.profile(limits))
-    book = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
-    book.open({"engine": "server"}, None, folder)
-    told = {ident: answered(ident, text) for ident, text in known().items()} | (changes or {})
-    with QuestionPass(book, "", plan.order, None) as part:
+    log = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
+    log.open({"engine": "server"}, None, folder)
+    answers = {ident: answered(ident, text) for ident, text in control_answers().items()} | (changes or {})
+    with QuestionPass(log, "", plan.order, None) as part:
         for ident in plan.order:
-            part.add(told[ident])
+            part.add(answers[ident])
     return part.result(text_tokens={}, blank_answers={}, span_s=5.0, by_server=True, repeat="ask")
 
 
 def report_of(run: AccuracyResult) -> dict[str, Any]:
     """What the run itself writes."""
-    told = accuracy_report.about(run.plan, "cpu", {}, "m", {})
-    report: dict[str, Any] = json.loads(json.dumps(accuracy_report.describe(run, told), default=str))
+    about = accuracy_report.about(run.plan, "cpu", {}, "m", {})
+    report: dict[str, Any] = json.loads(json.dumps(accuracy_report.describe(run, about), default=str))
     return report
 
 
@@ -68,14 +68,14 @@ def problem(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str
     return code, err
 
 
-def test_a_stored_run_gives_the_figures_that_the_run_gave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ident = next(iter(known()))
+def test_a_stored_run_gives_the_metrics_that_the_run_gave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ident = next(iter(control_answers()))
     run = run_of(tmp_path / "run", {ident: failed(ident, "lost", "timeout: late")})
     ours = report_of(run)
     code, out, _ = rescored(capsys, run.file.parent, "--json", tmp_path / "out.json")
     assert code == 0
     again = json.loads((tmp_path / "out.json").read_text("utf-8"))
-    for name in ("dataset", "data_sha256", "protocol", "prompts_sha256", "model", "scorer", *FIGURES):
+    for name in ("dataset", "data_sha256", "protocol", "prompts_sha256", "model", "scorer", *METRICS):
         assert again[name] == ours[name], name
     assert again["statistics"]["wilson_95"] == ours["statistics"]["wilson_95"]
     assert again["total"]["lost"] == 1
@@ -113,7 +113,7 @@ def test_changed_answers_change_the_score(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_is_compared_with_a_stored_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = run_of(tmp_path / "before")
-    good = [ident for ident, mark in before.deciding_scores.items() if mark.right][:3]
+    good = [ident for ident, score in before.deciding_scores.items() if score.right][:3]
     now = run_of(tmp_path / "now", {ident: answered(ident, "?") for ident in good})
     code, out, _ = rescored(capsys, now.file, "--baseline", before.file, "--json", tmp_path / "out.json")
     seen = json.loads((tmp_path / "out.json").read_text("utf-8"))["comparison"]
@@ -133,44 +133,44 @@ def test_a_baseline_of_other_questions_is_refused(tmp_path: Path, capsys: pytest
     run = run_of(tmp_path / "run")
     foreign = tmp_path / "foreign.jsonl"
     foreign.write_text('{"id": "x", "answer": "A"}\n', "utf-8")
-    code, said = problem(capsys, run.file, "--baseline", foreign)
+    code, message = problem(capsys, run.file, "--baseline", foreign)
     assert code == 4
-    assert "foreign.jsonl" in said
+    assert "foreign.jsonl" in message
 
 
 def test_other_data_than_those_of_the_run_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run")
     others = made.prepared(tmp_path / "others")
-    code, said = problem(capsys, run.file, "--data", others.folder)
+    code, message = problem(capsys, run.file, "--data", others.folder)
     assert code == 4
     for words in ("--data", "others", others.sha256[:16], run.plan.prepared.sha256[:16], "mmmu_mini"):
-        assert words in said
+        assert words in message
 
 
-def test_data_that_are_not_found_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_that_are_not_found_are_named_with_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run")
     text = run.file.read_text("utf-8").replace(run.plan.prepared.sha256, "0" * 64)
     run.file.write_text(text, "utf-8")
-    code, said = problem(capsys, run.file)
+    code, message = problem(capsys, run.file)
     assert code == 4
-    assert "mmmu_mini" in said
-    assert "give --data" in said
+    assert "mmmu_mini" in message
+    assert "give --data" in message
 
 
-def test_a_folder_without_data_is_told_with_the_command_that_prepares(
+def test_a_folder_without_data_is_refused_with_the_command_that_prepares(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = run_of(tmp_path / "run")
-    code, said = problem(capsys, run.file, "--data", tmp_path)
+    code, message = problem(capsys, run.file, "--data", tmp_path)
     assert code == 10
-    assert "prepare" in said
+    assert "prepare" in message
 
 
-def test_what_holds_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    code, said = problem(capsys, tmp_path / "empty")
+    code, message = problem(capsys, tmp_path / "empty")
     assert code == 4
-    assert "holds no mmmu_val.jsonl" in said
+    assert "it has no mmmu_val.jsonl" in message
     assert problem(capsys, tmp_path / "none")[0] == 4
     text = tmp_path / "text.jsonl"
     text.write_text('{"id": "x"}\n', "utf-8")
@@ -179,12 +179,12 @@ def test_what_holds_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_files_that_cannot_be_read_or_written_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run")
-    code, said = problem(capsys, run.file, "--json", tmp_path / "none" / "out.json")
-    assert (code, "--json" in said) == (4, True)
-    code, said = problem(capsys, run.file, "--baseline", tmp_path / "none.jsonl")
-    assert (code, "--baseline" in said) == (4, True)
-    code, said = problem(capsys, run.file, "--scorer", "vlmevalkit")
-    assert (code, "vlmevalkit_2024_07" in said) == (4, True)
+    code, message = problem(capsys, run.file, "--json", tmp_path / "none" / "out.json")
+    assert (code, "--json" in message) == (4, True)
+    code, message = problem(capsys, run.file, "--baseline", tmp_path / "none.jsonl")
+    assert (code, "--baseline" in message) == (4, True)
+    code, message = problem(capsys, run.file, "--scorer", "vlmevalkit")
+    assert (code, "vlmevalkit_2024_07" in message) == (4, True)
 
 
 @pytest.mark.parametrize(
@@ -205,19 +205,19 @@ def test_an_identity_of_another_form_is_never_a_traceback(
 ) -> None:
     run = run_of(tmp_path / "run")
     first, _, rest = run.file.read_text("utf-8").partition("\n")
-    told = {**json.loads(first)["identity"], **identity}
-    run.file.write_text(json.dumps({"identity": told}) + "\n" + rest, "utf-8")
+    changed = {**json.loads(first)["identity"], **identity}
+    run.file.write_text(json.dumps({"identity": changed}) + "\n" + rest, "utf-8")
     code, out, err = rescored(capsys, run.file)
     assert (code, err.count("\n")) in ((0, 0), (4, 1))
     assert out == "" or out.startswith("mmmu_mini ")
     for key in ("data", "prompts", "profile", "target"):
-        told.pop(key)
-    run.file.write_text(json.dumps({"identity": told}) + "\n" + rest, "utf-8")
+        changed.pop(key)
+    run.file.write_text(json.dumps({"identity": changed}) + "\n" + rest, "utf-8")
     assert problem(capsys, run.file)[0] == 4
     assert problem(capsys, run.file, "--data", MINI / "prepared")[0] == 4
 
 
-def test_a_comparison_says_which_loss_is_ruled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_reports_which_loss_is_ruled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run")
     _, out, _ = rescored(capsys, run.file, "--baseline", run.file, "--json", tmp_path / "out.json")
     seen = json.loads((tmp_path / "out.json").read_text("utf-8"))["comparison"]
@@ -239,13 +239,13 @@ def test_a_comparison_says_which_loss_is_ruled_out(tmp_path: Path, capsys: pytes
 def test_a_hint_is_the_nearest_option_or_choice_or_none(
     capsys: pytest.CaptureFixture[str], args: list[str], hint: str
 ) -> None:
-    code, said = problem(capsys, "run", *args)
+    code, message = problem(capsys, "run", *args)
     assert code == 4
-    assert said.count("Did you mean") == bool(hint)
-    assert hint in said
+    assert message.count("Did you mean") == bool(hint)
+    assert hint in message
 
 
-def test_a_torn_last_line_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_incomplete_last_line_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run")
     os.truncate(run.file, run.file.stat().st_size - 10)
     _, out, _ = rescored(capsys, run.file)
@@ -254,7 +254,7 @@ def test_a_torn_last_line_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_hostile_answers_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ident = next(iter(known()))
+    ident = next(iter(control_answers()))
     run = run_of(tmp_path / "run", {ident: replace(failed(ident, "refused", "\x1b[2J\u202e"), text=None)})
     _, out, _ = rescored(capsys, run.file)
     assert "\x1b" not in out

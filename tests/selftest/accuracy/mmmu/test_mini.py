@@ -26,7 +26,7 @@ MINI = Path(__file__).resolve().parents[4] / "fixtures" / "mmmu_mini"
 PREPARED = Prepared.open(MINI / "prepared")
 ITEMS = {item.id: item for item in PREPARED}
 CONTROL = TileRule(tile_px=112, tokens_per_tile=16, min_tiles=1, max_tiles=6, thumbnail=True)
-OF_RECORD = "vlmevalkit_2024_07"
+DECIDING_SCORER = "vlmevalkit_2024_07"
 SLOTS = [f"image_{n}" for n in range(1, 8)]
 COLUMNS = [
     *("id", "question", "options", "explanation"),
@@ -83,8 +83,8 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 def right(scorer: str, name: str) -> int:
-    """How many answers of a file a scorer marks right."""
-    return sum(mark.right for mark in SCORERS[scorer](ITEMS.values(), answers(name)).values())
+    """How many answers of a file a scorer scores right."""
+    return sum(score.right for score in SCORERS[scorer](ITEMS.values(), answers(name)).values())
 
 
 def test_every_subject_has_four_questions() -> None:
@@ -120,7 +120,7 @@ def test_only_the_picture_decides_in_a_family() -> None:
         shown = [tuple(picture.plain.sha256 for picture in item.pictures) for item in family]
         assert len(set(shown)) == len(family) == 4
         assert len({item.gold for item in family}) > 1
-        # A blank twin must be one and the same question for the whole family.
+        # With blank pictures, a family must become one question.
         assert len({tuple((p.plain.width, p.plain.height) for p in item.pictures) for item in family}) == 1
 
 
@@ -143,7 +143,7 @@ def test_some_pictures_have_several_tiles_undoubled_and_some_gain_tiles_when_dou
 def test_a_limit_of_twelve_tiles_cuts_every_picture_as_the_control_does() -> None:
     wide = TileRule(tile_px=112, tokens_per_tile=16, min_tiles=1, max_tiles=12, thumbnail=True)
     for item in ITEMS.values():
-        for picture in protocol("vlmevalkit").ask(item).pictures:
+        for picture in protocol("vlmevalkit").request(item).pictures:
             size = picture.width, picture.height
             assert tiles(*size, wide) == tiles(*size, CONTROL)
 
@@ -181,9 +181,9 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def test_the_control_was_taught_the_prompts_of_the_default_protocol() -> None:
-    asked = protocol("vlmevalkit")
+    prompts = protocol("vlmevalkit")
     assert {ident: line["prompt"] for ident, line in lines("expected.jsonl").items()} == {
-        ident: asked.ask(item).text for ident, item in ITEMS.items()
+        ident: prompts.request(item).text for ident, item in ITEMS.items()
     }
 
 
@@ -199,18 +199,18 @@ def test_the_recipe_teaches_the_answers_that_are_recorded_after_the_protocols_sy
 
 
 def test_prompt_tokens_are_those_of_the_text_and_of_every_tile() -> None:
-    asked = protocol("vlmevalkit")
+    prompts = protocol("vlmevalkit")
     expected = lines("expected.jsonl")
     texts: dict[str, set[int]] = defaultdict(set)
     for item in ITEMS.values():
-        request = asked.ask(item)
+        request = prompts.request(item)
         pictures = sum(picture_tokens(p.width, p.height, CONTROL) for p in request.pictures)
         texts[text_only_prompt(request)].add(expected[item.id]["prompt_tokens"] - pictures)
     assert len(texts) == len(families())
     assert all(len(counts) == 1 for counts in texts.values())
 
 
-def test_every_scorer_marks_the_known_number_right() -> None:
+def test_every_scorer_finds_the_known_number_right() -> None:
     known = document("known.json")
     assert known["items"] == len(ITEMS) == 120
     assert list(known["right"]) == list(SCORERS)
@@ -218,7 +218,7 @@ def test_every_scorer_marks_the_known_number_right() -> None:
     assert known["right_when_blank"] == {name: right(name, "blank.jsonl") for name in SCORERS}
     # Numbers that agreed would not show one scorer taken for another.
     assert len(set(known["right"].values())) == len(SCORERS)
-    assert known["right"][OF_RECORD] == 90
+    assert known["right"][DECIDING_SCORER] == 90
 
 
 def test_blank_pictures_cost_thirty_points_and_more_under_every_scorer() -> None:
@@ -229,16 +229,18 @@ def test_blank_pictures_cost_thirty_points_and_more_under_every_scorer() -> None
 
 def test_a_family_is_guessed_alike_when_its_pictures_are_blank() -> None:
     guessed = answers("blank.jsonl")
-    asked = protocol("vlmevalkit")
+    prompts = protocol("vlmevalkit")
     for family in families().values():
         assert len({guessed[item.id] for item in family}) == 1
-        assert len({tuple(p.sha256 for p in with_blank_pictures(asked.ask(item)).pictures) for item in family}) == 1
+        assert (
+            len({tuple(p.sha256 for p in with_blank_pictures(prompts.request(item)).pictures) for item in family}) == 1
+        )
 
 
 def test_answers_have_the_shape_of_a_sound_model() -> None:
-    marks = SCORERS[OF_RECORD](ITEMS.values(), answers("expected.jsonl"))
-    letters = Counter(marks[item.id].read for item in ITEMS.values() if item.kind == CHOICE)
-    assert sum(mark.state != READ for mark in marks.values()) <= 0.05 * len(ITEMS)
+    scores = SCORERS[DECIDING_SCORER](ITEMS.values(), answers("expected.jsonl"))
+    letters = Counter(scores[item.id].read for item in ITEMS.values() if item.kind == CHOICE)
+    assert sum(score.state != READ for score in scores.values()) <= 0.05 * len(ITEMS)
     assert max(letters.values()) <= 0.45 * sum(letters.values())
     assert sum(count >= 10 for count in letters.values()) >= 4
     assert not [ident for ident, answer in answers("expected.jsonl").items() if answer != answer.strip() or not answer]
@@ -246,10 +248,10 @@ def test_answers_have_the_shape_of_a_sound_model() -> None:
 
 def test_a_scorer_misses_what_another_letter_or_a_moved_answer_changes() -> None:
     taught = answers("expected.jsonl")
-    marks = SCORERS[OF_RECORD](ITEMS.values(), taught)
-    ident = next(ident for ident, mark in marks.items() if mark.right and taught[ident] == "B")
-    changed = SCORERS[OF_RECORD](ITEMS.values(), taught | {ident: "A"})
-    assert sum(mark.right for mark in changed.values()) == document("known.json")["right"][OF_RECORD] - 1
+    scores = SCORERS[DECIDING_SCORER](ITEMS.values(), taught)
+    ident = next(ident for ident, score in scores.items() if score.right and taught[ident] == "B")
+    changed = SCORERS[DECIDING_SCORER](ITEMS.values(), taught | {ident: "A"})
+    assert sum(score.right for score in changed.values()) == document("known.json")["right"][DECIDING_SCORER] - 1
 
 
 def test_everything_is_small() -> None:

@@ -112,24 +112,24 @@ GOLDEN: list[tuple[str, Item, str, list[str]]] = [
 
 
 @pytest.mark.parametrize(("name", "item", "text", "sent"), GOLDEN)
-def test_a_question_is_sent_as_its_protocol_writes_it(name: str, item: Item, text: str, sent: list[str]) -> None:
-    asked = PROTOCOLS[name].ask(item)
-    assert asked.text == text
-    assert hashes(asked.pictures) == sent
-    assert asked.id == item.id
+def test_a_question_is_sent_as_its_protocol_says(name: str, item: Item, text: str, sent: list[str]) -> None:
+    request = PROTOCOLS[name].request(item)
+    assert request.text == text
+    assert hashes(request.pictures) == sent
+    assert request.id == item.id
 
 
 @pytest.mark.parametrize(
     ("sign", "chinese"), [("\u4e00", True), ("\u9fff", True), ("\u3042", False), ("\uff21", False)]
 )
 def test_one_chinese_character_in_an_option_makes_the_closing_sentence_chinese(sign: str, chinese: bool) -> None:
-    asked = PROTOCOLS[MODERN].ask(choice("red", f"x{sign}", shown=1))
-    assert asked.text.endswith("\n请直接回答选项字母。" if chinese else f"\n{LETTER}")
+    request = PROTOCOLS[MODERN].request(choice("red", f"x{sign}", shown=1))
+    assert request.text.endswith("\n请直接回答选项字母。" if chinese else f"\n{LETTER}")
 
 
 def test_sampling_is_greedy_and_leaves_nothing_to_the_servers_defaults() -> None:
-    asked = protocol("vlmevalkit", stop_token_ids=[2, 92542, 92543]).ask(ONE)
-    assert dict(asked.params) == {
+    request = protocol("vlmevalkit", stop_token_ids=[2, 92542, 92543]).request(ONE)
+    assert dict(request.params) == {
         "temperature": 0,
         "top_p": 1,
         "max_tokens": 1024,
@@ -140,7 +140,7 @@ def test_sampling_is_greedy_and_leaves_nothing_to_the_servers_defaults() -> None
         "skip_special_tokens": True,
         "repetition_penalty": 1,
     }
-    assert json.loads(json.dumps(dict(asked.params))) == dict(asked.params)
+    assert json.loads(json.dumps(dict(request.params))) == dict(request.params)
 
 
 @pytest.mark.parametrize(
@@ -150,34 +150,34 @@ def test_sampling_is_greedy_and_leaves_nothing_to_the_servers_defaults() -> None
 def test_every_protocol_has_its_own_length_of_answer_and_limit_of_tiles(
     name: str, tokens: int, tiles: int | None
 ) -> None:
-    asked = PROTOCOLS[name].ask(ONE)
-    assert (asked.params["max_tokens"], asked.max_tiles) == (tokens, tiles)
+    request = PROTOCOLS[name].request(ONE)
+    assert (request.params["max_tokens"], request.max_tiles) == (tokens, tiles)
 
 
-def test_only_internvls_protocol_asks_for_at_least_one_token() -> None:
-    assert {name: p.ask(ONE).params.get("min_tokens") for name, p in PROTOCOLS.items() if p.min_tokens} == {
+def test_only_internvls_protocol_wants_at_least_one_token() -> None:
+    assert {name: p.request(ONE).params.get("min_tokens") for name, p in PROTOCOLS.items() if p.min_tokens} == {
         "internvl": 1
     }
 
 
 @pytest.mark.parametrize("name", [MODERN, JULY_8, JULY_18, "internvl"])
 def test_internvls_system_message_is_sent_unless_the_profile_says_no(name: str) -> None:
-    assert protocol(name).ask(ONE).system == INTERNVL_SYSTEM
+    assert protocol(name).request(ONE).system == INTERNVL_SYSTEM
     without = protocol(name, system_message=False)
-    assert without.ask(ONE).system == ""
-    assert any("No system message" in told for told in without.deviations)
-    assert not any("No system message" in told for told in protocol(name).deviations)
+    assert without.request(ONE).system == ""
+    assert any("No system message" in sentence for sentence in without.deviations)
+    assert not any("No system message" in sentence for sentence in protocol(name).deviations)
 
 
 def test_the_official_protocol_has_no_system_message_to_leave_out() -> None:
-    assert protocol("official").ask(ONE).system == ""
+    assert protocol("official").request(ONE).system == ""
     assert protocol("official", system_message=False).deviations == PROTOCOLS["official"].deviations
 
 
-def test_another_length_of_answer_is_sent_and_told() -> None:
+def test_another_length_of_answer_is_sent_and_listed_as_a_deviation() -> None:
     longer = protocol("internvl", max_tokens=64)
-    assert longer.ask(ONE).params["max_tokens"] == 64
-    assert "An answer may have 64 tokens, as the profile asks; here the protocol has 10." in longer.deviations
+    assert longer.request(ONE).params["max_tokens"] == 64
+    assert "An answer may have 64 tokens, as the profile says; the protocol allows 10." in longer.deviations
     assert protocol("internvl", max_tokens=10).deviations == PROTOCOLS["internvl"].deviations
 
 
@@ -186,10 +186,10 @@ def test_every_protocol_states_its_deviations_and_names_a_scorer_that_exists() -
         assert made.name == name
         assert made.scorer in SCORERS
         assert made.deviations
-        assert all(told.endswith(".") and "\n" not in told for told in made.deviations)
+        assert all(sentence.endswith(".") and "\n" not in sentence for sentence in made.deviations)
 
 
-def test_no_protocol_has_an_unknown_name() -> None:
+def test_an_unknown_name_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         protocol("vlmevalkit-2023")
 
@@ -198,68 +198,68 @@ def test_no_protocol_has_an_unknown_name() -> None:
 def test_a_copy_that_preparation_did_not_make_is_named(name: str, item: Item, copy: str) -> None:
     first = item.pictures[0] if copy == "square448" else picture(1)
     bare = replace(item, pictures=(first, picture(2), picture(3)))
-    with pytest.raises(EnvironmentProblem, match=rf"validation_Math_1: .*'{copy}' copy of <image \d>; prepare"):
-        PROTOCOLS[name].ask(bare)
+    with pytest.raises(EnvironmentProblem, match=rf"validation_Math_1: .*'{copy}' copy of <image \d>: prepare"):
+        PROTOCOLS[name].request(bare)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("shown", [0, 1, 3])
-def test_a_text_never_has_more_marks_than_pictures(name: str, shown: int) -> None:
+def test_a_text_never_has_more_placeholders_than_pictures(name: str, shown: int) -> None:
     odd = choice("<image>", "<ima<image>ge>", question="Is this an <image> or not? <image 1>", shown=shown)
-    asked = PROTOCOLS[name].ask(odd)
-    assert asked.text.count("<image>") <= len(asked.pictures)
-    assert asked.text.count("<image >") == 3
+    request = PROTOCOLS[name].request(odd)
+    assert request.text.count("<image>") <= len(request.pictures)
+    assert request.text.count("<image >") == 3
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_question_without_pictures_has_no_mark(name: str) -> None:
-    asked = PROTOCOLS[name].ask(opened("60"))
-    assert asked.pictures == ()
-    assert asked.text.startswith("How many?\n")
+def test_a_question_without_pictures_has_no_placeholder(name: str) -> None:
+    request = PROTOCOLS[name].request(opened("60"))
+    assert request.pictures == ()
+    assert request.text.startswith("How many?\n")
 
 
 def test_the_first_form_sends_pictures_in_the_order_in_which_the_text_names_them() -> None:
-    asked = PROTOCOLS[JULY_8].ask(choice("a", "b", question="<image 2> before <image 1>?", shown=2))
-    assert asked.text.startswith(f"{IN_ONE_LINE}<image-1> before <image-2>?\n")
-    assert hashes(asked.pictures) == ["p2", "p1"]
+    request = PROTOCOLS[JULY_8].request(choice("a", "b", question="<image 2> before <image 1>?", shown=2))
+    assert request.text.startswith(f"{IN_ONE_LINE}<image-1> before <image-2>?\n")
+    assert hashes(request.pictures) == ["p2", "p1"]
 
 
 def test_the_first_form_leaves_out_a_picture_that_the_text_does_not_name() -> None:
-    asked = PROTOCOLS[JULY_8].ask(choice("a", "b", question="See <image 1>.", shown=2))
-    assert hashes(asked.pictures) == ["p1-x2"]
-    assert asked.text.startswith("<image>\nSee \n.\n")
+    request = PROTOCOLS[JULY_8].request(choice("a", "b", question="See <image 1>.", shown=2))
+    assert hashes(request.pictures) == ["p1-x2"]
+    assert request.text.startswith("<image>\nSee \n.\n")
 
 
 def test_the_first_form_sends_all_pictures_of_a_text_that_names_none() -> None:
-    asked = PROTOCOLS[JULY_8].ask(choice("a", "b", question="See both.", shown=2))
-    assert hashes(asked.pictures) == ["p1-x2", "p2"]
-    assert asked.text.endswith(f"{LETTER}<image-1><image-2>")
+    request = PROTOCOLS[JULY_8].request(choice("a", "b", question="See both.", shown=2))
+    assert hashes(request.pictures) == ["p1-x2", "p2"]
+    assert request.text.endswith(f"{LETTER}<image-1><image-2>")
 
 
 def test_the_first_form_keeps_a_placeholder_that_no_picture_fills() -> None:
-    asked = PROTOCOLS[JULY_8].ask(choice("a", "b", question="<image 1> and <image 5>", shown=1))
-    assert hashes(asked.pictures) == ["p1-x2"]
-    assert "and <image 5>\n" in asked.text
+    request = PROTOCOLS[JULY_8].request(choice("a", "b", question="<image 1> and <image 5>", shown=1))
+    assert hashes(request.pictures) == ["p1-x2"]
+    assert "and <image 5>\n" in request.text
 
 
-def test_a_text_twin_has_a_pair_of_tags_for_every_mark() -> None:
-    twin = text_only_prompt(PROTOCOLS[MODERN].ask(OPEN_TWO))
-    assert twin == f"Image-1: <img></img>\nImage-2: <img></img>\n{OPEN_TWO_BODY}"
+def test_a_text_only_prompt_has_a_pair_of_tags_for_every_placeholder() -> None:
+    prompt = text_only_prompt(PROTOCOLS[MODERN].request(OPEN_TWO))
+    assert prompt == f"Image-1: <img></img>\nImage-2: <img></img>\n{OPEN_TWO_BODY}"
 
 
-def test_a_text_twin_has_the_marks_that_the_server_would_add_in_front() -> None:
-    twin = text_only_prompt(PROTOCOLS["internvl"].ask(THREE))
-    assert twin == f"<img></img>\n<img></img>\n<img></img>\n{THREE_BODY}"
+def test_a_text_only_prompt_has_the_tags_that_the_server_would_add_in_front() -> None:
+    prompt = text_only_prompt(PROTOCOLS["internvl"].request(THREE))
+    assert prompt == f"<img></img>\n<img></img>\n<img></img>\n{THREE_BODY}"
 
 
-def test_a_text_twin_of_a_question_without_pictures_is_its_text() -> None:
-    asked = PROTOCOLS["official"].ask(opened("60"))
-    assert text_only_prompt(asked) == asked.text
+def test_a_text_only_prompt_of_a_question_without_pictures_is_its_text() -> None:
+    request = PROTOCOLS["official"].request(opened("60"))
+    assert text_only_prompt(request) == request.text
 
 
-def test_whatever_is_sent_changes_the_hash_of_a_prompt() -> None:
+def test_every_part_of_a_request_changes_its_hash() -> None:
     def of(item: Item, **changes: object) -> PreparedRequest:
-        return replace(PROTOCOLS[MODERN].ask(item), **changes)
+        return replace(PROTOCOLS[MODERN].request(item), **changes)
 
     plain = of(ONE)
     others = [of(TEXT) for TEXT in (THREE, REPEATED)] + [
@@ -275,10 +275,10 @@ def test_whatever_is_sent_changes_the_hash_of_a_prompt() -> None:
 @pytest.mark.parametrize(
     ("name", "sent"), [(MODERN, ["p1-x2", "p2-rgb"]), (JULY_18, ["p1-x2", "p2-rgb"]), ("official", ["p1-rgb"])]
 )
-def test_a_transparent_picture_is_sent_as_the_original_sees_it(name: str, sent: list[str]) -> None:
+def test_a_transparent_picture_is_sent_as_the_original_sends_it(name: str, sent: list[str]) -> None:
     pictures = (picture(1, "x2", "rgb"), picture(2, "square448", "rgb"))
     item = replace(OPEN_TWO, pictures=pictures)
-    assert hashes(protocol(name).ask(item).pictures) == sent
+    assert hashes(protocol(name).request(item).pictures) == sent
 
 
 def test_the_deciding_scorer_is_that_of_the_published_numbers_but_for_guesses() -> None:

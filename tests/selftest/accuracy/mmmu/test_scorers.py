@@ -1,4 +1,4 @@
-"""Every scorer on the answers that parsers get wrong, and against what the reference code makes of random ones."""
+"""Every scorer on the answers that parsers get wrong, and against what the reference code says about random ones."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ OPENS: list[tuple[int, tuple[str, ...], str, str, str]] = [
 ]
 
 
-def mark(scorer: str, item: Item, answer: str) -> Score:
+def score(scorer: str, item: Item, answer: str) -> Score:
     return SCORERS[scorer]([item], {item.id: answer})[item.id]
 
 
@@ -144,7 +144,7 @@ def test_the_tables_hold_all_seventy_two_cases() -> None:
 
 @pytest.mark.parametrize(("number", "item", "answer", "letters"), CHOICES)
 def test_a_choice_is_read_as_the_rules_of_each_scorer_say(number: int, item: Item, answer: str, letters: str) -> None:
-    seen = {scorer: mark(scorer, item, answer) for scorer in ALONE}
+    seen = {scorer: score(scorer, item, answer) for scorer in ALONE}
     assert seen == {scorer: wanted(item, letter) for scorer, letter in zip(ALONE, letters)}
 
 
@@ -152,7 +152,7 @@ def test_a_choice_is_read_as_the_rules_of_each_scorer_say(number: int, item: Ite
 def test_guesses_replace_only_what_the_strict_rules_cannot_read(
     number: int, item: Item, answer: str, letters: str
 ) -> None:
-    seen = mark("official_seed42", item, answer)
+    seen = score("official_seed42", item, answer)
     if letters[2] == "-":
         assert seen.read in item.letters and seen.state == READ and seen.right == (seen.read in item.gold)
     else:
@@ -165,60 +165,60 @@ def test_an_open_answer_is_right_by_the_rules_that_say_so(
 ) -> None:
     item = opened(*golds)
     for scorer in ("vlmevalkit_2024_07", "vlmevalkit_head"):
-        seen = mark(scorer, item, answer)
+        seen = score(scorer, item, answer)
         assert (seen.read or "-", seen.right) == (letter, "v" in right), scorer
         assert seen.state == {"-": UNRESOLVED, "Z": DECLINED}.get(letter, READ)
     for scorer in ("official_strict", "official_seed42", "internvl"):
-        seen = mark(scorer, item, answer)
+        seen = score(scorer, item, answer)
         assert seen.right == ("o" in right), scorer
         assert seen.state == (READ if answer else UNRESOLVED)
 
 
 def test_2026_rules_want_the_letter_among_the_last_four_words() -> None:
     late, early = "So I would take C here, at last", "So I would take C here, at the last"
-    assert [mark("vlmevalkit_head", PRICES, answer).read for answer in (late, early)] == ["C", ""]
-    assert [mark("vlmevalkit_2024_07", PRICES, answer).read for answer in (late, early)] == ["C", "C"]
+    assert [score("vlmevalkit_head", PRICES, answer).read for answer in (late, early)] == ["C", ""]
+    assert [score("vlmevalkit_2024_07", PRICES, answer).read for answer in (late, early)] == ["C", "C"]
 
 
 def test_2026_rules_count_where_a_letter_stands_first() -> None:
-    assert mark("vlmevalkit_head", PRICES, "C and so on and on to C") == NO_LETTER
+    assert score("vlmevalkit_head", PRICES, "C and so on and on to C") == NO_LETTER
 
 
 def test_2026_rules_read_the_answer_is_up_to_d_in_either_case() -> None:
     long = "so say all who have read it in the book"
-    assert mark("vlmevalkit_head", PRICES, f"The answer is c, {long}").read == "C"
-    assert mark("vlmevalkit_head", NINE, f"The answer is E, {long}") == NO_LETTER
-    assert mark("vlmevalkit_2024_07", PRICES, f"The answer is c, {long}") == NO_LETTER
+    assert score("vlmevalkit_head", PRICES, f"The answer is c, {long}").read == "C"
+    assert score("vlmevalkit_head", NINE, f"The answer is E, {long}") == NO_LETTER
+    assert score("vlmevalkit_2024_07", PRICES, f"The answer is c, {long}") == NO_LETTER
 
 
 def test_a_failure_that_became_text_names_no_letter_but_may_name_an_options_text() -> None:
     failure = "Failed to obtain answer via API. "
-    assert [mark(scorer, PRICES, f"{failure}C") for scorer in ALONE[:2]] == [NO_LETTER, NO_LETTER]
+    assert [score(scorer, PRICES, f"{failure}C") for scorer in ALONE[:2]] == [NO_LETTER, NO_LETTER]
     # the rules of 2026 find it too long to look for a text in
-    assert [mark(scorer, PRICES, f"{failure}$8").read for scorer in ALONE[:2]] == ["C", ""]
+    assert [score(scorer, PRICES, f"{failure}$8").read for scorer in ALONE[:2]] == ["C", ""]
 
 
-def test_a_question_without_an_answer_gets_no_mark() -> None:
+def test_a_question_without_an_answer_gets_no_score() -> None:
     other = choice("a", "b", ident="validation_Math_9")
     for scorer, score in SCORERS.items():
         assert set(score([PRICES, other], {other.id: "A"})) == {other.id}, scorer
         assert score([PRICES, other], {}) == {}
 
 
-def test_an_answer_to_an_unknown_question_gets_no_mark() -> None:
+def test_an_answer_to_an_unknown_question_gets_no_score() -> None:
     for score in SCORERS.values():
         assert score([PRICES], {"validation_Nothing_1": "A"}) == {}
 
 
 def test_what_an_open_answer_was_read_as_is_the_part_that_was_right() -> None:
-    assert mark("official_strict", opened("60"), "So it is 50.\nOr the result is 60 apples").read == "60"
-    assert mark("official_strict", opened("61"), "So it is 50.\nOr the result is 60 apples").read == "50."
+    assert score("official_strict", opened("60"), "So it is 50.\nOr the result is 60 apples").read == "60"
+    assert score("official_strict", opened("61"), "So it is 50.\nOr the result is 60 apples").read == "50."
 
 
 def test_an_equation_counts_in_the_last_line_only() -> None:
-    assert mark("official_strict", opened("x"), "y = x\nand that was it") == Score(True, "y = x\nand that was it")
-    assert mark("official_strict", opened("2"), "so that was it\ny = 2") == Score(True, "2")
-    assert not mark("official_strict", opened("2"), "y = 2\nso that was it").right
+    assert score("official_strict", opened("x"), "y = x\nand that was it") == Score(True, "y = x\nand that was it")
+    assert score("official_strict", opened("2"), "so that was it\ny = 2") == Score(True, "2")
+    assert not score("official_strict", opened("2"), "y = 2\nso that was it").right
 
 
 @pytest.mark.timeout(10)
@@ -227,8 +227,8 @@ def test_an_equation_counts_in_the_last_line_only() -> None:
 )
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_an_answer_of_digits_only_is_read_like_any(scorer: str, answer: str) -> None:
-    assert not mark(scorer, opened("60"), answer).right
-    assert not mark(scorer, PRICES, answer).right or scorer == "official_seed42"
+    assert not score(scorer, opened("60"), answer).right
+    assert not score(scorer, PRICES, answer).right or scorer == "official_seed42"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_choices_are_read_as_the_reference_code_reads_them() -> None:
     for row in rows("options"):
         item = choice(*row["options"])
         for answer, *letters in row["answers"]:
-            seen = [mark(scorer, item, answer).read for scorer in ALONE]
+            seen = [score(scorer, item, answer).read for scorer in ALONE]
             assert seen == letters, (item.options, answer)
             count += 1
     assert count > 900
@@ -267,8 +267,8 @@ def test_open_answers_are_judged_as_the_reference_code_judges_them() -> None:
     for row in rows("gold"):
         item = opened(*row["gold"])
         for answer, *letters, right in row["answers"]:
-            assert [mark(scorer, item, answer).read for scorer in ALONE[:2]] == letters, (item.gold, answer)
-            seen = {mark(scorer, item, answer).right for scorer in ("official_strict", "official_seed42", "internvl")}
+            assert [score(scorer, item, answer).read for scorer in ALONE[:2]] == letters, (item.gold, answer)
+            seen = {score(scorer, item, answer).right for scorer in ("official_strict", "official_seed42", "internvl")}
             assert seen == {bool(right)}, (item.gold, answer)
             count += 1
     assert count > 1500
@@ -279,8 +279,8 @@ def test_guesses_are_those_of_the_reference_code_in_any_order_of_questions() -> 
     items = [choice(*options, ident=f"validation_{s}_{n}") for s, n, options, _, _ in row["seeded"]]
     answers = {item.id: answer for item, (_, _, _, answer, _) in zip(items, row["seeded"])}
     for order in (items, items[::-1], sorted(items, key=lambda item: item.id)):
-        marks = SCORERS["official_seed42"](order, answers)
-        assert [marks[item.id].read for item in items] == [letter for *_, letter in row["seeded"]]
+        scores = SCORERS["official_seed42"](order, answers)
+        assert [scores[item.id].read for item in items] == [letter for *_, letter in row["seeded"]]
 
 
 def test_guessing_goes_through_the_subjects_in_their_official_order() -> None:
@@ -323,19 +323,19 @@ PITFALLS = {
 
 
 @pytest.mark.parametrize("style", PITFALLS)
-def test_a_style_of_answering_scores_what_the_rules_of_each_scorer_make_of_it(style: str) -> None:
+def test_a_style_of_answering_is_scored_by_the_rules_of_each_scorer(style: str) -> None:
     form, expected = PITFALLS[style]
     items = whole_set()
     answers = {item.id: form.format(item.gold[0]) for item in items}
     counted = [
-        sum(mark.right for mark in SCORERS[scorer](items, answers).values())
+        sum(score.right for score in SCORERS[scorer](items, answers).values())
         for scorer in ("official_strict", "vlmevalkit_2024_07", "vlmevalkit_head", "internvl")
     ]
     assert tuple(counted) == expected
 
 
-def test_guessing_gives_an_endpoint_that_says_nothing_a_quarter_of_the_questions() -> None:
+def test_guessing_gives_an_endpoint_with_empty_answers_a_quarter_of_the_questions() -> None:
     items = whole_set()
-    marks = SCORERS["official_seed42"](items, {item.id: "" for item in items})
+    scores = SCORERS["official_seed42"](items, {item.id: "" for item in items})
     # uniform guessing gets 222 on average, with a standard deviation of 13
-    assert 183 <= sum(mark.right for mark in marks.values()) <= 261
+    assert 183 <= sum(score.right for score in scores.values()) <= 261

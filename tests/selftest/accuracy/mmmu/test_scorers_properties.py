@@ -1,4 +1,4 @@
-"""What must not change a mark: the order of the questions, white space around an answer, a run done in parts."""
+"""What must not change a score: the order of the questions, white space around an answer, a run done in parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS
 
 ROUNDS = 40
-OF_RECORD = [scorer for scorer in SCORERS if scorer != "official_seed42"]
+WITHOUT_GUESSES = [scorer for scorer in SCORERS if scorer != "official_seed42"]
 TEXTS = ["$6", "$17", "red", "Red and blue", "1/10", "None", "increase", "A", "Vitamin C", "<image 2>", " spaced ", ""]
 GOLDS = [("60",), ("1/64",), ("C",), ("A",), ("Tampa", "Florida"), ("x",), ("-5",), ("transformer model",)]
 PIECES = [
@@ -44,18 +44,18 @@ def made(draw: random.Random) -> tuple[list[Item], dict[str, str]]:
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_the_order_of_questions_and_answers_changes_no_mark(scorer: str) -> None:
+def test_the_order_of_questions_and_answers_changes_no_score(scorer: str) -> None:
     for seed in range(ROUNDS):
         draw = random.Random(seed)
         items, answers = made(draw)
-        marks = SCORERS[scorer](items, answers)
+        scores = SCORERS[scorer](items, answers)
         mixed = draw.sample(items, len(items))
         reordered = dict(draw.sample(list(answers.items()), len(answers)))
-        assert SCORERS[scorer](iter(mixed), reordered) == marks
+        assert SCORERS[scorer](iter(mixed), reordered) == scores
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_white_space_around_an_answer_changes_no_mark(scorer: str) -> None:
+def test_white_space_around_an_answer_changes_no_score(scorer: str) -> None:
     for seed in range(ROUNDS):
         draw = random.Random(seed)
         items, answers = made(draw)
@@ -63,8 +63,8 @@ def test_white_space_around_an_answer_changes_no_mark(scorer: str) -> None:
         assert SCORERS[scorer](items, spaced) == SCORERS[scorer](items, answers)
 
 
-@pytest.mark.parametrize("scorer", OF_RECORD)
-def test_a_run_in_two_parts_has_the_marks_of_one(scorer: str) -> None:
+@pytest.mark.parametrize("scorer", WITHOUT_GUESSES)
+def test_a_run_in_two_parts_has_the_scores_of_one(scorer: str) -> None:
     for seed in range(ROUNDS):
         draw = random.Random(seed)
         items, answers = made(draw)
@@ -78,22 +78,22 @@ def test_guesses_depend_on_which_questions_are_answered() -> None:
     items = [choice("$6", "$7", "$8", ident=f"validation_Art_{number}") for number in range(1, 31)]
     whole = SCORERS["official_seed42"](items, {item.id: "" for item in items})
     later = SCORERS["official_seed42"](items, {item.id: "" for item in items[1:]})
-    assert any(whole[ident] != mark for ident, mark in later.items())
+    assert any(whole[ident] != score for ident, score in later.items())
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_a_mark_for_every_answer_and_never_a_right_one_without_a_reading(scorer: str) -> None:
+def test_a_score_for_every_answer_and_never_a_right_one_without_a_reading(scorer: str) -> None:
     states = set()
     for seed in range(ROUNDS):
         items, answers = made(random.Random(seed))
-        marks = SCORERS[scorer](items, answers)
-        assert set(marks) == set(answers)
-        for mark in marks.values():
-            states.add(mark.state)
-            if mark.state == READ:
-                assert mark.read
+        scores = SCORERS[scorer](items, answers)
+        assert set(scores) == set(answers)
+        for score in scores.values():
+            states.add(score.state)
+            if score.state == READ:
+                assert score.read
             else:
-                assert mark == Score(False, "Z" if mark.state == DECLINED else "", mark.state)
+                assert score == Score(False, "Z" if score.state == DECLINED else "", score.state)
     declines = scorer.startswith("vlmevalkit")
     assert states == ({READ, UNRESOLVED, DECLINED} if declines else {READ, UNRESOLVED})
 

@@ -80,7 +80,7 @@ def test_text_alone_is_read_without_pictures(tmp_path: Path):
         assert [row.pictures for row in source.rows(pictures=False)] == [(), ()]
 
 
-def test_subjects_are_read_in_the_official_order_whatever_the_folder_is_called(tmp_path: Path):
+def test_subjects_are_read_in_the_official_order_for_any_name_of_the_folder(tmp_path: Path):
     made = small("Sociology", "Art_Theory", "Accounting", each=1)
     rows = read_folder(write_folder(made, tmp_path / "deep" / "down"))
     assert [row.group for row in rows] == ["Accounting", "Art_Theory", "Sociology"]
@@ -96,7 +96,7 @@ def test_files_of_other_splits_and_unfinished_downloads_are_not_read(tmp_path: P
     assert parquet_folder(tmp_path) is None
 
 
-def test_missing_part_of_a_divided_file_is_named(tmp_path: Path):
+def test_missing_part_of_a_file_in_parts_is_named(tmp_path: Path):
     write_parquet(small("Art"), tmp_path / "Art" / "validation-00001-of-00003.parquet")
     with pytest.raises(EnvironmentProblem, match="Art/validation-00000-of-00003.parquet is missing"):
         parquet_folder(tmp_path)
@@ -108,7 +108,7 @@ def test_options_are_python_literals(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["[one, two]", "['one'", "{'one'}", "", "[['one']]", "__import__('os').getcwd()"])
-def test_options_that_are_no_list_of_texts_are_refused_with_the_question(tmp_path: Path, text: str):
+def test_options_that_are_not_a_list_of_texts_are_refused_with_the_question(tmp_path: Path, text: str):
     with pytest.raises(EnvironmentProblem, match=rf"Art/validation-.*parquet: {FIRST}: its options are"):
         one(tmp_path, options=text)
 
@@ -157,29 +157,29 @@ def test_pictures_keep_their_slots(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"image_1": None}, "picture 1 is missing, though the text has <image 1>"),
         ({"options": "['<image 4>', 'two']"}, "picture 4 is missing, though the text has <image 4>"),
         ({"image_1": None, "question": "See"}, "it has no picture"),
-        ({"image_1": {"bytes": None, "path": "a.png"}}, "picture 1 is not in the file, only its name"),
+        ({"image_1": {"bytes": None, "path": "a.png"}}, "picture 1: the file has only its name"),
         ({"question": None}, "it has no question"),
     ],
 )
-def test_question_that_is_not_whole_is_refused(tmp_path: Path, fields: Values, said: str):
-    with pytest.raises(EnvironmentProblem, match=f"{FIRST}: {said}"):
+def test_incomplete_question_is_refused(tmp_path: Path, fields: Values, message: str):
+    with pytest.raises(EnvironmentProblem, match=f"{FIRST}: {message}"):
         one(tmp_path, **fields)
 
 
-def test_file_of_something_else_is_refused(tmp_path: Path):
-    with pytest.raises(EnvironmentProblem, match="'Art-1': this is no id of MMMU"):
+def test_another_file_than_mmmu_is_refused(tmp_path: Path):
+    with pytest.raises(EnvironmentProblem, match="'Art-1': this is not a valid id of MMMU"):
         one(tmp_path, id="Art-1")
     import pyarrow
     from pyarrow import parquet
 
     path = tmp_path / "validation-00000-of-00001.parquet"
     parquet.write_table(pyarrow.table({"id": ["validation_Art_1"], "question": ["?"]}), path)
-    with pytest.raises(EnvironmentProblem, match="has no column answer, image_1, .*: it is not MMMU"):
+    with pytest.raises(EnvironmentProblem, match="has no column answer, image_1, .*: this is not MMMU"):
         list(parquet_file(path).rows(pictures=True))
 
 
@@ -188,9 +188,7 @@ def test_truncated_parquet_is_named(tmp_path: Path, keep: float):
     folder = write_folder(small("Art", "Music"), tmp_path)
     path = folder / "Music" / "validation-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-    with pytest.raises(
-        EnvironmentProblem, match=r"^Music/validation-.*parquet is damaged or was not fetched whole"
-    ) as bad:
+    with pytest.raises(EnvironmentProblem, match=r"^Music/validation-.*parquet is damaged or incomplete") as bad:
         read_folder(folder)
     assert "\n" not in str(bad.value)
 
@@ -231,7 +229,7 @@ def test_memory_does_not_grow_with_the_row_groups_of_a_file(tmp_path: Path):
     assert peak < 40_000_000  # of 60 MB, however many there are
 
 
-def test_digests_tell_the_files_of_a_source(tmp_path: Path):
+def test_digests_name_the_files_of_a_source(tmp_path: Path):
     source = parquet_folder(write_folder(small("Art", "Music"), tmp_path))
     assert source is not None
     found = digests(source)
@@ -279,25 +277,25 @@ def test_truncated_table_is_refused(tmp_path: Path, end: int):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
-        ("\timage", "\tphoto", "has no column image: it is no MMMU_DEV_VAL.tsv"),
+        ("\timage", "\tphoto", "has no column image: this is not MMMU_DEV_VAL.tsv"),
         ("\tone\ttwo", "\t\ttwo", "validation_Art_1: option A is empty, though later ones are not"),
         ("\tB\tArt", "\tE\tArt", "row 1: validation_Art_1: its answer is 'E', expected one of AB"),
         ("iVBOR", "i!BOR", "row 1: validation_Art_1: a picture is not base64"),
-        ("iVBOR", "['", "validation_Art_1: its pictures are no list of texts"),
+        ("iVBOR", "['", "validation_Art_1: its pictures are not a list of texts"),
     ],
 )
-def test_table_that_is_not_whole_is_refused_with_row_and_question(tmp_path: Path, old: str, new: str, said: str):
+def test_incomplete_table_is_refused_with_row_and_question(tmp_path: Path, old: str, new: str, message: str):
     path = table_of(tmp_path, small("Art", each=1))
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(EnvironmentProblem, match=said):
+    with pytest.raises(EnvironmentProblem, match=message):
         read_table(path)
 
 
-def test_reference_to_another_row_is_no_picture(tmp_path: Path):
+def test_reference_to_another_row_is_refused(tmp_path: Path):
     path = table_of(tmp_path, small("Art", each=1))
     coded = base64.b64encode(png(f"{FIRST} 1")).decode()
     path.write_text(path.read_text().replace(coded, "17"))
-    with pytest.raises(EnvironmentProblem, match="its picture is '17', which is no picture"):
+    with pytest.raises(EnvironmentProblem, match="its picture is '17', which is not base64 of a picture"):
         read_table(path)
