@@ -44,7 +44,7 @@ class EarlyStop:
         score: ScoreStop | None,
         letters: LetterStop | None,
     ) -> None:
-        self.total = len(order)
+        self._order = order
         self.done = self.right = self.errors = self._tested = 0
         self.stop: Stop | None = None
         self._item = item
@@ -52,8 +52,7 @@ class EarlyStop:
         self._score = score
         self._letters = letters
         self._last: deque[str] = deque(maxlen=SILENT_IN_A_ROW)
-        self._scores: dict[str, tuple[bool, str | None]] = {}
-        self._ordered = InOrder(order, self._in_order)
+        self._waiting: dict[str, tuple[bool, str | None]] = {}  # until all earlier answers in the order have arrived
 
     def add(self, answer: Answer) -> None:
         """Count one more answer."""
@@ -67,9 +66,10 @@ class EarlyStop:
             self.right += right
         else:
             self.errors += 1
-        self._scores[answer.id] = (right, letter)
         self._check_silence(answer)
-        self._ordered.add(answer)
+        self._waiting[answer.id] = (right, letter)
+        while self._tested < len(self._order) and self._order[self._tested] in self._waiting:
+            self._test(*self._waiting.pop(self._order[self._tested]))
 
     def _check_silence(self, answer: Answer) -> None:
         self._last.append(answer.status)
@@ -77,39 +77,18 @@ class EarlyStop:
             cause = "refused" if set(self._last) == {REFUSED} else "endpoint"
             self._stop(cause, f"{SILENT_IN_A_ROW} requests in a row got no completion, the last: {answer.error}")
 
-    def _in_order(self, answer: Answer) -> None:
+    def _test(self, right: bool, letter: str | None) -> None:
         self._tested += 1
-        right, letter = self._scores.pop(answer.id)
         if self._score is not None:
             self._score.add(right)
         if self._letters is not None and letter is not None:
             self._letters.add(letter)
             if self._letters.stopped:
                 self._stop("letters", self._letters.reason())
-        may_stop = FIRST_STOP <= self._tested <= LAST_STOP * self.total
+        may_stop = FIRST_STOP <= self._tested <= LAST_STOP * len(self._order)
         if self._score is not None and self._score.stopped and may_stop:
             self._stop("score", self._score.reason())
 
     def _stop(self, cause: str, reason: str) -> None:
         if self.stop is None:
             self.stop = Stop(cause, reason, self.done)
-
-
-class InOrder:
-    """Releases answers in the planned order, each as soon as all before it are there.
-
-    So an early stop does not depend on which answers come first.
-    """
-
-    def __init__(self, order: Sequence[str], release: Callable[[Answer], None]) -> None:
-        self._order = order
-        self._release = release
-        self._next = 0
-        self._waiting: dict[str, Answer] = {}
-
-    def add(self, answer: Answer) -> None:
-        """One more answer, in whatever order they come."""
-        self._waiting[answer.id] = answer
-        while self._next < len(self._order) and self._order[self._next] in self._waiting:
-            self._next += 1
-            self._release(self._waiting.pop(self._order[self._next - 1]))
