@@ -13,18 +13,9 @@ from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
 def serve_argv(profile: Profile, command: Sequence[str], folder: Path, port: int) -> list[str]:
     """The command line of `vllm serve FOLDER` under the profile's model id, on `port`."""
-    return [
-        *command,
-        "serve",
-        str(folder),
-        "--served-model-name",
-        profile.model.id,
-        "--host",
-        profile.engine.host,
-        "--port",
-        str(port),
-        *profile.engine.args,
-    ]
+    engine = profile.engine
+    named = ["--served-model-name", profile.model.id, "--host", engine.host, "--port", str(port)]
+    return [*command, "serve", str(folder), *named, *engine.args]
 
 
 def engine_env(profile: Profile, base: Mapping[str, str], api_key: str | None = None) -> dict[str, str]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
 
 from vlm_acceptance.core.errors import DeviceProblem
 from vlm_acceptance.engine.npu_smi import Chip, Process, parse_info, parse_map, refusal
@@ -165,16 +166,10 @@ def _npu_smi(executable: str, arguments: list[str], timeout_s: float, env: Mappi
             f"{executable} is not on PATH, so no NPU can be seen: in a container mount /usr/local/bin/npu-smi, "
             "/usr/local/dcmi and /usr/local/Ascend/driver from the host"
         )
-    command = " ".join([executable, *arguments])
+    argv, command = [found, *arguments], " ".join([executable, *arguments])
     try:
         done = subprocess.run(
-            [found, *arguments],
-            check=False,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
+            argv, env=dict(env), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired:
         raise DeviceProblem(f"`{command}` gave no answer in {timeout_s:g} s: the driver hangs, see dmesg") from None

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import psutil
@@ -78,13 +79,9 @@ class SupervisedProcess:
         except OSError as broken:
             raise HarnessProblem(f"the engine's log {self.log} cannot be written: {broken}") from broken
         try:
+            argv, env = [sys.executable, "-I", "-S", str(SUPERVISOR)], {**os.environ, RUN_TAG: self.tag}
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SUPERVISOR)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, RUN_TAG: self.tag},
-                start_new_session=True,
+                argv, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env, start_new_session=True
             )
         except OSError as broken:
             raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
