@@ -17,8 +17,10 @@ from vlm_acceptance.core.logprobs import LogProbs
 from vlm_acceptance.engine.offline import OfflineRun
 from vlm_acceptance.engine.server import Deployment
 from vlm_acceptance.run import summary
-from vlm_acceptance.run.context import IMAGES, OnceResource, RunContext
+from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.findings import FindingCollector
+from vlm_acceptance.run.inputs import IMAGES, RunInputs
+from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT
 
 pytest_plugins = ["vlm_acceptance.pytest_plugin"]
@@ -48,6 +50,12 @@ def profile(context: RunContext) -> Profile:
 
 
 @pytest.fixture(scope="session")
+def inputs(context: RunContext) -> RunInputs:
+    """What the run asks: capability categories, log-probability prompts."""
+    return context.inputs
+
+
+@pytest.fixture(scope="session")
 def vllm_server(context: RunContext) -> Iterator[OnceResource[Deployment]]:
     """`vllm serve`, started when the first test asks for it (or the attached endpoint), released at the end."""
     yield context.launch
@@ -73,7 +81,7 @@ def offline(offline_llm: OnceResource[OfflineRun]) -> OfflineRun:
 
 
 @pytest.fixture
-def offline_numbers(offline: OfflineRun) -> Mapping[str, LogProbs]:
+def offline_logprobs(offline: OfflineRun) -> Mapping[str, LogProbs]:
     """The offline engine's log probabilities by prompt id; a test that asks for them has them made."""
     return {name.removeprefix("numbers/"): found for name, found in offline.logprobs.items()}
 

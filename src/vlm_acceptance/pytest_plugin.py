@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import outputs, preview, profile_choice, requirements
 from vlm_acceptance.run.context import RunContext
-from vlm_acceptance.run.findings import FindingCollector
+from vlm_acceptance.run.record import NotApplicable, RunRecord
 from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT, LINES, RESULT
 
 ACCEPTANCE = ROOT / "tests" / "acceptance"
-NOT_RUN = "not run: "
 MARKERS = (
     "smoke: after every installation; minutes",
     "slow: nightly; load, soak, accuracy",
@@ -93,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("-n: one card holds one engine, and one process rules on a run; leave it out")
     progress = Progress(Uncaptured(config, masker(settings.api_key)))
-    context = RunContext(settings, progress, progress.say, unreachable=unreachable)
+    context = RunContext(settings, progress, progress.say, RunRecord(unreachable=unreachable))
     config.stash[CONTEXT] = context
     if config.getoption("collectonly"):
         return
@@ -101,7 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if not is_planned:
             writable_folder(settings.reports, "--vlm-reports")
-        context.check_stored_runs()
+        context.inputs.check(context.mask)
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
     if is_planned:
@@ -158,14 +157,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         records_numbers=context.settings.record_logprobs is not None,
         has_key=context.settings.api_key is not None,
     )
+    record = context.record
     kept: list[pytest.Item] = []
     aside: list[pytest.Item] = []
     for item in items:
-        needs = [feature for marker in item.iter_markers("needs") for feature in marker.args]
-        reason = next((missing[feature] for feature in needs if feature in missing), None)
-        (kept if reason is None or ACCEPTANCE not in item.path.parents else aside).append(item)
-        if reason is not None:
-            context.not_applicable[item.nodeid] = reason
+        lacking = next((feature for feature in _needs(item) if feature in missing), None)
+        (kept if lacking is None or ACCEPTANCE not in item.path.parents else aside).append(item)
+        if lacking is not None:
+            record.not_applicable[item.nodeid] = NotApplicable(lacking, missing[lacking])
     kept.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
     items[:] = kept
     config.hook.pytest_deselected(items=aside)
@@ -174,10 +173,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     result = yield
     # once more: an option or another plugin may have put the release before what it would end
     items.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
-    context.required = [item.nodeid for item in required]
+    record.required = [item.nodeid for item in required]
     if config.getoption("markexpr") in requirements.PLAIN_MARKS:
-        context.not_applicable = {
-            item.nodeid: context.not_applicable[item.nodeid] for item in aside if _marked(item, config)
+        record.not_applicable = {
+            item.nodeid: record.not_applicable[item.nodeid] for item in aside if _marked(item, config)
         }
     lost = len({item.nodeid for item in required} - {item.nodeid for item in items})
     whole = collected >= set(ACCEPTANCE.glob("test_*.py")) and not any("::" in arg for arg in config.args)
@@ -185,13 +184,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
         for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
     }
-    context.narrowed = requirements.narrowing(
+    record.narrowed = requirements.narrowing(
         config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options
     )
-    context.wants_accuracy = any("accuracy" in getattr(item, "fixturenames", ()) for item in items)
-    context.wants_offline_numbers = any("offline_numbers" in getattr(item, "fixturenames", ()) for item in items)
-    context.wants_offline = any("offline" in marker.args for item in items for marker in item.iter_markers("needs"))
+    used = _fixtures(items)
+    context.wants_accuracy = "accuracy" in used
+    context.wants_offline_logprobs = "offline_logprobs" in used
+    context.wants_offline = any("offline" in _needs(item) for item in items)
     return result
+
+
+def _needs(item: pytest.Item) -> list[str]:
+    return [feature for marker in item.iter_markers("needs") for feature in marker.args]
+
+
+def _fixtures(items: Sequence[pytest.Item]) -> set[str]:
+    return {name for item in items for name in getattr(item, "fixturenames", ())}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -202,7 +210,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if context is None or session.testsfailed or not config.getoption("vlm_plan"):
         return None
     items = [item for item in session.items if ACCEPTANCE in item.path.parents]
-    used = {name for item in items for name in getattr(item, "fixturenames", ())}
+    used = _fixtures(items)
     mark, names = config.getoption("markexpr"), config.get_verbosity() > 0
     ids = [item.nodeid for item in items]
     config.stash[LINES] = preview.lines(
@@ -228,33 +236,37 @@ def pytest_runtest_makereport(
     problem = call.excinfo.value if call.excinfo else None
     if isinstance(problem, NotRun):
         report.outcome = "skipped"
-        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(context.mask(f"{NOT_RUN}{problem}")))
+        report.longrepr = (str(item.path), (item.location[1] or 0) + 1, printable(context.mask(f"not run: {problem}")))
     elif isinstance(problem, VlmAcceptanceError):
         report.longrepr = printable(context.mask(str(problem)))
     elif problem is not None and report.failed:
         # the first line is all that CI lists show, and an error of ours must not begin with our source
         report.longrepr = printable(context.mask(f"{type(problem).__name__}: {problem}\n{report.longreprtext}"))
     if report.failed and report.when != "teardown":
-        # pytest calls a failing call phase a failure and a failing setup an error; we know better
+        # for pytest the phase decides between failure and error, for us the cause
         report.when = "call" if isinstance(problem, AssertionError) else "setup"
     earlier = item.stash.get(RESULT, None)
     if report.failed and report.when == "teardown" and earlier is not None and earlier.outcome is Outcome.FAILED:
-        # what broke while tidying up takes nothing back; a second report would be a second test of the same name
+        # a teardown error does not replace an earlier failure; a second report would be a second test of the same name
         item.stash[RESULT] = replace(earlier, message=f"{earlier.message}\nafterwards: {report.longreprtext}")
         report.sections.append(("afterwards", report.longreprtext))
         report.outcome, report.longrepr = "passed", None
     elif report.when == "call" or report.failed or report.skipped:
-        _remember(item, report)
+        _remember(item, report, problem)
     return report
 
 
-def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
+def _outcome(report: pytest.TestReport, problem: BaseException | None) -> Outcome:
+    if isinstance(problem, NotRun):
+        return Outcome.NOT_RUN
+    if report.failed:
+        return Outcome.FAILED if report.when == "call" else Outcome.ERROR
+    return Outcome.SKIPPED if report.skipped else Outcome.PASSED
+
+
+def _remember(item: pytest.Item, report: pytest.TestReport, problem: BaseException | None) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
-    outcome = {"passed": Outcome.PASSED, "skipped": Outcome.SKIPPED, "failed": Outcome.FAILED}[report.outcome]
-    if outcome is Outcome.SKIPPED and NOT_RUN in reason:
-        outcome = Outcome.NOT_RUN
-    if outcome is Outcome.FAILED and report.when != "call":
-        outcome = Outcome.ERROR
+    outcome = _outcome(report, problem)
     must = (getattr(item, "obj", None).__doc__ or "").strip().partition("\n")[0]
     collector = item.stash.get(COLLECTOR, None)
     properties = collector.properties if collector else {}
@@ -275,18 +287,18 @@ def _remember(item: pytest.Item, report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """A test that collected findings fails with all of them; no test can forget to say so, or break before it does."""
-    collector = getattr(item, "funcargs", {}).get("findings")
+    """A test that collected findings fails with all of them, also where the test itself breaks."""
     try:
         yield
     except (Exception, pytest.fail.Exception) as broken:
-        if isinstance(collector, FindingCollector) and collector.all:
+        collector = item.stash.get(COLLECTOR, None)
+        if collector is not None and collector.all:
             if not isinstance(broken, NotRun):
-                collector.add([Finding(kinds.BROKEN_TEST, "the test to go on", f"{type(broken).__name__}: {broken}")])
+                collector.add([Finding(kinds.BROKEN_TEST, "the test to finish", f"{type(broken).__name__}: {broken}")])
             collector.settle()
         raise
-    if isinstance(collector, FindingCollector):
-        collector.settle()
+    if COLLECTOR in item.stash:
+        item.stash[COLLECTOR].settle()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -295,11 +307,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     result = yield
     context = item.config.stash.get(CONTEXT, None)
     if context is not None and RESULT in item.stash:
-        context.results.append(item.stash[RESULT])
+        context.record.results.append(item.stash[RESULT])
         try:
             context.store.result(item.stash[RESULT])
-        except EnvironmentProblem as broken:  # a verdict nobody can look into is none, and what follows fares no better
-            context.unwritable = item.session.shouldfail = str(broken)
+        except EnvironmentProblem as broken:  # without files there is no evidence: stop the session
+            context.record.unwritable = item.session.shouldfail = str(broken)
     return result
 
 
@@ -325,24 +337,24 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 def _finish(session: pytest.Session, context: RunContext, exitstatus: int) -> None:
     context.release()
-    if not context.results and not context.launch.asked:
+    if not context.record.results and not context.launch.tried:
         return
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     stopped = "-x or --maxfail stopped it" if session.shouldfail else ""
     ruling = rule(
-        context.results,
-        context.required,
+        context.record.results,
+        context.record.required,
         mark=session.config.getoption("markexpr"),
-        narrowed=context.narrowed or stopped,
+        narrowed=context.record.narrowed or stopped,
         blocked=context.blocked,
         interrupted=interrupted,
     )
     try:
         session.config.stash[LINES] = outputs.write_run(context, ruling)
     except (EnvironmentProblem, OSError) as broken:  # a full disk: a verdict whose evidence nobody can read is none
-        context.unwritable = context.unwritable or str(broken)
+        context.record.unwritable = context.record.unwritable or str(broken)
         seen = "" if ruling.code == EXIT["environment"] else f"; what was seen: {ruling.verdict.value}: {ruling.reason}"
-        ruling = rule(context.results, context.required, blocked=context.unwritable)
+        ruling = rule(context.record.results, context.record.required, blocked=context.record.unwritable)
         session.config.stash[LINES] = [printable(f"{ruling.verdict.value.upper()}  {ruling.reason}{seen}")]
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         session.exitstatus = ruling.code

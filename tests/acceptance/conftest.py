@@ -18,7 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Fill `category`, `route` and `stage`."""
     context = metafunc.config.stash[CONTEXT]
     if "category" in metafunc.fixturenames:
-        metafunc.parametrize("category", context.categories, ids=[c.id for c in context.categories])
+        metafunc.parametrize("category", context.inputs.categories, ids=[c.id for c in context.inputs.categories])
     if "route" in metafunc.fixturenames:
         routes = context.profile.capability.routes
         marks = {"url": [pytest.mark.needs("launched")]}
@@ -30,7 +30,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def category_of(context) -> dict[str, Category]:
     """Categories by id."""
-    return {category.id: category for category in context.categories}
+    return {category.id: category for category in context.inputs.categories}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def known(context, deployment, findings) -> KnownHere:
 
     def report(issue) -> None:
         findings.note(known_issue=issue.sentence)
-        context.notes.setdefault("known_issues", {}).setdefault(issue.sentence, []).append(findings.test)
+        context.record.known_issues.setdefault(issue.sentence, []).append(findings.test)
 
     return KnownHere(ISSUES, engine_versions(told, summary.versions(context)), report)
 

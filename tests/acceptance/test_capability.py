@@ -10,7 +10,7 @@ from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import NoReply, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.run.context import IMAGES, existing
+from vlm_acceptance.run.inputs import IMAGES, existing
 from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke

@@ -31,20 +31,20 @@ PRIVATE = {
 def rows(smoke):
     """The rows of one mark; those for an engine of ours need one."""
     marks = {True: [pytest.mark.needs("launched")], False: []}
-    return [pytest.param(odd, id=odd.id, marks=marks[odd.launched_only]) for odd in INPUTS if odd.smoke == smoke]
+    return [pytest.param(edge, id=edge.id, marks=marks[edge.launched_only]) for edge in INPUTS if edge.smoke == smoke]
 
 
 @pytest.fixture(scope="session")
 def odd_pictures(context):
     """Pictures that are not there, are elsewhere, or never end."""
-    question = context.categories[0].questions[0]
+    question = context.inputs.categories[0].questions[0]
     with serve_edge_pictures(question.pictures[0].path) as served:
         yield served
 
 
 @pytest.fixture
 def sign(category_of):
-    """The question whose pictures must be answered after every odd input."""
+    """The question whose pictures must be answered after every edge input."""
     return category_of["ocr"].questions[0]
 
 
@@ -54,16 +54,21 @@ def grown(deployment):
     return contextlib.nullcontext() if process is None else watched(process.tree)
 
 
-def read_before(client, context, sign):
-    """The first of the sign's pictures that was answered rightly before any odd input; None when none was."""
-    if "inputs_picture" not in context.notes:
+@pytest.fixture(scope="session")
+def read_once():
+    """Where the picture that was read before any edge input is kept."""
+    return {}
+
+
+@pytest.fixture
+def readable(client, profile, sign, read_once):
+    """The first of the sign's pictures that was answered rightly before any edge input; None when none was."""
+    if "picture" not in read_once:
         exchanges = client.all(capability.bodies(client.model_id, sign, [png_url(p.path) for p in sign.pictures]), 1)
         judged = zip(sign.pictures, exchanges, strict=True)
-        deadline_s = context.profile.deadlines.cold_s
-        context.notes["inputs_picture"] = next(
-            (p for p, e in judged if not edge_inputs.right(e, p.parts, deadline_s)), None
-        )
-    return context.notes["inputs_picture"]
+        deadline_s = profile.deadlines.cold_s
+        read_once["picture"] = next((p for p, e in judged if not edge_inputs.right(e, p.parts, deadline_s)), None)
+    return read_once["picture"]
 
 
 def still_serves(client, findings, deployment, sign, picture, deadline_s):
@@ -80,43 +85,47 @@ def still_serves(client, findings, deployment, sign, picture, deadline_s):
             findings.add([Finding(kinds.EDGE_DIED, "a living engine", process.how_it_ended)])
 
 
-def becomes_what_it_must(odd, client, findings, context, deployment, known, sign, served_at):
-    """Send it, watched; judge what came of it, and what the server does afterwards."""
-    issues = known.of(odd.id)
-    unsent = next((issue for issue in issues if not issue.sent), None)
-    findings.note(must=odd.must)
-    if unsent is not None:
-        known.report(unsent)
-        return
-    deadline_s = context.profile.deadlines.request_s
-    patience_s = max([deadline_s, *(issue.within_s or 0 for issue in issues)])
-    readable = read_before(client, context, sign)
-    picture = readable or sign.pictures[0]
-    request = odd.request(client.model_id, sign.prompt, picture.path, served_at, patience_s, client.defaults)
-    with grown(deployment) as peak:
-        exchange = client.send(request, f"odd {odd.id}")
-    how = {"expect": odd.expect, "parts": picture.parts, "choices": odd.choices, "schema": odd.body}
-    found = edge_inputs.became(exchange, deadline_s=deadline_s, **how)
-    findings.add(known.filter_known(odd.id, found, exchange, deadline_s), exchange)
-    findings.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
-    if peak is not None:
-        findings.note(memory_mb=peak.growth_mb)
-        findings.add(edge_inputs.memory_is_bounded(peak.growth_mb, MEMORY_MB), exchange)
-    still_serves(client, findings, deployment, sign, readable, deadline_s)
+@pytest.fixture
+def send_edge_input(client, findings, profile, deployment, known, sign, readable):
+    """Sends an edge input, watched; judges the answer to it, and what the server does afterwards."""
+
+    def send(edge, served_at=None):
+        issues = known.of(edge.id)
+        unsent = next((issue for issue in issues if not issue.sent), None)
+        findings.note(must=edge.must)
+        if unsent is not None:
+            known.report(unsent)
+            return
+        deadline_s = profile.deadlines.request_s
+        patience_s = max([deadline_s, *(issue.within_s or 0 for issue in issues)])
+        picture = readable or sign.pictures[0]
+        request = edge.request(client.model_id, sign.prompt, picture.path, served_at, patience_s, client.defaults)
+        with grown(deployment) as peak:
+            exchange = client.send(request, f"edge {edge.id}")
+        how = {"expect": edge.expect, "parts": picture.parts, "choices": edge.choices, "schema": edge.body}
+        found = edge_inputs.became(exchange, deadline_s=deadline_s, **how)
+        findings.add(known.filter_known(edge.id, found, exchange, deadline_s), exchange)
+        findings.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
+        if peak is not None:
+            findings.note(memory_mb=peak.growth_mb)
+            findings.add(edge_inputs.memory_is_bounded(peak.growth_mb, MEMORY_MB), exchange)
+        still_serves(client, findings, deployment, sign, readable, deadline_s)
+
+    return send
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("odd", rows(smoke=True))
-def test_odd_input(client, findings, context, deployment, known, sign, odd):
-    """An odd input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
-    becomes_what_it_must(odd, client, findings, context, deployment, known, sign, None)
+@pytest.mark.parametrize("edge", rows(smoke=True))
+def test_odd_input(send_edge_input, edge):
+    """An edge input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
+    send_edge_input(edge)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("odd", rows(smoke=False))
-def test_odder_input(client, findings, context, deployment, known, sign, odd, odd_pictures):
-    """An odd input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
-    becomes_what_it_must(odd, client, findings, context, deployment, known, sign, odd_pictures.url)
+@pytest.mark.parametrize("edge", rows(smoke=False))
+def test_odder_input(send_edge_input, edge, odd_pictures):
+    """An edge input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
+    send_edge_input(edge, odd_pictures.url)
 
 
 @pytest.mark.smoke

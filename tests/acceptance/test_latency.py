@@ -1,5 +1,7 @@
 """How fast is it? Medians of warm streamed requests, by category; the cold first one is shown, not judged."""
 
+from dataclasses import asdict
+
 import pytest
 
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
@@ -31,8 +33,8 @@ def test_category_is_within_budget(context, client, findings, profile, category)
     cold, warm = samples[0], samples[1:]
     findings.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
     row = capability.latency_row(cold, warm)
-    findings.note(**row)
-    context.notes.setdefault("latency", {})[category.id] = row
+    findings.note(**asdict(row))
+    context.record.latency[category.id] = row
 
 
 def test_text_flows(client, findings, profile, category_of):

@@ -10,7 +10,8 @@ from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
-from vlm_acceptance.run.context import OnceResource, existing
+from vlm_acceptance.run.inputs import existing
+from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.workloads import load, soak
 
 LEAVERS = 4
@@ -27,7 +28,7 @@ def jobs(client, profile, context):
     """Every capability picture and some texts, shuffled, half of them streamed."""
     file = profile.capability.golden_answers
     known = load.golden_answers(existing(file)) if file else {}
-    return load.jobs(client.model_id, context.categories, known, profile.capability.report_only)
+    return load.jobs(client.model_id, context.inputs.categories, known, profile.capability.report_only)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +73,9 @@ def vllm_bench(steady, context, deployment):
     env = command.engine_env(context.profile, ready.env)
     context.say("load: vllm bench serve, for its figures")
     told = serve_benchmark.measure(
-        ready.engine.command, wanted, env, context.store.folder, context.mark, context.settings.api_key
+        ready.engine.command, wanted, env, context.store.folder, context.tag, context.settings.api_key
     )
-    context.notes["vllm_bench"] = serve_benchmark.beside(
+    context.record.serve_benchmark = serve_benchmark.beside(
         told, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
     )
     return told

@@ -7,7 +7,7 @@ from vlm_acceptance.accuracy.result import golden_answers
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.run.context import existing
+from vlm_acceptance.run.inputs import existing
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 

@@ -39,6 +39,6 @@ def test_answers_like_the_server(offline, client, findings, profile, category):
 def test_offline_engine_is_gone(offline, context, findings):
     """The offline engine MUST end by itself, leave no process, and give the device's memory back."""
     findings.add(checks.ended_cleanly(offline.ending, "the offline engine"))
-    back, seen = context.notes["offline_release"]
-    findings.note(device_memory=seen, ready_s=f"{offline.ready_s:.1f}", batch_s=f"{offline.batch_s:.1f}")
-    findings.add(checks.memory_returned(back, seen))
+    release = context.record.offline_release
+    findings.note(device_memory=release.seen, ready_s=f"{offline.ready_s:.1f}", batch_s=f"{offline.batch_s:.1f}")
+    findings.add(checks.memory_returned(release.returned, release.seen))

@@ -14,7 +14,7 @@ from vlm_acceptance.core import tiles
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.run.context import IMAGES
+from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability, similar_pictures
 
 COLOURS = "What colours are these pictures? Answer in order."
@@ -41,7 +41,7 @@ def rule(context):
 @pytest.mark.smoke
 def test_twins(client, findings, profile, context):
     """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
-    every = similar_pictures.all_pictures(context.categories)
+    every = similar_pictures.all_pictures(context.inputs.categories)
     below = set()
     for seed in (1, 2):
         asked = similar_pictures.shuffled(every, seed)
@@ -50,7 +50,7 @@ def test_twins(client, findings, profile, context):
         )
         by_name = dict(zip([one.name for one in asked], exchanges, strict=True))
         findings.add(similar_pictures.mixed_up(asked, exchanges))
-        for category in context.categories:
+        for category in context.inputs.categories:
             for question in category.questions:
                 mine = [by_name[f"{category.id}/{picture.path.name}"] for picture in question.pictures]
                 verdict = capability.judged(profile, category, question, [one.reply for one in mine])
@@ -65,7 +65,7 @@ def test_twins(client, findings, profile, context):
 def test_long_twins_hit_the_caches(client, findings, profile, context):
     """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
     wanted = profile.capability.long_similar_pictures
-    group = similar_pictures.of_question(similar_pictures.all_pictures(context.categories), wanted.question)
+    group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), wanted.question)
     before = client.get("/metrics")
     for seed in (1, 2):
         asked = similar_pictures.shuffled(group, seed)
@@ -84,7 +84,7 @@ def test_long_twins_hit_the_caches(client, findings, profile, context):
 @pytest.mark.smoke
 def test_other_prompt_right_after(client, findings, profile, context):
     """A picture asked about again under another prompt MUST be answered anew, and as before under the first."""
-    category = context.categories[0]
+    category = context.inputs.categories[0]
     question = category.questions[0]
     findings.judges(category.id)
     urls = [png_url(picture.path) for picture in question.pictures]
@@ -148,7 +148,7 @@ def several_layouts(pair):
 @pytest.mark.smoke
 def test_forms_of_a_picture(client, findings, profile, context):
     """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
-    question = context.categories[0].questions[0]
+    question = context.inputs.categories[0].questions[0]
     tokens = profile.model.special_tokens
     picture = similar_pictures.first_right(client, question, tokens)
     if picture is None:
@@ -231,7 +231,7 @@ def test_picture_near_the_pixel_limit(client, findings, profile):
 def test_uuid_with_other_bytes(client, findings, profile, context, known):
     """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
     # alike in size: a server that mixes them up could not survive another one
-    group = similar_pictures.of_question(similar_pictures.all_pictures(context.categories), None)[:2]
+    group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), None)[:2]
     uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
     exchanges = []
     for one in group:
@@ -254,7 +254,7 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
 def test_no_answer_is_swapped(client, findings, context):
     """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
     count = 0
-    for asked in similar_pictures.bursts(similar_pictures.all_pictures(context.categories)):
+    for asked in similar_pictures.hunt(similar_pictures.all_pictures(context.inputs.categories)):
         exchanges = client.all(
             [similar_pictures.short_body(client.model_id, one) for one in asked], similar_pictures.CONCURRENCY
         )

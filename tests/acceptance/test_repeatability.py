@@ -17,7 +17,7 @@ CONCURRENCY = 8
 @pytest.mark.parametrize("round_number", range(1, ROUNDS + 1))
 def test_mixed_round(client, findings, profile, context, round_number):
     """Every category MUST reach its bar when all its questions are asked mixed and at once."""
-    asked = [(c, q, n) for c in context.categories for q in c.questions for n in range(len(q.pictures))]
+    asked = [(c, q, n) for c in context.inputs.categories for q in c.questions for n in range(len(q.pictures))]
     random.Random(round_number).shuffle(asked)
     bodies = [
         chat_body(client.model_id, q.prompt, (png_url(q.pictures[n].path),), max_tokens=q.max_tokens)
@@ -25,7 +25,7 @@ def test_mixed_round(client, findings, profile, context, round_number):
     ]
     exchanges = dict(zip([(c.id, q.id, n) for c, q, n in asked], client.all(bodies, CONCURRENCY), strict=True))
     below = set()
-    for category in context.categories:
+    for category in context.inputs.categories:
         for question in category.questions:
             mine = [exchanges[category.id, question.id, n] for n in range(len(question.pictures))]
             verdict = capability.judged(profile, category, question, [exchange.reply for exchange in mine])

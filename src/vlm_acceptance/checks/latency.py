@@ -41,6 +41,19 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyRow:
+    """What is reported of a category: medians in seconds of `n` warm answers, the cold one, tokens of the last."""
+
+    n: int
+    ttft_s: float | None
+    tpot_s: float | None
+    e2e_s: float | None
+    cold_ttft_s: float | None
+    cold_e2e_s: float
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A median over the `n` samples that have the value; None without any."""
 

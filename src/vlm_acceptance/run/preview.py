@@ -50,9 +50,9 @@ def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, s
     else:
         found.append(f"  requests and times are unknown: no stored run of this profile in {context.settings.reports}")
     found += [f"  {line}" for line in (*_engines(context, serves), *_long_parts(context, soaks))]
-    found += _left_out(context.not_applicable, names)
-    if context.narrowed:
-        found.append(f"  partial run ({context.narrowed}): it can reject or be inconclusive, it cannot accept")
+    found += _left_out({test: row.reason for test, row in context.record.not_applicable.items()}, names)
+    if context.record.narrowed:
+        found.append(f"  partial run ({context.record.narrowed}): it can reject or be inconclusive, it cannot accept")
     return [printable(line) for line in found]
 
 

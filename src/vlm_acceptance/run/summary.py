@@ -36,7 +36,7 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "statement": statement(context),
         "control": profile.model.control,
         "scope": scope(context),
-        "narrowed": context.narrowed,
+        "narrowed": context.record.narrowed,
         "command": ["pytest", *sys.argv[1:]],
         "suite": suite_version(),
         "profile": profile_facts(context),
@@ -45,8 +45,8 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "device": device(context),
         "engine": engine(context),
         "areas": areas(context),
-        "required": len(context.required),
-        "not_applicable": context.not_applicable,
+        "required": len(context.record.required),
+        "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
         "notes": notes(context),
         "expected": {
             name: measure.model_dump() if measure else None
@@ -55,7 +55,7 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
                 ("model_memory_gib", profile.model_memory_gib),
             )
         },
-        "latency": context.notes.get("latency", {}),
+        "latency": {name: dataclasses.asdict(row) for name, row in context.record.latency.items()},
         "guide": [row.model_dump() for row in profile.guide],
         "references": {name: row.model_dump() for name, row in profile.references.items()},
         "tests": [
@@ -67,9 +67,9 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
                 "message": result.message.partition("\n")[0],
                 "properties": dict(result.properties),
             }
-            for result in context.results
+            for result in context.record.results
         ],
-        "accuracy": context.notes.get("accuracy", []),
+        "accuracy": context.record.accuracy,
         "files": str(context.store.folder),
     }
 
@@ -95,7 +95,7 @@ def known_before(context: RunContext) -> dict[str, str]:
         "control": "yes" if context.profile.model.control else "no",
         **{name: str(value) for name, value in scope(context).items() if value is not None},
         "profile_sha256": profile_facts(context)["sha256"],
-        "narrowed": context.narrowed or "no",
+        "narrowed": context.record.narrowed or "no",
     }
 
 
@@ -194,10 +194,10 @@ def engine(context: RunContext) -> dict[str, Any]:
 def areas(context: RunContext) -> dict[str, dict[str, int]]:
     """Counts by area and outcome; tests of the plan that never finished count as not run."""
     counts: dict[str, Counter[str]] = {}
-    for result in context.results:
+    for result in context.record.results:
         counts.setdefault(result.area, Counter())[result.outcome.value] += 1
-    seen = {result.id for result in context.results}
-    for ident in context.required:
+    seen = {result.id for result in context.record.results}
+    for ident in context.record.required:
         if ident not in seen:
             counts.setdefault(area_of(ident), Counter())[Outcome.NOT_RUN.value] += 1
     return {area: dict(found) for area, found in counts.items()}
@@ -217,18 +217,16 @@ def notes(context: RunContext) -> list[str]:
         found.append(
             "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"
         )
-    unasked = {
-        reason for test, reason in context.not_applicable.items() if test.endswith("test_score_is_within_its_limits")
-    }
+    unasked = {row.reason for row in context.record.not_applicable.values() if row.feature == "mmmu"}
     found.extend(f"no accuracy run is part of this verdict: {reason}" for reason in unasked)
     if not context.settings.launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
-    for issue, tests in sorted(context.notes.get("known_issues", {}).items()):  # type: ignore[attr-defined]
+    for issue, tests in sorted(context.record.known_issues.items()):
         found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
-    if "vllm_bench" in context.notes:
-        found.append(str(context.notes["vllm_bench"]))
-    if context.orphans:
+    if context.record.serve_benchmark:
+        found.append(context.record.serve_benchmark)
+    if context.record.orphans:
         found.append(
-            f"{len(context.orphans)} process(es) that an earlier, killed run had left were ended before this one"
+            f"{len(context.record.orphans)} process(es) that an earlier, killed run had left were ended before this one"
         )
     return found

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from vlm_acceptance.cases.pictures import jpeg_url, png_url
 from vlm_acceptance.checks.answer import judge_picture, judge_question
-from vlm_acceptance.checks.latency import Sample, flows, median_of
+from vlm_acceptance.checks.latency import LatencyRow, Sample, flows, median_of
 from vlm_acceptance.client.chat import chat_body, get, plain_url, user_message
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.recording import RecordingClient
@@ -162,18 +162,11 @@ def picture_unreachable(url: str) -> str:
     return "" if exchange.status == 200 else f"HTTP {exchange.status}"
 
 
-def latency_row(cold: Sample, warm: Sequence[Sample]) -> dict[str, Any]:
-    """What is reported of a category's times: warm medians with n, the cold one, tokens of the last answer."""
-    figures = median_of(warm)
-    return {
-        "n": len(warm),
-        "ttft_s": figures["ttft_s"].median_s,
-        "tpot_s": figures["tpot_s"].median_s,
-        "e2e_s": figures["e2e_s"].median_s,
-        "cold_ttft_s": cold.ttft_s,
-        "cold_e2e_s": cold.e2e_s,
-        "tokens": warm[-1].tokens,
-    }
+def latency_row(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
+    """The row of one category."""
+    medians = median_of(warm)
+    ttft, tpot, e2e = (medians[name].median_s for name in ("ttft_s", "tpot_s", "e2e_s"))
+    return LatencyRow(len(warm), ttft, tpot, e2e, cold.ttft_s, cold.e2e_s, warm[-1].tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vlm_acceptance.cases.pictures import LOSSLESS, ORIENTATION, OTHER, bare_url, format_url
-from vlm_acceptance.run.context import IMAGES
+from vlm_acceptance.run.inputs import IMAGES
 
 SIGN = IMAGES / "ocr" / "sign-1.png"
 EXPECTED = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.config.options import PROFILES, load
 from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.core import finding_classes as kinds
@@ -16,12 +17,12 @@ from vlm_acceptance.core.finding import Finding, Outcome, Verdict
 from vlm_acceptance.core.severity import Severity
 from vlm_acceptance.core.verdict import Ruling, TestResult
 from vlm_acceptance.report.store import masker
-from vlm_acceptance.run import outputs
+from vlm_acceptance.run import calibration, outputs
 from vlm_acceptance.run import summary as facts
 from vlm_acceptance.run.context import RunContext
 
 ACCEPTED = Ruling(Verdict.ACCEPTED, 0, "all 1 required tests passed")
-ROW = {"n": 3, "ttft_s": 0.1, "tpot_s": None, "e2e_s": 2.0, "cold_e2e_s": 9.0, "tokens": 12}
+ROW = LatencyRow(3, 0.1, None, 2.0, None, 9.0, 12)
 
 
 def suite_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> RunContext:
@@ -68,9 +69,9 @@ def test_what_displaces_a_setting_or_was_never_calibrated_is_noted(tmp_path: Pat
 
 def test_tests_of_the_plan_that_never_finished_count_as_not_run(tmp_path: Path) -> None:
     context = attached(tmp_path)
-    context.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
-    context.required = [
-        context.results[0].id,
+    context.record.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
+    context.record.required = [
+        context.record.results[0].id,
         "tests/acceptance/test_health.py::y",
         "tests/acceptance/test_offline.py::z",
     ]
@@ -95,7 +96,7 @@ def test_junit_properties_are_strings(tmp_path: Path) -> None:
 
 def test_the_summary_is_on_disk_and_latest_points_to_it(tmp_path: Path) -> None:
     context = attached(tmp_path)
-    context.results = [result("health", Outcome.PASSED)]
+    context.record.results = [result("health", Outcome.PASSED)]
     lines = outputs.write_run(context, ACCEPTED)
     assert lines[0].startswith("ACCEPTED (control)  ")
     assert json.loads((tmp_path / "latest" / "summary.json").read_text("utf-8"))["exit_code"] == 0
@@ -111,8 +112,8 @@ def test_the_header_is_short_and_names_what_was_overridden(tmp_path: Path) -> No
 def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_record_baseline=str(file))
-    context.notes["latency"] = {"ocr": ROW}
-    assert outputs.record(context, ACCEPTED)[0].startswith("  baseline: ")
+    context.record.latency = {"ocr": ROW}
+    assert calibration.record(context, ACCEPTED)[0].startswith("  baseline: ")
     profile = load_profile(str(file), PROFILES).profile
     budget = profile.latency.budget("ocr")
     assert (profile.name, profile.model.id) == ("mine", "vlm-acceptance/control")
@@ -124,8 +125,8 @@ def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(t
 
 def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    assert "not recorded" in outputs.record(attached(tmp_path, vlm_record_baseline=str(file)), ACCEPTED)[0]
-    assert "not recorded" in outputs.record(attached(tmp_path, vlm_calibrate=str(file)), ACCEPTED)[0]
+    assert "not recorded" in calibration.record(attached(tmp_path, vlm_record_baseline=str(file)), ACCEPTED)[0]
+    assert "not recorded" in calibration.record(attached(tmp_path, vlm_calibrate=str(file)), ACCEPTED)[0]
     assert not file.exists()
 
 
@@ -137,12 +138,12 @@ def test_the_header_names_the_present_name_of_a_former_key(tmp_path: Path) -> No
 def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
-    context.results = [
+    context.record.results = [
         result("capability", Outcome.PASSED, "ocr"),
         result("capability", Outcome.FAILED, "chinese"),
         result("health", Outcome.PASSED),
     ]
-    outputs.record(context, ACCEPTED)
+    calibration.record(context, ACCEPTED)
     capability = load_profile(str(file), PROFILES).profile.capability
     assert (capability.calibrated, capability.report_only) == (True, ["chinese"])
 
@@ -153,7 +154,7 @@ WRONG = found(kinds.ANSWER_COUNT)
 def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
-    context.results = [
+    context.record.results = [
         result("capability", Outcome.PASSED, "ocr"),
         replace(result("pictures", Outcome.FAILED, "chinese", "ocr"), findings=(WRONG,)),
         replace(
@@ -161,7 +162,7 @@ def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -
             findings=(found(kinds.MULTI_ORDER),),
         ),
     ]
-    outputs.record(context, replace(ACCEPTED, code=1))
+    calibration.record(context, replace(ACCEPTED, code=1))
     assert load_profile(str(file), PROFILES).profile.capability.report_only == ["chinese", "multi_picture", "ocr"]
 
 
@@ -178,11 +179,11 @@ def test_a_finding_about_anything_but_ability_calibrates_nothing(
     tmp_path: Path, finding: Finding, named: tuple[str, ...], why: str
 ) -> None:
     context = attached(tmp_path, vlm_calibrate=str(tmp_path / "mine.yaml"))
-    context.results = [
+    context.record.results = [
         result("capability", Outcome.PASSED, "chinese"),
         replace(result("pictures", Outcome.FAILED, *named), findings=(finding,)),
     ]
-    (said,) = outputs.record(context, replace(ACCEPTED, code=1))
+    (said,) = calibration.record(context, replace(ACCEPTED, code=1))
     assert "not recorded" in said
     assert why in said
 
@@ -190,11 +191,11 @@ def test_a_finding_about_anything_but_ability_calibrates_nothing(
 def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
-    context.results = [
+    context.record.results = [
         result("capability", Outcome.PASSED, "ocr"),
         result("capability", Outcome.ERROR, "x"),
     ]
-    assert "not recorded" in outputs.record(context, ACCEPTED)[0]
+    assert "not recorded" in calibration.record(context, ACCEPTED)[0]
     assert not file.exists()
 
 
@@ -217,11 +218,11 @@ def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) ->
 def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, spoiled: dict[str, object]) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file), vlm_record_baseline=str(file))
-    context.notes["latency"] = {"ocr": ROW}
-    context.results = [result("capability", Outcome.PASSED, "ocr")]
+    context.record.latency = {"ocr": ROW}
+    context.record.results = [result("capability", Outcome.PASSED, "ocr")]
     for name, value in spoiled.items():
-        setattr(context, name, value)
-    assert all("not recorded" in line for line in outputs.record(context, ACCEPTED))
+        setattr(context.record, name, value)
+    assert all("not recorded" in line for line in calibration.record(context, ACCEPTED))
     assert not file.exists()
 
 
@@ -229,23 +230,23 @@ def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None
     file = tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
     assert context.settings.record_baseline is None
-    context.notes["numbers"] = list(attached(tmp_path).known_numbers)
-    assert outputs.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    context.record.logprobs = list(attached(tmp_path).inputs.stored_logprobs)
+    assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     again = attached(tmp_path, vlm_baseline=str(file))
     assert (again.settings.baseline, again.settings.logprobs_baseline) == (None, file)
-    assert list(again.known_numbers) == context.notes["numbers"]
+    assert list(again.inputs.stored_logprobs) == context.record.logprobs
 
 
 def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_path: Path) -> None:
     key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
     context.mask = masker(key)
-    known = list(context.known_numbers)
+    known = list(context.inputs.stored_logprobs)
     said = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
-    context.notes["numbers"] = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
-    assert outputs.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    context.record.logprobs = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
+    assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     assert key[-10:] not in file.read_text("utf-8")
-    again = list(attached(tmp_path, vlm_baseline=str(file)).known_numbers)
+    again = list(attached(tmp_path, vlm_baseline=str(file)).inputs.stored_logprobs)
     assert [row.numbers.tokens for row in again] == [row.numbers.tokens for row in known]
     assert again[0].numbers.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
 
@@ -253,7 +254,7 @@ def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_
 def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
-    context.notes["numbers"] = list(attached(tmp_path).known_numbers)
+    context.record.logprobs = list(attached(tmp_path).inputs.stored_logprobs)
 
     def full(path: Path, text: str, *_: object, **__: object) -> None:
         path.write_bytes(text.encode()[:9])
@@ -261,7 +262,7 @@ def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, mo
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        outputs.record(context, ACCEPTED)
+        calibration.record(context, ACCEPTED)
     assert not file.exists()
 
 
@@ -289,37 +290,37 @@ def test_prompts_that_cannot_be_asked_are_told_before_anything_starts(
     tmp_path: Path, rows: list[dict[str, object]], why: str
 ) -> None:
     with pytest.raises(UsageProblem, match=why) as told:
-        attached(tmp_path, vlm_set=[prompts(tmp_path, *rows)]).check_stored_runs()
+        attached(tmp_path, vlm_set=[prompts(tmp_path, *rows)]).inputs.check(str)
     assert "\n" not in str(told.value)
 
 
 def test_a_question_for_long_twins_that_is_none_is_told_with_the_nearest(tmp_path: Path) -> None:
-    attached(tmp_path, vlm_set=[prompts(tmp_path, SIGN, BARE)]).check_stored_runs()
+    attached(tmp_path, vlm_set=[prompts(tmp_path, SIGN, BARE)]).inputs.check(str)
     wanted = "capability.long_similar_pictures.question=understanding/plumb"
     with pytest.raises(UsageProblem, match="Did you mean 'understanding/plum'") as told:
-        attached(tmp_path, vlm_set=[wanted]).check_stored_runs()
+        attached(tmp_path, vlm_set=[wanted]).inputs.check(str)
     assert str(told.value).startswith("capability.long_similar_pictures.question: 'understanding/plumb'")
 
 
 def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="line 1 is not a valid row of log probabilities"):
-        attached(tmp_path, vlm_set=["logprobs.baseline=fixtures/control/expected.jsonl"]).check_stored_runs()
+        attached(tmp_path, vlm_set=["logprobs.baseline=fixtures/control/expected.jsonl"]).inputs.check(str)
     row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
     foreign = tmp_path / "foreign.jsonl"
     foreign.write_text(row.replace("sign-1.png", "sign-99.png"), "utf-8")
     with pytest.raises(UsageProblem, match="'ocr/sign-1' names the picture 'ocr/sign-99.png'"):
-        attached(tmp_path, vlm_baseline=str(foreign)).check_stored_runs()
+        attached(tmp_path, vlm_baseline=str(foreign)).inputs.check(str)
 
 
 @pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without numbers", "rejected"])
 def test_numbers_of_what_was_not_found_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
     file = tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
-    known = list(attached(tmp_path).known_numbers)
-    context.notes["numbers"] = known[1:] if spoiled == "a prompt without numbers" else known
-    context.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
+    known = list(attached(tmp_path).inputs.stored_logprobs)
+    context.record.logprobs = known[1:] if spoiled == "a prompt without numbers" else known
+    context.record.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
     ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
-    assert "not recorded" in outputs.record(context, ruling)[0]
+    assert "not recorded" in calibration.record(context, ruling)[0]
     assert not file.exists()
 
 
@@ -327,9 +328,9 @@ def test_numbers_of_what_was_not_found_right_are_not_recorded(tmp_path: Path, sp
 def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Path, second: str) -> None:
     files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
     context = attached(tmp_path, **files)
-    context.notes["latency"] = {"ocr": ROW}
-    context.results = [result("capability", Outcome.PASSED, "ocr")]
-    outputs.record(context, ACCEPTED)
+    context.record.latency = {"ocr": ROW}
+    context.record.results = [result("capability", Outcome.PASSED, "ocr")]
+    calibration.record(context, ACCEPTED)
     profile = load_profile(str(tmp_path / second), PROFILES).profile
     assert profile.capability.calibrated
     assert profile.latency.recorded
@@ -337,6 +338,6 @@ def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Pa
 
 def test_known_issues_that_showed_are_notes_of_the_verdict(tmp_path: Path) -> None:
     context = attached(tmp_path)
-    context.notes["known_issues"] = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
+    context.record.known_issues = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
     notes = facts.collect(context, ACCEPTED)["notes"]
     assert "known issue, seen in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes

@@ -140,8 +140,8 @@ def test_a_public_picture_behind_nothing_is_unreachable() -> None:
 def test_a_latency_row_has_medians_of_warm_samples_and_the_cold_one_beside() -> None:
     samples = [Sample(ttft, 0.01, ttft + 1, 10) for ttft in (0.3, 0.1, 0.2)]
     row = exam.latency_row(Sample(9.0, 0.01, 10.0, 10), samples)
-    assert (row["n"], row["ttft_s"], row["cold_ttft_s"], row["cold_e2e_s"]) == (3, 0.2, 9.0, 10.0)
-    assert row["tokens"] == 10
+    assert (row.n, row.ttft_s, row.cold_ttft_s, row.cold_e2e_s) == (3, 0.2, 9.0, 10.0)
+    assert row.tokens == 10
 
 
 def test_prompts_with_a_planted_answer_are_told_from_those_without() -> None:

@@ -24,7 +24,7 @@ from vlm_acceptance.config.profile import Budget, Deadlines
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem
 from vlm_acceptance.core.exchange import Exchange, NoReply, Request
 from vlm_acceptance.engine.memory import resident_mb
-from vlm_acceptance.run.context import CASES, IMAGES
+from vlm_acceptance.run.inputs import CASES, IMAGES
 from vlm_acceptance.workloads import load
 from vlm_acceptance.workloads.soak import KEPT, SILENT_IN_A_ROW, figures, memory_figures, soak
 

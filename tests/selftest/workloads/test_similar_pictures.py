@@ -11,7 +11,7 @@ import pytest
 from vlm_acceptance.cases.capability import load_categories
 from vlm_acceptance.config.profile import LongSimilarPictures
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Request
-from vlm_acceptance.run.context import CASES, IMAGES
+from vlm_acceptance.run.inputs import CASES, IMAGES
 from vlm_acceptance.workloads import similar_pictures
 
 EVERY = similar_pictures.all_pictures(load_categories(CASES, IMAGES))

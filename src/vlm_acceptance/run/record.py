@@ -1,0 +1,49 @@
+"""What tests and engines leave for the reports. They add to it; summary, outputs and calibration read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vlm_acceptance.checks.latency import LatencyRow
+from vlm_acceptance.core.logprobs import StoredLogProbs
+from vlm_acceptance.core.verdict import TestResult
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """Why a test is not part of this run: the feature that it needs, and why the run does not have it."""
+
+    feature: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRelease:
+    """Whether device memory came back after an engine ended (None: not observed), and the figures in words."""
+
+    returned: bool | None
+    seen: str
+
+
+@dataclass
+class RunRecord:
+    """One run, as far as it got. Node ids are keys of `not_applicable`, categories of `latency`.
+
+    `unwritable` and `unreachable` say why reports cannot be written, or the endpoint not be reached. `known_issues`
+    has the tests in which an issue occurred.
+    """
+
+    required: list[str] = field(default_factory=list)
+    not_applicable: dict[str, NotApplicable] = field(default_factory=dict)
+    narrowed: str = ""
+    unreachable: str = ""
+    unwritable: str = ""
+    results: list[TestResult] = field(default_factory=list)
+    orphans: Sequence[str] = ()
+    offline_release: DeviceRelease | None = None
+    latency: dict[str, LatencyRow] = field(default_factory=dict)
+    logprobs: list[StoredLogProbs] = field(default_factory=list)
+    known_issues: dict[str, list[str]] = field(default_factory=dict)
+    serve_benchmark: str = ""
+    accuracy: list[str] = field(default_factory=list)
