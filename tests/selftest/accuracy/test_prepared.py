@@ -152,7 +152,7 @@ def start_and_kill(folder: Path) -> None:
         child.send_signal(signal.SIGKILL)
 
 
-def test_preparation_that_was_killed_opens_nowhere_and_does_not_hinder_the_next(tmp_path: Path):
+def test_a_killed_preparation_leaves_nothing_usable_and_does_not_block_the_next(tmp_path: Path):
     start_and_kill(tmp_path / "data")
     left = list(tmp_path.iterdir())
     assert [path.name for path in left] == [".data.partial"]
@@ -176,7 +176,7 @@ def test_two_preparations_of_one_folder_do_not_mix(tmp_path: Path):
     assert len(write(tmp_path / "data")) == 4
 
 
-def test_data_in_place_are_replaced_only_when_asked(tmp_path: Path):
+def test_existing_data_are_replaced_only_with_replace(tmp_path: Path):
     write(tmp_path / "data")
     with pytest.raises(UsageProblem, match="holds prepared data already: give --force"):
         write(tmp_path / "data", [new(7)])
@@ -295,7 +295,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damaged_data_do_not_open_and_the_line_names_the_part_and_the_command(tmp_path: Path, damage):
+def test_damaged_data_are_refused_with_the_part_and_the_command(tmp_path: Path, damage):
     folder = tmp_path / "my data"
     write(folder)
     message = damage(folder)
@@ -337,7 +337,7 @@ def test_picture_that_changed_is_refused_when_it_is_read(tmp_path: Path):
         prepared.picture_bytes(plain)
 
 
-def test_index_that_changes_under_a_run_is_noticed(tmp_path: Path):
+def test_index_that_changes_during_a_run_is_an_environment_problem(tmp_path: Path):
     prepared = write(tmp_path / "data")
     write(tmp_path / "data", [new(9), new(8)], replace=True)
     with pytest.raises(EnvironmentProblem, match="was changed while it was in use"):

@@ -1,4 +1,4 @@
-"""The hubs' clients: ModelScope's real one against a loopback stand-in of its hub, made ones for what it never does.
+"""Downloads: ModelScope's real client against a loopback stand-in of its hub, and small stand-ins of clients.
 
 SELFTEST_MODELSCOPE_PYTHON names an interpreter that has the client, if this one does not.
 """
@@ -77,18 +77,18 @@ def fetch(home: Path, endpoint: str, revision: str | None = None) -> Path:
 
 
 @needs_client
-def test_download_returns_the_folder_of_the_client_whole_and_where_we_look_for_it(tmp_path: Path, model: Path):
-    said: list[str] = []
+def test_download_returns_the_complete_folder_where_locate_finds_it(tmp_path: Path, model: Path):
+    lines: list[str] = []
     with hub(model) as endpoint:
-        folder = download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint, progress=said.append)
+        folder = download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint, progress=lines.append)
     assert inspect(folder, [2], 5000) == []
     assert (folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
     assert locate(ID, None, {}, tmp_path) == folder
-    assert any(line.startswith("model.safetensors: ") for line in said)
+    assert any(line.startswith("model.safetensors: ") for line in lines)
 
 
 @needs_client
-def test_download_goes_where_it_is_told(tmp_path: Path, model: Path):
+def test_download_goes_to_the_given_cache(tmp_path: Path, model: Path):
     with hub(model) as endpoint:
         env = {**home_env(tmp_path), "MODELSCOPE_ENDPOINT": endpoint}
         folder = download(ID, "master", python=CLIENT, env=env, cache_dir=tmp_path / "cache")

@@ -16,7 +16,7 @@ from vlm_acceptance.accuracy.mmmu.expected_counts import PINNED, check_rows, exp
 from vlm_acceptance.accuracy.mmmu.protocols import DOUBLED, ONE_TILE, OPAQUE
 from vlm_acceptance.accuracy.mmmu.source import Row, Source, digests, refuse
 from vlm_acceptance.accuracy.mmmu.source_parquet import parquet_file, parquet_folder
-from vlm_acceptance.accuracy.mmmu.source_tsv import TsvSource
+from vlm_acceptance.accuracy.mmmu.source_tsv import tsv_file
 from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, check_place, write_prepared
 from vlm_acceptance.accuracy.prepared import MANIFEST, Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
@@ -136,12 +136,12 @@ def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], Non
 def _local(given: Path) -> Source:
     if given.is_dir():
         table = given / _TSV
-        source = parquet_folder(given) or (TsvSource(table) if table.is_file() else None)
+        source = parquet_folder(given) or (tsv_file(table) if table.is_file() else None)
         if source is None:
             raise EnvironmentProblem(f"{given} holds neither validation-*.parquet nor {_TSV}")
         return source
     if given.suffix == ".tsv":
-        return TsvSource(given)
+        return tsv_file(given)
     if given.suffix == ".parquet":
         return parquet_file(given)
     raise UsageProblem(

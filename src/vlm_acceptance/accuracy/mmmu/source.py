@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn
 
 from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
 from vlm_acceptance.core.errors import EnvironmentProblem
@@ -45,21 +45,21 @@ class Row:
         return tuple(int(number) for text in (self.question, *self.options) for number in PLACEHOLDER.findall(text))
 
 
-class Source(Protocol):
-    """A format of the data. `name` describes it in reports, `files` are all files that are read, below `folder`."""
+@dataclass(frozen=True)
+class Source:
+    """Published data in one format. `name` describes it in reports; `files` are all files that are read, in `folder`.
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def files(self) -> Sequence[Path]: ...
-    @property
-    def keeps_lists(self) -> bool:
-        """Whether several accepted answers of an open question are stored as a list."""
+    `keeps_lists`: several accepted answers of an open question are stored as a list.
+    """
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    keeps_lists: bool = True
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
         """All validation questions; EnvironmentProblem with file and id of one that cannot be read."""
+        raise NotImplementedError
 
 
 def refuse(file: str, id: object, what: str) -> NoReturn:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy.item import OPEN
-from vlm_acceptance.accuracy.mmmu.source import MOST_PICTURES, Row, check_pictures, gold_of, kind_of, options_of, refuse
+from vlm_acceptance.accuracy.mmmu.source import (
+    MOST_PICTURES,
+    Row,
+    Source,
+    check_pictures,
+    gold_of,
+    kind_of,
+    options_of,
+    refuse,
+)
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
 from vlm_acceptance.core.errors import EnvironmentProblem
 
@@ -21,18 +29,8 @@ _SHARD = re.compile(r"validation-([0-9]+)-of-([0-9]+)\.parquet")
 _ROWS_AT_ONCE = 4  # a row may hold seven pictures of several MB
 
 
-@dataclass(frozen=True, slots=True)
-class ParquetSource:
-    """The validation files below `folder`, in the order of the subjects."""
-
-    folder: Path
-    files: tuple[Path, ...]
-    keeps_lists: bool = True
-
-    @property
-    def name(self) -> str:
-        """The format and the folder's name, without its path."""
-        return f"parquet {self.folder.name}"
+class ParquetSource(Source):
+    """The validation files below a folder, in the order of the subjects."""
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
         """All questions, file by file, with or without their pictures."""
@@ -51,12 +49,12 @@ def parquet_folder(folder: Path) -> ParquetSource | None:
     _refuse_missing_parts(folder, found)
     order = {subject: place for place, subject in enumerate(SUBJECTS)}
     found.sort(key=lambda path: (order.get(path.parent.name, len(order)), path.as_posix()))
-    return ParquetSource(folder, tuple(found))
+    return ParquetSource(f"parquet {folder.name}", folder, tuple(found))
 
 
 def parquet_file(path: Path) -> ParquetSource:
     """One file with the questions of all subjects or of one."""
-    return ParquetSource(path.parent, (path,))
+    return ParquetSource(f"parquet {path.parent.name}", path.parent, (path,))
 
 
 def _hidden(path: Path) -> bool:

@@ -8,11 +8,10 @@ import binascii
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
-from vlm_acceptance.accuracy.mmmu.source import Row, check_pictures, gold_of, refuse
+from vlm_acceptance.accuracy.mmmu.source import Row, Source, check_pictures, gold_of, refuse
 from vlm_acceptance.accuracy.mmmu.subjects import parts_of
 from vlm_acceptance.core.errors import EnvironmentProblem
 
@@ -21,32 +20,13 @@ _LARGEST_FIELD = 1 << 30
 _SHORTEST_PICTURE = 64  # characters; a shorter text is the number of another row
 
 
-@dataclass(frozen=True, slots=True)
-class TsvSource:
+class TsvSource(Source):
     """One table. Missing ids are made from category and order."""
-
-    path: Path
-    keeps_lists: bool = False
-
-    @property
-    def name(self) -> str:
-        """The format and the file's name, without its path."""
-        return f"table {self.path.name}"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the table."""
-        return self.path.parent
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The table alone."""
-        return (self.path,)
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
         """All questions of the split validation, with or without their pictures."""
         numbers: Counter[str] = Counter()
-        for line, values in _table(self.path):
+        for line, values in _table(self.files[0]):
             if values["split"] != "validation":
                 continue
             subject = values["category"].strip().replace("&", "and").replace(" ", "_")
@@ -54,8 +34,13 @@ class TsvSource:
             id = values.get("id", "").strip()
             if not id.startswith("validation_"):
                 id = f"validation_{subject}_{numbers[subject]}"
-            row = _row(values, id, f"{self.path.name}, row {line}", pictures)
+            row = _row(values, id, f"{self.files[0].name}, row {line}", pictures)
             yield check_pictures(row) if pictures else row
+
+
+def tsv_file(path: Path) -> TsvSource:
+    """The table of that path."""
+    return TsvSource(f"table {path.name}", path.parent, (path,), keeps_lists=False)
 
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

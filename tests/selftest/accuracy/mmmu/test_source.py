@@ -24,7 +24,7 @@ from vlm_acceptance.accuracy.mmmu import source_parquet
 from vlm_acceptance.accuracy.mmmu.expected_counts import PUBLISHED, check_rows
 from vlm_acceptance.accuracy.mmmu.source import Row, digests
 from vlm_acceptance.accuracy.mmmu.source_parquet import parquet_file, parquet_folder
-from vlm_acceptance.accuracy.mmmu.source_tsv import TsvSource
+from vlm_acceptance.accuracy.mmmu.source_tsv import tsv_file
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 pytest.importorskip("pyarrow")
@@ -66,7 +66,7 @@ def test_folder_and_merged_file_give_the_same_900_questions_with_every_published
 
 @pytest.mark.parametrize("ids", [True, False])
 def test_table_gives_the_same_900_questions_with_ids_or_without(tmp_path: Path, whole: list[Values], ids: bool):
-    table = TsvSource(write_tsv(whole, tmp_path / "MMMU_DEV_VAL.tsv", ids))
+    table = tsv_file(write_tsv(whole, tmp_path / "MMMU_DEV_VAL.tsv", ids))
     expected = read_folder(write_folder(whole, tmp_path / "hub"))
     assert essence(list(table.rows(pictures=True))) == essence(expected)
 
@@ -75,7 +75,7 @@ def test_text_alone_is_read_without_pictures(tmp_path: Path):
     made = small("Art")
     parquet = parquet_folder(write_folder(made, tmp_path))
     assert parquet is not None
-    table = TsvSource(write_tsv(made, tmp_path / "t.tsv"))
+    table = tsv_file(write_tsv(made, tmp_path / "t.tsv"))
     for source in (parquet, table):
         assert [row.pictures for row in source.rows(pictures=False)] == [(), ()]
 
@@ -242,7 +242,7 @@ def table_of(tmp_path: Path, values: list[Values]) -> Path:
 
 
 def read_table(path: Path) -> list[Row]:
-    return list(TsvSource(path).rows(pictures=True))
+    return list(tsv_file(path).rows(pictures=True))
 
 
 def test_table_has_no_types_so_a_question_without_options_is_open(tmp_path: Path):
