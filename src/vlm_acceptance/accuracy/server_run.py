@@ -50,8 +50,8 @@ class QuestionSender:
         self._deadline_s = deadline_s
         self._defaults = defaults
         self._pause_s = pause_s
-        # glibc gives freed memory of this size back to the system, page by page, until it has seen a larger block
-        # freed: without this one, a fifth of the time per request goes into pages for its body
+        # glibc returns freed blocks of this size to the system until a larger block was freed; fresh pages for each
+        # body would take a fifth of the time per request
         _ = bytes(LARGEST_KEPT)
 
     def send(self, question: PreparedRequest) -> Answer:
@@ -98,17 +98,17 @@ class QuestionSender:
 
 
 def system_messages(text: str) -> list[dict[str, Any]]:
-    """The system message; none for ''."""
+    """A list with the system message, empty for ''."""
     return [{"role": "system", "content": text}] if text else []
 
 
 def tile_limit(question: PreparedRequest) -> dict[str, Any]:
-    """The field that limits a request's tiles; none where the model's own limit holds."""
+    """The body field that limits the tiles of a picture; empty where the model's own limit holds."""
     return {} if question.max_tiles is None else {"mm_processor_kwargs": {"max_dynamic_patch": question.max_tiles}}
 
 
 def picture_lead(picture: PictureFile) -> str:
-    """What a data URL of the picture begins with."""
+    """The start of a data URL of the picture, up to its base64 data."""
     kind = PurePath(picture.file).suffix.lower().removeprefix(".")
     return f"data:image/{'jpeg' if kind == 'jpg' else kind};base64,"
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from vlm_acceptance.client.deadlines import Deadlines
+from vlm_acceptance.client.cutoff import Cutoff
 from vlm_acceptance.client.sse import EventSplitter
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
 
@@ -36,15 +36,15 @@ UNCONNECTED = (
 class Client:
     """Sends requests to one endpoint, each over a connection of its own: servers may close idle connections.
 
-    The environment's proxies and certificates are used, but not for loopback; a ~/.netrc is not read. A request with
-    an Authorization header of its own is sent with that in place of the key, with an empty one without any.
+    The environment's proxies and certificates are used, but not for loopback; a ~/.netrc is not read. A request's own
+    Authorization header replaces the key; an empty one is not sent.
     """
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
         self._ids = itertools.count(1)
-        self._deadlines = Deadlines()
+        self._cutoff = Cutoff()
         self._proxy, self._certificates = _network_settings(self.base_url)
 
     def send(self, request: Request) -> Exchange:
@@ -86,7 +86,7 @@ class Client:
                 decode_content=False,
             )
             seen.begin(response.status, response.headers.items())
-            with response, self._deadlines.cut_at(seen.deadline_ns, lambda: _shut(response)):
+            with response, self._cutoff.at(seen.deadline_ns, lambda: _shut(response)):
                 seen.read(_pieces(response))
 
 

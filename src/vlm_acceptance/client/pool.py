@@ -21,8 +21,9 @@ Received = TypeVar("Received")
 class Pool(Generic[Sent, Received]):
     """Calls `send` on everything in `given`, in order, with at most `concurrency` (1 to 64) calls in flight.
 
-    Iterating yields `(sent, received)` pairs as they come, and None after each `tick_s` seconds without one. A pair
-    counts as in flight until the next one is asked for. What breaks a thread stops the pool and is raised at the end.
+    Iterating yields `(sent, received)` pairs as they come, and None after each `tick_s` seconds without a pair. A pair
+    counts as in flight until the next iteration. An error in `send` stops the pool and is raised at the end: ours as
+    it is, any other as HarnessProblem.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads.load import Job, WarmupTracker, Watchdog, answer_to, send_watched
 
-# after so many requests in a row without an answer the rest would tell nothing new
+# after so many requests in a row without an answer the rest would show nothing new
 SILENT_IN_A_ROW = 64
 KEPT = 32
 TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}

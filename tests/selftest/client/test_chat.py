@@ -1,4 +1,4 @@
-"""Chat requests: pictures as they are on disk, text last, greedy unless told otherwise."""
+"""Chat requests: pictures as they are on disk, text last, greedy unless a parameter changes that."""
 
 from __future__ import annotations
 

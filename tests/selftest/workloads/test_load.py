@@ -153,10 +153,10 @@ def test_a_cold_burst_is_no_hang_until_it_must_be_warm(client: RecordingClient) 
 
 def test_a_soak_gives_each_request_the_deadline_of_its_time(client: RecordingClient, recorded: list[Exchange]) -> None:
     seen: list[float] = []
-    asked = RecordingClient(client.http, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
-    send, request = client.http, asked.request
-    asked.request = lambda body: (seen.append((made := request(body)).deadline_s), made)[1]  # type: ignore[method-assign]
-    soak(asked, JOBS, 0.3, 1, load.Watchdog(send, 60))
+    recording = RecordingClient(client.http, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
+    send, request = client.http, recording.request
+    recording.request = lambda body: (seen.append((made := request(body)).deadline_s), made)[1]  # type: ignore[method-assign]
+    soak(recording, JOBS, 0.3, 1, load.Watchdog(send, 60))
     assert seen[0] == 5
     assert seen.count(5) <= 2
     assert set(seen[len(JOBS) :]) == {4}

@@ -11,7 +11,7 @@ EVERY_S = 0.02
 IDLE_NS = 1_000_000_000
 
 
-class Deadlines:
+class Cutoff:
     """Calls `cut` for every read that passes its deadline, from one thread for all reads; it ends when it is idle."""
 
     def __init__(self) -> None:
@@ -20,13 +20,13 @@ class Deadlines:
         self._is_watched = False
 
     @contextlib.contextmanager
-    def cut_at(self, deadline_ns: int, cut: Callable[[], None]) -> Iterator[None]:
+    def at(self, deadline_ns: int, cut: Callable[[], None]) -> Iterator[None]:
         """Call `cut` every EVERY_S seconds from `deadline_ns` (monotonic) until the block ends."""
         read = object()
         with self._lock:
             self._reads[read] = (deadline_ns, cut)
             if not self._is_watched:
-                threading.Thread(target=self._watch, name="deadlines", daemon=True).start()
+                threading.Thread(target=self._watch, name="cutoff", daemon=True).start()
                 self._is_watched = True
         try:
             yield
