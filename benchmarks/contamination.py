@@ -24,7 +24,7 @@ from vlm_acceptance.cases.capability import load_categories  # noqa: E402
 from vlm_acceptance.client.chat import chat  # noqa: E402
 from vlm_acceptance.client.http import Client  # noqa: E402
 from vlm_acceptance.client.pool import send_all  # noqa: E402
-from vlm_acceptance.run.inputs import CASES, IMAGES
+from vlm_acceptance.run.inputs import CASES, IMAGES  # noqa: E402
 from vlm_acceptance.workloads import similar_pictures  # noqa: E402
 
 MODEL = "oracle"
