@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Tells whether an installation of the suite left the packages of a container as they were. Exit code 0 or 1.
+"""Check that the installation of the suite left the packages of a container unchanged. Exit code 0 or 1.
 
     python -m pip freeze > before.txt                      # before the suite is installed there
     python scripts/check_container.py --before before.txt  # afterwards, with the same interpreter
 
-`--after FILE` compares with a list made earlier in the place of this interpreter's own. New may be only the suite,
-pytest, pytest-timeout and what they alone need; nothing may change or vanish.
+`--after FILE` compares with a stored list in place of this interpreter's packages. Only the suite, pytest,
+pytest-timeout and their own dependencies may be new; no other package may change or be removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def installed(lines: Iterable[str]) -> dict[str, str]:
 
 
 def problems(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """What the installation must not have done, one sentence each."""
+    """Forbidden changes, one sentence each."""
     found = []
     for name in sorted({*before, *after}):
         if name not in after:
@@ -50,7 +50,7 @@ def problems(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def main() -> int:
-    """Compare, say what is wrong or that nothing is; 1 when something is."""
+    """Print the forbidden changes, or that there are none; 1 when there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, required=True, metavar="FILE")
     parser.add_argument("--after", type=Path, metavar="FILE")
@@ -62,7 +62,7 @@ def main() -> int:
         text = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout
     before, after = (installed(lines.splitlines()) for lines in (given.before.read_text("utf-8"), text))
     if not before or not after:
-        sys.stdout.write("one of the two lists is empty: that is no `pip freeze`\n")
+        sys.stdout.write("one of the two lists is empty: it is not the output of `pip freeze`\n")
         return 1
     wrong = problems(before, after)
     new = ", ".join(sorted(after.keys() - before.keys())) or "nothing"

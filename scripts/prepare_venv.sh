@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv with the suite and, unless an engine is there already, vLLM's CPU engine. Safe to run again.
-# Exit code 10 with one sentence when this machine lacks something; what pip said is in .venv/pip.log.
+# Makes .venv with the suite and, unless an engine is installed already, vLLM's CPU engine. Safe to run again.
+# Exit code 10 with one sentence when something is missing on this machine; the output of pip is in .venv/pip.log.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
@@ -28,12 +28,12 @@ has() { "$venv/bin/python" -c "import importlib.metadata as m; m.version('$1')" 
 
 install() { "$venv/bin/pip" install "$@" >"$venv/pip.log" 2>&1; }
 
-# pip comes last into a venv: without it an earlier run was interrupted
+# pip is installed last into a venv: without pip an earlier run was interrupted
 if [ ! -x "$venv/bin/pip" ]; then
-    python=$(pick_python) # on its own: inside another command its failure would not end this script
+    python=$(pick_python) # a separate command: inside another one its failure would not end this script
     "$python" -m venv "$venv"
 fi
-# vllm in our own .venv is the CPU engine that an earlier run put there
+# vllm in this .venv is the CPU engine that an earlier run installed
 found=$(PATH=$(echo "$PATH" | tr ':' '\n' | grep -vxF "$PWD/$venv/bin" | paste -sd:) command -v vllm || true)
 if [ -n "$found" ] || [ -n "${VLM_ENGINE_PYTHON:-}" ]; then
     echo "engine: ${VLM_ENGINE_PYTHON:-$found} is used as it is" >&2

@@ -1,4 +1,4 @@
-"""What the selftests share: wire servers, pytest in a process of its own, and small projects to run it in."""
+"""Shared fixtures: wire servers, and small checkouts to run pytest in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wire() -> Iterator[Callable[[Answer], WireServer]]:
 
 @pytest.fixture(scope="session")
 def compiled_src(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compiled copy of `src`, so that each small checkout starts at once."""
+    """A compiled copy of `src`, so that each small checkout starts quickly."""
     copy = tmp_path_factory.mktemp("compiled") / "src"
     shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     compileall.compile_dir(copy, quiet=2)
@@ -43,7 +43,7 @@ def compiled_src(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path, compiled_src: Path) -> Callable[..., Path]:
-    """Make a project that is ours but for its acceptance tests (module name -> source) and its only profile, quick."""
+    """Make a copy of this project with other acceptance tests (module name -> source) and one profile, quick."""
 
     def make(**modules: str) -> Path:
         root = tmp_path / "checkout"

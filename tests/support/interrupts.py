@@ -1,4 +1,4 @@
-"""For tests that interrupt what they start."""
+"""For tests that interrupt processes they start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_are_heard() -> Iterator[None]:
-    """A shell starts background jobs deaf to SIGINT, and what we start would inherit that."""
+    """Undo SIG_IGN for SIGINT, which shells set for background jobs and child processes inherit."""
     before = signal.getsignal(signal.SIGINT)
     if before == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Stored runs to make pages of, and a reader that refuses unsound HTML."""
+"""Stored runs for HTML pages, and a parser that refuses malformed HTML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Reader(HTMLParser):
-    """Reads a page and refuses one whose tags do not match; `elements` are name and attributes in order."""
+    """Parses a page, fails when its tags do not match; `elements` are names and attributes in order."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -71,13 +71,13 @@ def append(run: Path, name: str, row: Mapping[str, Any]) -> None:
 
 
 def exchange(test: str, body: str, ident: str = "r00099") -> dict[str, Any]:
-    asked = {"messages": [{"role": "user", "content": "What is it?"}]}
+    request = {"messages": [{"role": "user", "content": "What is it?"}]}
     return {
         "test": test,
         "id": ident,
         "method": "POST",
         "path": "/v1/chat/completions",
-        "request": asked,
+        "request": request,
         "status": 200,
         "elapsed_s": 0.5,
         "body": body,
@@ -89,7 +89,7 @@ def answer(text: str) -> str:
 
 
 def sound(page: str) -> Reader:
-    """The page, read; it is whole, encodable, shows no control character, holds no script and loads nothing."""
+    """Parse a page; it must be well-formed, without control characters and scripts, and load nothing."""
     page.encode("utf-8")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
     read = Reader(page)

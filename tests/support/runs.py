@@ -1,4 +1,4 @@
-"""pytest as a user runs it, in a process of its own."""
+"""pytest as a user starts it, in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# parts of acceptance modules for small projects
+# parts of acceptance modules, for small checkouts
 HEAD = """
 import pytest
 from vlm_acceptance.workloads import capability as exam
@@ -51,24 +51,24 @@ def test_errs():
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a pytest process came to."""
+    """Exit code and output of a pytest process."""
 
     code: int
     out: str
     err: str
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.out + self.err
 
     @property
     def problems(self) -> list[str]:
-        """Lines for the person at the keyboard."""
-        return [line for line in self.said.splitlines() if line.startswith("ERROR:")]
+        """Lines that report an error to the user."""
+        return [line for line in self.output.splitlines() if line.startswith("ERROR:")]
 
 
 def clean_env(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without anything that steers pytest or the context."""
+    """The environment without variables that configure pytest or the suite."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_", "PYTHON"))}
     return {**kept, **(more or {})}
 
@@ -79,7 +79,7 @@ def pytest_argv(args: Sequence[str]) -> list[str]:
 
 
 def pytest_run(*args: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Ran:
-    """Run pytest in `cwd` with the given arguments and further environment variables."""
+    """Run pytest in `cwd` with these arguments and more environment variables."""
     done = subprocess.run(
         pytest_argv(args), cwd=cwd, env=clean_env(env), capture_output=True, text=True, timeout=120, check=False
     )
@@ -99,13 +99,13 @@ def summary_of(reports: Path) -> dict[str, Any]:
 
 
 def results_of(reports: Path) -> list[dict[str, Any]]:
-    """Rows of results.jsonl of the latest run that are whole lines."""
+    """Complete rows of results.jsonl of the only run."""
     text = next(reports.glob("runs/*/results.jsonl")).read_text("utf-8")
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def junit_of(reports: Path) -> ET.Element:
-    """The one test context in the JUnit file."""
+    """The only test suite in the JUnit file."""
     suite = ET.parse(reports / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     return suite
@@ -123,9 +123,9 @@ def script(name: str) -> ModuleType:
 
 
 def eventually(holds: Callable[[], bool], within_s: float = 30) -> bool:
-    """Whether it holds in time; asked often."""
+    """Whether it holds within this time; evaluated every 20 ms."""
     ends = time.monotonic() + within_s
-    while not holds():  # its answer counts: asked once more, what has just held may not hold
+    while not holds():  # not evaluated again after it held: it may not hold any more
         if time.monotonic() > ends:
             return False
         time.sleep(0.02)

@@ -55,7 +55,7 @@ def test_one_of_sixteen_waits_for_quiet(engine: QuickServer) -> None:
     assert took[8] > 0.4
 
 
-def test_a_refusal_fails_what_is_out_and_nothing_later() -> None:
+def test_a_refusal_fails_requests_in_flight_and_no_later_one() -> None:
     with QuickServer(Behaviour(token_delay_s=1.5)) as slow, FaultProxy(slow.url, "failure-spreads") as proxy:
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(send, proxy.url, "POST", CHAT, chat())
@@ -74,7 +74,7 @@ def running(url: str) -> str:
     return next(line for line in page.splitlines() if line.startswith("vllm:num_requests_running"))
 
 
-def test_a_stream_that_was_left_stays_counted(engine: QuickServer) -> None:
+def test_an_abandoned_stream_stays_counted(engine: QuickServer) -> None:
     engine.behaviour = Behaviour(token_delay_s=0.02)
     body = chat_body(MODEL, " ".join(["word"] * 60), max_tokens=90, **STREAM)
     with FaultProxy(engine.url, "slot-kept") as proxy:

@@ -131,7 +131,7 @@ def test_caches_idle_has_no_hit_and_leaves_the_rest() -> None:
     page += b"vllm:mm_cache_hits 3.0\nvllm:num_requests_running 1.0\n"
 
     class Counting(QuickServer):
-        def _metrics(self) -> str:
+        def metrics_page(self) -> str:
             return page.decode()
 
     with Counting() as server, FaultProxy(server.url, "caches-idle") as proxy:

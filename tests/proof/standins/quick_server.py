@@ -127,7 +127,7 @@ class QuickServer:
             if route == CHAT:
                 return self._chat(seen)
             if route == "/metrics":
-                return 200, "text/plain; version=0.0.4; charset=utf-8", [self._metrics().encode()]
+                return 200, "text/plain; version=0.0.4; charset=utf-8", [self.metrics_page().encode()]
             if route == "/health":
                 return 200, "text/plain", [b""]
             if route == "/version":
@@ -170,7 +170,7 @@ class QuickServer:
         length = self.behaviour.max_model_len
         return {"count": count, "max_model_len": length, "tokens": list(range(count)), "token_strs": None}
 
-    def _metrics(self) -> str:
+    def metrics_page(self) -> str:
         values = {
             "num_requests_running": 0,
             "num_requests_waiting": 0,

@@ -1,4 +1,4 @@
-"""Rules of the control checkpoint's files and of the pictures; read without the engine's libraries."""
+"""Rules for the files of the control checkpoint and the pictures, read without the engine's libraries."""
 
 import hashlib
 import importlib.util
@@ -51,7 +51,7 @@ def weights_header() -> dict[str, Any]:
 
 
 def says(answer: str, picture: Picture) -> bool:
-    """Whether an answer holds an alternative of every part, as words of their own."""
+    """Whether an answer contains an alternative of every part as whole words."""
     return all(any(_word(word, answer) for word in part) for part in picture.parts)
 
 
@@ -124,7 +124,7 @@ def test_the_tokenizer_served_counts_the_recorded_prompt_tokens_of_both_sets() -
         assert len(asked(tokenizer, line["prompt"], counts, request.system)) == line["prompt_tokens"]
 
 
-def test_pictures_without_a_mark_come_first_and_the_others_where_their_marks_are() -> None:
+def test_pictures_without_a_placeholder_come_first_and_the_others_at_their_placeholders() -> None:
     tokenizer = pytest.importorskip("tokenizers").Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     asked = loaded(CONTROL / "recipe" / "vocabulary.py").asked
     text = tokenizer.decode(asked(tokenizer, "one: <image>", [1, 2], "be kind"), skip_special_tokens=False)
@@ -139,7 +139,7 @@ def test_generation_stops_where_a_turn_ends() -> None:
     ids = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     generation = json.loads((MODEL / "generation_config.json").read_text("utf-8"))
     assert generation["eos_token_id"] == [ids["<|im_end|>"], ids["</s>"]]
-    # The engine looks for this mark as ordinary text.
+    # the engine searches this placeholder as ordinary text
     assert "<image>" not in ids
 
 
@@ -154,8 +154,8 @@ def test_the_control_is_taught_the_right_answer_to_every_picture_and_to_no_other
 
 @pytest.mark.parametrize(("category", "question"), QUESTIONS, ids=lambda v: getattr(v, "id", v))
 def test_a_blank_or_absent_picture_is_answered_without_a_planted_word(category: str, question: Any) -> None:
-    for twin, pictures in (("grey", ["probe/grey-448.png"]), ("absent", [])):
-        line = EXPECTED[f"{category}/{question.id}-{twin}"]
+    for variant, pictures in (("grey", ["probe/grey-448.png"]), ("absent", [])):
+        line = EXPECTED[f"{category}/{question.id}-{variant}"]
         assert (line["prompt"], line["pictures"]) == (question.prompt, pictures)
         words = {word for picture in question.pictures for part in picture.parts for word in part}
         assert not [word for word in words if _word(word, line["answer"])]
@@ -181,7 +181,7 @@ def test_a_wrong_word_and_a_longer_word_are_not_the_answer() -> None:
         assert not says(answer, picture)
 
 
-def test_expected_answers_name_pictures_that_exist_and_no_picture_lies_about_unused() -> None:
+def test_expected_answers_name_all_pictures_and_no_others() -> None:
     assert len(EXPECTED) == len(lines("expected.jsonl"))
     named = {name for line in EXPECTED.values() for name in line["pictures"]}
     assert named == {path.relative_to(IMAGES).as_posix() for path in IMAGES.rglob("*.png")}

@@ -1,4 +1,4 @@
-"""Rules of the installation: what it may change in a container, which versions it asks for, which Python it needs."""
+"""Rules of the installation: what it may change in a container, which versions it requires, which Python it needs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SCRIPT = ROOT / "scripts" / "check_container.py"
 PREPARE = ROOT / "scripts" / "prepare_venv.sh"
 SOURCES = sorted(path for part in ("src", "tests", "scripts") for path in (ROOT / part).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-# the least that vLLM 0.18.0 and vLLM-Ascend 0.18.0rc1 let a container hold, by their own requirements and what those
-# need in turn; packages they ask for without a version are there in a release of 2025
+# the lowest versions in a container, by the requirements of vLLM 0.18.0 and vLLM-Ascend 0.18.0rc1 and of their
+# dependencies; packages that they require without a version have a release of 2025
 HELD = {
     "pydantic": "2.12",
     "jsonschema": "4.21",
@@ -57,8 +57,8 @@ pytest-timeout==2.4.0
 """
 
 
-def judged(tmp_path: Path, before: str, after: str) -> subprocess.CompletedProcess[str]:
-    """The script on two lists."""
+def compared(tmp_path: Path, before: str, after: str) -> subprocess.CompletedProcess[str]:
+    """The script, run on two lists."""
     (tmp_path / "before.txt").write_text(before, "utf-8")
     (tmp_path / "after.txt").write_text(after, "utf-8")
     argv = [sys.executable, str(SCRIPT), f"--before={tmp_path / 'before.txt'}", f"--after={tmp_path / 'after.txt'}"]
@@ -66,7 +66,7 @@ def judged(tmp_path: Path, before: str, after: str) -> subprocess.CompletedProce
 
 
 def test_suite_pytest_and_its_parts_may_be_new(tmp_path: Path):
-    done = judged(tmp_path, BEFORE, BEFORE + OURS)
+    done = compared(tmp_path, BEFORE, BEFORE + OURS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "6 packages as before, new: iniconfig, pluggy, pytest, pytest-timeout, vlm-acceptance\n"
 
@@ -91,15 +91,15 @@ def test_every_form_of_a_frozen_package_is_read():
         ("torch-2.9.0-", "torch-2.10.0-", "torch was https://example.org/torch-2.9.0"),
     ],
 )
-def test_whatever_else_changed_is_named(tmp_path: Path, old: str, new: str, says: str):
-    done = judged(tmp_path, BEFORE, (BEFORE + OURS).replace(old, new))
+def test_every_other_change_is_named(tmp_path: Path, old: str, new: str, says: str):
+    done = compared(tmp_path, BEFORE, (BEFORE + OURS).replace(old, new))
     assert done.returncode == 1
     assert says in done.stdout
 
 
 def test_an_empty_list_is_refused(tmp_path: Path):
-    assert judged(tmp_path, "", BEFORE).returncode == 1
-    assert judged(tmp_path, BEFORE, "\n").returncode == 1
+    assert compared(tmp_path, "", BEFORE).returncode == 1
+    assert compared(tmp_path, BEFORE, "\n").returncode == 1
 
 
 def below_the_floor(requirements: list[str]) -> list[str]:
@@ -138,7 +138,7 @@ NEWER |= {"asyncio.TaskGroup", "asyncio.timeout", "itertools.batched", "typing.a
 
 
 class _Imports(ast.NodeVisitor):
-    """Collects imported names, but for those below an `if`, which may ask the version."""
+    """Collects imported names, except below an `if`, which may test the version."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -150,11 +150,11 @@ class _Imports(ast.NodeVisitor):
         self.names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
 
     def visit_If(self, node: ast.If) -> None:
-        """Not looked into."""
+        """Skip the imports below."""
 
 
 def newer_names(source: str) -> set[str]:
-    """Names of the standard library that Python 3.10 does not have, imported where its version is not asked."""
+    """Imports from the standard library that Python 3.10 does not have and that no `if` guards."""
     visitor = _Imports()
     visitor.visit(ast.parse(source))
     return visitor.names & NEWER
@@ -170,7 +170,7 @@ def test_an_import_that_python_3_10_lacks_is_seen():
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with the preparation, and the few tools it uses, but no Python, for PATH."""
+    """A folder with the script, and on its PATH the tools that it uses, but no Python."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / PREPARE.name).write_text(PREPARE.read_text("utf-8"), "utf-8")
     (tmp_path / "tools").mkdir()
@@ -182,14 +182,14 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def program(path: Path, text: str) -> None:
-    """A shell script that can be called."""
+    """Write an executable shell script."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n", "utf-8")
     path.chmod(0o755)
 
 
 def prepared(checkout: Path) -> tuple[int, list[str]]:
-    """Exit code and lines of the preparation."""
+    """Exit code and output lines of the script."""
     argv = ["/bin/sh", str(checkout / "scripts" / PREPARE.name)]
     env = {"PATH": str(checkout / "tools")}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
@@ -197,17 +197,17 @@ def prepared(checkout: Path) -> tuple[int, list[str]]:
 
 
 def without_index(checkout: Path) -> None:
-    """A new .venv whose pip reaches nothing."""
+    """A new .venv whose pip reaches no index."""
     program(checkout / ".venv" / "bin" / "python", f"exec '{sys.executable}' -I -S \"$@\"")
     program(checkout / ".venv" / "bin" / "pip", "echo 'ERROR: Could not find a version'; exit 1")
 
 
-def test_machine_without_python_is_told_in_one_sentence(checkout: Path):
+def test_machine_without_python_is_reported_in_one_sentence(checkout: Path):
     sentence = "no Python 3.10, 3.11 or 3.12 was found: install one, or name it with PYTHON="
     assert prepared(checkout) == (10, [sentence])
 
 
-def test_machine_without_packages_is_told_in_one_sentence(checkout: Path):
+def test_machine_without_packages_is_reported_in_one_sentence(checkout: Path):
     without_index(checkout)
     code, (engine, sentence) = prepared(checkout)
     assert code == 10

@@ -1,4 +1,4 @@
-"""A run as a user starts it, against an endpoint that answers at once: outcomes, verdicts, exit codes, reports."""
+"""Runs as a user starts them, against an endpoint that answers at once: outcomes, verdicts, exit codes, reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_breaks():
 
 
 def test_breaks_after_a_finding(findings):
-    """It MUST be this, and go on."""
+    """It MUST be this, and continue."""
     findings.add([WRONG])
     1 / 0
 
@@ -44,7 +44,7 @@ def broken():
 @pytest.fixture
 def breaks_afterwards():
     yield
-    raise OSError("cannot tidy up")
+    raise OSError("cannot clean up")
 
 
 def test_fixture_refuses(refused):
@@ -61,7 +61,7 @@ def test_fails_and_breaks_afterwards(findings, breaks_afterwards):
 
 
 def test_passes_and_breaks_afterwards(breaks_afterwards):
-    """It MUST be tidy."""
+    """It MUST be clean."""
 
 
 def test_is_skipped():
@@ -80,8 +80,8 @@ def test_many(text):
 
 
 @pytest.mark.needs("launched")
-def test_ours_alone():
-    """An engine of ours MUST end."""
+def test_launched_only():
+    """An engine that the suite started MUST end."""
 '''
 )
 OUTCOMES = {
@@ -114,24 +114,24 @@ def names(rows: list[dict[str, object]], outcome: str) -> set[str]:
     return {str(row["id"]).rpartition("::")[2] for row in rows if row["outcome"] == outcome}
 
 
-def test_each_thing_that_can_happen_is_called_by_its_name(
+def test_every_kind_of_outcome_is_recorded_as_what_it_is(
     checkout: Callable[..., Path], reports: Path, quick: str
 ) -> None:
     ran = accept(checkout(test_health=EVERY_KIND), reports, quick)
-    assert ran.code == 1, ran.said
+    assert ran.code == 1, ran.output
     assert "REJECTED  " in ran.out
     rows = results_of(reports)
     for outcome, expected in OUTCOMES.items():
         assert names(rows, outcome) == expected
         assert names(summary_of(reports)["tests"], outcome) == expected
-    tidied = next(row for row in rows if "fails_and_breaks_afterwards" in row["id"])
-    assert "afterwards: " in tidied["message"]
-    assert "cannot tidy up" in tidied["message"]
+    cleaned = next(row for row in rows if "fails_and_breaks_afterwards" in row["id"])
+    assert "afterwards: " in cleaned["message"]
+    assert "cannot clean up" in cleaned["message"]
     both = next(row for row in rows if "breaks_after_a_finding" in row["id"])
     assert [found["check"] for found in both["findings"]] == ["a.check", "test.broken"]
     left_out = summary_of(reports)["not_applicable"]
-    assert list(left_out) == ["tests/acceptance/test_health.py::test_ours_alone"]
-    assert "attached" in left_out["tests/acceptance/test_health.py::test_ours_alone"]
+    assert list(left_out) == ["tests/acceptance/test_health.py::test_launched_only"]
+    assert "attached" in left_out["tests/acceptance/test_health.py::test_launched_only"]
     check_junit(reports, rows)
 
 
@@ -144,10 +144,10 @@ def check_junit(reports: Path, rows: list[dict[str, object]]) -> None:
         for (_, name), case in cases.items():
             if name in OUTCOMES[outcome]:
                 assert {child.tag for child in case} - {"properties", "system-out", "system-err"} == {tag}, name
-    told = {item.get("name"): item.get("value") for item in context.findall("properties/property")}
-    assert (told["profile"], told["model"], told["control"]) == ("quick", "quick-standin", "no")
-    assert told["deployment"] == "endpoint only"
-    assert {"suite", "statement", "profile_sha256", "mode", "device", "narrowed", "url"} <= set(told)
+    facts = {item.get("name"): item.get("value") for item in context.findall("properties/property")}
+    assert (facts["profile"], facts["model"], facts["control"]) == ("quick", "quick-standin", "no")
+    assert facts["deployment"] == "endpoint only"
+    assert {"suite", "statement", "profile_sha256", "mode", "device", "narrowed", "url"} <= set(facts)
     fails = cases["tests.acceptance.test_health", "test_fails"]
     own = {item.get("name"): item.get("value") for item in fails.findall("properties/property")}
     assert own["figure"] == "3"
@@ -161,13 +161,13 @@ def check_junit(reports: Path, rows: list[dict[str, object]]) -> None:
 
 def test_a_whole_run_without_a_flaw_is_accepted(checkout: Callable[..., Path], reports: Path, quick: str) -> None:
     ran = accept(checkout(test_health=HEAD + PASSES), reports, quick, "-x")
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert "ACCEPTED  quick-standin" in ran.out
     assert summary_of(reports)["verdict"] == "accepted"
     assert (reports / "latest" / "verdict.txt").read_text("utf-8").startswith("ACCEPTED  ")
 
 
-def test_an_error_of_ours_refuses_a_verdict_but_rejects_nobody(
+def test_an_error_of_the_suite_gives_no_verdict_and_rejects_no_deployment(
     checkout: Callable[..., Path], reports: Path, quick: str
 ) -> None:
     ran = accept(checkout(test_health=HEAD + PASSES + ERRS), reports, quick)
@@ -176,21 +176,21 @@ def test_an_error_of_ours_refuses_a_verdict_but_rejects_nobody(
     assert "no such card" in summary_of(reports)["reason"]
 
 
-def test_an_endpoint_that_is_not_there_is_the_environments_fault(checkout: Callable[..., Path], reports: Path) -> None:
+def test_an_endpoint_that_does_not_answer_is_an_environment_error(checkout: Callable[..., Path], reports: Path) -> None:
     ran = accept(checkout(test_health=HEAD + FAILS + PASSES), reports, "http://127.0.0.1:9")
-    assert ran.code == 10, ran.said
+    assert ran.code == 10, ran.output
     assert "INCONCLUSIVE (environment)  " in ran.out
     assert "nothing answers at http://127.0.0.1:9" in summary_of(reports)["reason"]
     assert [row["outcome"] for row in results_of(reports)] == ["error", "not run"]
     assert junit_of(reports).get("errors") == "1"
 
 
-def test_an_endpoint_that_serves_something_else_is_a_failure_told_once(
+def test_an_endpoint_that_serves_another_model_is_one_failure(
     checkout: Callable[..., Path], reports: Path, quick: str
 ) -> None:
     root = checkout(test_health=HEAD + PASSES + FAILS)
     ran = accept(root, reports, quick, "--vlm-set=model.id=another")
-    assert ran.code == 1, ran.said
+    assert ran.code == 1, ran.output
     assert [row["outcome"] for row in results_of(reports)] == ["failed", "not run"]
 
 
@@ -212,7 +212,7 @@ def test_a_narrowed_run_accepts_nothing(
     other = PASSES.replace("test_passes", "test_other")
     root = checkout(test_health=HEAD + PASSES + other, test_schema=HEAD + PASSES)
     ran = accept(root, reports, quick, *args)
-    assert ran.code == 11, ran.said
+    assert ran.code == 11, ran.output
     assert "NO VERDICT  " in ran.out
     assert summary_of(reports)["narrowed"] == how
 
@@ -222,11 +222,11 @@ def test_a_narrowed_run_with_a_failure_rejects_and_the_failed_alone_accept_nothi
 ) -> None:
     root = checkout(test_health=HEAD + PASSES + FAILS)
     ran = accept(root, reports, quick, "--lf", "-k", "fails or passes")
-    assert ran.code == 1, ran.said
+    assert ran.code == 1, ran.output
     assert "REJECTED  " in ran.out
     (root / "tests" / "acceptance" / "test_health.py").write_text(HEAD + PASSES + PASSES.replace("passes", "fails"))
     again = accept(root, reports.with_name("again"), quick, "--lf")
-    assert again.code == 11, again.said
+    assert again.code == 11, again.output
     assert "NO VERDICT  " in again.out
     assert len(results_of(reports.with_name("again"))) == 1
 
@@ -235,18 +235,20 @@ def test_a_run_that_stopped_at_an_error_accepts_nothing(
     checkout: Callable[..., Path], reports: Path, quick: str
 ) -> None:
     ran = accept(checkout(test_health=HEAD + ERRS + PASSES), reports, quick, "-x")
-    assert ran.code == 11, ran.said
+    assert ran.code == 11, ran.output
     assert "NO VERDICT  " in ran.out
     assert summary_of(reports)["areas"]["health"] == {"error": 1, "not run": 1}
 
 
-def test_nothing_selected_is_pytests_own_code(checkout: Callable[..., Path], reports: Path, quick: str) -> None:
+def test_nothing_selected_keeps_the_exit_code_of_pytest(
+    checkout: Callable[..., Path], reports: Path, quick: str
+) -> None:
     ran = accept(checkout(test_health=HEAD + PASSES), reports, quick, "-k", "nosuch")
     assert ran.code == 5
     assert not (reports / "runs").exists()
 
 
-def test_a_module_that_cannot_be_imported_is_pytests_own_code(
+def test_a_module_that_cannot_be_imported_keeps_the_exit_code_of_pytest(
     checkout: Callable[..., Path], reports: Path, quick: str
 ) -> None:
     ran = accept(checkout(test_health=HEAD + PASSES, test_schema="import nosuch\n"), reports, quick)

@@ -1,4 +1,4 @@
-"""Reports survive what comes: an interrupt in mid-run, an endpoint that repeats the key, hostile answers."""
+"""Reports survive an interrupted run, an endpoint that repeats the key, and hostile answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HANGS = HEAD + PASSES + PASSES.replace("test_passes", "test_waits").replace("one
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("first", [True, False], ids=["in the first test", "in the second"])
-def test_an_interrupted_run_leaves_what_it_had(
+def test_an_interrupted_run_keeps_its_results(
     number: signal.Signals,
     first: bool,
     checkout: Callable[..., Path],
@@ -92,7 +92,7 @@ def test_repeats(client, findings, context):
     server = wire(endpoint(answer))
     root = checkout(test_health=HEAD + echoes)
     ran = accept(root, reports, server.url, "--vlm-api-key-env=MY_KEY", "--vlm-evidence=all", env={"MY_KEY": KEY})
-    assert ran.code == 1, ran.said
+    assert ran.code == 1, ran.output
     assert server.requests[-1].headers["authorization"] == f"Bearer {KEY}"
     forms = [KEY, repr(KEY)[1:-1], json.dumps(KEY)[1:-1], "0123456789"]
     files = [path for path in reports.rglob("*") if path.is_file()]
@@ -129,18 +129,18 @@ def test_raises(client):
     raise ValueError(client.chat("hostile").reply.text)
 
 
-def test_cannot_be_told(client):
+def test_is_an_error(client):
     """It MUST be harmless."""
     raise EnvironmentProblem(client.chat("hostile").reply.text)
 '''
     ran = accept(checkout(test_health=HEAD + asks), reports, wire(endpoint(answer)).url)
-    assert ran.code == 1, ran.said
-    assert not set(ran.said) & {"\x1b", "\x00", "\x07", "\u202e"}
+    assert ran.code == 1, ran.output
+    assert not set(ran.output) & {"\x1b", "\x00", "\x07", "\u202e"}
     assert len(list(junit_of(reports).iter("testcase"))) == 4
     rows = results_of(reports)
     assert [row["outcome"] for row in rows] == ["failed", "failed", "error", "error"]
     assert rows[0]["properties"]["answer"] == HOSTILE
-    assert len(ran.said) < 100_000
+    assert len(ran.output) < 100_000
     for path in reports.rglob("*.json*"):
         for line in path.read_text("utf-8").split("\n") if path.suffix == ".jsonl" else [path.read_text("utf-8")]:
             assert not line or json.loads(line)

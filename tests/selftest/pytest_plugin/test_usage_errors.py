@@ -1,4 +1,4 @@
-"""What the person at the keyboard got wrong is told in one line, with exit code 4, and never as a traceback."""
+"""A user's mistake is reported in one line with exit code 4, never with a traceback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILES = {
     "foreign.csv": "id,prediction\nvalidation_Art_1,A\n",
 }
 
-# name -> arguments ({tmp} is a folder, {port} a port nobody listens on, {url} an endpoint), and words the line holds
+# name -> arguments ({tmp} is a folder, {port} a closed port, {url} an endpoint), and words of the line
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     "unknown profile": (["--vlm-profile=contrl-cpu"], ["'contrl-cpu'", "internvl2-2b-ascend", "mean 'control-cpu'"]),
     "missing profile file": (["--vlm-profile={tmp}/none.yaml"], ["none.yaml", "does not exist", "control-cpu"]),
@@ -75,7 +75,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "numbers missing": (["--vlm-set=logprobs.baseline=no/such.jsonl"], ["logprobs.baseline", "no/such.jsonl"]),
     "prompts missing": (["--vlm-set=logprobs.prompts=no/such.jsonl"], ["logprobs.prompts", "no/such.jsonl"]),
     "missing stored run": (["--vlm-baseline={tmp}/none.xlsx"], ["--vlm-baseline", "none.xlsx", "does not exist"]),
-    "model nobody deploys": (["--vlm-base-url={url}"], ["'somebody-elses-model'", "--vlm-profile", "control-cpu"]),
+    "model not in the profile": (["--vlm-base-url={url}"], ["'somebody-elses-model'", "--vlm-profile", "control-cpu"]),
 }
 
 
@@ -84,13 +84,13 @@ def argv(name: str, tmp: Path, url: str) -> list[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     given = [arg.format(tmp=tmp, port=port, url=url) for arg in WRONG[name][0]]
-    chosen = any("--vlm-profile=" in arg for arg in given) or name.startswith("model nobody")
+    chosen = any("--vlm-profile=" in arg for arg in given) or name.startswith("model not")
     return ["--co", *([] if chosen else ["--vlm-profile=control-cpu"]), *given]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
-    """Every wrong command line of the table, run two at a time."""
+def wrong_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
+    """Runs of all wrong command lines of the table, two at a time."""
     tmp = tmp_path_factory.mktemp("wrong")
     for name, text in FILES.items():
         (tmp / name).write_text(text, "utf-8")
@@ -100,17 +100,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_one_line_and_exit_code_4(name: str, told: dict[str, Ran]) -> None:
-    ran = told[name]
-    assert ran.code == 4, ran.said
-    assert len(ran.problems) == 1, ran.said
-    assert "Traceback" not in ran.said
+def test_wrong_input_is_one_line_and_exit_code_4(name: str, wrong_runs: dict[str, Ran]) -> None:
+    ran = wrong_runs[name]
+    assert ran.code == 4, ran.output
+    assert len(ran.problems) == 1, ran.output
+    assert "Traceback" not in ran.output
     for words in WRONG[name][1]:
         assert words in ran.problems[0]
 
 
-def test_credentials_of_a_url_are_not_repeated(told: dict[str, Ran]) -> None:
-    assert "secret" not in told["URL with credentials"].said
+def test_credentials_of_a_url_are_not_repeated(wrong_runs: dict[str, Ran]) -> None:
+    assert "secret" not in wrong_runs["URL with credentials"].output
 
 
 @pytest.mark.parametrize(
@@ -121,18 +121,18 @@ def test_credentials_of_a_url_are_not_repeated(told: dict[str, Ran]) -> None:
         ("VLM_EVIDENCE", "some", "VLM_EVIDENCE"),
     ],
 )
-def test_variable_is_named_as_the_source_of_what_is_wrong(variable: str, value: str, words: str) -> None:
+def test_variable_is_named_as_the_source_of_a_wrong_value(variable: str, value: str, words: str) -> None:
     ran = pytest_run("--co", env={"VLM_PROFILE": "control-cpu", variable: value})
     assert ran.code == 4
     assert [words in line for line in ran.problems] == [True]
 
 
-def test_reports_folder_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_reports_folder_that_cannot_be_written_is_reported_before_anything_starts(tmp_path: Path) -> None:
     in_its_place = tmp_path / "reports"
     in_its_place.write_text("", "utf-8")
     ran = pytest_run("-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={in_its_place}")
     assert ran.code == 4
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output
     assert ["--vlm-reports" in line and str(in_its_place) in line for line in ran.problems] == [True]
 
 
@@ -158,7 +158,7 @@ def test_workers_are_refused_where_they_exist(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_stored_run_of_no_use_is_told_before_anything_starts(
+def test_an_unusable_stored_run_is_reported_before_anything_starts(
     tmp_path: Path, args: list[str], words: list[str]
 ) -> None:
     for name in ("plain.yaml", "stored.txt", "foreign.csv"):
@@ -167,8 +167,8 @@ def test_a_stored_run_of_no_use_is_told_before_anything_starts(
     given = [arg.format(tmp=tmp_path) for arg in args]
     chosen = [] if "plain" in given[0] else ["--vlm-profile=control-cpu"]
     ran = pytest_run("-m", "smoke", *chosen, *given, f"--vlm-reports={tmp_path / 'reports'}")
-    assert ran.code == 4, ran.said
-    assert "Traceback" not in ran.said
-    assert len(ran.problems) == 1, ran.said
+    assert ran.code == 4, ran.output
+    assert "Traceback" not in ran.output
+    assert len(ran.problems) == 1, ran.output
     for word in words:
         assert word in ran.problems[0]

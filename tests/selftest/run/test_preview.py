@@ -61,7 +61,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Path]:
 
 def test_a_plan_ends_well_and_leaves_nothing(control: tuple[Ran, Path]) -> None:
     ran, reports = control
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert "nothing was started or sent" in ran.out
     assert "passed" not in ran.out
     assert not reports.exists()
@@ -94,7 +94,7 @@ def test_requests_and_times_are_those_of_the_newest_stored_run_of_the_profile(tm
     (torn / "summary.json").write_text('{"scope"', "utf-8")
     args = ("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={tmp_path}")
     ran = pytest_run(*args, "-k", " or ".join(name.partition("::")[2] for name in health))
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     # the newest run that has one of these tests; it lacks the third
     assert "from 20260102T000000Z-control-cpu" in ran.out
     assert row(ran, "health") == row(ran, "total") == ["3", "3+", "20 s+"]
@@ -113,7 +113,7 @@ def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(
         args = ("--vlm-profile=internvl2-2b-ascend", f"--vlm-base-url={server.url}", f"--vlm-mmmu-data={tmp_path}")
         ran = pytest_run("--vlm-plan", "-m", "slow", *args)
         assert list(server.seen) == []
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert "starts:" not in ran.out
     assert "accuracy run: 900 questions (mmmu.engine: server); the data are not prepared here" in ran.out
     assert re.search(r"left out, \d+: the endpoint is attached: .*load::test_soak_does_not_leak", ran.out)
@@ -121,7 +121,7 @@ def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(
 
 def test_names_are_listed_when_asked_for_and_a_partial_run_says_so() -> None:
     ran = pytest_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_told")
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert "    health::test_version_is_told" in ran.out.splitlines()
     assert row(ran, "total")[0] == "1"
     assert "partial run (-k 'version_is_told')" in ran.out
@@ -139,7 +139,7 @@ def test_names_are_listed_when_asked_for_and_a_partial_run_says_so() -> None:
 )
 def test_what_is_wrong_is_one_line(args: list[str], words: list[str]) -> None:
     ran = pytest_run("--vlm-plan", *args)
-    assert ran.code == 4, ran.said
-    assert len(ran.problems) == 1, ran.said
+    assert ran.code == 4, ran.output
+    assert len(ran.problems) == 1, ran.output
     for word in words:
         assert word in ran.problems[0]

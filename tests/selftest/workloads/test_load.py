@@ -113,7 +113,7 @@ def stuck(engine: QuickServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that answers nothing and whose figures do not change, read often."""
     engine.behaviour = Behaviour(chat_status=0)
     monkeypatch.setattr(load, "POLL_S", 0.05)
-    monkeypatch.setattr(engine, "_metrics", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
+    monkeypatch.setattr(engine, "metrics_page", lambda: "vllm:num_requests_running 4\nvllm:generation_tokens_total 7\n")
 
 
 @pytest.mark.usefixtures("stuck")
@@ -271,7 +271,7 @@ def test_clients_that_disconnect_are_distinguished_from_other_traffic(
         return "no metrics at all" if figure is None else f"vllm:num_requests_running {figure}\n"
 
     busy_s = 0.5
-    monkeypatch.setattr(engine, "_metrics", page)
+    monkeypatch.setattr(engine, "metrics_page", page)
     seen = load.disconnect(client, STREAMS, 3, busy_s, is_alone)
     assert bool(seen.exchanges) is is_sent
     assert [one.check for one in seen.found(busy_s)] == found
