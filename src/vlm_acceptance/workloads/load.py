@@ -98,14 +98,14 @@ def _streamed(job: Job) -> Job:
     return Job(job.asked, {**job.body, "stream": True, "stream_options": {"include_usage": True}})
 
 
-def mixed(made: Sequence[Job], size: int) -> list[Job]:
-    """A choice of `size` jobs: a quarter of them texts, if there are so many, the others of all categories alike."""
-    texts = [job for job in made if not job.asked.is_picture][: size // 4]
-    pictures = [job for job in made if job.asked.is_picture]
+def mixed(all_jobs: Sequence[Job], size: int) -> list[Job]:
+    """`size` of the jobs: a quarter texts, if there are so many, the others in equal parts of all categories."""
+    texts = [job for job in all_jobs if not job.asked.is_picture][: size // 4]
+    pictures = [job for job in all_jobs if job.asked.is_picture]
     rows = [[job for job in pictures if category_of(job) == name] for name in dict.fromkeys(map(category_of, pictures))]
     evenly = [job for turn in itertools.zip_longest(*rows) for job in turn if job is not None]
     chosen = {job.asked.id for job in [*texts, *evenly[: size - len(texts)]]}
-    return [job for job in made if job.asked.id in chosen]
+    return [job for job in all_jobs if job.asked.id in chosen]
 
 
 def category_of(job: Job) -> str:

@@ -90,7 +90,7 @@ class Soak:
 
 def soak(
     client: RecordingClient,
-    made: Sequence[Job],
+    jobs: Sequence[Job],
     seconds: float,
     concurrency: int,
     watchdog: Watchdog,
@@ -101,7 +101,7 @@ def soak(
     The exchanges of the first round are recorded, and the first few with a fault. Raises EnvironmentProblem when no
     request was sent at all.
     """
-    run = _Run(client, made, seconds, special_tokens)
+    run = _Run(client, jobs, seconds, special_tokens)
     watchdog.least_s = run.warmup.least_s
     run.result.hang = send_watched(client.http, run.requests(), concurrency, run.take, watchdog)
     run.result.seconds = run.now_s()
@@ -115,13 +115,13 @@ class _Run:
     """A soak that is going on."""
 
     def __init__(
-        self, client: RecordingClient, made: Sequence[Job], seconds: float, special_tokens: Sequence[str]
+        self, client: RecordingClient, jobs: Sequence[Job], seconds: float, special_tokens: Sequence[str]
     ) -> None:
         self.result = Soak()
         self.warmup = WarmupTracker(client)
         self._client = client
-        self._made = made
-        self._everyone = [job.asked for job in made]
+        self._jobs = jobs
+        self._everyone = [job.asked for job in jobs]
         self._special_tokens = special_tokens
         self._seconds = seconds
         self._began_ns = time.monotonic_ns()
@@ -134,18 +134,18 @@ class _Run:
     def requests(self) -> Iterator[tuple[int, Request]]:
         """Numbered requests; the number modulo the count of jobs is the job's."""
         for turn in itertools.count():
-            order = list(range(len(self._made)))
+            order = list(range(len(self._jobs)))
             random.Random(turn).shuffle(order)  # noqa: S311  (a seeded order, no secret)
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
-                self.warmup.sent(self._made[index].body)
+                self.warmup.sent(self._jobs[index].body)
                 # built right before it is sent: its deadline depends on what is warm by then
-                yield turn * len(order) + index, self._client.request(self._made[index].body)
+                yield turn * len(order) + index, self._client.request(self._jobs[index].body)
 
     def take(self, number: int, exchange: Exchange) -> None:
         """Judge and count one exchange."""
-        job, reply = self._made[number % len(self._made)], answer_to(exchange)
+        job, reply = self._jobs[number % len(self._jobs)], answer_to(exchange)
         self.warmup.received(job.body)
         fault = fault_of(job.asked, reply, self._everyone, self._special_tokens)
         self._faults += fault is not None
@@ -162,7 +162,7 @@ class _Run:
         else:
             self._silent = 0
             self.result.itl.extend((b - a) / NS for a, b in itertools.pairwise(reply.delta_ns))
-        if number < len(self._made) or is_kept:
+        if number < len(self._jobs) or is_kept:
             self._client.keep(exchange, job.body)
 
 

@@ -41,7 +41,7 @@ def test_a_whole_response_is_kept_as_it_came(wire: Wire) -> None:
     assert seen.started_ns <= (seen.headers_ns or 0) <= seen.finished_ns
 
 
-def test_what_is_sent_is_plain_ascii_json_with_an_id(wire: Wire) -> None:
+def test_a_body_is_sent_as_ascii_json_with_an_id(wire: Wire) -> None:
     server = wire(lambda request: [response(b"{}")])
     client = Client(server.url + "/", "sk-1")
     exchanges = [client.send(Request("POST", "/v1/x", {"text": "图\ud800"})) for _ in range(2)]
@@ -65,7 +65,7 @@ def test_the_key_is_in_no_exchange(wire: Wire) -> None:
     assert "sk-1" not in repr(Client(server.url, "sk-1").send(Request("POST", "/x", {})))
 
 
-def test_nothing_that_listens_is_a_connect_error() -> None:
+def test_a_port_without_a_listener_is_a_connect_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -109,7 +109,7 @@ def test_a_broken_answer_is_an_error_and_what_came_is_kept(
     ],
     ids=["silence", "dripping body", "body that stops", "dripping stream", "stream that stops", "dripping chunk"],
 )
-def test_what_takes_longer_than_its_deadline_is_cut(wire: Wire, steps: tuple[object, ...]) -> None:
+def test_a_response_that_passes_its_deadline_is_cut(wire: Wire, steps: tuple[object, ...]) -> None:
     seen = get(wire, *steps, deadline_s=0.5)
     assert kind(seen) == "timeout"
     assert 0.5 <= seen.elapsed_s < 10
@@ -166,7 +166,7 @@ def test_a_proxy_of_the_environment_is_not_used_for_loopback(wire: Wire, monkeyp
     assert len(proxy.requests) == 1
 
 
-def test_a_request_may_bring_a_key_of_its_own_or_none(wire: Wire) -> None:
+def test_a_request_may_have_a_key_of_its_own_or_no_key(wire: Wire) -> None:
     server = wire(lambda request: [response(b"{}")])
     client = Client(server.url, "sk-1")
     for own in ("Bearer wrong", ""):
@@ -198,7 +198,7 @@ def test_netrc_neither_gives_nor_replaces_a_key(wire: Wire, monkeypatch: pytest.
         ("http://127.0.0.1.example.org", False),
     ],
 )
-def test_loopback_is_known_by_its_address_alone(url: str, expected: bool) -> None:
+def test_loopback_is_recognized_by_its_address_alone(url: str, expected: bool) -> None:
     assert is_loopback(url) is expected
 
 

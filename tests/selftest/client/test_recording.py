@@ -46,7 +46,7 @@ def test_the_first_of_each_kind_may_compile(server: QuickServer) -> None:
         ({"messages": [3, None]}, "chat"),
     ],
 )
-def test_a_kind_is_what_a_body_uses_and_not_its_words(body: dict[str, object], kind: str) -> None:
+def test_a_kind_depends_on_the_features_of_a_body_and_not_on_its_words(body: dict[str, object], kind: str) -> None:
     assert kind_of(body) == kind
 
 
@@ -70,7 +70,7 @@ def test_every_exchange_is_recorded_in_the_order_sent(server: QuickServer) -> No
     assert recorded[-2].request.deadline_s == 5
 
 
-def test_an_answer_that_does_not_come_is_recorded_too() -> None:
+def test_a_missing_answer_is_recorded_too() -> None:
     recorded: list[Exchange] = []
     with QuickServer(Behaviour(chat_status=0)) as silent:
         exchange = client_of(silent.url, recorded, cold_s=0.3).chat("one")
