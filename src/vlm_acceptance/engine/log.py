@@ -73,7 +73,7 @@ def figures(lines: Iterable[str]) -> EngineFigures:
 
 
 def error_lines(text: str, harmless: Sequence[str] = (), limit: int = 12) -> list[str]:
-    """The lines that explain a death, oldest first, without prefixes and repetitions, at most `limit`.
+    """The lines that remedy_for a death, oldest first, without prefixes and repetitions, at most `limit`.
 
     Lines containing one of `harmless` or HARMLESS are left out. Empty when there is no such line (a SIGKILL).
     """
@@ -214,15 +214,15 @@ _FREE_OF_TOTAL = re.compile(
 )
 
 
-def explain(lines: Sequence[str]) -> str | None:
+def remedy_for(lines: Sequence[str]) -> str | None:
     """The remedy for the cause in error lines, one sentence; None when the cause is not known."""
     cause = _known_cause(lines)
     return cause.remedy if cause else None
 
 
-def explained(what: str, lines: Sequence[str], where: str = "") -> str:
+def death_message(what: str, lines: Sequence[str], where: str = "") -> str:
     """The message about a death: `what`, the remedy for a known cause, `where`, then the error lines."""
-    remedy = explain(lines)
+    remedy = remedy_for(lines)
     return f"{what}{'; ' + remedy if remedy else ''}{where}" + "".join(f"\n    {line}" for line in lines)
 
 

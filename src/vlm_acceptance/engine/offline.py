@@ -58,11 +58,6 @@ class OfflineJob:
         """The JSON lines that the worker writes."""
         return self.place / f"{self.name}-answers.jsonl"
 
-    @property
-    def log(self) -> Path:
-        """The log of the engine."""
-        return self.place / f"{self.name}.log"
-
 
 @dataclass(frozen=True, slots=True)
 class OfflineEnd:
@@ -96,7 +91,7 @@ def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], pl
     ended = run_offline_rows(engine, job, rows.append)
     for row in rows:
         if "error" in row:
-            raise EngineFailure(f"the offline engine refused request {row['id']}: {row['error']} (log: {job.log})")
+            raise EngineFailure(f"the offline engine refused {row['id']}: {row['error']} (rows: {job.rows_file})")
     try:
         replies = {row["id"]: _reply(row, engine.profile.model.id) for row in rows}
         logprobs = {row["id"]: _logprobs(row) for row in rows if "top" in row}
@@ -122,7 +117,7 @@ def run_offline_rows(
     argv = [str(engine.python), str(WORKER), str(job.file), str(job.rows_file)]
     # the job file may be large: the supervisor removes it even when the suite is killed
     env = command.engine_env(engine.profile, engine.env)
-    process = SupervisedProcess(argv, env, job.log, engine.run_id, files=[job.file])
+    process = SupervisedProcess(argv, env, job.place / f"{job.name}.log", engine.run_id, files=[job.file])
     rows = _Rows(job, on_row)
 
     def poll(passed_s: float) -> bool:
@@ -212,7 +207,7 @@ def _failure(process: SupervisedProcess, finished: bool, profile: Profile, timeo
     lines = engine_log.error_lines(process.log_text(), profile.engine.harmless_log)
     ended = f"ended without answers ({process.how_it_ended})"
     what = f"the offline engine {ended if finished else f'did not finish within {timeout_s:g} s'}"
-    message = engine_log.explained(what, lines, f" (log: {process.log})")
+    message = engine_log.death_message(what, lines, f" (log: {process.log})")
     is_environment = finished and engine_log.is_environment(lines)
     return EnvironmentProblem(message) if is_environment else EngineFailure(message)
 

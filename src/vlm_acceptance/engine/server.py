@@ -196,7 +196,7 @@ class _Readiness:
             return None
         lines = engine_log.error_lines(self.process.log_text(), self.profile.engine.harmless_log)
         after = f"after {time.monotonic() - self.began:.0f} s"
-        return engine_log.explained(f"the engine ended ({self.process.how_it_ended}) {after}", lines)
+        return engine_log.death_message(f"the engine ended ({self.process.how_it_ended}) {after}", lines)
 
     def tick(self, name: str, seen: str) -> None:
         last = self.process.last_line() if self.process else seen

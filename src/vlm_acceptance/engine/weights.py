@@ -183,25 +183,21 @@ def _weight_problems(folder: Path, expected_bytes: float | None, tolerance: floa
     if not files:
         yield "there is no *.safetensors: the weights were not downloaded"
         return
-    measured = [_data_bytes(path, bool(index)) for path in files]
-    damage = [problem for _, problem in measured if problem]
+    total, damage = 0, []
+    for path in files:
+        try:
+            total += sum(tensor.bytes for tensor in _read_header(path)[0])
+        except FileNotFoundError:
+            named = f"{path.name}, named by {INDEX}, is missing: download it"
+            damage.append(named if index else f"{path.name} is a dead link")
+        except (OSError, _Damaged) as broken:
+            damage.append(f"{path.name} {broken}")
     yield from damage
-    total = sum(size for size, _ in measured)
     if not damage and expected_bytes and abs(total - expected_bytes) > tolerance * expected_bytes:
         yield (
             f"the weights come to {total / 1e9:.3g} GB and {expected_bytes / 1e9:.3g} GB are expected: "
             "this is another or a quantised model"
         )
-
-
-def _data_bytes(path: Path, indexed: bool) -> tuple[int, str | None]:
-    try:
-        return sum(tensor.bytes for tensor in _read_header(path)[0]), None
-    except FileNotFoundError:
-        missing = f"{path.name}, named by {INDEX}, is missing: download it"
-        return 0, missing if indexed else f"{path.name} is a dead link"
-    except (OSError, _Damaged) as broken:
-        return 0, f"{path.name} {broken}"
 
 
 def _stop_problems(folder: Path, stop_ids: Sequence[int]) -> Iterator[str]:

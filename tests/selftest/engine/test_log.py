@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.core.engine_figures import EngineFigures
-from vlm_acceptance.engine.log import HARMLESS, error_lines, explain, figures, is_environment
+from vlm_acceptance.engine.log import HARMLESS, error_lines, figures, is_environment, remedy_for
 
 DATA = Path(__file__).parents[1] / "data" / "engine_log"
 STARTED = ("cpu_started.txt", "gpu.txt", "npu_graph.txt", "npu_older.txt")
@@ -100,7 +100,7 @@ def test_death_is_explained_in_few_lines(name: str):
 
 @pytest.mark.parametrize("name", DEATHS)
 def test_known_death_has_a_remedy_of_one_line(name: str):
-    remedy = explain(error_lines(read(name)))
+    remedy = remedy_for(error_lines(read(name)))
     assert remedy is not None
     assert DEATHS[name][1] in remedy
     assert "\n" not in remedy
@@ -114,13 +114,13 @@ def test_fault_of_the_machine_is_separated_from_one_of_the_deployment(name: str)
 def test_unknown_cause_counts_for_the_deployment():
     lines = error_lines('Traceback (most recent call last):\n  File "x.py", line 1\nKeyError: "weird"\n')
     assert lines == ['KeyError: "weird"']
-    assert explain(lines) is None
+    assert remedy_for(lines) is None
     assert not is_environment(lines)
 
 
 def test_request_for_nearly_all_memory_of_a_free_device_is_a_mistake_of_the_deployment():
     line = "ValueError: Free memory on device (60.86/61.27 GiB) on startup is less than desired GPU memory utilization"
-    assert explain([line]) is not None
+    assert remedy_for([line]) is not None
     assert not is_environment([line])
 
 
@@ -159,7 +159,7 @@ def test_progress_bars_do_not_hide_the_error_that_follows():
         "Loading shards:  50%\rLoading shards: 100%\rtorch.OutOfMemoryError: NPU out of memory. Tried to allocate 3 GiB"
     )
     assert "out of memory" in error_lines(text)[0]
-    assert "memory ran out" in str(explain(error_lines(text)))
+    assert "memory ran out" in str(remedy_for(error_lines(text)))
 
 
 def test_killed_engine_has_no_error_lines():
@@ -182,7 +182,7 @@ def test_killed_engine_has_no_error_lines():
     ],
 )
 def test_known_cause_of_one_line(line: str, remedy: str, environment: bool):
-    assert remedy in str(explain([line]))
+    assert remedy in str(remedy_for([line]))
     assert is_environment([line]) is environment
 
 

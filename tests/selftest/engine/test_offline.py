@@ -160,7 +160,7 @@ def test_answers_that_are_not_complete_are_a_failure(offline, script):
 
 
 def test_request_that_the_engine_refuses_is_a_failure(offline):
-    with pytest.raises(EngineFailure, match=r"refused request ocr-1: ValueError: too long \(log: .*offline\.log\)"):
+    with pytest.raises(EngineFailure, match=r"refused ocr-1: ValueError: too long \(rows: .*offline-answers\.jsonl"):
         offline(appends(HEAD, {"id": "ocr-1", "error": "ValueError: too long"}, END))
 
 
