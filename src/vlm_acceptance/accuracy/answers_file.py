@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.text import trimmed
 
 _FIELDS = tuple(field.name for field in fields(Answer))
-_ANSWER = TypeAdapter(Answer)
 _SHOWN = 80
 _ABSENT = object()
 Mask = Callable[[str], str]
@@ -155,10 +155,15 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise UsageProblem(f"{path} cannot be read: {broken.strerror}") from None
 
 
+@cache
+def _rows() -> TypeAdapter[Answer]:  # not built at import, where collecting the tests would wait for it
+    return TypeAdapter(Answer)
+
+
 def _answer(path: Path, number: int, line: bytes) -> Answer:
     try:
         # not pydantic's own JSON parser: it refuses lone surrogates, which an endpoint may send
-        answer = _ANSWER.validate_python(json.loads(line))
+        answer = _rows().validate_python(json.loads(line))
         if (answer.status == ANSWERED) == (answer.text is not None):
             return answer
         problem = f"text is {_shown(answer.text)}, though status is {answer.status!r}"

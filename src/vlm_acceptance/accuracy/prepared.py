@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +21,6 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 SCHEMA = "vlm-acceptance/prepared/1"
 INDEX, MANIFEST = "index.jsonl", "index.json"
 _COMMAND = "python -m vlm_acceptance.accuracy.mmmu prepare"
-_ITEM = TypeAdapter(Item)
 
 
 class _Manifest(BaseModel):
@@ -105,7 +105,7 @@ class Prepared:
 
     def _item(self, id: str, line: bytes) -> Item:
         try:
-            item = _ITEM.validate_json(line)
+            item = _rows().validate_json(line)
         except ValidationError:
             raise self._changed() from None
         if item.id != id:
@@ -114,6 +114,11 @@ class Prepared:
 
     def _changed(self) -> EnvironmentProblem:
         return EnvironmentProblem(f"{self.folder / INDEX} was changed while it was in use: start again")
+
+
+@cache
+def _rows() -> TypeAdapter[Item]:  # not built at import, where collecting the tests would wait for it
+    return TypeAdapter(Item)
 
 
 def _read(path: Path) -> bytes:
@@ -158,7 +163,7 @@ def _lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, in
         with (folder / INDEX).open("rb") as index:
             for line in index:
                 seen.update(line)
-                item = _ITEM.validate_json(line)
+                item = _rows().validate_json(line)
                 lines[item.id] = (item.group, offset, len(line))
                 offset += len(line)
                 bad += _bad_files(folder, item)
