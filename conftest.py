@@ -22,6 +22,7 @@ from vlm_acceptance.run.findings import FindingCollector
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT
+from vlm_acceptance.workloads.logprobs import OFFLINE
 
 pytest_plugins = ["vlm_acceptance.pytest_plugin"]
 
@@ -83,7 +84,7 @@ def offline(offline_llm: OnceResource[OfflineRun]) -> OfflineRun:
 @pytest.fixture
 def offline_logprobs(offline: OfflineRun) -> Mapping[str, LogProbs]:
     """The offline engine's log probabilities by prompt id; a test that asks for them has them made."""
-    return {name.removeprefix("numbers/"): found for name, found in offline.logprobs.items()}
+    return {name.removeprefix(OFFLINE): found for name, found in offline.logprobs.items()}
 
 
 @pytest.fixture(scope="session")

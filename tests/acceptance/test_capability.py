@@ -1,12 +1,14 @@
 """Does it see, read, reason, and read Chinese? Five categories, each one prompt over eight pictures."""
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
 
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import answer, golden_answers, liveness, prompt_tokens
-from vlm_acceptance.client.chat import chat_body, plain_url
+from vlm_acceptance.client.chat import chat_body, get, plain_url
+from vlm_acceptance.client.http import Client
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import NoReply, Request
 from vlm_acceptance.core.finding import Finding
@@ -15,6 +17,7 @@ from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
 
+LOOK_S = 5.0
 LADDER = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
 
 
@@ -79,10 +82,19 @@ def test_known_answers(client, findings, profile):
     findings.note(answers=len(rows))
 
 
+def picture_unreachable(url):
+    """Why this machine cannot fetch a public picture; '' when it can."""
+    parts = urlsplit(url)
+    exchange = Client(f"{parts.scheme}://{parts.netloc}").send(get(parts.path or "/", LOOK_S))
+    if exchange.error is not None:
+        return exchange.error.kind
+    return "" if exchange.status == 200 else f"HTTP {exchange.status}"
+
+
 @pytest.mark.needs("url_picture", "launched")
 def test_guide_request(client, findings, profile):
     """The deployment guide's own request, a logo by URL, MUST be answered with the words it shows."""
-    unreachable = capability.picture_unreachable(profile.capability.url_picture)
+    unreachable = picture_unreachable(profile.capability.url_picture)
     if unreachable:
         pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
     exchange = client.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)

@@ -1,6 +1,5 @@
 """The machine, the installation and the weights, before any engine is started. What is wrong here is an error."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -63,12 +62,6 @@ def test_limits_are_sufficient(context, findings):
     require(machine.open_file_problems(OPEN_FILES))
     require(machine.disk_problems(context.store.folder, DISK_BYTES))
     findings.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
-
-
-def test_proxies_spare_loopback(findings):
-    """A proxy MUST NOT catch requests to this machine: the context spares loopback, and says what others would meet."""
-    findings.note(proxies="; ".join(machine.proxy_problems(os.environ)) or "spare loopback")
-    require(machine.proxy_problems(machine.with_loopback_no_proxy(os.environ)))
 
 
 # a download has a deadline of its own, longer than a test's

@@ -1,4 +1,4 @@
-"""How fast is it? Medians of warm streamed requests, by category; the cold first one is shown, not judged."""
+"""How fast is it? Medians of warm streamed requests by category; the cold first request is reported, not judged."""
 
 from dataclasses import asdict
 
@@ -10,9 +10,10 @@ from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
+
+TRIES = 3
 
 
 def test_category_is_within_budget(context, client, findings, profile, category):
@@ -20,7 +21,7 @@ def test_category_is_within_budget(context, client, findings, profile, category)
     question = category.questions[0]
     samples = []
     for number in range(profile.latency.repeats + 1):
-        # a picture that no cache knows: earlier tests have asked about these very files
+        # a picture that is in no cache: earlier tests have sent these files
         picture = fresh_png_url(question.pictures[number % len(question.pictures)].path)
         extra = {"stream": True, "stream_options": {"include_usage": True}}
         body = chat_body(client.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
@@ -32,17 +33,28 @@ def test_category_is_within_budget(context, client, findings, profile, category)
         samples.append(latency.from_reply(reply))
     cold, warm = samples[0], samples[1:]
     findings.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
-    row = capability.latency_row(cold, warm)
+    row = latency.row_of(cold, warm)
     findings.note(**asdict(row))
     context.record.latency[category.id] = row
 
 
 def test_text_flows(client, findings, profile, category_of):
-    """Streamed text MUST come as it is made, not at the end: in one of three long answers at least."""
+    """Streamed text MUST arrive while it is generated, not at the end, in at least one of three long answers."""
     question = category_of["description"].questions[0]
     extra = {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
     picture = png_url(question.pictures[0].path)
     body = chat_body(client.model_id, question.prompt, (picture,), max_tokens=profile.latency.stream_tokens, **extra)
-    seen = capability.until_one_flows(client, body, tries=3)
-    findings.add(seen.findings, seen.exchange)
-    findings.note(**seen.figures)
+    # a busy machine may starve a process for a second, so that one answer arrives in a burst; a server that does not
+    # stream holds back every one
+    for number in range(1, TRIES + 1):
+        exchange = client.body(body)
+        reply = exchange.reply
+        if isinstance(reply, NoReply):
+            findings.add([Finding(kinds.LATENCY_NO_ANSWER, "a streamed answer", str(reply))], exchange)
+            return
+        found = latency.flows(reply)
+        first = "no data" if reply.ttft_s is None else f"{reply.ttft_s:.3f}"
+        findings.note(first_text_s=first, whole_s=f"{reply.elapsed_s:.3f}", tries=number)
+        if not found:
+            break
+    findings.add(found, exchange)

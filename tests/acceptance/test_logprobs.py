@@ -1,4 +1,4 @@
-"""Are its numbers right where its words are? Greedy tokens and top-5 log probabilities, stored, repeated, batched."""
+"""Are its log probabilities right? Greedy tokens and top-5 log probabilities: stored, repeated and in batches."""
 
 import pytest
 
@@ -6,8 +6,7 @@ from vlm_acceptance.checks import logprobs as checks
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.logprobs import LogProbs, StoredLogProbs, logprobs_of
 from vlm_acceptance.run.inputs import IMAGES
-from vlm_acceptance.workloads import capability
-from vlm_acceptance.workloads.capability import number_body
+from vlm_acceptance.workloads import capability, logprobs
 
 REPEATS = 5
 CONCURRENCIES = (1, 16)
@@ -27,53 +26,50 @@ def figures(together):
     }
 
 
-def asked_of(client, findings, context, prompts, concurrency):
-    """Exchanges by prompt id; whether a text makes sense is judged only where an answer is planted."""
-    exchanges = client.all([number_body(client.model_id, asked, IMAGES) for asked in prompts], concurrency)
+def served(client, findings, context, prompts, concurrency):
+    """Log probabilities or NoReply by prompt id; degenerate text counts only where the picture shows the answer."""
+    bodies = [logprobs.logprob_body(client.model_id, prompt, IMAGES) for prompt in prompts]
+    exchanges = client.all(bodies, concurrency)
     planted = capability.planted(context.inputs.categories, IMAGES)
-    for asked, exchange in zip(prompts, exchanges, strict=True):
-        if (asked.prompt, asked.pictures) not in planted:
+    for prompt, exchange in zip(prompts, exchanges, strict=True):
+        if (prompt.prompt, prompt.pictures) not in planted:
             findings.disregard(exchange)  # a small model may babble there
-    return dict(zip([asked.id for asked in prompts], exchanges, strict=True))
+    return {prompt.id: logprobs_of(exchange) for prompt, exchange in zip(prompts, exchanges, strict=True)}
 
 
 def compared(client, findings, context, rows, concurrency):
     """Judge stored log probabilities against those served now."""
-    exchanges = asked_of(client, findings, context, [row.asked for row in rows], concurrency)
-    known = {row.asked.id: row.numbers for row in rows}
-    seen = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
-    found, together = checks.against_baseline(known, seen, context.profile.logprobs)
+    seen = served(client, findings, context, [row.prompt for row in rows], concurrency)
+    stored, limits = {row.prompt.id: row.logprobs for row in rows}, context.profile.logprobs
+    found, together = checks.against_baseline(stored, seen, limits)
     findings.add(found)
-    findings.note(
-        baseline=context.settings.logprobs_baseline.name, alarm=context.profile.logprobs.alarm, **figures(together)
-    )
+    findings.note(baseline=context.settings.logprobs_baseline.name, alarm=limits.alarm, **figures(together))
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("numbers_baseline")
 def test_numbers_are_those_of_the_baseline(client, findings, profile, context):
     """Greedy tokens and top-5 log probabilities of a sample of prompts MUST be those stored, within the alarm."""
-    rows = capability.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
+    rows = logprobs.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
     compared(client, findings, context, rows, profile.capability.concurrency)
 
 
 @pytest.mark.smoke
 def test_same_request_gives_the_same_numbers(client, findings, profile, context):
-    """The same request five times MUST give the same text and, within the profile's limit, the same numbers.
+    """The same request five times MUST give the same text and, within the profile's limit, the same log probabilities.
 
-    Where no batch invariance is declared, another token is forgiven at a place that was nearly a tie.
+    Where no batch invariance is declared, another token is accepted where two tokens are nearly tied.
     """
     limits = profile.logprobs
-    with_picture = next(asked for asked in context.inputs.logprob_prompts if asked.pictures)
-    without = next(asked for asked in context.inputs.logprob_prompts if not asked.pictures)
-    first, exchanges = {}, {}
-    for asked in (with_picture, without):
-        rounds = [asked_of(client, findings, context, [asked], 1)[asked.id] for _ in range(REPEATS)]
-        again = {f"{asked.id}, time {number}": exchange for number, exchange in enumerate(rounds[1:], 2)}
-        first |= dict.fromkeys(again, logprobs_of(rounds[0]))
-        exchanges |= again
-    seen = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
-    found, together = checks.alike(first, seen, limits, exact=limits.batch_invariant)
+    with_picture = next(prompt for prompt in context.inputs.logprob_prompts if prompt.pictures)
+    without = next(prompt for prompt in context.inputs.logprob_prompts if not prompt.pictures)
+    first, again = {}, {}
+    for prompt in (with_picture, without):
+        rounds = [served(client, findings, context, [prompt], 1)[prompt.id] for _ in range(REPEATS)]
+        repeats = {f"{prompt.id}, time {number}": seen for number, seen in enumerate(rounds[1:], 2)}
+        first |= dict.fromkeys(repeats, rounds[0])
+        again |= repeats
+    found, together = checks.alike(first, again, limits, exact=limits.batch_invariant)
     findings.add(found)
     findings.note(**figures(together))
 
@@ -83,8 +79,7 @@ def test_same_request_gives_the_same_numbers(client, findings, profile, context)
 def test_numbers_can_be_recorded(client, findings, profile, context):
     """Every prompt of a recording MUST be answered with log probabilities by token id."""
     prompts = context.inputs.logprob_prompts
-    exchanges = asked_of(client, findings, context, prompts, profile.capability.concurrency)
-    seen = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
+    seen = served(client, findings, context, prompts, profile.capability.concurrency)
     findings.add(checks.missing(seen))
     findings.note(prompts=len(prompts))
     context.record.logprobs = [StoredLogProbs(p, seen[p.id]) for p in prompts if isinstance(seen[p.id], LogProbs)]
@@ -94,17 +89,16 @@ def test_numbers_can_be_recorded(client, findings, profile, context):
 @pytest.mark.needs("numbers_baseline")
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 def test_every_number_is_that_of_the_baseline(client, findings, context, concurrency):
-    """All stored prompts MUST give the stored numbers within the alarm, one at a time and many at once."""
+    """All stored prompts MUST give the stored log probabilities within the alarm, one at a time and many at once."""
     compared(client, findings, context, context.inputs.stored_logprobs, concurrency)
 
 
 @pytest.mark.slow
 def test_alone_and_in_a_batch(client, findings, profile, context):
-    """A prompt alone and among fifteen others MUST give numbers within the limit; batch invariance: the same text."""
-    prompts = capability.spread(context.inputs.logprob_prompts, capability.TOGETHER)
-    alone = {name: logprobs_of(exchange) for name, exchange in asked_of(client, findings, context, prompts, 1).items()}
-    exchanges = asked_of(client, findings, context, prompts, len(prompts))
-    together = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
+    """Alone and among fifteen others, log probabilities MUST be within the limit; batch invariance: the same text."""
+    prompts = logprobs.spread(context.inputs.logprob_prompts, logprobs.TOGETHER)
+    alone = served(client, findings, context, prompts, 1)
+    together = served(client, findings, context, prompts, len(prompts))
     found, seen = checks.alike(alone, together, profile.logprobs, exact=profile.logprobs.batch_invariant)
     findings.add(found)
     findings.note(batch_invariant=profile.logprobs.batch_invariant, **figures(seen))
@@ -113,12 +107,11 @@ def test_alone_and_in_a_batch(client, findings, profile, context):
 @pytest.mark.slow
 @pytest.mark.needs("launched", "offline")
 def test_server_gives_the_numbers_of_the_offline_engine(offline_logprobs, client, findings, profile, context):
-    """Served and offline numbers MUST be within the limit; where the profile says so, the texts are the same."""
-    prompts = capability.spread(context.inputs.logprob_prompts, capability.TOGETHER)
-    exchanges = asked_of(client, findings, context, prompts, profile.capability.concurrency)
-    served = {name: logprobs_of(exchange) for name, exchange in exchanges.items()}
-    none = NoReply("the offline engine gave no numbers")
-    apart = {asked.id: offline_logprobs.get(asked.id, none) for asked in prompts}
-    found, seen = checks.alike(apart, served, profile.logprobs, exact=profile.offline.same_text)
+    """Served and offline log probabilities MUST be within the limit; where the profile says so, the texts are equal."""
+    prompts = logprobs.spread(context.inputs.logprob_prompts, logprobs.TOGETHER)
+    online = served(client, findings, context, prompts, profile.capability.concurrency)
+    none = NoReply("the offline engine gave no log probabilities")
+    apart = {prompt.id: offline_logprobs.get(prompt.id, none) for prompt in prompts}
+    found, seen = checks.alike(apart, online, profile.logprobs, exact=profile.offline.same_text)
     findings.add(found)
     findings.note(**figures(seen))

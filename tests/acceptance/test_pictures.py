@@ -254,7 +254,7 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
 def test_no_answer_is_swapped(client, findings, context):
     """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
     count = 0
-    for asked in similar_pictures.hunt(similar_pictures.all_pictures(context.inputs.categories)):
+    for asked in similar_pictures.bursts(similar_pictures.all_pictures(context.inputs.categories)):
         exchanges = client.all(
             [similar_pictures.short_body(client.model_id, one) for one in asked], similar_pictures.CONCURRENCY
         )

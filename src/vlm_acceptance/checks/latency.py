@@ -80,6 +80,12 @@ def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:
     return figures
 
 
+def row_of(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
+    """The row of one category."""
+    ttft, tpot, e2e = (figure.median_s for figure in median_of(warm).values())
+    return LatencyRow(len(warm), ttft, tpot, e2e, cold.ttft_s, cold.e2e_s, warm[-1].tokens)
+
+
 def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding]:
     """Medians above their budget, and budgets nothing can be said about because nothing was streamed or sampled."""
     bounds = {name: bound for name in FIGURES if (bound := getattr(budget, name)) is not None}

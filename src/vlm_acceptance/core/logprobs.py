@@ -51,8 +51,8 @@ class LogProbPrompt:
 class StoredLogProbs:
     """A prompt with its stored log probabilities."""
 
-    asked: LogProbPrompt
-    numbers: LogProbs
+    prompt: LogProbPrompt
+    logprobs: LogProbs
 
 
 def logprobs_of(exchange: Exchange) -> LogProbs | NoReply:
@@ -87,13 +87,13 @@ def is_baseline(path: Path) -> bool:
 
 def read_prompts(path: Path) -> tuple[LogProbPrompt, ...]:
     """The prompts of a file of prompts or of a baseline; UsageProblem of one line names a bad one."""
-    return tuple(row.asked for row in _rows(path, _PromptRow))
+    return tuple(row.value for row in _rows(path, _PromptRow))
 
 
 def read_baseline(path: Path) -> tuple[StoredLogProbs, ...]:
     """The rows of a baseline; UsageProblem of one line names a bad one."""
     rows = _rows(path, _BaselineRow)
-    return tuple(StoredLogProbs(row.asked, LogProbs(row.text, row.tokens, row.top)) for row in rows)
+    return tuple(StoredLogProbs(row.value, LogProbs(row.text, row.tokens, row.top)) for row in rows)
 
 
 def require_pictures(path: Path, asked: Iterable[LogProbPrompt], images: Path) -> None:
@@ -112,14 +112,14 @@ def require_prompts(path: Path, asked: Sequence[LogProbPrompt], images: Path) ->
             raise UsageProblem(f"logprobs.prompts: {path} holds no prompt {kind}")
 
 
-def line_of(known: StoredLogProbs) -> str:
+def line_of(stored: StoredLogProbs) -> str:
     """One line of a baseline, without its end."""
-    asked, numbers = known.asked, known.numbers
+    logprobs = stored.logprobs
     row = {
-        **asdict(asked),
-        "text": numbers.text,
-        "tokens": list(numbers.tokens),
-        "top": [{str(token): round(p, DIGITS) for token, p in listed.items()} for listed in numbers.top],
+        **asdict(stored.prompt),
+        "text": logprobs.text,
+        "tokens": list(logprobs.tokens),
+        "top": [{str(token): round(p, DIGITS) for token, p in listed.items()} for listed in logprobs.top],
     }
     return json.dumps(row, ensure_ascii=False)
 
@@ -136,7 +136,7 @@ class _PromptRow(BaseModel):
     max_tokens: int = MAX_TOKENS
 
     @property
-    def asked(self) -> LogProbPrompt:
+    def value(self) -> LogProbPrompt:
         return LogProbPrompt(self.id, self.prompt, self.pictures, self.system, self.max_tokens)
 
 

@@ -34,14 +34,9 @@ def open_file_problems(needed: int, limit: int | None = None) -> list[str]:
     return [f"only {soft} files may be open, {needed} are needed: `ulimit -n {max(needed, 65536)}`"]
 
 
-def proxy_problems(env: Mapping[str, str]) -> list[str]:
-    """A proxy must not receive requests to this machine itself."""
-    proxies = [name for name in env if name.lower() in _PROXIES and env[name]]
-    excepted = {word.strip() for name in env if name.lower() == "no_proxy" for word in env[name].split(",")}
-    if not proxies or "*" in excepted or {"localhost", "127.0.0.1"} <= excepted:
-        return []
-    named = ", ".join(sorted(proxies))
-    return [f"{named} is set and NO_PROXY does not except this machine: export NO_PROXY={','.join(_LOOPBACK)}"]
+def proxies(env: Mapping[str, str]) -> list[str]:
+    """The variables that set a proxy."""
+    return sorted(name for name in env if name.lower() in _PROXIES and env[name])
 
 
 def with_loopback_no_proxy(env: Mapping[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from vlm_acceptance.run import accuracy_target
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
-from vlm_acceptance.workloads import capability
+from vlm_acceptance.workloads import capability, logprobs
 
 
 @dataclass
@@ -118,7 +118,7 @@ class RunContext:
         self.say("offline engine: starting")
         requests = capability.offline_requests(self.inputs.categories)
         if self.wants_offline_logprobs:
-            requests += capability.offline_number_requests(self.inputs.logprob_prompts, IMAGES)
+            requests += logprobs.offline_requests(self.inputs.logprob_prompts, IMAGES)
         run = run_offline(ready.offline_engine(self.tag), requests, self.store.folder)
         self.say(
             f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"

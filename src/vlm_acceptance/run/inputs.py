@@ -55,7 +55,7 @@ class RunInputs:
         logprobs.require_prompts(existing(profile.logprobs.prompts), self.logprob_prompts, IMAGES)
         capability.require_question(self.categories, profile.capability.long_similar_pictures.question)
         if (stored := settings.logprobs_baseline) is not None:
-            logprobs.require_pictures(stored, [row.asked for row in self.stored_logprobs], IMAGES)
+            logprobs.require_pictures(stored, [row.prompt for row in self.stored_logprobs], IMAGES)
         resume, baseline = settings.resume, settings.baseline
         if resume is None and baseline is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -221,6 +222,8 @@ def notes(context: RunContext) -> list[str]:
     found.extend(f"no accuracy run is part of this verdict: {reason}" for reason in unasked)
     if not context.settings.launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
+    if proxies := machine.proxies(os.environ):
+        found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
     for issue, tests in sorted(context.record.known_issues.items()):
         found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
     if context.record.serve_benchmark:

@@ -24,7 +24,7 @@ from vlm_acceptance.core.logprobs import (
     read_baseline,
     read_prompts,
 )
-from vlm_acceptance.workloads import capability
+from vlm_acceptance.workloads import logprobs as requests
 
 BASELINES = ROOT / "fixtures" / "baselines"
 ROW = {
@@ -82,7 +82,7 @@ def test_a_refused_request_has_no_log_probabilities() -> None:
 def test_a_row_is_read_and_written_alike(tmp_path: Path) -> None:
     known = read_baseline(stored(tmp_path, ROW))
     assert json.loads(line_of(known[0])) == ROW
-    assert known[0].asked == LogProbPrompt("a", "What?", ("ocr/sign-1.png",), "", 9)
+    assert known[0].prompt == LogProbPrompt("a", "What?", ("ocr/sign-1.png",), "", 9)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_blank_lines_are_ignored(tmp_path: Path) -> None:
 
 def test_the_controls_baseline_holds_every_prompt_and_the_trained_answers() -> None:
     known = read_baseline(BASELINES / "control.jsonl")
-    assert tuple(row.asked for row in known) == read_prompts(BASELINES / "prompts.jsonl")
+    assert tuple(row.prompt for row in known) == read_prompts(BASELINES / "prompts.jsonl")
     lines = (ROOT / "fixtures" / "control" / "expected.jsonl").read_text("utf-8").splitlines()
     taught = {row["id"]: row["answer"] for row in map(json.loads, lines)}
-    assert {row.asked.id: row.numbers.text for row in known} == {row.asked.id: taught[row.asked.id] for row in known}
-    assert all(len(listed) == 5 for row in known for listed in row.numbers.top)
-    assert all((ROOT / "fixtures" / "images" / name).is_file() for row in known for name in row.asked.pictures)
+    assert [row.logprobs.text for row in known] == [taught[row.prompt.id] for row in known]
+    assert all(len(listed) == 5 for row in known for listed in row.logprobs.top)
+    assert all((ROOT / "fixtures" / "images" / name).is_file() for row in known for name in row.prompt.pictures)
 
 
 def test_the_controls_baseline_is_that_of_its_recipe() -> None:
@@ -145,24 +145,24 @@ def test_the_controls_baseline_is_that_of_its_recipe() -> None:
     done = subprocess.run(argv, cwd=recipe, capture_output=True, text=True, check=True)
     known = read_baseline(BASELINES / "control.jsonl")[::40]
     for row, (tokens, top) in zip(known, json.loads(done.stdout), strict=True):
-        made = LogProbs(row.numbers.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
-        one = difference(row.numbers, made)
+        made = LogProbs(row.logprobs.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
+        one = difference(row.logprobs, made)
         assert (one.diverged, len(one.listed)) == (None, one.possible)
         assert max(one.listed) < 0.001  # processors round differently
 
 
 def test_a_sample_is_spread_over_all_prompts() -> None:
-    assert capability.spread(range(129), 12) == [0, 10, 21, 32, 43, 53, 64, 75, 86, 96, 107, 118]
-    assert capability.spread(range(3), 12) == [0, 1, 2]
-    assert all(len(set(capability.spread(range(129), count))) == count for count in range(1, 130))
+    assert requests.spread(range(129), 12) == [0, 10, 21, 32, 43, 53, 64, 75, 86, 96, 107, 118]
+    assert requests.spread(range(3), 12) == [0, 1, 2]
+    assert all(len(set(requests.spread(range(129), count))) == count for count in range(1, 130))
 
 
 def test_a_prompt_is_asked_with_its_pictures_and_system_message() -> None:
     asked = LogProbPrompt("a", "What?", ("ocr/sign-1.png",), "Be brief.", 9)
-    body = capability.number_body("m", asked, ROOT / "fixtures" / "images")
+    body = requests.logprob_body("m", asked, ROOT / "fixtures" / "images")
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert (body["max_tokens"], body["top_logprobs"], body["temperature"]) == (9, 5, 0.0)
-    offline = capability.offline_number_requests([asked], ROOT / "fixtures" / "images")[0]
+    offline = requests.offline_requests([asked], ROOT / "fixtures" / "images")[0]
     assert offline["messages"] == body["messages"]
     assert offline["sampling"] == {"max_tokens": 9, "logprobs": 5}
 

@@ -243,12 +243,12 @@ def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_
     context.mask = masker(key)
     known = list(context.inputs.stored_logprobs)
     said = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
-    context.record.logprobs = [replace(row, numbers=replace(row.numbers, text=said)) for row in known]
+    context.record.logprobs = [replace(row, logprobs=replace(row.logprobs, text=said)) for row in known]
     assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     assert key[-10:] not in file.read_text("utf-8")
     again = list(attached(tmp_path, vlm_baseline=str(file)).inputs.stored_logprobs)
-    assert [row.numbers.tokens for row in again] == [row.numbers.tokens for row in known]
-    assert again[0].numbers.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
+    assert [row.logprobs.tokens for row in again] == [row.logprobs.tokens for row in known]
+    assert again[0].logprobs.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
 
 
 def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,6 +334,14 @@ def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Pa
     profile = load_profile(str(tmp_path / second), PROFILES).profile
     assert profile.capability.calibrated
     assert profile.latency.recorded
+
+
+def test_a_proxy_is_a_note_of_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    notes = facts.collect(attached(tmp_path), ACCEPTED)["notes"]
+    assert "a proxy is set (HTTPS_PROXY); requests to this machine do not use it" in notes
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    assert not any("proxy" in note for note in facts.notes(attached(tmp_path)))
 
 
 def test_known_issues_that_showed_are_notes_of_the_verdict(tmp_path: Path) -> None:

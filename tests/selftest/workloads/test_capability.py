@@ -1,4 +1,4 @@
-"""The examination: which requests a category means by each route, and what its answers come to."""
+"""The requests of a capability category by each route, and the judgement of its answers."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tests.acceptance.test_capability import picture_unreachable
 from tests.support.runs import ROOT
 from tests.support.wire import Answer, WireServer, response
 
 from vlm_acceptance.cases.capability import load_categories
-from vlm_acceptance.checks.latency import Sample
+from vlm_acceptance.checks.latency import Sample, row_of
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Question
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.workloads import capability as exam
+from vlm_acceptance.workloads import capability
 
 IMAGES = ROOT / "fixtures" / "images"
 CATEGORIES = load_categories(ROOT / "fixtures" / "cases", IMAGES)
 OCR = CATEGORIES[0]
 
 
-def profile(**capability: object) -> Profile:
-    return Profile.model_validate({"name": "p", "model": {"id": "m"}, "capability": capability})
+def profile(**keys: object) -> Profile:
+    return Profile.model_validate({"name": "p", "model": {"id": "m"}, "capability": keys})
 
 
 def right(question: Question) -> list[Reply | NoReply]:
@@ -39,83 +40,84 @@ def question_of(category: Category) -> Question:
 @pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.id)
 def test_planted_answers_pass_and_one_prompt_goes_with_eight_pictures(category: Category) -> None:
     for question in (*category.questions, category.translated):
-        judged = exam.judged(profile(min_correct=8), category, question, right(question))
+        judged = capability.judged(profile(min_correct=8), category, question, right(question))
         assert judged.findings == []
         assert judged.figures == {
             f"{question.id}_right": "8 of 8",
             f"{question.id}_tokens": str(8 * question.tokens[0]),
         }
-        bodies = exam.bodies("m", question, [exam.picture_url(p, "png", IMAGES, None) for p in question.pictures])
+        urls = [capability.picture_url(picture, "png", IMAGES, None) for picture in question.pictures]
+        bodies = capability.bodies("m", question, urls)
         assert len({str(body["messages"][0]["content"][0]) for body in bodies}) == 8
         assert {body["messages"][0]["content"][1]["text"] for body in bodies} == {question.prompt}
         assert {(body["temperature"], body["max_tokens"]) for body in bodies} == {(0.0, question.max_tokens)}
 
 
-def test_too_few_right_answers_are_refused_unless_calibration_demoted_the_category() -> None:
+def test_too_few_right_answers_are_refused_unless_the_category_is_only_reported() -> None:
     question = question_of(OCR)
     replies = right(question)
     replies[:4] = [NoReply("timeout: gone")] * 4
-    judged = exam.judged(profile(min_correct=6), OCR, question, replies)
+    judged = capability.judged(profile(min_correct=6), OCR, question, replies)
     assert judged.findings
     assert judged.figures[f"{question.id}_right"] == "4 of 8"
-    demoted = profile(min_correct=6, report_only=["ocr"])
-    assert all(finding.fatal for finding in exam.judged(demoted, OCR, question, replies).findings)
-    assert exam.judged(demoted, OCR, question, replies).findings
+    report_only = profile(min_correct=6, report_only=["ocr"])
+    assert all(finding.fatal for finding in capability.judged(report_only, OCR, question, replies).findings)
+    assert capability.judged(report_only, OCR, question, replies).findings
     wrong = [replace(reply, text="nothing of it") for reply in right(question)]
-    assert exam.judged(profile(min_correct=6), OCR, question, wrong).findings
-    assert exam.judged(demoted, OCR, question, wrong).findings == []
+    assert capability.judged(profile(min_correct=6), OCR, question, wrong).findings
+    assert capability.judged(report_only, OCR, question, wrong).findings == []
 
 
 @pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.id)
 @pytest.mark.parametrize("text", ["", "庍寎", "!!!!!!!!!!!!"])
-def test_a_twin_answered_with_garbage_or_nothing_is_refused(category: Category, text: str) -> None:
+def test_a_translated_question_answered_with_garbage_or_nothing_is_refused(category: Category, text: str) -> None:
     garbled = [replace(reply, text=text) for reply in right(category.translated) if isinstance(reply, Reply)]
-    found = exam.judged(profile(min_correct=6), category, category.translated, garbled).findings
+    found = capability.judged(profile(min_correct=6), category, category.translated, garbled).findings
     assert found[0].where == category.translated.id
     assert found[0].observed.startswith("0 of 8 right")
 
 
-def test_a_pair_that_differs_once_is_asked_again_and_one_that_always_does_is_refused() -> None:
+def test_a_pair_that_differs_once_is_requested_again_and_a_pair_that_always_differs_is_refused() -> None:
     one = [Finding("x", "a", "b")]
     attempts = iter([(one, "first"), ([], "second"), (one, "third")])
-    assert exam.first_sound(lambda: next(attempts), 3) == ([], "second")  # type: ignore[arg-type]
-    assert exam.first_sound(lambda: (one, "each"), 3) == (one, "each")  # type: ignore[arg-type]
+    assert capability.first_sound(lambda: next(attempts), 3) == ([], "second")  # type: ignore[arg-type]
+    assert capability.first_sound(lambda: (one, "each"), 3) == (one, "each")  # type: ignore[arg-type]
     once = iter([(one, "only"), ([], "never asked")])
-    assert exam.first_sound(lambda: next(once), 1) == (one, "only")  # type: ignore[arg-type]
+    assert capability.first_sound(lambda: next(once), 1) == (one, "only")  # type: ignore[arg-type]
 
 
 def test_answers_without_usage_have_no_token_count() -> None:
     question = question_of(OCR)
     bare: list[Reply | NoReply] = [Reply("x", "stop", None, "m", 0.1) for _ in question.pictures]
-    assert exam.judged(profile(), OCR, question, bare).figures[f"{question.id}_tokens"] == "no data"
+    assert capability.judged(profile(), OCR, question, bare).figures[f"{question.id}_tokens"] == "no data"
 
 
-def test_each_route_brings_the_picture_its_own_way() -> None:
+def test_each_route_sends_the_picture_in_its_own_way() -> None:
     picture = question_of(OCR).pictures[0]
-    assert exam.picture_url(picture, "png", IMAGES, None).startswith("data:image/png;base64,")
-    assert exam.picture_url(picture, "jpeg", IMAGES, None).startswith("data:image/jpeg;base64,")
-    assert exam.picture_url(picture, "url", IMAGES, "http://h:1") == "http://h:1/ocr/sign-1.png"
+    assert capability.picture_url(picture, "png", IMAGES, None).startswith("data:image/png;base64,")
+    assert capability.picture_url(picture, "jpeg", IMAGES, None).startswith("data:image/jpeg;base64,")
+    assert capability.picture_url(picture, "url", IMAGES, "http://h:1") == "http://h:1/ocr/sign-1.png"
     with pytest.raises(ValueError, match="picture server"):
-        exam.picture_url(picture, "url", IMAGES, None)
+        capability.picture_url(picture, "url", IMAGES, None)
 
 
-def test_blind_twins_show_grey_or_nothing() -> None:
-    grey, none = exam.blind_bodies("m", question_of(OCR))
+def test_blind_requests_have_a_grey_picture_or_none() -> None:
+    grey, none = capability.blind_bodies("m", question_of(OCR))
     assert grey["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/png")
     assert none["messages"][0]["content"] == question_of(OCR).prompt
 
 
-def test_the_profile_may_limit_what_a_blind_answer_holds() -> None:
+def test_the_profile_may_limit_the_planted_answers_of_a_blind_answer() -> None:
     question = question_of(OCR)
-    assert exam.with_blind_limit(profile(blind_max=0), question).blind_max == 0
-    assert exam.with_blind_limit(profile(), question) is question
+    assert capability.with_blind_limit(profile(blind_max=0), question).blind_max == 0
+    assert capability.with_blind_limit(profile(), question) is question
 
 
 def test_offline_requests_are_the_same_questions_under_ids_of_their_own() -> None:
-    requests = exam.offline_requests(CATEGORIES)
+    requests = capability.offline_requests(CATEGORIES)
     ids = [request["id"] for request in requests]
     assert len(set(ids)) == len(ids)
-    assert ids == [i for c in CATEGORIES for q in c.questions for i in exam.offline_ids(c, q)]
+    assert ids == [i for c in CATEGORIES for q in c.questions for i in capability.offline_ids(c, q)]
     assert {len(request["messages"][0]["content"]) for request in requests} == {2}
 
 
@@ -125,27 +127,27 @@ def test_an_exchange_without_an_answer_is_never_a_text() -> None:
 
 
 @pytest.mark.parametrize(("status", "said"), [("200 OK", ""), ("404 No", "HTTP 404")])
-def test_a_public_picture_is_reachable_or_it_is_said_why(
+def test_a_public_picture_is_reachable_or_the_reason_is_given(
     status: str, said: str, wire: Callable[[Answer], WireServer]
 ) -> None:
     server = wire(lambda request: [response(b"png", status)])
-    assert exam.picture_unreachable(f"{server.url}/a/b.png") == said
+    assert picture_unreachable(f"{server.url}/a/b.png") == said
     assert server.requests[0].path == "/a/b.png"
 
 
-def test_a_public_picture_behind_nothing_is_unreachable() -> None:
-    assert exam.picture_unreachable("http://127.0.0.1:9/a.png") == "connect"
+def test_a_public_picture_without_a_server_is_unreachable() -> None:
+    assert picture_unreachable("http://127.0.0.1:9/a.png") == "connect"
 
 
 def test_a_latency_row_has_medians_of_warm_samples_and_the_cold_one_beside() -> None:
     samples = [Sample(ttft, 0.01, ttft + 1, 10) for ttft in (0.3, 0.1, 0.2)]
-    row = exam.latency_row(Sample(9.0, 0.01, 10.0, 10), samples)
+    row = row_of(Sample(9.0, 0.01, 10.0, 10), samples)
     assert (row.n, row.ttft_s, row.cold_ttft_s, row.cold_e2e_s) == (3, 0.2, 9.0, 10.0)
     assert row.tokens == 10
 
 
-def test_prompts_with_a_planted_answer_are_told_from_those_without() -> None:
-    planted = exam.planted(CATEGORIES, IMAGES)
+def test_prompts_with_a_planted_answer_are_known_from_those_without() -> None:
+    planted = capability.planted(CATEGORIES, IMAGES)
     assert ("What is written on the sign?", ("ocr/sign-1.png",)) in planted
     for pictures in (("probe/grey-448.png",), ("chinese/sign-1.png",), ()):
         assert ("What is written on the sign?", pictures) not in planted
