@@ -82,8 +82,6 @@ def download(
     *,
     python: Path,
     env: Mapping[str, str] = os.environ,
-    endpoint: str | None = None,
-    cache_dir: Path | None = None,
     timeout_s: float = 3600,
     progress: Progress = lambda _: None,
 ) -> Path:
@@ -91,10 +89,8 @@ def download(
 
     EnvironmentProblem: no client, hub not reached, time-out. WeightsProblem: no such model, or damaged on arrival.
     """
-    options = {"revision": revision, "cache_dir": str(cache_dir) if cache_dir else None}
+    options = {"revision": revision} if revision else {}
     wanted = _Wanted(MODELSCOPE, "model", model_id, revision or "master", "snapshot_download", options)
-    if endpoint:
-        env = {**env, MODELSCOPE.endpoint: endpoint}
     return _download(wanted, python, env, timeout_s, progress)
 
 
@@ -112,7 +108,7 @@ def download_dataset(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A download: the client's `function` is called with `id` and the options that are not None."""
+    """A download: the client's `function` is called with `id` and `options`."""
 
     hub: Hub
     kind: str
@@ -137,10 +133,9 @@ def _download(
     child_env = with_loopback_no_proxy(env)
     if wanted.hub is MODELSCOPE and address.startswith("https://"):  # clients before 1.40 know only this, only https
         child_env["MODELSCOPE_DOMAIN"] = address.removeprefix("https://").rstrip("/")
-    options = json.dumps({name: value for name, value in wanted.options.items() if value is not None})
     with tempfile.TemporaryDirectory(prefix="vlm-acceptance-") as scratch:
         answer = Path(scratch) / "answer.json"
-        call = [wanted.hub.module, wanted.function, wanted.id, options, str(answer)]
+        call = [wanted.hub.module, wanted.function, wanted.id, json.dumps(wanted.options), str(answer)]
         argv = [str(python.absolute()), "-c", _CHILD, *call]
         code, output = _run(argv, child_env, Path(scratch), timeout_s, progress)
         if code is None:

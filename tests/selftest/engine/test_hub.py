@@ -66,21 +66,20 @@ def hub(folder: Path, fault: str | None = None, kind: str = "model", log: Path |
         # Leaving closes the standard input, which ends it.
 
 
-def home_env(home: Path) -> dict[str, str]:
+def env_of(home: Path, endpoint: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODELSCOPE", "HF_"))}
-    return {**kept, "HOME": str(home)}
+    return {**kept, "HOME": str(home), "MODELSCOPE_ENDPOINT": endpoint}
 
 
 def fetch(home: Path, endpoint: str, revision: str | None = None) -> Path:
-    env = {**home_env(home), "MODELSCOPE_ENDPOINT": endpoint}
-    return download_dataset(MODELSCOPE, DATASET, revision, FILES, env=env)
+    return download_dataset(MODELSCOPE, DATASET, revision, FILES, env=env_of(home, endpoint))
 
 
 @needs_client
 def test_download_returns_the_complete_folder_where_locate_finds_it(tmp_path: Path, model: Path):
     lines: list[str] = []
     with hub(model) as endpoint:
-        folder = download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint, progress=lines.append)
+        folder = download(ID, python=CLIENT, env=env_of(tmp_path, endpoint), progress=lines.append)
     assert inspect(folder, [2], 5000) == []
     assert (folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
     assert locate(ID, None, {}, tmp_path) == folder
@@ -90,8 +89,8 @@ def test_download_returns_the_complete_folder_where_locate_finds_it(tmp_path: Pa
 @needs_client
 def test_download_goes_to_the_given_cache(tmp_path: Path, model: Path):
     with hub(model) as endpoint:
-        env = {**home_env(tmp_path), "MODELSCOPE_ENDPOINT": endpoint}
-        folder = download(ID, "master", python=CLIENT, env=env, cache_dir=tmp_path / "cache")
+        env = {**env_of(tmp_path, endpoint), "MODELSCOPE_CACHE": str(tmp_path / "cache")}
+        folder = download(ID, "master", python=CLIENT, env=env)
     assert tmp_path / "cache" in folder.parents
     assert locate(ID, None, {"MODELSCOPE_CACHE": str(tmp_path / "cache")}, tmp_path) == folder
 
@@ -99,34 +98,34 @@ def test_download_goes_to_the_given_cache(tmp_path: Path, model: Path):
 @needs_client
 def test_proxy_is_not_asked_for_a_hub_on_loopback(tmp_path: Path, model: Path):
     with hub(model) as endpoint:
-        env = {**home_env(tmp_path), "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-        assert download(ID, python=CLIENT, env=env, endpoint=endpoint).is_dir()
+        env = {**env_of(tmp_path, endpoint), "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+        assert download(ID, python=CLIENT, env=env).is_dir()
 
 
 @needs_client
 def test_unknown_model_is_a_weights_problem_that_names_it(tmp_path: Path, model: Path):
     with hub(model, "missing") as endpoint, pytest.raises(WeightsProblem, match=f"has no model {ID} with revision v9"):
-        download(ID, "v9", python=CLIENT, env=home_env(tmp_path), endpoint=endpoint)
+        download(ID, "v9", python=CLIENT, env=env_of(tmp_path, endpoint))
 
 
 @needs_client
 @pytest.mark.parametrize("fault", ["short", "corrupt"])
 def test_damaged_delivery_is_noticed(tmp_path: Path, model: Path, fault: str):
     with hub(model, fault) as endpoint, pytest.raises(WeightsProblem, match="arrived damaged") as problem:
-        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint)
+        download(ID, python=CLIENT, env=env_of(tmp_path, endpoint))
     assert "\n" not in str(problem.value)
 
 
 @needs_client
 def test_hub_that_refuses_is_an_environment_problem(tmp_path: Path, model: Path):
     with hub(model, "refuse") as endpoint, pytest.raises(EnvironmentProblem, match="could not deliver"):
-        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint)
+        download(ID, python=CLIENT, env=env_of(tmp_path, endpoint))
 
 
 @needs_client
 def test_hub_that_is_not_there_is_an_environment_problem(tmp_path: Path):
     with pytest.raises(EnvironmentProblem, match=r"could not deliver .* give the model's folder"):
-        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint="http://127.0.0.1:9")
+        download(ID, python=CLIENT, env=env_of(tmp_path, "http://127.0.0.1:9"))
 
 
 @needs_client
@@ -173,7 +172,7 @@ def test_slow_download_is_stopped_after_the_time_out(tmp_path: Path, model: Path
     began = time.monotonic()
     # The client resumes a cut file patiently, for half a minute.
     with hub(model, "cut") as endpoint, pytest.raises(EnvironmentProblem, match="took more than 3 s"):
-        download(ID, python=CLIENT, env=home_env(tmp_path), endpoint=endpoint, timeout_s=3)
+        download(ID, python=CLIENT, env=env_of(tmp_path, endpoint), timeout_s=3)
     assert time.monotonic() - began < 15
 
 
@@ -212,7 +211,7 @@ def test_client_without_callbacks_or_revision_is_still_understood(tmp_path: Path
 def test_client_too_old_for_the_endpoint_is_named_as_such(tmp_path: Path):
     client = "def snapshot_download(model_id): raise ConnectionError('www.modelscope.cn: no route')\n"
     with pytest.raises(EnvironmentProblem, match="too old to know MODELSCOPE_ENDPOINT=http://127.0.0.1:9"):
-        download(ID, python=make_python(tmp_path, client), endpoint="http://127.0.0.1:9")
+        download(ID, python=make_python(tmp_path, client), env=env_of(tmp_path, "http://127.0.0.1:9"))
 
 
 def with_client(tmp_path: Path, name: str, text: str) -> dict[str, str]:

@@ -90,6 +90,10 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
+
+
 def _jobs(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
@@ -108,23 +112,14 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     ids = ", ".join(f"{publisher.id} of {name}" for name, publisher in PUBLISHERS.items())
     add("--id", help=f"the hub's data set (default: {ids})")
     add("--revision", help="branch, tag or commit of the hub's data set")
-    add("--to", type=Path, default=default_folder(), metavar="DIR", help="the folder for it (default: %(default)s)")
+    add("--to", type=_folder, default=default_folder(), metavar="DIR", help="the folder for it (default: %(default)s)")
     add("--dataset", metavar="NAME", help="name of the data set (default: that in counts.json, else MMMU_val)")
     add("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="pictures at once (default: %(default)s)")
     add("--force", action="store_true", help="replace existing data")
 
 
 def _prepare(given: argparse.Namespace) -> int:
-    wanted = Request(
-        source=given.source,
-        to=given.to.expanduser(),
-        id=given.id,
-        revision=given.revision,
-        dataset=given.dataset,
-        jobs=given.jobs,
-        force=given.force,
-    )
-    made = prepare(wanted, _print)
+    made = prepare(Request(**vars(given)), _print)
     _print(f"{made.folder}: {len(made)} questions of {made.dataset}, index {made.sha256[:12]}")
     return 0
 

@@ -7,8 +7,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -61,34 +62,27 @@ class Request:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Opened data, with the name and the revision that the manifest records."""
-
-    source: Source
-    name: str
-    revision: str | None
-
-
 def prepare(request: Request, log: Callable[[str], None]) -> Prepared:
     """Download, check and convert the data, unless the folder holds them already; `log` gets lines of progress.
 
     UsageProblem: no such source, or the folder holds something else. EnvironmentProblem: the data are incomplete.
     """
     publisher = _publisher(request)
-    existing = _existing(request)
+    is_kept = not request.force and (request.to / MANIFEST).exists()
+    existing = Prepared.open(request.to) if is_kept else None
     if existing and publisher and _is_same_download(existing, publisher, request):
         log(f"{request.to} holds {existing.dataset} from {existing.source} already: --force prepares it again")
         return existing
     if not existing:
         check_place(request.to.resolve(), request.force)
-    origin = _downloaded(publisher, request, log) if publisher else _Origin(_local(Path(request.source)), "", None)
-    files = digests(origin.source)
+    source, revision = _downloaded(publisher, request, log) if publisher else (_local(Path(request.source)), None)
+    files = digests(source)
     if existing and files == existing.manifest.get("files") and request.dataset in (None, existing.dataset):
         log(f"{request.to} holds {existing.dataset} from the same files already: --force prepares it again")
         return existing
     check_place(request.to.resolve(), request.force)
-    return _written(request, origin, files, log)
+    about = {"asked": request.revision, "files": files}
+    return _written(request, source, revision, about, log)
 
 
 def _publisher(request: Request) -> Publisher | None:
@@ -104,13 +98,6 @@ def _publisher(request: Request) -> Publisher | None:
     return None
 
 
-def _existing(request: Request) -> Prepared | None:
-    """The data of an earlier preparation, None when there are none or they are replaced anyway."""
-    if request.force or not (request.to / MANIFEST).exists():
-        return None
-    return Prepared.open(request.to)
-
-
 def _is_same_download(existing: Prepared, publisher: Publisher, request: Request) -> bool:
     revisions = (None, existing.revision, existing.manifest.get("asked"))
     same_data = request.dataset in (None, existing.dataset)
@@ -121,7 +108,8 @@ def _name(publisher: Publisher, request: Request) -> str:
     return f"{publisher.hub.name} {request.id or publisher.id}"
 
 
-def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], None]) -> _Origin:
+def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], None]) -> tuple[Source, str]:
+    """The data of a hub, under the hub's name, and their revision."""
     name = _name(publisher, request)
     log(f"downloading {name}")
     folder = download_dataset(publisher.hub, request.id or publisher.id, request.revision, _FILES)
@@ -130,7 +118,7 @@ def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], Non
         raise EnvironmentProblem(f"{name} has no validation-*.parquet: is this MMMU? Choose another with --id")
     # Hugging Face's client names the folder for the commit
     commit = folder.name if folder.parent.name == "snapshots" else None
-    return _Origin(source, name, commit or request.revision or "master")
+    return replace(source, name=name), commit or request.revision or "master"
 
 
 def _local(given: Path) -> Source:
@@ -149,8 +137,9 @@ def _local(given: Path) -> Source:
     )
 
 
-def _written(request: Request, origin: _Origin, files: Mapping[str, str], log: Callable[[str], None]) -> Prepared:
-    source = origin.source
+def _written(
+    request: Request, source: Source, revision: str | None, about: Mapping[str, Any], log: Callable[[str], None]
+) -> Prepared:
     expected = expected_counts(request.dataset, source.folder)
     total, content = check_rows(source.rows(pictures=False), expected, keeps_lists=source.keeps_lists)
     hash_is = "pinned" if expected.dataset in PINNED else "not pinned: no published hash"
@@ -165,14 +154,9 @@ def _written(request: Request, origin: _Origin, files: Mapping[str, str], log: C
         request.to,
         _items(source.rows(pictures=True), request.jobs),
         dataset=expected.dataset,
-        source=origin.name or source.name,
-        revision=origin.revision,
-        about={
-            "asked": request.revision,
-            "files": dict(files),
-            "licence": expected.licence,
-            "content_sha256": content,
-        },
+        source=source.name,
+        revision=revision,
+        about={**about, "licence": expected.licence, "content_sha256": content},
         replace=request.force,
         progress=progress,
     )
