@@ -29,6 +29,14 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_variable(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A variable for run tags of this process alone, so that test processes do not end each other's orphans."""
+    name = f"VLM_SELFTEST_RUN_{os.getpid()}"
+    monkeypatch.setattr(processes, "RUN_TAG", name)
+    return name
+
+
 @pytest.fixture
 def dead_tag() -> str:
     """The tag of a run that has ended."""
@@ -38,12 +46,12 @@ def dead_tag() -> str:
 
 
 @pytest.fixture
-def tagged() -> Iterator[Callable[[str], psutil.Process]]:
+def tagged(own_variable: str) -> Iterator[Callable[[str], psutil.Process]]:
     """Processes with a given tag and without a supervisor."""
     made: list[subprocess.Popen[bytes]] = []
 
     def start(tag: str) -> psutil.Process:
-        env = {"PATH": os.environ["PATH"], **({RUN_TAG: tag} if tag else {})}
+        env = {"PATH": os.environ["PATH"], **({own_variable: tag} if tag else {})}
         made.append(subprocess.Popen(SLEEP, env=env))
         return psutil.Process(made[-1].pid)
 

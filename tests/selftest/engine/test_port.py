@@ -20,8 +20,14 @@ server = socket.socket()
 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 server.bind(("127.0.0.1", int(sys.argv[1])))
 server.listen()
-if "child" in sys.argv and os.fork():
-    server.close()
+if "child" in sys.argv:
+    waits, closed = os.pipe()
+    if os.fork():
+        server.close()
+        os.close(closed)
+    else:  # the parent must have closed the socket before the port is printed
+        os.close(closed)
+        os.read(waits, 1)
 print(server.getsockname()[1] if server.fileno() > 0 else "", flush=True)
 time.sleep(300)
 """

@@ -32,7 +32,9 @@ OWNER = """
 import os, sys, tempfile, threading
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from vlm_acceptance.engine import process
 from vlm_acceptance.engine.process import SupervisedProcess, run_tag
+process.RUN_TAG = os.environ["VARIABLE_OF_RUN_TAGS"]
 how, log, *argv = sys.argv[2:]
 tempfile.gettempdir()  # as pytest has before any engine: the first call makes a file of its own for a moment
 print(run_tag(), flush=True)
@@ -265,7 +267,7 @@ def started_owner(tmp_path: Path, temporary: Path, how: str, *argv: str) -> tupl
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={**os.environ, "TMPDIR": str(temporary), "VARIABLE_OF_RUN_TAGS": processes.RUN_TAG},
     )
     return owner, owner.stdout.readline().strip()
 
@@ -298,7 +300,8 @@ def test_two_interrupts_during_a_stop_leave_nothing(tmp_path, temporary):
 
 
 def test_orphans_with_a_living_supervisor_are_left_to_it(tmp_path, temporary, monkeypatch):
-    # the suite dies between the first search for orphans and the second
+    # the suite dies between the first search for orphans and the second; other test processes have other variables
+    monkeypatch.setattr(processes, "RUN_TAG", f"VLM_SELFTEST_RUN_{os.getpid()}")
     owner, tag = started_owner(tmp_path, temporary, "stops", *IGNORES_SIGTERM)
     assert owner.stdout.readline() == "stopping\n"
     searches = iter([lambda _=None: []])
