@@ -9,7 +9,7 @@ VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_
 BODY = "schema::test_completion_body"
 STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
 SAME = "schema::test_stream_says_the_same"
-KNOWN = "capability::test_known_answers"
+GOLDEN = "capability::test_known_answers"
 TILES = "capability::test_picture_costs_its_tiles"
 OCR, CHART, CARD, CHINESE = (
     f"capability::test_category[{name}-png]" for name in ("ocr", "understanding", "reasoning", "chinese")
@@ -28,7 +28,7 @@ TRUNCATED, NOT_BASE64, WRONG_MIME = (
     f"edge_inputs::test_odd_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
 )
 POISON, STOPS = "edge_inputs::test_refused_picture_is_no_poison", "edge_inputs::test_short_answer_stops"
-COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
+COMPLETE, EARLY, SHAPE, SCORE, BLANK_PICTURES, ANSWERS, TOKENS = (
     f"mmmu::test_{name}"
     for name in (
         "every_question_is_answered",
@@ -40,7 +40,7 @@ COMPLETE, EARLY, SHAPE, SCORE, SIGHTED, ANSWERS, TOKENS = (
         "pictures_arrive_tiled_as_intended",
     )
 )
-TWINS, LONG_TWINS, OTHER_PROMPT, ORDER, FORMS, ODD_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
+SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, FORMATS, EDGE_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
     f"pictures::test_{name}"
     for name in (
         "twins",
@@ -57,7 +57,7 @@ TWINS, LONG_TWINS, OTHER_PROMPT, ORDER, FORMS, ODD_SIZES, LIMIT, LADDER, LARGE, 
     )
 )
 
-BURST, LARGE_BURST, ALONE, LEAVES, SOAK, BUDGETS, SLOWS = (
+BURST, LARGE_BURST, ALONE, DISCONNECTS, SOAK, BUDGETS, SLOWS = (
     f"load::test_{name}"
     for name in (
         "burst",
@@ -88,7 +88,7 @@ INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
     )
 )
 BLIND, MIXED = "capability::test_blind_twins_do_not_score", "repeatability::test_mixed_round"
-ODDER_BROKEN, ODDER_N = (f"edge_inputs::test_odder_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
+EDGE_BROKEN, EDGE_N = (f"edge_inputs::test_odder_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
 MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
     f"schema::test_{name}"
     for name in (
@@ -98,11 +98,11 @@ MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
         "openai_client_round_trip",
     )
 )
-NUMBERS = "logprobs::test_numbers_are_those_of_the_baseline"
-ALL_NUMBERS = tuple(f"logprobs::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
+LOGPROBS = "logprobs::test_numbers_are_those_of_the_baseline"
+ALL_LOGPROBS = tuple(f"logprobs::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
 
 
-ODD_REFUSED = (
+EDGE_REFUSED = (
     NOT_BASE64,
     *(
         f"edge_inputs::test_odder_input[{name}]"
@@ -122,7 +122,7 @@ ODD_REFUSED = (
         )
     ),
 )
-ODD_ANSWERED = (
+EDGE_ANSWERED = (
     WRONG_MIME,
     *(
         f"edge_inputs::test_odder_input[{name}]"
@@ -141,7 +141,7 @@ ODD_ANSWERED = (
     ),
 )
 # only for engines that the suite starts: pictures on a loopback server, and requests that may end an engine
-ODD_ADDRESSES = tuple(
+EDGE_ADDRESSES = tuple(
     f"edge_inputs::test_odder_input[{name}]"
     for name in ("url-missing", "url-closed", "url-redirected", "url-circle", "url-endless", "n-of-a-million")
 )

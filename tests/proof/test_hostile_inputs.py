@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from check_ids import ODD_ADDRESSES, TRUNCATED, node
+from check_ids import EDGE_ADDRESSES, TRUNCATED, node
 
 from vlm_acceptance.config.options import PROFILES
 from vlm_acceptance.config.profile_file import load_profile
@@ -50,7 +50,7 @@ def test_engine_that_asks_allowed_domains_alone_is_not_rejected(accept):
 
 @pytest.mark.fault("answers-every-address")
 def test_engine_that_answers_about_pictures_it_cannot_have_is_rejected(accept, stand_in_engine, prove):
-    tests = map(node, ODD_ADDRESSES)
+    tests = map(node, EDGE_ADDRESSES)
     run = accept(*CONTROL, *(f"--vlm-engine={stand_in_engine}", *tests), env={"VLM_STANDIN": "newer"})
     prove("answers-every-address", run)
     assert run.code == 1, run.out

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 from acceptance_runs import CONTROL, PROOF, Run, run_suite
-from check_ids import ALL_NUMBERS, KNOWN, NUMBERS, TILES, node, short
+from check_ids import ALL_LOGPROBS, GOLDEN, LOGPROBS, TILES, node, short
 from mutant_engine import FAULTS
 from owners import MUTANTS
 
@@ -22,7 +22,7 @@ from vlm_acceptance.engine.installation import find_engine
 CATEGORIES = tuple(
     f"capability::test_category[{name}-png]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")
 )
-ASKED = (*CATEGORIES, KNOWN, TILES, NUMBERS)
+ASKED = (*CATEGORIES, GOLDEN, TILES, LOGPROBS)
 QUIET = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-soak-s=20")
 # a checkpoint without a layer is lighter than the profile says, and no engine would be started
 LIGHTER = {"layer-dropped", "vision-layer-dropped"}
@@ -88,7 +88,7 @@ def test_mutant_is_refused(prove, runs, whole_suite, fault):
     assert SAID.get(fault, "") in run.messages
     assert len(refused & set(CATEGORIES)) >= CATEGORIES_REFUSED.get(fault, 0)
     if fault in SILENT and not whole_suite:
-        assert refused == {NUMBERS, *ALL_NUMBERS}
+        assert refused == {LOGPROBS, *ALL_LOGPROBS}
 
 
 def logprob_run(accept, *options: str):

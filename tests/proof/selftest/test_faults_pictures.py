@@ -148,7 +148,7 @@ def test_answers_swapped_rarely_exchanges_a_share_of_concurrent_answers(engine: 
         wrong = list(threads.map(once, range(120))).count(False)
         assert 2 <= wrong <= 40
     with FaultProxy(engine.url, "answers-swapped-rarely", magnitude=1) as proxy:
-        assert once(0)  # alone there is nobody to swap with
+        assert once(0)  # alone: no other answer to swap with
 
 
 def test_every_fault_of_the_pictures_is_looked_at() -> None:
