@@ -1,4 +1,4 @@
-"""Acceptance runs as a user starts them, in processes of their own, and what they came to."""
+"""Acceptance runs as a user starts them, in processes of their own, and their results."""
 
 from __future__ import annotations
 

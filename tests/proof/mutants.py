@@ -156,7 +156,7 @@ def foreign_system(folder: Path) -> None:
 
 
 def tokenizer(folder: Path) -> None:
-    """The tokenizer has the ids of two pieces, the digits 2 and 5, the other way round."""
+    """The tokenizer has the ids of two pieces, the digits 2 and 5, exchanged."""
     path = folder / "tokenizer.json"
     whole = json.loads(path.read_text("utf-8"))
     ids = whole["model"]["vocab"]
@@ -190,7 +190,7 @@ NAMES = {name: (maker.__doc__ or "").strip() for name, maker in MAKERS.items()}
 
 
 def make(name: str, out: Path, model: Path = MODEL) -> None:
-    """Writes the mutant into `out`, which must not exist; KeyError for an unknown name.
+    """Write the mutant into `out`, which must not exist; KeyError for an unknown name.
 
     Give every mutant a folder of its own: the engine caches tokenizers by path.
     """
@@ -259,7 +259,7 @@ def _rewrite(folder: Path, change: Callable[[Weights], None]) -> None:
 
 
 def main() -> None:
-    """Makes the mutant named on the command line."""
+    """Make the mutant named on the command line."""
     table = "\n".join(f"  {name:20} {line}" for name, line in NAMES.items())
     options = argparse.ArgumentParser(
         description=f"Writes a broken copy of the control checkpoint.\n\n{table}",

@@ -143,11 +143,11 @@ def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: ExamServer, 
         seen = len(exam.asked())
         kill_somewhere(exam, broken, chance, ["--vlm-resume=latest"] if known else [])
         asked = [ids[key] for key in exam.asked()[seen:]]
-        assert not known.keys() & set(asked)  # what was stored is not asked again
+        assert not known.keys() & set(asked)  # stored questions are not asked again
         after = latest_answers(broken)
         if known:
             assert known.items() <= after.items()
-        assert len(set(asked) - after.keys()) <= CONCURRENCY  # only what was in flight is lost
+        assert len(set(asked) - after.keys()) <= CONCURRENCY  # only requests in flight are lost
         known = after
     seen = len(exam.asked())
     out, _ = exam.start(broken, "--vlm-resume=latest").communicate(timeout=120)

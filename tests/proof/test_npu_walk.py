@@ -18,7 +18,7 @@ from walk.container import EXPECTED, WALK, card, container
 from vlm_acceptance.engine.installation import find_engine
 
 CONTROL = WALK.parents[2] / "fixtures" / "control" / "model"
-# its own port may be taken on this machine
+# the port of the profile may be taken on this machine
 PROFILE = [f"--vlm-profile={WALK / 'internvl2-2b-walk.yaml'}", "--vlm-port=0"]
 ENVIRONMENT = "tests/acceptance/test_environment.py"
 ENDINGS = ("test_offline_engine_is_gone", "test_engine_is_released")
@@ -130,7 +130,7 @@ def hub(fault: str = "") -> Iterator[dict[str, str]]:
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield {"MODELSCOPE_ENDPOINT": process.stdout.readline().strip()}
-        # leaving closes the standard input, which ends it
+        # the end of the context closes standard input, which ends the hub
 
 
 def weights_only(tmp_path: Path) -> tuple[list[str], dict[str, str]]:

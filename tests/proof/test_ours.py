@@ -36,7 +36,7 @@ KEY = "sk-'quoted\"<&>\\-0123456789"
 
 @contextlib.contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """A file system of that size; the test is skipped where we may not mount one."""
+    """A file system of that size; the test is skipped where mounting is not allowed."""
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True, check=False
@@ -50,7 +50,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 
 
 def plugin(folder: Path, source: str) -> tuple[list[str], dict[str, str]]:
-    """Options and environment that load `source` before anything of the suite."""
+    """Options and environment that load `source` before the suite."""
     folder.mkdir()
     (folder / "planted.py").write_text(source, "utf-8")
     return ["-p", "planted"], {"PYTHONPATH": str(folder)}
@@ -208,7 +208,7 @@ class Page(html.parser.HTMLParser):
 
 
 def unreadable(reports: Path) -> list[str]:
-    """Files of a run that no program can read as what they are, or that could act on their reader."""
+    """Files of a run that are malformed or could execute something in their reader."""
     bad = []
     for path in reports.rglob("*"):
         if not path.is_file() or path.is_symlink():
@@ -259,18 +259,18 @@ def test_what_would_do_harm_is_found(tmp_path):
 
 
 def accuracy_files(run) -> dict[str, str]:
-    """The files of a run's accuracy part, by name."""
+    """The files of the accuracy run, by name."""
     found = {path.name: path.read_text("utf-8") for path in (run.reports / "latest").glob("*mmmu*")}
     assert {"mmmu_val.jsonl", "mmmu_val.txt", "cpu_accuracy_mmmu_val.json"} <= found.keys()
     return found
 
 
 def leaks(run, key: str) -> list[str]:
-    """Where a run has written a key, plain or as JSON, Python or XML writes it."""
-    forms = {key, json.dumps(key)[1:-1], repr(key)[1:-1], key.replace("&", "&amp;").replace("<", "&lt;"), key[-10:]}
+    """Where a run has written a key, plain or escaped as in JSON, Python or XML."""
+    spellings = {key, json.dumps(key)[1:-1], repr(key)[1:-1], key.replace("&", "&amp;").replace("<", "&lt;"), key[-10:]}
     files = {str(path): path.read_bytes() for path in run.reports.rglob("*") if path.is_file()}
-    found = [name for name, data in files.items() if any(form.encode() in data for form in forms)]
-    return [*found, *(["the terminal"] if any(form in run.out for form in forms) else [])]
+    found = [name for name, data in files.items() if any(text.encode() in data for text in spellings)]
+    return [*found, *(["the terminal"] if any(text in run.out for text in spellings) else [])]
 
 
 @pytest.mark.fault("key-leaks")

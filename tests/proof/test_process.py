@@ -25,7 +25,7 @@ REAL = ["--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false"]
 CONTROL = [*REAL, "--vlm-set=engine.start_timeout_s=6"]
 
 REFUSED = {
-    # fault, and behaviour: what the message of the one test that refuses it says
+    # fault, also the name of the behaviour: words in the message of the only test that refuses it
     "dies-loading": "the engine ended (exit code 1)",
     "exits-zero": "the engine ended (exit code 0)",
     "hangs-loading": "not reached within 6 s",
@@ -91,7 +91,7 @@ def test_engine_that_does_not_end_is_rejected_and_killed(accept, stand_in_engine
     prove(fault, run)
     assert says in run.messages
     commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    # the port too: other runs on this machine have children of that name
+    # with the port: other runs on this machine have children of that name
     assert [words for words in commands if {"standin-child", port} <= set(words)] == []
 
 

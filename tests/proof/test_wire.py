@@ -17,12 +17,12 @@ from standins.fault_proxy import FaultProxy
 from vlm_acceptance.config.paths import ROOT
 
 MINI = ROOT / "fixtures" / "mmmu_mini"
-# faults that need more than the control and its profile: tests of their own below
+# faults with tests of their own below: they need more than the control and its profile
 APART = KEYED | STORED
 ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3", "--vlm-soak-s=20")
 
 
-# checks of times and of counters of the engine: beside another run they would judge that one, too
+# checks that measure times or counters of the engine: they would also measure another run
 TIMED = ("latency::", "load::", "pictures::test_long_twins_hit_the_caches")
 ATTACHED_FAULTS = [fault for fault in (*WIRE, *WIRE_ERRORS) if fault not in APART]
 
@@ -32,7 +32,7 @@ def owners_of(fault: str) -> tuple[str, ...]:
 
 
 def runs_alone(fault: str) -> bool:
-    """Whether a check meant for this fault must have the engine for itself."""
+    """Whether a check meant for this fault needs the engine alone."""
     return any(owner.startswith(TIMED) for owner in owners_of(fault))
 
 
@@ -69,7 +69,7 @@ def run_on(control, seed, whole_suite, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(request, run_on, whole_suite):
-    """Runs that share the engine two at a time: while one starts or waits, the other asks. A whole suite runs alone."""
+    """Runs that share the engine two at a time: one starts or waits while the other asks. A whole suite runs alone."""
     chosen = [item for item in request.session.items if item.originalname == "test_fault_is_met_by_its_owners"]
     faults = [item.callspec.params["fault"] for item in chosen]
     pool = ThreadPoolExecutor(1 if whole_suite else 2)

@@ -1,4 +1,4 @@
-"""Each mutant of the control is broken in the one way its line says; read without an engine."""
+"""Each mutant of the control has exactly the fault that its line states; read without an engine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def prompt(folder: Path) -> str:
-    """One short message as the folder's template has it."""
+    """One short message in the template of the folder."""
     settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     template = jinja2.Environment(autoescape=False).from_string(settings["chat_template"])
     said = [{"role": "user", "content": "hello"}]
@@ -111,7 +111,7 @@ def test_a_value_that_is_set_already_is_no_mutant(tmp_path: Path) -> None:
         mutants.no_tiling(folder)
 
 
-def test_the_tokenizer_of_a_mutant_reads_two_digits_the_other_way_round(tmp_path: Path) -> None:
+def test_the_tokenizer_of_a_mutant_exchanges_two_digits(tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     right, wrong = (
         tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -173,7 +173,7 @@ class Picture:
 
 
 def cut(image: object, *, use_thumbnail: bool, tiles: int = 3) -> list[object]:
-    """Tiles by number, and the thumbnail, as an engine cuts them."""
+    """Numbered tiles and the thumbnail, as an engine cuts them."""
     return [*range(tiles), *(["thumbnail"] if use_thumbnail and tiles > 1 else [])]
 
 

@@ -1,4 +1,4 @@
-"""The proxy is invisible without a fault, passes streams as they come, and breaks connections only on purpose."""
+"""Without a fault the proxy changes nothing; it passes each event at once and resets connections only for a fault."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_proxy_without_a_fault_changes_nothing(engine: QuickServer) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_status_500_some_strikes_one_in_fifty_where_the_seed_says(seed: int, engine: QuickServer) -> None:
+def test_status_500_some_strikes_one_in_fifty_by_the_seed(seed: int, engine: QuickServer) -> None:
     with FaultProxy(engine.url, "status-500-some", seed=seed) as proxy:
         statuses = [ask(proxy.url, "chat").status_code for _ in range(100)]
     with FaultProxy(engine.url, "status-500-some", seed=seed) as proxy:
@@ -190,14 +190,14 @@ def test_proxy_run_by_path_prints_its_port_and_serves(engine: QuickServer) -> No
     assert said == ""
 
 
-def test_every_row_names_a_known_family_and_says_what_it_does() -> None:
+def test_every_row_has_a_known_family_and_a_description() -> None:
     families = ("answers", "inputs", "load", "pictures", "response", "stream", "request", "server")
     assert all(fault_named(name).family in families for name in FAULTS)
     assert all(fault.what and fault.magnitude > 0 for fault in FAULTS.values())
 
 
 @pytest.mark.parametrize("is_proxied", [True, False])
-def test_closed_connection_is_announced_so_that_a_pool_never_meets_a_reset(
+def test_closed_connection_is_announced_so_that_a_pool_never_gets_a_reset(
     is_proxied: bool, engine: QuickServer
 ) -> None:
     with FaultProxy(engine.url) as proxy, direct() as session:

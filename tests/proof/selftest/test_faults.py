@@ -1,4 +1,4 @@
-"""Each fault changes what its row promises and nothing else, seen from both sides of the proxy."""
+"""Each fault changes what its row promises and nothing else, observed on both sides of the proxy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ USAGE = {f"usage.{key}_tokens" for key in ("prompt", "total", "completion")}
 REPLACED = {"status", "body"}
 ERROR = {"status", "error.message", "error.type", "error.code"}
 KIND = "headers.content-type"
-# Which paths of which probes each fault changes; a probe not named must stay as it was.
+# the paths that each fault changes in each probe; other probes must not change
 CHANGES: dict[str, dict[str, set[str]]] = {
     "status-500": {**everywhere(*REPLACED), "stream": REPLACED | {KIND}, **at(REFUSALS, *ERROR)},
     "status-500-some": {},
@@ -106,7 +106,7 @@ def test_fault_changes_the_promised_fields_and_no_others(
     assert {probe: paths for probe, paths in seen.items() if paths} == CHANGES[fault]
 
 
-# What the changed fields of the probe "chat" hold; seven prompt tokens and seven more are right.
+# values of the changed fields of the probe "chat"; right are seven prompt tokens and seven answer tokens
 HOLDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "status-500": lambda body: body["error"]["code"] == 500,
     "wrong-type-created": lambda body: body["created"].isdigit(),
@@ -170,7 +170,7 @@ def test_replacement_characters_come_at_the_share_of_the_magnitude(engine: Quick
     assert said.count("\N{REPLACEMENT CHARACTER}") == 10
 
 
-# What becomes of the events of the right stream: role, eight tokens from 1 to 8, the end, usage, [DONE].
+# the changed events of the right stream: role, eight tokens from 1 to 8, the end, usage, [DONE]
 def _with(event: dict[str, Any], **delta: Any) -> dict[str, Any]:
     changed = copy.deepcopy(event)
     changed["choices"][0]["delta"] = delta
@@ -219,7 +219,7 @@ def test_magnitude_chooses_the_chunk_that_is_lost(engine: QuickServer) -> None:
         assert ask_text(proxy.url, "one two three four", **STREAM) == "one two four"
 
 
-# What the engine gets of the probe "several" or "picture".
+# what the engine gets of the probe "several" or "picture"
 RECEIVED: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "picture-dropped": ("picture", lambda sent: {**sent, "messages": chat()["messages"]}),
     "max-tokens-ignored": ("chat", lambda sent: {k: v for k, v in sent.items() if k != "max_tokens"}),
@@ -264,7 +264,7 @@ def test_picture_faults_keep_the_size_and_change_the_pixels(route: str, engine: 
     assert len(recompressed.getcolors()) > 2
 
 
-def test_jitter_holds_back_one_token_of_fifty_and_the_seed_says_which(engine: QuickServer) -> None:
+def test_jitter_delays_one_token_of_fifty_by_the_seed(engine: QuickServer) -> None:
     words = " ".join(["word"] * 400)
     with FaultProxy(engine.url, "jitter", magnitude=0.1, seed=3) as proxy:
         began = time.monotonic()
@@ -286,7 +286,7 @@ def key_got(engine: QuickServer, url: str, key: str | None) -> str | None:
     return engine.seen[-1].headers.get("authorization")
 
 
-def test_picture_fault_leaves_what_is_no_picture_as_it_is(engine: QuickServer) -> None:
+def test_picture_fault_leaves_other_content_unchanged(engine: QuickServer) -> None:
     url = {"url": "data:image/png;base64,AAAA"}
     body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]}
     with FaultProxy(engine.url, "image-bgr") as proxy:
@@ -299,7 +299,7 @@ EXAM += ["answers-worse-than-stored", "blank-remembered", "questions-dropped", "
 
 
 def exam_question(colour: int | None) -> dict[str, Any]:
-    """A question as the accuracy run asks it, its picture of one colour or as the probes' is."""
+    """A question as the accuracy run sends it, with a picture of one colour or that of the probes."""
     body = copy.deepcopy(chat(picture=True))
     parts = body["messages"][0]["content"]
     parts[-1]["text"] = "Which?\nA. a\nB. b\nAnswer with the option's letter from the given choices directly."
@@ -311,7 +311,7 @@ def exam_question(colour: int | None) -> dict[str, Any]:
 
 
 def exam_texts(fault: str, engine: QuickServer, count: int, magnitude: float | None = None) -> list[str | int | None]:
-    """What `count` questions are answered: the text, the status of a refusal, None where there is no response."""
+    """The answers to `count` questions: the text, the status of a refusal, None without a response."""
     seen: list[str | int | None] = []
     with FaultProxy(engine.url, fault, magnitude=magnitude) as proxy:
         for _ in range(count):
@@ -324,7 +324,7 @@ def exam_texts(fault: str, engine: QuickServer, count: int, magnitude: float | N
     return seen
 
 
-def test_faults_of_an_exam_act_on_its_questions(engine: QuickServer) -> None:
+def test_faults_of_the_accuracy_run_act_on_its_questions(engine: QuickServer) -> None:
     with FaultProxy(engine.url) as proxy:
         true = text_of(send(proxy.url, "POST", CHAT, exam_question(None)).json())
     assert exam_texts("answers-constant", engine, 3) == ["A"] * 3
@@ -353,7 +353,7 @@ def test_health_is_lost_once_it_was_asked(engine: QuickServer) -> None:
         assert [ask(proxy.url, "health").status_code for _ in range(3)] == [200, 503, 503]
 
 
-def test_every_fault_is_seen_to_act() -> None:
+def test_every_fault_is_tested_here() -> None:
     pixels = {"picture-replaced", "picture-downscaled", "picture-recompressed", "image-bgr"}
     of_the_proxy = {"truncated-body", "connection-reset", "answers-swapped", "health-only"}  # in test_fault_proxy
     of_pictures = {name for name, fault in FAULTS.items() if fault.family == "pictures"}  # in test_faults_pictures

@@ -1,4 +1,4 @@
-"""Each fault of the pictures changes what its row promises, seen from both sides of the proxy."""
+"""Each fault of the pictures changes what its row promises, observed on both sides of the proxy."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def got(engine: QuickServer) -> list[str]:
 
 
 def sent(fault: str, engine: QuickServer, urls: Sequence[str], magnitude: float | None = None) -> list[str]:
-    """What the engine gets of these pictures."""
+    """The pictures that the engine gets for these."""
     with FaultProxy(engine.url, fault, magnitude=magnitude) as proxy:
         send(proxy.url, "POST", CHAT, request("one?", urls))
     return got(engine)
@@ -151,6 +151,6 @@ def test_answers_swapped_rarely_exchanges_a_share_of_concurrent_answers(engine: 
         assert once(0)  # alone: no other answer to swap with
 
 
-def test_every_fault_of_the_pictures_is_looked_at() -> None:
+def test_every_fault_of_the_pictures_is_tested_here() -> None:
     source = Path(__file__).read_text("utf-8")
     assert [name for name, fault in FAULTS.items() if fault.family == "pictures" and f'"{name}"' not in source] == []

@@ -1,4 +1,4 @@
-"""The judge of the proof: a fault that was missed, or met in the wrong way, is a flaw."""
+"""The matrix: a fault that its owners missed or met in another way is a flaw."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def undecided(owner: str, more: tuple[tuple[str, str], ...] = ()) -> Row:
     return row_of("caches-idle", ((f"tests/acceptance/test_{area}.py::{test}", owner), *more), 1.0)
 
 
-def test_faults_of_the_surroundings_must_be_errors() -> None:
+def test_faults_of_the_environment_must_be_errors() -> None:
     assert undecided("error").flaw == ""
     assert undecided("failed").flaw
     assert undecided("passed").flaw
     assert undecided("error", ((FOLDER + BODY, "failed"),)).flaw
 
 
-def test_what_the_suite_bears_must_have_been_seen() -> None:
+def test_what_the_suite_survives_must_have_been_observed() -> None:
     borne = Row("killed", "ours", "borne", (), (), (), 0, 1.0, "nothing is left")
     assert borne.flaw == ""
     assert Row("killed", "ours", "borne", (), (), (), 0, 1.0).flaw

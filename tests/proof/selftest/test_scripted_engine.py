@@ -128,7 +128,7 @@ def test_engine_is_found_on_path_as_vllm(tmp_path: Path) -> None:
         ("exits-zero", 0, "Loading safetensors checkpoint shards"),
     ],
 )
-def test_death_during_start_has_its_code_and_its_last_words(
+def test_death_during_start_has_its_code_and_its_last_line(
     behaviour: str, code: int, last: str, tmp_path: Path
 ) -> None:
     with started(behaviour, tmp_path, VLM_STANDIN_DELAY="0.2") as engine:
@@ -211,7 +211,7 @@ def test_leaves_children_in_a_session_of_their_own(tmp_path: Path) -> None:
         assert os.getsid(child) == child
 
 
-def test_floods_log_is_ready_all_the_same(tmp_path: Path) -> None:
+def test_floods_log_gets_ready(tmp_path: Path) -> None:
     with started("floods-log", tmp_path) as engine:
         assert eventually(engine.is_up)
         size = engine.log.stat().st_size

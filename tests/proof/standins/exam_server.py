@@ -1,4 +1,4 @@
-"""A chat endpoint that knows nothing: it answers a letter that depends on the question alone, after a while.
+"""A chat endpoint that answers each question with a letter that depends on the question alone, after a delay.
 
     python exam_server.py --model NAME --hold-s 0.2 --log FILE
 
@@ -22,7 +22,7 @@ from typing import Any
 
 
 def key_of(text: str, pictures: list[str]) -> str:
-    """What names a question on the wire: its text and the SHA-256 of each picture."""
+    """The key of a question in a request: its text and the SHA-256 of each picture."""
     return hashlib.sha256("\n".join([text, *pictures]).encode()).hexdigest()
 
 
@@ -37,7 +37,7 @@ def question_in(body: dict[str, Any]) -> str | None:
 
 
 class Server(ThreadingHTTPServer):
-    """What every request is answered from."""
+    """The state that all requests share."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -48,11 +48,11 @@ class Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that is killed is no news."""
+        """Do not log clients that were killed."""
 
 
 class Answers(BaseHTTPRequestHandler):
-    """The routes that the suite asks for."""
+    """The routes that the suite requests."""
 
     protocol_version = "HTTP/1.1"
     server: Server

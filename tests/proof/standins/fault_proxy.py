@@ -87,13 +87,13 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def number(self, route: str) -> int:
-        """How many requests for this route came before this one."""
+        """The number of earlier requests for this route."""
         with self._lock:
             self._counts[route] += 1
             return self._counts[route] - 1
 
     def close(self) -> None:
-        """Stop listening and end the connections that are still open."""
+        """Stop listening and close all open connections."""
         self.server_close()
         for connection in list(self.connections):
             with suppress(OSError):
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what passes is recorded by the client."""
+        """No log: the client records all exchanges."""
 
     def _pass_on(self) -> None:
         if "Transfer-Encoding" in self.headers:
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._send(call, answer)
         except (Cut, OSError, HTTPException):
-            # The engine is gone, or went in mid-answer, or the client did: a proxy has only one way to say so.
+            # the engine or the client closed the connection: a proxy can only close the other one
             self._reset()
         except Exception as broken:  # noqa: BLE001  a proxy that breaks must not pass for its fault
             self.server.broken.append(broken)
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(call, stages.response(call, Response(reply.status, headers, reply.read())))
 
     def _client_waits_for(self, upstream: socket.socket) -> bool:
-        """Wait until the engine says something; False when the client goes away first."""
+        """Wait for data from the engine; False when the client disconnects first."""
         with selectors.DefaultSelector() as selector:
             selector.register(upstream, selectors.EVENT_READ)
             selector.register(self.connection, selectors.EVENT_READ)
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _frames_of(self, reply: HTTPResponse) -> Iterator[bytes]:
         held = b""
         while piece := reply.read1(65536):
-            if self._client_is_gone():  # a fault that holds events back would not notice by writing
+            if self._client_is_gone():  # a fault that holds events back writes nothing and would not notice
                 raise Cut
             held += piece
             while (end := held.find(b"\n\n")) >= 0:
@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         """End the connection with RST instead of an orderly close."""
         with suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.rfile.close()  # the socket closes only when nothing holds it
+        self.rfile.close()  # the socket closes only without references to it
         self.connection.close()
         self.close_connection = True
 

@@ -24,7 +24,7 @@ SPOILT = (".safetensors", ".parquet")
 
 
 class Hub(ThreadingHTTPServer):
-    """The folder and the fault every request is answered from."""
+    """The folder and the fault that all requests share."""
 
     daemon_threads = True
 
@@ -37,16 +37,16 @@ class Hub(ThreadingHTTPServer):
         self.log = log
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in the middle is no news."""
+        """Do not log clients that disconnect."""
 
     @property
     def endpoint(self) -> str:
-        """The address clients are given."""
+        """The address for clients."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class Answers(BaseHTTPRequestHandler):
-    """The few routes a download asks for."""
+    """The routes that a download requests."""
 
     protocol_version = "HTTP/1.1"
     server: Hub
@@ -67,7 +67,7 @@ class Answers(BaseHTTPRequestHandler):
             self.reply_json({"Code": 200, "Data": {"RevisionMap": versions}, "Success": True})
         elif url.path == f"{base}/repo/files":
             self.reply_json({"Code": 200, "Data": {"Files": self.listing()}, "Success": True})
-        elif url.path == f"{base}/repo/tree":  # what data sets are listed by, page by page
+        elif url.path == f"{base}/repo/tree":  # lists the files of a data set, page by page
             number, size = int(query.get("PageNumber", "1")), int(query.get("PageSize", "100"))
             page = self.listing()[(number - 1) * size : number * size]
             self.reply_json({"Code": 200, "Data": {"Files": page}, "Success": True})
@@ -143,7 +143,7 @@ class Answers(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve until standard input ends, so that a hub never outlives who started it."""
+    """Serve until standard input ends, so that a hub ends with the process that started it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
     served = parser.add_mutually_exclusive_group(required=True)

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if variant == "silent":
         time.sleep(3600)
     if variant == "failed":
-        # The real tool writes this to its normal output too.
+        # the real tool also writes this to standard output
         print("DrvMngGetConsoleLogLevel failed. (g_conLogLevel=3)\ndcmi module initialize failed. ret is -8005")
         return 255
     if arguments == ["info", "-m"]:
@@ -139,13 +139,13 @@ def foreign() -> list[tuple[int, str, int]]:
 
 
 def engine() -> tuple[int, int]:
-    """The engine's pid, 0 when it is gone, and what chip 0 holds for it."""
+    """The pid of the engine, 0 after it ended, and the memory that chip 0 holds for it."""
     marker, state = os.environ.get("NPU_SMI_MARKER", ""), os.environ.get("NPU_SMI_STATE", "")
     held = int(os.environ.get("NPU_SMI_ENGINE_MB", "20000"))
     pid = alive(marker.encode()) if marker else 0
     if pid:
         if state:
-            with open(state, "w"):  # its time is what is remembered
+            with open(state, "w"):  # only its modification time is used
                 pass
         return pid, held
     if not state or not os.path.exists(state):
@@ -162,7 +162,7 @@ def alive(marker: bytes) -> int:
                     if marker in file.read():  # empty for a zombie
                         return int(name)
             except OSError:
-                continue  # gone in the meantime
+                continue  # ended meanwhile
     return 0
 
 

@@ -28,7 +28,7 @@ def planted(categories: Iterable[Category]) -> dict[tuple[str, str], str]:
 
 
 class OracleServer(QuickServer):
-    """A quick server that answers a known prompt about a known picture with what `answers` says."""
+    """A quick server that answers a known prompt about a known picture from `answers`."""
 
     def __init__(self, answers: Mapping[tuple[str, str], str], model: str) -> None:
         super().__init__(Behaviour(model=model))

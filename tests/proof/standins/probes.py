@@ -1,4 +1,4 @@
-"""The requests that show what a server changes, and how its answers are compared with right ones."""
+"""Requests that show what a server changes, and the comparison of its answers with right ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PROBES: dict[str, tuple[str, str, Any]] = {
 
 
 def direct() -> requests.Session:
-    """A session that knows no proxy of the environment."""
+    """A session that ignores the proxies of the environment."""
     session = requests.Session()
     session.trust_env = False
     return session
@@ -82,7 +82,7 @@ def observed(response: requests.Response) -> dict[str, Any]:
 
 
 def parsed(text: str) -> Any:
-    """JSON, the events of a stream, or text; without what differs from one right answer to the next."""
+    """JSON, the events of a stream, or text, without the fields that differ between right answers."""
     if text.startswith("data: "):
         return [parsed(event.removeprefix("data: ")) for event in text.split("\n\n")[:-1]]
     try:
@@ -108,7 +108,7 @@ def differences(a: Any, b: Any, path: str = "") -> set[str]:
 
 
 def arrivals(url: str, **more: Any) -> list[float]:
-    """Seconds from sending to each event (or to the whole of an answer in one piece)."""
+    """Seconds from sending to each event, or to the whole answer when it is not a stream."""
     began = time.monotonic()
     with direct() as session:
         response = session.post(url + CHAT, json=chat("one two three", **more), stream=True, timeout=10)

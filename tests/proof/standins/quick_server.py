@@ -116,7 +116,7 @@ class QuickServer:
             transport.abort()
 
     def answer(self, seen: Seen) -> tuple[int, str, list[bytes]] | None:
-        """Status, content type and the body in pieces (a stream has one per event); None: no answer, ever."""
+        """Status, content type and the body in pieces (a stream has one per event); None: never answered."""
         self.seen.append(seen)
         route = seen.path.partition("?")[0]
         if route not in _ROUTES:
@@ -183,7 +183,7 @@ class QuickServer:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One answer, before it is put into a body or a stream."""
+    """One answer, not yet in a body or a stream."""
 
     head: dict[str, Any]
     tokens: list[str]
@@ -196,7 +196,7 @@ class Said:
 
     @staticmethod
     def of(request: dict[str, Any], behaviour: Behaviour, number: int) -> Said:
-        """The question's own words, bounded by `max_tokens` and `stop`; Refused for what vLLM refuses."""
+        """The words of the question, limited by `max_tokens` and `stop`; Refused where vLLM refuses."""
         model, max_model_len = behaviour.model, behaviour.max_model_len
         if request.get("model", model) != model:
             raise Refused(404, "NotFoundError", f"The model `{request['model']}` does not exist.")
@@ -235,7 +235,7 @@ class Said:
         return {"content": [{**entry, "top_logprobs": [entry] * self.top_logprobs} for entry in entries]}
 
     def body(self) -> dict[str, Any]:
-        """The answer in one piece: every null of vLLM's body is there."""
+        """The whole answer, with every null field of vLLM's body."""
         nulls = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
         said: dict[str, Any] = {"role": "assistant", "content": "".join(self.tokens)}
         message = {**said, **nulls, "tool_calls": [], "reasoning": None}

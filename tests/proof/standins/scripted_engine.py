@@ -25,11 +25,11 @@ from quick_server import Behaviour, QuickServer
 
 VERSION = "0.18.0"
 CHILD_LIFE_S = 300
-# at eight requests at once, some thirty megabytes a second at most
+# with eight requests at once at most about 30 MB/s
 SLOW_TOKEN_S = 0.1
 # an engine lives this long before it finds its port taken, so that a launcher has seen it start
 SEEN_ALIVE_S = 1.0
-# The marker words stay in the command line, so that a test can find what was left behind.
+# the marker words stay in the command line, so that a test finds processes that were left
 CHILD = [sys.executable, "-c", f"import time; time.sleep({CHILD_LIFE_S})", "standin-child"]
 SPAWN = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
 
@@ -157,7 +157,7 @@ def oom_at_start(options: Options) -> int:
 
 
 def core_failed() -> int:
-    """The end of the API server after the engine's."""
+    """The API server ends after the engine."""
     error = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
     Log.traceback("APIServer", "vllm/v1/engine/utils.py", "wait_for_engine_startup", error)
     return 1
@@ -169,7 +169,7 @@ def reads_logo(options: Options) -> int:
 
 
 def newer(options: Options) -> int:
-    """Of a version without the known issues of 0.18, and quietly gives two choices where a million are asked for."""
+    """A version without the known issues of 0.18 that gives two choices when a million are requested."""
     return serving(options, site(options, replace(options.behaviour, version="0.32.0", most_choices=2)))
 
 
@@ -198,7 +198,7 @@ def hangs_loading(options: Options) -> int:
 
 
 def listens_nothing(options: Options) -> int:
-    """Says that it is ready, and listens nowhere."""
+    """Logs that it is ready, and listens on no port."""
     stopped = listen_to_signals()
     loading(options)
     loaded()
@@ -232,7 +232,7 @@ def binds_late(options: Options) -> int:
 
 
 def floods_log(options: Options) -> int:
-    """80 MB at once, and some 17 MB a second, a gigabyte a minute, for as long as it serves."""
+    """Logs 80 MB at once, then about 17 MB/s while it serves."""
 
     line = (
         f"(EngineCore pid={os.getpid()}) WARNING 01-01 00:00:00 [utils.py:1] Please DO NOT tune args ['num_warps']!\n"
@@ -249,12 +249,12 @@ def floods_log(options: Options) -> int:
 
 
 def answers_slowly(options: Options) -> int:
-    """Answers that take as long as a small model's, so that a soak is no flood."""
+    """Answers as slow as those of a small model, to limit the number of requests of a soak."""
     return serving(options, site(options, replace(options.behaviour, token_delay_s=SLOW_TOKEN_S)))
 
 
 def leaks(options: Options) -> int:
-    """Answers as slowly, and every chat request leaves a megabyte behind."""
+    """Answers as slowly, and leaks a megabyte for every chat request."""
     kept: list[bytes] = []
     unhurried = replace(options.behaviour, token_delay_s=SLOW_TOKEN_S, on_chat=lambda _: kept.append(b"x" * (1 << 20)))
     return serving(options, site(options, unhurried))
@@ -274,7 +274,7 @@ def dies_in_request(options: Options) -> int:
 
 
 def hangs_in_request(options: Options) -> int:
-    """From then on no chat request is answered, while `/health` stays 200."""
+    """Later chat requests are never answered, while `/health` stays 200."""
 
     def on_chat(number: int) -> None:
         if number >= answered_first():

@@ -1,4 +1,4 @@
-"""A stand-in for `torch_npu`: it imports, says who loaded it, and keeps its card held while the process lives.
+"""A stand-in for `torch_npu`: it can be imported, notes which process loaded it, and holds its card while that lives.
 
 torch loads it through its entry point, as it loads the real one. In the file TORCH_NPU_NOTES names, every process
 leaves a line: the CANN folder of its environment and its command line. The file NPU_SMI_STATE names is touched as long
@@ -12,7 +12,7 @@ import time
 
 
 def autoload() -> None:
-    """What `import torch` calls."""
+    """Called by `import torch`."""
     notes, state = os.environ.get("TORCH_NPU_NOTES"), os.environ.get("NPU_SMI_STATE")
     if notes:
         with open(notes, "a", encoding="utf-8") as file:
@@ -23,13 +23,13 @@ def autoload() -> None:
 
 
 def hold(state: str) -> None:
-    """Touch the file for ever."""
+    """Touch the file until the process ends."""
     while True:
         time.sleep(0.2)
         touch(state)
 
 
 def touch(state: str) -> None:
-    """Its time is what is read."""
+    """Only its modification time is read."""
     with open(state, "a", encoding="utf-8"):
         os.utime(state)

@@ -12,7 +12,7 @@ import torch_npu
 
 
 class SamplingParams:
-    """Takes what the real one takes."""
+    """Accepts the arguments of the real class."""
 
     def __init__(self, **given: Any) -> None:
         self.given = given
@@ -26,6 +26,6 @@ class LLM:
         torch_npu.autoload()
 
     def chat(self, messages: list[Any], params: list[SamplingParams], use_tqdm: bool = True) -> list[Any]:
-        """One answer a conversation, in the shape of vLLM's outputs."""
+        """One answer for each conversation, in the shape of vLLM's outputs."""
         said = SimpleNamespace(text="word", finish_reason="stop", token_ids=[1, 2])
         return [SimpleNamespace(outputs=[said], prompt_token_ids=[1]) for _ in messages]
