@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from acceptance_runs import PROOF
-from standins.exam_server import key_of
+from standins.letter_server import key_of
 
 from vlm_acceptance.accuracy import answers_file
 from vlm_acceptance.accuracy import run as accuracy
@@ -28,14 +28,14 @@ CONCURRENCY = 4
 NAME = "mmmu_val.jsonl"
 
 
-class ExamServer:
+class LetterServer:
     """The stand-in server, and runs of the suite against it."""
 
     def __init__(self, folder: Path, hold_s: float) -> None:
         self.folder = folder
         self.log = folder / "asked"
         self.log.touch()
-        script = str(PROOF / "standins" / "exam_server.py")
+        script = str(PROOF / "standins" / "letter_server.py")
         argv = [sys.executable, script, "--model", "vlm-acceptance/control", "--log", str(self.log)]
         self.server = subprocess.Popen(
             [*argv, "--hold-s", str(hold_s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -94,9 +94,9 @@ class ExamServer:
 
 
 @pytest.fixture
-def exam(tmp_path: Path) -> Iterator[ExamServer]:
+def server(tmp_path: Path) -> Iterator[LetterServer]:
     """The server for one test."""
-    made = ExamServer(tmp_path, hold_s=0.15)
+    made = LetterServer(tmp_path, hold_s=0.15)
     yield made
     made.end()
 
@@ -118,56 +118,56 @@ def keys() -> dict[str, str]:
     return {key_of(asked.text, [p.sha256 for p in asked.pictures]): asked.id for asked in plan.requests()}
 
 
-def kill_somewhere(exam: ExamServer, reports: Path, chance: random.Random, args: list[str]) -> None:
+def kill_somewhere(server: LetterServer, reports: Path, chance: random.Random, args: list[str]) -> None:
     """Start a run and kill it with everything it started: during its start or between its questions."""
-    before = len(exam.asked())
-    process = exam.start(reports, *args)
+    before = len(server.asked())
+    process = server.start(reports, *args)
     if chance.random() < 0.25:
         time.sleep(chance.uniform(0.0, 1.5))
     else:
-        exam.wait_for_questions(process, before)
+        server.wait_for_questions(process, before)
         time.sleep(chance.uniform(0.0, 0.35))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
-def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(exam: ExamServer, tmp_path: Path) -> None:
+def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(server: LetterServer, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    out, _ = exam.start(whole).communicate(timeout=120)
+    out, _ = server.start(whole).communicate(timeout=120)
     undisturbed = latest_answers(whole)
     ids = keys()
-    assert len(undisturbed) == len(ids) == len(exam.asked()), out
+    assert len(undisturbed) == len(ids) == len(server.asked()), out
     chance = random.Random(7)
     known: dict[str, str | None] = {}
     for _ in range(KILLS):
-        seen = len(exam.asked())
-        kill_somewhere(exam, broken, chance, ["--vlm-resume=latest"] if known else [])
-        asked = [ids[key] for key in exam.asked()[seen:]]
+        seen = len(server.asked())
+        kill_somewhere(server, broken, chance, ["--vlm-resume=latest"] if known else [])
+        asked = [ids[key] for key in server.asked()[seen:]]
         assert not known.keys() & set(asked)  # stored questions are not asked again
         after = latest_answers(broken)
         if known:
             assert known.items() <= after.items()
         assert len(set(asked) - after.keys()) <= CONCURRENCY  # only requests in flight are lost
         known = after
-    seen = len(exam.asked())
-    out, _ = exam.start(broken, "--vlm-resume=latest").communicate(timeout=120)
+    seen = len(server.asked())
+    out, _ = server.start(broken, "--vlm-resume=latest").communicate(timeout=120)
     assert latest_answers(broken) == undisturbed, out
-    assert {ids[key] for key in exam.asked()[seen:]} == undisturbed.keys() - known.keys()
+    assert {ids[key] for key in server.asked()[seen:]} == undisturbed.keys() - known.keys()
 
 
-def test_a_run_with_other_options_is_not_resumed(exam: ExamServer, tmp_path: Path) -> None:
+def test_a_run_with_other_options_is_not_resumed(server: LetterServer, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
-    process = exam.start(reports)
-    exam.wait_for_questions(process, 0)
-    assert exam.asked()
+    process = server.start(reports)
+    server.wait_for_questions(process, 0)
+    assert server.asked()
     assert process.poll() is None, process.communicate()
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    seen = len(exam.asked())
-    refused = exam.start(reports, "--vlm-resume=latest", "--vlm-mmmu-protocol=official", "--vlm-set=model.id=other")
+    seen = len(server.asked())
+    refused = server.start(reports, "--vlm-resume=latest", "--vlm-mmmu-protocol=official", "--vlm-set=model.id=other")
     out, _ = refused.communicate(timeout=60)
     assert refused.returncode == 4, out
     assert "prompts.protocol was 'vlmevalkit', is 'official'" in out
     assert "profile.model.id was 'vlm-acceptance/control', is 'other'" in out
     assert len([line for line in out.splitlines() if line.strip()]) == 1
-    assert len(exam.asked()) == seen
+    assert len(server.asked()) == seen

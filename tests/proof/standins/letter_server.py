@@ -1,6 +1,6 @@
 """A chat endpoint that answers each question with a letter that depends on the question alone, after a delay.
 
-    python exam_server.py --model NAME --hold-s 0.2 --log FILE
+    python letter_server.py --model NAME --hold-s 0.2 --log FILE
 
 It prints its address, serves until its standard input is closed, and writes one line a question to --log: the SHA-256
 of its text and of its pictures' bytes. It stands for a deployment whose answers repeat, to see what a run that is
