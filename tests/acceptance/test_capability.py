@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from vlm_acceptance.cases.pictures import png_url
-from vlm_acceptance.checks import answer, golden_answers, liveness, prompt_tokens
+from vlm_acceptance.checks import answer, completion, golden_answers, pictures
 from vlm_acceptance.client.chat import chat_body, get, plain_url
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core import finding_classes as kinds
@@ -62,9 +62,9 @@ def test_picture_costs_its_tiles(client, findings, context):
     rule = context.tile_rule
     bodies = [chat_body(client.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = client.all(bodies, 1)
-    findings.add(prompt_tokens.steps_match(LADDER, [e.reply for e in exchanges], rule))
+    findings.add(pictures.tokens_match_tiles(LADDER, [e.reply for e in exchanges], rule))
     counted = client.send(Request("POST", "/tokenize", {"model": client.model_id, "messages": bodies[1]["messages"]}))
-    findings.add(prompt_tokens.tokenize_agrees(counted, exchanges[1].reply), counted)
+    findings.add(pictures.tokenize_agrees(counted, exchanges[1].reply), counted)
 
 
 @pytest.mark.needs("known_answers")
@@ -78,7 +78,7 @@ def test_known_answers(client, findings, profile):
     ]
     exchanges = client.all(bodies, profile.capability.concurrency)
     replies = [exchange.reply for exchange in exchanges]
-    findings.add(golden_answers.known_answers(rows, replies))
+    findings.add(golden_answers.answers_match(rows, replies))
     findings.note(answers=len(rows))
 
 
@@ -99,6 +99,6 @@ def test_guide_request(client, findings, profile):
         pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
     exchange = client.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
     reply = exchange.reply
-    findings.add(liveness.answered(reply), exchange)
+    findings.add(completion.answered(reply), exchange)
     if not isinstance(reply, NoReply) and not answer.holds(reply.text, ("Qwen",)):
         findings.add([Finding(kinds.ANSWER_WRONG, "'Qwen'", reply.text[:200], "guide")], exchange)

@@ -7,7 +7,7 @@ import pytest
 from vlm_acceptance.cases.edge_inputs import load_inputs
 from vlm_acceptance.cases.picture_servers import serve_edge_pictures
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
-from vlm_acceptance.checks import edge_inputs, liveness, refusals
+from vlm_acceptance.checks import completion, edge_inputs, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core import finding_classes as kinds
@@ -74,7 +74,7 @@ def readable(client, profile, sign, read_once):
 def still_serves(client, findings, deployment, sign, picture, deadline_s):
     """A text is answered and the picture as before, by the engine that was asked."""
     text = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(text.reply), text, "a text afterwards")
+    findings.add(completion.answered(text.reply), text, "a text afterwards")
     asked, parts = (sign.pictures[0], ()) if picture is None else (picture, picture.parts)
     seen = client.chat(sign.prompt, (png_url(asked.path),), max_tokens=sign.max_tokens)
     findings.add(edge_inputs.right(seen, parts, deadline_s), seen, "a picture afterwards")
@@ -152,7 +152,7 @@ def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
         other = client.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
         findings.add(edge_inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(alive.reply), alive, "a text afterwards")
+    findings.add(completion.answered(alive.reply), alive, "a text afterwards")
 
 
 @pytest.mark.smoke

@@ -147,7 +147,7 @@ def test_client_that_leaves_frees_its_slot(client, findings, profile, deployment
     for exchange in (exchange for left in tries for exchange in left.exchanges):
         if exchange.status != 200 or not exchange.frames:
             seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"
-            findings.add([Finding(kinds.LOAD_NO_STREAM, "a stream to leave", seen)], exchange)
+            findings.add([Finding(kinds.LOAD_NO_STREAM, "a stream to disconnect from", seen)], exchange)
     left = judged_of(tries, within_s, is_alone)
     if left is None and not findings.all:
         seen = "; ".join(f"{left.before} before, {list(left.during)} in mid-stream" for left in tries)
@@ -187,7 +187,7 @@ def test_soak_is_answered(soaked, jobs, findings, profile, deployment):
     over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)
     findings.add([*over, *(unanswered[: checks.SHOWN] if over else [])])
     # one picture asked a hundred times is one picture
-    different = sum(not job.asked.demoted for job in jobs)
+    different = sum(not job.asked.report_only for job in jobs)
     least = checks.fewest(soaked.answered, profile.capability.min_correct, different)
     findings.add(checks.counted(wrong, soaked.answered, least))
     if not soaked.samples and not findings.all:

@@ -6,7 +6,7 @@ import secrets
 import pytest
 
 from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, format_url, png_url
-from vlm_acceptance.checks import answer, caches, contamination, forms, liveness, pictures, prompt_tokens, refusals
+from vlm_acceptance.checks import answer, completion, contamination, edge_inputs, pictures, refusals, server_info
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.profile import MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
@@ -73,10 +73,10 @@ def test_long_twins_hit_the_caches(client, findings, profile, context):
         found = similar_pictures.mixed_up(asked, exchanges)
         findings.add(found)
     after = client.get("/metrics")
-    used, block = caches.uses(before, after), caches.block_size(after)
+    used, block = server_info.cache_uses(before, after), server_info.block_size(after)
     longest = max((n for n in map(similar_pictures.prompt_tokens_of, exchanges) if n is not None), default=None)
     findings.note(prefix_cache=used[0], picture_cache=used[1], block_tokens=block, prompt_tokens=longest)
-    idle = caches.unproven(*used) or caches.too_short(longest, block)
+    idle = server_info.without_hits(used) or server_info.too_short(longest, block)
     if idle and not findings.all:
         raise EnvironmentProblem(f"{idle}: the caches' part in the answers is not judged")
 
@@ -95,7 +95,7 @@ def test_other_prompt_right_after(client, findings, profile, context):
     again = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
     pairs = [(one.reply, two.reply) for one, two in zip(first, other, strict=True)]
     for (_, reply), exchange in zip(pairs, other, strict=True):
-        findings.add(liveness.answered(reply), exchange)
+        findings.add(completion.answered(reply), exchange)
     readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
     findings.add(contamination.prompt_unheeded(readable), other[0])
     verdict = capability.judged(profile, category, question, [exchange.reply for exchange in again])
@@ -122,10 +122,10 @@ def test_several_pictures_keep_their_order(client, findings, profile):
     for layout, content in several_layouts(pairs[1]).items():
         body = {**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]}
         exchange = client.body(body)
-        findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
+        findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.request_s), exchange, layout)
         reply = exchange.reply
         kept = isinstance(reply, NoReply) or pictures.names_in_order(ORDERS[1], reply.text)
-        findings.note(**{layout: f"{forms.in_words(exchange)}{'' if kept else ', another order'}"})
+        findings.note(**{layout: f"{edge_inputs.in_words(exchange)}{'' if kept else ', another order'}"})
 
 
 def several_layouts(pair):
@@ -156,14 +156,14 @@ def test_forms_of_a_picture(client, findings, profile, context):
         return
     for form in (*LOSSLESS, *OTHER):
         exchange = client.chat(question.prompt, (format_url(picture.path, form),), max_tokens=question.max_tokens)
-        findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, form)
+        findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.request_s), exchange, form)
         reply = exchange.reply
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
         if form in LOSSLESS:
-            findings.add(wrong if exchange.status == 200 else forms.taken(exchange), exchange, form)
-        findings.note(**{form: f"{forms.in_words(exchange)}{', read otherwise' if wrong else ''}"})
+            findings.add(wrong if exchange.status == 200 else edge_inputs.not_refused(exchange), exchange, form)
+        findings.note(**{form: f"{edge_inputs.in_words(exchange)}{', read otherwise' if wrong else ''}"})
     findings.add(
-        liveness.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8).reply),
+        completion.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8).reply),
         where="afterwards",
     )
 
@@ -172,18 +172,18 @@ def test_forms_of_a_picture(client, findings, profile, context):
 def test_odd_sizes(client, findings, profile, rule):
     """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
     plain = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    findings.add(liveness.answered(plain.reply), plain)
+    findings.add(completion.answered(plain.reply), plain)
     base = similar_pictures.prompt_tokens_of(plain)
     for width, height in ODD_SIZES:
         exchange = client.chat(WHAT, (bare_url(width, height),), max_tokens=4)
-        name = prompt_tokens.size_name((width, height))
-        findings.add(forms.taken_or_refused(exchange, profile.deadlines.request_s), exchange, name)
+        name = pictures.size_name((width, height))
+        findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.request_s), exchange, name)
         if rule is not None and base is not None:
             wanted = base + tiles.picture_tokens(width, height, rule) - tiles.picture_tokens(64, 64, rule)
-            findings.add(forms.costs(exchange.reply, wanted), exchange, name)
-        findings.note(**{name: forms.in_words(exchange)})
+            findings.add(edge_inputs.prompt_tokens_are(exchange.reply, wanted), exchange, name)
+        findings.note(**{name: edge_inputs.in_words(exchange)})
     findings.add(
-        liveness.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=4).reply),
+        completion.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=4).reply),
         where="afterwards",
     )
 
@@ -202,7 +202,7 @@ def test_limit_of_pictures(client, findings, profile, rule):
     deadline = profile.deadlines.request_s
     findings.add(refusals.refused(beyond, statuses={400, 413, 422}, says=rf"\b{limit}\b", deadline_s=deadline), beyond)
     after = client.chat(WHAT, (url,), max_tokens=4)
-    findings.add(liveness.answered(after.reply), after, "afterwards")
+    findings.add(completion.answered(after.reply), after, "afterwards")
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_ladder_of_sizes(client, findings, rule):
     """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
     bodies = [chat_body(client.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = client.all(bodies, 2)
-    found = prompt_tokens.steps_match(LADDER, [exchange.reply for exchange in exchanges], rule)
+    found = pictures.tokens_match_tiles(LADDER, [exchange.reply for exchange in exchanges], rule)
     findings.add(found)
     findings.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
 
@@ -221,10 +221,10 @@ def test_picture_near_the_pixel_limit(client, findings, profile):
     """A picture just below the decoder's own limit MUST be answered or refused readably, and the server live on."""
     body = chat_body(client.model_id, WHAT, (bare_url(*NEAR_THE_LIMIT),), max_tokens=4)
     exchange = client.body(body, profile.deadlines.cold_s)
-    findings.add(forms.taken_or_refused(exchange, profile.deadlines.cold_s), exchange)
-    findings.note(answer=forms.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
+    findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.cold_s), exchange)
+    findings.note(answer=edge_inputs.in_words(exchange), seconds=f"{exchange.elapsed_s:.1f}")
     after = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
-    findings.add(liveness.answered(after.reply), after, "afterwards")
+    findings.add(completion.answered(after.reply), after, "afterwards")
 
 
 @pytest.mark.slow
@@ -238,8 +238,8 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
         body = similar_pictures.short_body(client.model_id, one)
         body["messages"][0]["content"][0]["uuid"] = uuid
         exchanges.append(client.body(body))
-        findings.add(forms.taken_or_refused(exchanges[-1], deadline), exchanges[-1], one.name)
-    findings.note(answer=forms.in_words(exchanges[-1]))
+        findings.add(edge_inputs.answered_or_refused(exchanges[-1], deadline), exchanges[-1], one.name)
+    findings.note(answer=edge_inputs.in_words(exchanges[-1]))
     if any(exchange.status != 200 for exchange in exchanges):
         return
     found = similar_pictures.mixed_up(group, exchanges)

@@ -6,7 +6,7 @@ import secrets
 import pytest
 
 from vlm_acceptance.cases.video_clip import clip_url
-from vlm_acceptance.checks import completion, liveness, refusals, schema, stream, usage
+from vlm_acceptance.checks import completion, refusals, schema, stream
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.client.http import is_loopback
 from vlm_acceptance.core import finding_classes as kinds
@@ -152,7 +152,7 @@ def test_wrong_request_is_refused(client, findings, profile, wrong):
         refusals.refused(exchange, statuses=statuses, says=says, deadline_s=profile.deadlines.request_s), exchange
     )
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(alive.reply), alive, "afterwards")
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
 
 
 def test_malformed_json_is_refused(client, findings, profile):
@@ -161,7 +161,7 @@ def test_malformed_json_is_refused(client, findings, profile):
     exchange = client.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
     findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(alive.reply), alive, "afterwards")
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
 
 
 def test_unknown_route_is_refused(client, findings, profile):
@@ -186,7 +186,7 @@ def test_wrong_key_is_refused(client, findings, profile, deployment, key):
         exchange = client.send(request)
         findings.add(refusals.unauthorized(exchange, deadline_s, launched=deployment.launched), exchange, request.path)
     alive = client.body(body)
-    findings.add(liveness.answered(alive.reply), alive, "with the key")
+    findings.add(completion.answered(alive.reply), alive, "with the key")
 
 
 @pytest.mark.needs("video")
@@ -194,7 +194,7 @@ def test_video_is_answered(client, findings):
     """A video MUST be answered where the model takes videos."""
     content = [{"type": "video_url", "video_url": {"url": clip_url()}}, {"type": "text", "text": "What happens here?"}]
     exchange = client.body({**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]})
-    findings.add(liveness.answered(exchange.reply), exchange)
+    findings.add(completion.answered(exchange.reply), exchange)
 
 
 @pytest.mark.needs("no_video")
@@ -208,7 +208,7 @@ def test_video_is_refused(client, findings, profile):
     exchange = client.body({**chat_body(client.model_id, ""), "messages": [{"role": "user", "content": content}]})
     findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
     alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(liveness.answered(alive.reply), alive, "afterwards")
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
 
 
 @pytest.mark.needs("max_model_len")
@@ -222,7 +222,7 @@ def test_too_long_prompt_is_refused(client, findings, profile):
             refusals.refused(exchange, statuses={400}, says=says, deadline_s=profile.deadlines.request_s), exchange
         )
     again = client.chat(SHORT, (plain_url(64, 64),), max_tokens=8)
-    findings.add(liveness.answered(again.reply), again, "the same picture afterwards")
+    findings.add(completion.answered(again.reply), again, "the same picture afterwards")
 
 
 @pytest.mark.needs("openai")
@@ -245,4 +245,4 @@ def test_openai_client_round_trip(deployment, context, findings, picture):
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     findings.add(completion.client_texts(plain.choices[0].message.content, text))
     findings.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
-    findings.add(usage.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))
+    findings.add(completion.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))

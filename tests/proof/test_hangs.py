@@ -12,7 +12,7 @@ import pytest
 from check_ids import SOAK, node
 from deaths import lives
 
-from vlm_acceptance.checks.models import figure_of, metrics
+from vlm_acceptance.checks.server_info import figure_of, metrics
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.engine.port import free_port, holders

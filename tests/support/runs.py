@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
 import pytest
 from vlm_acceptance.workloads import capability as exam
-from vlm_acceptance.checks import liveness
+from vlm_acceptance.checks import completion
 from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.finding_classes import FAILURE, FindingClass
@@ -33,7 +33,7 @@ PASSES = '''
 def test_passes(client, findings):
     """It MUST answer."""
     exchange = client.chat("one two")
-    findings.add(liveness.answered(exchange.reply), exchange)
+    findings.add(completion.answered(exchange.reply), exchange)
     findings.note(answer=exchange.reply.text)
 '''
 FAILS = '''

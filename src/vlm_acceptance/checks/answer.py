@@ -1,18 +1,17 @@
-"""Answers about pictures: what was planted in the picture must be said, what was planted in another must not."""
+"""Answers about pictures: they must hold the words planted in the picture, and none planted in another one."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from vlm_acceptance.checks.degeneracy import CJK, degenerate
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.exchange import NoReply, Reply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.severity import Severity
 from vlm_acceptance.core.text import trimmed
 
 LEAST_SIMILARITY = 0.8
@@ -22,13 +21,13 @@ _WORD = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
 _SPACE_BY_CJK = re.compile(rf"(?<=[{CJK}])\s+|\s+(?=[{CJK}])")
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!,?\d)")
 _EMPTY_CENTS = re.compile(r"(?<=\d)\.00?(?![.,:]?\d)")
-# 37.5 and 12:37 are one word each, or 37 would be found in both.
+# 37.5 and 12:37 are one word each; otherwise 37 would be found in both.
 _INSIDE_NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)")
 _LIST_NUMBER = re.compile(r"^[ \t]*\d{1,2}[.)、][ \t]+(?=\S)", re.MULTILINE)
 
 
 def fold(text: str) -> str:
-    """Text as it is compared: width, case, punctuation, spacing and the writing of numbers no longer differ."""
+    """Text for comparison, without differences in width, case, punctuation, spacing and number format."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")
     plain = _SPACE_BY_CJK.sub("", plain)
@@ -40,9 +39,9 @@ def fold(text: str) -> str:
 
 
 def holds(answer: str, alternatives: Iterable[str], foreign: Collection[str] = ()) -> bool:
-    """Whether the answer holds one of the alternatives as whole words, digits exactly, letters nearly.
+    """Whether the answer holds one of the alternatives as whole words: digits exactly, letters nearly.
 
-    Nearly is a likeness of LEAST_SIMILARITY, and closer than to any word of `foreign`.
+    Nearly: a similarity of at least LEAST_SIMILARITY, and higher than to any word of `foreign`.
     """
     folded = fold(answer)
     wanted = [word for word in map(fold, alternatives) if word]
@@ -55,7 +54,7 @@ def holds(answer: str, alternatives: Iterable[str], foreign: Collection[str] = (
 def judge_picture(
     question: Question, picture: Picture, reply: Reply, special_tokens: Sequence[str] = ()
 ) -> list[Finding]:
-    """All that is wrong with one answer; fatal are another picture's planted word and degenerate text."""
+    """All that is wrong with one answer; planted words of another picture and degenerate text are fatal."""
     if not reply.text or not reply.text.strip():
         return [Finding(kinds.ANSWER_EMPTY, "an answer", trimmed(reply.text))]
     foreign = question.foreign_to(picture)
@@ -73,9 +72,9 @@ def judge_question(
     min_correct: int,
     special_tokens: Sequence[str] = (),
 ) -> list[Finding]:
-    """Nothing when `min_correct` pictures have no finding and no finding is fatal; else a summary, then all findings.
+    """No finding if `min_correct` answers have none and none is fatal; otherwise a summary, then all findings.
 
-    `replies` stand in the order of the question's pictures; a NoReply is a wrong answer, and fatal.
+    `replies` are in the order of the question's pictures; a NoReply is fatal.
     """
     judged = [
         [Finding(kinds.ANSWER_MISSING, "an answer", str(reply))]
@@ -87,19 +86,14 @@ def judge_question(
     fatal = any(finding.fatal for found in judged for finding in found)
     if right >= min_correct and not fatal:
         return []
-    names = [f"{question.id}/{picture.path.name}" for picture in question.pictures]
-    wrong = ", ".join(picture.path.stem for picture, found in zip(question.pictures, judged, strict=True) if found)
+    triples = list(zip(question.pictures, judged, replies, strict=True))
+    wrong = ", ".join(picture.path.stem for picture, found, _ in triples if found)
+    expected = f"at least {min_correct} of {len(judged)} pictures right and nothing fatal"
     observed = f"{right} of {len(judged)} right, at least {min_correct} required; wrong: {wrong or 'none'}"
-    sight = _sight(replies, judged)
-    summary = Finding(
-        kinds.ANSWER_COUNT,
-        f"at least {min_correct} of {len(judged)} pictures right and nothing fatal",
-        f"{observed}; {sight}" if sight else observed,
-        question.id,
-        graded=Severity.FATAL if fatal else None,
-    )
-    placed = zip(names, judged, replies, strict=True)
-    return [summary, *(one.at(name).about(reply.exchange) for name, found, reply in placed for one in found)]
+    observed += _common_cause(replies, judged)
+    summary = Finding(kinds.ANSWER_COUNT, expected, observed, question.id, graded=kinds.FATAL if fatal else None)
+    placed = [(f"{question.id}/{picture.path.name}", reply, one) for picture, found, reply in triples for one in found]
+    return [summary, *(one.at(name).about(reply.exchange) for name, reply, one in placed)]
 
 
 def judge_blind(question: Question, replies: Sequence[Reply | NoReply]) -> list[Finding]:
@@ -123,31 +117,25 @@ def _is_word_character(char: str) -> bool:
 
 
 def _bounded(word: str) -> re.Pattern[str]:
-    """A folded word, not inside a longer one; Chinese and Japanese characters are words of their own."""
+    """A folded word that is not part of a longer one; each Chinese or Japanese character is a word."""
     inside = rf"[^\s{CJK}]"
     before = "" if _CJK.match(word[0]) else f"(?<!{inside})"
     after = "" if _CJK.match(word[-1]) else f"(?!{inside})"
     return re.compile(before + re.escape(word) + after)
 
 
-def _nearly(folded: str, word: str, others: Iterable[str]) -> bool:
-    rivals = list(others)
-    for window in _windows(folded, len(_WORD.findall(word))):
-        likeness = _similarity(window, word)
-        if likeness >= LEAST_SIMILARITY and all(_similarity(window, rival) < likeness for rival in rivals):
+def _nearly(folded: str, word: str, others: Sequence[str]) -> bool:
+    spans, size = [match.span() for match in _WORD.finditer(folded)], len(_WORD.findall(word))
+    for first, last in zip(spans, spans[size - 1 :], strict=False):
+        window = folded[first[0] : last[1]]  # as many words in a row as in `word`
+        similarity = _similarity(window, word)
+        if similarity >= LEAST_SIMILARITY and all(_similarity(window, other) < similarity for other in others):
             return True
     return False
 
 
-def _windows(folded: str, size: int) -> Iterator[str]:
-    """Every stretch of `size` words."""
-    spans = [match.span() for match in _WORD.finditer(folded)]
-    for first, last in zip(spans, spans[size - 1 :], strict=False):
-        yield folded[first[0] : last[1]]
-
-
 def _similarity(left: str, right: str) -> float:
-    """1 for equal texts, 0 for texts that share nothing: the edit distance over the longer length, from 1."""
+    """1 minus the edit distance over the longer length: 1 for equal texts, 0 for texts that share nothing."""
     longest = max(len(left), len(right))
     if abs(len(left) - len(right)) > (1 - LEAST_SIMILARITY) * longest:
         return 0.0  # too different in length to matter here
@@ -162,39 +150,29 @@ def _similarity(left: str, right: str) -> float:
 def _wrong(picture: Picture, text: str, foreign: Collection[str]) -> list[Finding]:
     missing = [part for part in picture.parts if not holds(text, part, foreign)]
     if not missing and len(picture.parts) == 1:
-        missing = _not_said_first(picture, text)
-    if not missing:
-        return []
+        # a list of all words of the picture is not an answer: the right one must come first
+        folded, part = fold(text), picture.parts[0]
+        right, others = _spans(folded, part), _spans(folded, picture.visible - set(part))
+        missing = [part] if right and others and min(others)[0] < min(right)[0] else []
     expected = "; and ".join(" or ".join(map(repr, part)) for part in missing)
-    return [Finding(kinds.ANSWER_WRONG, expected, trimmed(text))]
-
-
-def _not_said_first(picture: Picture, text: str) -> list[tuple[str, ...]]:
-    """The one part asked for, when another word of the picture is said before it: a list of all is no answer."""
-    folded = fold(text)
-    (part,) = picture.parts
-    right = [start for start, _ in _spans(folded, part)]
-    others = [start for start, _ in _spans(folded, picture.visible - set(part))]
-    return [part] if right and others and min(others) < min(right) else []
+    return [Finding(kinds.ANSWER_WRONG, expected, trimmed(text))] if missing else []
 
 
 def _foreign(text: str, own: Collection[str], foreign: Collection[str]) -> list[Finding]:
     folded = fold(_LIST_NUMBER.sub("", text))
     shown = _spans(folded, own)
-    # "Hotel" inside this picture's own "Grand Hotel" was not taken from another one.
+    # "Hotel" as part of this picture's own "Grand Hotel" was not taken from another one.
     taken = sorted(
         word
         for word in foreign
         if any(not any(a <= start and end <= b for a, b in shown) for start, end in _spans(folded, [word]))
     )
-    if not taken:
-        return []
     observed = f"{', '.join(map(repr, taken))} in {trimmed(text)}"
-    return [Finding(kinds.ANSWER_FOREIGN, "nothing that only another picture shows", observed)]
+    return [Finding(kinds.ANSWER_FOREIGN, "nothing that only another picture shows", observed)] if taken else []
 
 
 def _spans(folded: str, words: Iterable[str]) -> list[tuple[int, int]]:
-    """Where any of the words stands in a folded text, whole."""
+    """Start and end of each of the words in a folded text, as whole words."""
     patterns = [_bounded(word) for word in map(fold, words) if word]
     return [match.span() for pattern in patterns for match in pattern.finditer(folded)]
 
@@ -204,10 +182,9 @@ def _ending(question: Question, reply: Reply) -> list[Finding]:
     if reply.finish_reason != "stop":
         found.append(Finding(kinds.ANSWER_FINISH, "finish_reason 'stop'", f"finish_reason {reply.finish_reason!r}"))
     least, most = question.tokens
-    if reply.usage is None:
-        found.append(Finding(kinds.ANSWER_LENGTH, f"{least} to {most} tokens", "no token count"))
-    elif not least <= reply.usage.completion <= most:
-        found.append(Finding(kinds.ANSWER_LENGTH, f"{least} to {most} tokens", f"{reply.usage.completion} tokens"))
+    if reply.usage is None or not least <= reply.usage.completion <= most:
+        seen = f"{reply.usage.completion} tokens" if reply.usage else "no token count"
+        found.append(Finding(kinds.ANSWER_LENGTH, f"{least} to {most} tokens", seen))
     return found
 
 
@@ -217,25 +194,25 @@ def _language(language: str, text: str, own: Collection[str]) -> list[Finding]:
     read = {place for start, end in _spans(folded, own) for place in range(start, end)}
     letters = [char for place, char in enumerate(folded) if char.isalpha() and place not in read]
     chinese = sum(bool(_CJK.match(char)) for char in letters)
-    if language == "zh" and letters and 2 * chinese <= len(letters):
-        return [Finding(kinds.ANSWER_LANGUAGE, "an answer in Chinese", trimmed(text))]
-    if language == "en" and 2 * chinese > len(letters):
-        return [Finding(kinds.ANSWER_LANGUAGE, "an answer in English", trimmed(text))]
-    return []
+    is_chinese = 2 * chinese > len(letters)
+    if not letters or language not in ("zh", "en") or is_chinese == (language == "zh"):
+        return []
+    wanted = {"zh": "Chinese", "en": "English"}[language]
+    return [Finding(kinds.ANSWER_LANGUAGE, f"an answer in {wanted}", trimmed(text))]
 
 
-def _sight(replies: Sequence[Reply | NoReply], judged: Sequence[list[Finding]]) -> str:
-    """What the wrong answers of one question say together about seeing; '' when they say nothing."""
+def _common_cause(replies: Sequence[Reply | NoReply], judged: Sequence[list[Finding]]) -> str:
+    """The cause that the wrong answers of one question show together, after `; `; '' if none is wrong."""
     classes = [{finding.kind for finding in found} for found in judged]
     pairs = [(reply, found) for reply, found in zip(replies, classes, strict=True) if isinstance(reply, Reply)]
     wrong = [fold(reply.text) for reply, found in pairs if found & {kinds.ANSWER_WRONG, kinds.ANSWER_FOREIGN}]
     if not wrong:
         return ""
-    # One answer for all pictures is right about one of them by chance: count that one, too.
+    # One answer to all pictures is right for one of them by chance: count that one, too.
     most = [fold(reply.text) for reply, _ in pairs].count(Counter(wrong).most_common(1)[0][0])
     if most > 1:
-        return f"the same answer for {most} different pictures: the picture was not seen"
+        return f"; the same answer for {most} different pictures: the picture was not seen"
     taken = sum(kinds.ANSWER_FOREIGN in found for found in classes)
     if taken:
-        return f"{taken} with the answer of another picture: the pictures were mixed up"
-    return "the picture was not rightly seen"
+        return f"; {taken} with the answer of another picture: the pictures were mixed up"
+    return "; the picture was not rightly seen"

@@ -1,14 +1,13 @@
-"""What request parameters must do, seen in the exchange they came back in."""
+"""A chat completion: its text and body, its token counts, and what its request parameters must do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from vlm_acceptance.checks.schema import conforms
-from vlm_acceptance.checks.usage import usage_is_sound
+from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, usage_of
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, Usage, usage_of
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 
@@ -17,41 +16,76 @@ ZERO = 1e-6
 ALTERNATIVES = 5
 
 
+def answered(reply: Reply | NoReply) -> list[Finding]:
+    """There is an answer, and it has text."""
+    if isinstance(reply, NoReply):
+        return [Finding(kinds.NO_ANSWER, "an answer", str(reply))]
+    return [] if reply.text.strip() else [Finding(kinds.NO_ANSWER, "an answer with text", trimmed(reply.text))]
+
+
 def body_conforms(name: str, exchange: Exchange) -> list[Finding]:
-    """The JSON body conforms to a schema of `fixtures/schemas/`, served as JSON with status 200."""
+    """Status 200 with a JSON body that conforms to the schema `name` of `fixtures/schemas/`."""
+    kind, content_type = kinds.schema_class(name), exchange.headers.get("content-type")
     if exchange.error is not None or exchange.status != 200:
-        return [Finding(kinds.schema_class(name), "HTTP 200", _outcome(exchange))]
-    if "application/json" not in exchange.headers.get("content-type", ""):
-        return [
-            Finding(
-                kinds.schema_class(name), "content-type application/json", repr(exchange.headers.get("content-type"))
-            )
-        ]
+        return [Finding(kind, "HTTP 200", _outcome(exchange))]
+    if "application/json" not in (content_type or ""):
+        return [Finding(kind, "content-type application/json", repr(content_type))]
     try:
         return conforms(name, exchange.json())
     except ValueError as broken:
-        return [Finding(kinds.schema_class(name), "a JSON body", f"{broken}: {trimmed(exchange.body)}")]
+        return [Finding(kind, "a JSON body", f"{broken}: {trimmed(exchange.body)}")]
+
+
+def names_model(exchange: Exchange, model: str) -> list[Finding]:
+    """The body names the model that the request asked for."""
+    try:
+        named = exchange.json().get("model")
+    except (ValueError, AttributeError):
+        return []  # body_conforms reports it
+    return [] if named == model else [Finding(kinds.SCHEMA_MODEL, repr(model), repr(named), "$.model")]
 
 
 def usage_of_exchange(exchange: Exchange, max_tokens: int) -> list[Finding]:
-    """Usage is there and adds up."""
+    """There is an answer, and its usage is sound."""
     reply = exchange.reply
     if isinstance(reply, NoReply):
         return [Finding(kinds.USAGE_ANSWER, "an answer", str(reply))]
     return usage_is_sound(reply, max_tokens=max_tokens)
 
 
-def names_model(exchange: Exchange, model: str) -> list[Finding]:
-    """The body names the model that was asked."""
-    try:
-        named = exchange.json().get("model")
-    except (ValueError, AttributeError):
-        return []  # said by body_conforms
-    return [] if named == model else [Finding(kinds.SCHEMA_MODEL, repr(model), repr(named), "$.model")]
+def usage_is_sound(reply: Reply, *, max_tokens: int | None = None, max_model_len: int | None = None) -> list[Finding]:
+    """The counts add up, a text has tokens, and `length` means that a limit was reached; None: no such limit."""
+    usage = reply.usage
+    if usage is None:
+        return [Finding(kinds.USAGE_MISSING, "a usage block", "none")]
+    found = []
+    if usage.prompt + usage.completion != usage.total:
+        expected = f"total_tokens {usage.prompt} + {usage.completion} = {usage.prompt + usage.completion}"
+        found.append(Finding(kinds.USAGE_SUM, expected, f"total_tokens {usage.total}"))
+    if usage.prompt < 1:
+        found.append(Finding(kinds.USAGE_PROMPT, "at least one prompt token", f"prompt_tokens {usage.prompt}"))
+    if reply.text and usage.completion < 1:
+        observed = f"completion_tokens {usage.completion} for {len(reply.text)} characters"
+        found.append(Finding(kinds.USAGE_COMPLETION, "at least one token for a text", observed))
+    if max_tokens is not None and usage.completion > max_tokens:
+        expected = f"no more than max_tokens {max_tokens}"
+        found.append(Finding(kinds.USAGE_LIMIT, expected, f"completion_tokens {usage.completion}"))
+    elif max_tokens is not None and reply.finish_reason == "length":
+        found += _limit_was_reached(usage, max_tokens, max_model_len)
+    return found
+
+
+def _limit_was_reached(usage: Usage, max_tokens: int, max_model_len: int | None) -> list[Finding]:
+    # A full context window ends an answer with the same reason.
+    if usage.completion == max_tokens or (max_model_len is not None and usage.total == max_model_len):
+        return []
+    expected = f"finish_reason 'length' at completion_tokens {max_tokens}"
+    expected += f" or total_tokens {max_model_len}" if max_model_len is not None else ""
+    return [Finding(kinds.USAGE_LIMIT, expected, f"completion_tokens {usage.completion}, total_tokens {usage.total}")]
 
 
 def same_usage(streamed: Exchange, plain: Exchange) -> list[Finding]:
-    """Both report the same usage; what keeps either from being read is said by other checks."""
+    """Both report the same usage; other checks report an answer that is missing."""
     left, right = streamed.reply, plain.reply
     if isinstance(left, NoReply) or isinstance(right, NoReply) or left.usage == right.usage:
         return []
@@ -59,10 +93,10 @@ def same_usage(streamed: Exchange, plain: Exchange) -> list[Finding]:
 
 
 def cut_at(exchange: Exchange, tokens: int) -> list[Finding]:
-    """The answer has exactly `tokens` tokens and says `length`."""
-    reply = _reply(exchange)
-    if isinstance(reply, Finding):
-        return [reply]
+    """The answer has exactly `tokens` tokens and finish_reason `length`."""
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(reply))]
     found = []
     if reply.finish_reason != "length":
         found.append(Finding(kinds.MAX_TOKENS_REASON, "finish_reason 'length'", repr(reply.finish_reason)))
@@ -72,16 +106,17 @@ def cut_at(exchange: Exchange, tokens: int) -> list[Finding]:
 
 
 def stop_word(reply: Reply | NoReply) -> str:
-    """A word from the beginning of an answer, long enough to be found again; a comma when there is none."""
+    """An early word of an answer, long enough to occur only where it is expected; a comma if there is none."""
     words = [] if isinstance(reply, NoReply) else reply.text.split()[1:]
     return next((word for word in words if len(word) >= 4), ",")
 
 
 def stopped_before(exchange: Exchange, whole: Exchange, word: str) -> list[Finding]:
-    """The text ends before `word`, is the beginning of the whole answer, and says `stop`."""
-    reply, full = _reply(exchange), _reply(whole)
-    if isinstance(reply, Finding) or isinstance(full, Finding):
-        return [side for side in (reply, full) if isinstance(side, Finding)]
+    """The text is that of the whole answer up to `word`, and its finish_reason is `stop`."""
+    reply, full = exchange.reply, whole.reply
+    if isinstance(reply, NoReply) or isinstance(full, NoReply):
+        missing = (side for side in (reply, full) if isinstance(side, NoReply))
+        return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(side)) for side in missing]
     found = []
     if reply.finish_reason != "stop":
         found.append(Finding(kinds.STOP_REASON, "finish_reason 'stop'", repr(reply.finish_reason)))
@@ -107,45 +142,45 @@ def choices_are(exchange: Exchange, n: int) -> list[Finding]:
 
 
 def logprobs_are(exchange: Exchange, top: int) -> list[Finding]:
-    """One entry for each completion token, each conforming, at most zero, with `top` alternatives."""
+    """One entry for each completion token, each at most zero, with `top` alternatives."""
     found = body_conforms("completion", exchange)
     if found:
         return found
     body = exchange.json()
-    content = (body["choices"][0].get("logprobs") or {}).get("content")
+    logprobs = body["choices"][0].get("logprobs")
+    content = (logprobs or {}).get("content")
     if not content:
-        return [Finding(kinds.LOGPROBS_CONTENT, "one entry a token", trimmed(body["choices"][0].get("logprobs")))]
+        return [Finding(kinds.LOGPROBS_CONTENT, "one entry a token", trimmed(logprobs))]
     usage = usage_of(body)
     if usage is not None and len(content) != usage.completion:
         found.append(Finding(kinds.LOGPROBS_COUNT, f"{usage.completion} entries, one a token", str(len(content))))
     for number, entry in enumerate(content):
-        found.extend(_entry(number, entry, top))
-    return found[:8]
+        found += _entry(number, entry, top)
+    return found[:MOST_FINDINGS]
 
 
 def _entry(number: int, entry: dict[str, Any], top: int) -> list[Finding]:
-    where = f"logprobs.content[{number}]"
-    values = [entry["logprob"], *(other["logprob"] for other in entry["top_logprobs"])]
-    if any(value > ZERO for value in values):
-        return [Finding(kinds.LOGPROBS_RANGE, "log probabilities of at most 0", str(max(values)), where)]
-    # the chosen token may come on top of the asked number
-    if not top <= len(entry["top_logprobs"]) <= top + 1:
-        return [Finding(kinds.LOGPROBS_TOP, f"{top} alternatives", str(len(entry["top_logprobs"])), where)]
-    return []
+    where, others = f"logprobs.content[{number}]", entry["top_logprobs"]
+    highest = max([entry["logprob"], *(other["logprob"] for other in others)])
+    if highest > ZERO:
+        return [Finding(kinds.LOGPROBS_RANGE, "log probabilities of at most 0", str(highest), where)]
+    # the chosen token may be listed in addition to the requested number
+    if top <= len(others) <= top + 1:
+        return []
+    return [Finding(kinds.LOGPROBS_TOP, f"{top} alternatives", str(len(others)), where)]
 
 
 def greedy(exchange: Exchange, tie: float) -> list[Finding]:
-    """Every token is the likeliest of its alternatives, or behind it by at most `tie` (natural log units)."""
+    """Every token is the likeliest of its alternatives, or at most `tie` nats less likely than that one."""
     found = logprobs_are(exchange, top=ALTERNATIVES)
     if found:
         return found
     content = exchange.json()["choices"][0]["logprobs"]["content"]
     gaps = [max(other["logprob"] for other in entry["top_logprobs"]) - entry["logprob"] for entry in content]
-    drawn = sum(gap > tie for gap in gaps)
-    if not drawn:
-        return []
-    seen = f"{drawn} of {len(gaps)} tokens are not, by up to {max(gaps):.3g}"
-    return [Finding(kinds.LOGPROBS_SAMPLED, "at temperature 0, each token the likeliest one", seen)]
+    sampled = sum(gap > tie for gap in gaps)
+    observed = f"{sampled} of {len(gaps)} tokens are not, by up to {max(gaps):.3g}"
+    expected = "at temperature 0, each token the likeliest one"
+    return [Finding(kinds.LOGPROBS_SAMPLED, expected, observed)] if sampled else []
 
 
 def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
@@ -156,12 +191,8 @@ def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
             ids.append(exchange.json()["id"])
         except (ValueError, KeyError, TypeError):
             return [Finding(kinds.ID_MISSING, "an id in every answer", _outcome(exchange), exchange.id)]
-    twice = sorted({ident for ident in ids if ids.count(ident) > 1})
-    return (
-        [Finding(kinds.ID_REPEATED, f"{len(ids)} different ids", f"{', '.join(map(str, twice))} more than once")]
-        if twice
-        else []
-    )
+    twice = ", ".join(map(str, sorted({ident for ident in ids if ids.count(ident) > 1})))
+    return [Finding(kinds.ID_REPEATED, f"{len(ids)} different ids", f"{twice} more than once")] if twice else []
 
 
 def client_texts(plain: str | None, streamed: str) -> list[Finding]:
@@ -173,18 +204,10 @@ def client_texts(plain: str | None, streamed: str) -> list[Finding]:
 
 def reply_of_client(completion: Any) -> Reply:
     """The official client's completion as a Reply."""
-    choice = completion.choices[0]
-    return Reply(
-        choice.message.content or "", choice.finish_reason, usage_of(completion.model_dump()), completion.model, 0.0
-    )
-
-
-def _reply(exchange: Exchange) -> Reply | Finding:
-    reply = exchange.reply
-    return Finding(kinds.PROTOCOL_ANSWER, "an answer", str(reply)) if isinstance(reply, NoReply) else reply
+    choice, usage = completion.choices[0], usage_of(completion.model_dump())
+    return Reply(choice.message.content or "", choice.finish_reason, usage, completion.model, 0.0)
 
 
 def _outcome(exchange: Exchange) -> str:
-    if exchange.error is not None:
-        return f"{exchange.error.kind}: {exchange.error.message}"
-    return f"HTTP {exchange.status}: {trimmed(exchange.body.decode('utf-8', 'replace'))}"
+    body = trimmed(exchange.body.decode("utf-8", "replace"))
+    return str(exchange.error or f"HTTP {exchange.status}: {body}")

@@ -1,4 +1,4 @@
-"""Answers that belong to somebody else's picture: what a deployment that mixes up its requests gives away."""
+"""Answers that belong to another request's picture: the sign of a deployment that mixes up its requests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Parts = Sequence[tuple[str, ...]]
 def contaminated(
     names: Sequence[str], replies: Sequence[Reply | NoReply], pictures: Mapping[str, Picture]
 ) -> list[Finding]:
-    """Fatal for every answer that holds none of its own picture's planted words and all those of another one.
+    """Fatal for every answer that holds no planted word of its own picture and all those of another one.
 
-    `names` says which of `pictures` each reply is about. A wrong answer that was planted nowhere is no finding here.
+    `names` are the names in `pictures`, one for each reply. Other wrong answers are not reported here.
     """
     found = []
     for name, reply in zip(names, replies, strict=True):
@@ -35,7 +35,7 @@ def contaminated(
 
 
 def prompt_unheeded(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
-    """Fatal when every picture was answered the same under two prompts that ask for different things."""
+    """Fatal if, for every picture, two prompts that ask for different things got the same answer."""
     if not answers or any(first.text != second.text for first, second in answers):
         return []
     observed = f"the same answer to both prompts for each of {len(answers)} pictures: {trimmed(answers[0][0].text)}"
@@ -43,10 +43,10 @@ def prompt_unheeded(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
 
 
 def answers_another(text: str, own: Parts, shown: Collection[str], other: Parts) -> bool:
-    """Whether a text holds no part of its own answer and all of another one, which its picture does not show.
+    """Whether a text holds no part of its own answer and all of another one that its own picture does not show.
 
-    `shown` are all planted words of the own picture. Who says part of the own answer has seen the own picture: the
-    other one's word, often a number or a drink, may stand in a sentence about it.
+    `shown` are all planted words of the own picture. A text with a part of its own answer is about the own picture:
+    a word of the other one, often a number or a drink, may occur in a sentence about it.
     """
     words = {word for part in own for word in part}.union(shown)
     if any(holds(text, part) for part in own) or all(words.intersection(part) for part in other):
@@ -55,6 +55,6 @@ def answers_another(text: str, own: Parts, shown: Collection[str], other: Parts)
 
 
 def _owner(own: Picture, text: str, pictures: Mapping[str, Picture]) -> str | None:
-    """The other picture whose planted answer this is; None when it is partly its own, or nobody's."""
+    """The other picture whose planted answer this is; None if it is partly its own, or that of no picture."""
     others = ((name, other.parts) for name, other in pictures.items() if other is not own)
     return next((name for name, parts in others if answers_another(text, own.parts, own.visible, parts)), None)

@@ -1,6 +1,6 @@
-"""Text no sound model writes: loops, runs, broken encoding, control characters, leaked special tokens.
+"""Text that no sound model writes: loops, runs, broken encoding, control characters, leaked special tokens.
 
-Whether a text is right is not asked here. The bounds let receipts, tables, code and enumerations pass.
+Whether a text is right is not judged here. Receipts, tables, code and enumerations are within the bounds.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0002000
 _IS_CJK = re.compile(f"[{CJK}]")
 _WORD = re.compile(rf"[{CJK}]|\d+|[^\W\d_{CJK}]+")
 
-# A phrase of so many words is a loop when it stands so often in a row: nine red circles may be listed one by one.
+# (words, repeats): a phrase of at least so many words is a loop if it is repeated so often in a row.
+# Nine red circles may be listed one by one.
 _LOOP_REPEATS = ((20, 3), (10, 4), (3, 6), (2, 10), (1, 12))
 # Columns of equal figures and of N/A are common.
 _LOOP_REPEATS_OF_FIGURES = 24
-# With nothing but a space or a full stop between, it is no list and no column; a sentence is said once.
+# Separated only by a space or a full stop, repeats are neither a list nor a column; a sentence occurs once.
 _LOOP_REPEATS_UNSEPARATED, _LOOP_REPEATS_OF_SENTENCES = 6, 4
 _LONGEST_PHRASE = 100
 _IS_PLAIN = re.compile(r"\w+")
 _SENTENCE_ENDS = tuple(".!?。！？")
 _UNIT = re.compile(r"([^\W\d_]{2,12}?)\1{7,}")
 
-# Table rules, leader dots, masked card numbers and zeros come in long runs; nothing else does.
+# Only table rules, leader dots, masked card numbers and zeros occur in long runs.
 _RULE_CHARACTERS = frozenset(" \t\n-_=*#.~+|·…—–─━═│┃▪■□█░<>/\\")
 _RUN_OF_RULE, _RUN_OF_MASK, _RUN = 120, 24, 8
 
@@ -40,24 +41,24 @@ _WINDOW, _FEWEST_DISTINCT = 100, 0.2
 _MOST_SCRIPTS = 3
 _LEAST_PRINTABLE = 0.9
 
-# What the bytes 0x80 to 0xBF look like when read as Latin-1 or Windows-1252.
+# The bytes 0x80 to 0xBF when read as Latin-1 or Windows-1252.
 _TAIL = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
-# Western letters (Ã¤), quotes (â€™), and two in a row of Cyrillic or Chinese: a single é before two quotes is sound.
+# Western letters (Ã¤), quotes (â€™), and two in a row of Cyrillic or Chinese: a single é before two quotes is valid.
 _MISREAD = re.compile(rf"[ÂÃ]{_TAIL}|â€{_TAIL}|(?:[ÐÑ]{_TAIL}){{2}}|(?:[ãäåæçèéï]{_TAIL}{{2}}){{2}}")
 _MISREAD_AS_GBK = re.compile("锟斤|烫烫烫|屯屯屯")
 _TOKEN_SHAPE = re.compile(r"<\|[A-Za-z0-9_]{2,40}\|>|<0x[0-9A-Fa-f]{2}>")
 
 
 def degenerate(text: str, special_tokens: Iterable[str] = ()) -> list[Finding]:
-    """Fatal findings on a text, one per kind; `special_tokens` are the model's own, beside SPECIAL_TOKENS."""
+    """Fatal findings about a text, one per kind; `special_tokens` are added to SPECIAL_TOKENS."""
     words = _WORD.findall(text.casefold())
     rows = (
         (kinds.SPECIAL_TOKEN, "no special token in the text", _special_token(text, special_tokens)),
-        (kinds.ENCODING, "text decoded once, and rightly", _misread(text)),
+        (kinds.ENCODING, "text decoded once, with the right encoding", _misread(text)),
         (kinds.CONTROL_CHARACTERS, "no control characters", _control(text)),
         (kinds.UNPRINTABLE, f"at least {_LEAST_PRINTABLE:.0%} printable characters", _unprintable(text)),
-        (kinds.REPEATED_CHARACTER, "no character over and over", _run(text)),
-        (kinds.REPEATED_PHRASE, "no phrase over and over", _loop(words) or _unseparated_loop(text) or _unit_loop(text)),
+        (kinds.REPEATED_CHARACTER, "no long run of one character", _run(text)),
+        (kinds.REPEATED_PHRASE, "no repeated phrase", _loop(words) or _unseparated_loop(text) or _unit_loop(text)),
         (kinds.FEW_WORDS, f"at least {_FEWEST_DISTINCT:.0%} different words in {_WINDOW}", _monotony(words)),
         (kinds.MANY_SCRIPTS, f"at most {_MOST_SCRIPTS} scripts", _salad(text)),
     )
@@ -116,7 +117,7 @@ def _unseparated_loop(text: str) -> str:
         least = _LOOP_REPEATS_OF_SENTENCES if ends and len(phrase) > 2 else _LOOP_REPEATS_UNSEPARATED
         if repeats < least or not all(phrase) or not (ends or _IS_PLAIN.fullmatch(phrase[-1])):
             continue
-        # A row of figures may stand in a table, but is no whole answer; single digits may be a matrix.
+        # A row of figures may occur in a table, but is not a whole answer; single digits may be a matrix.
         figures = not any(re.search(r"[^\W\d_]{2}", chunk) for chunk in phrase)
         if not figures or (repeats * len(phrase) == len(chunks) and max(map(len, phrase)) > 1):
             return f"{' '.join(phrase)!r} {repeats} times in a row"
@@ -124,7 +125,7 @@ def _unseparated_loop(text: str) -> str:
 
 
 def _repeated(words: list[str]) -> Iterator[tuple[list[str], int]]:
-    """Phrases that stand in a row, up to _LONGEST_PHRASE words long, with how often."""
+    """Phrases of up to _LONGEST_PHRASE words that are repeated in a row, and how often."""
     for size in range(1, min(_LONGEST_PHRASE, len(words) // 3) + 1):
         for start, length in _stretches(words, size):
             yield words[start : start + size], length // size
@@ -133,7 +134,7 @@ def _repeated(words: list[str]) -> Iterator[tuple[list[str], int]]:
 def _repeats_of_a_loop(phrase: list[str]) -> int:
     if all(word.isdigit() or (len(word) == 1 and word.isascii()) for word in phrase):
         return _LOOP_REPEATS_OF_FIGURES
-    # A Chinese word has about two characters, each of which was counted as one.
+    # A Chinese word has about two characters, each counted as a word here.
     size = len(phrase) - sum(_IS_CJK.match(word) is not None for word in phrase) // 2
     return next(repeats for fewest, repeats in _LOOP_REPEATS if size >= fewest)
 
@@ -151,7 +152,7 @@ def _stretches(words: list[str], size: int) -> Iterator[tuple[int, int]]:
 def _monotony(words: list[str]) -> str:
     for start in range(0, len(words) - _WINDOW + 1, _WINDOW // 4):
         window = words[start : start + _WINDOW]
-        # A matrix of figures has few different ones and is no loop.
+        # A matrix of figures has few different ones and is not a loop.
         letters = sum(not word.isdigit() for word in window)
         distinct = len(set(window))
         if distinct < _FEWEST_DISTINCT * _WINDOW and letters > _WINDOW // 2:
@@ -160,12 +161,12 @@ def _monotony(words: list[str]) -> str:
 
 
 def _salad(text: str) -> str:
-    # NFKC turns letters used as symbols (superscript, full width) into those of their script; Greek serves in any text.
+    # NFKC turns letters used as symbols (superscript, full width) into those of their script; any text may use Greek.
     letters = {char for char in unicodedata.normalize("NFKC", text) if char.isalpha()}
     scripts = {_script(char) for char in letters} - {"", "GREEK", "MODIFIER"}
     return f"{', '.join(sorted(scripts)).lower()} in {trimmed(text)}" if len(scripts) > _MOST_SCRIPTS else ""
 
 
 def _script(char: str) -> str:
-    """First word of the character's Unicode name, which is its script; Japanese counts as CJK."""
+    """The script: the first word of the character's Unicode name; Japanese counts as CJK."""
     return "CJK" if _IS_CJK.match(char) else unicodedata.name(char, "").partition(" ")[0]

@@ -1,14 +1,14 @@
-"""What becomes of odd inputs, of a picture whose request was refused, and of answers that should end by themselves."""
+"""Edge inputs and picture files of every format: answered or refused as expected, and answers end by themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from vlm_acceptance.checks.answer import holds
-from vlm_acceptance.checks.completion import choices_are
+from vlm_acceptance.checks.completion import answered, choices_are
 from vlm_acceptance.checks.degeneracy import degenerate
-from vlm_acceptance.checks.liveness import answered
 from vlm_acceptance.checks.refusals import refused
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Reply
@@ -16,18 +16,19 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 
 REFUSALS = range(400, 500)
+FORMAT_REFUSALS = (400, 413, 415, 422)
 Parts = Sequence[Sequence[str]]
-# an answer that is made longer, or other, than the model would have it is not the model's
-_NOT_ITS_OWN = ("ignore_eos", "min_tokens", "logit_bias", "stop", "stop_token_ids", "response_format", "tools")
-_SAMPLED = 1e-5
+# parameters that make an answer longer than, or different from, what the model alone would write
+_CHANGE_THE_ANSWER = ("ignore_eos", "min_tokens", "logit_bias", "stop", "stop_token_ids", "response_format", "tools")
+_GREEDY = 1e-5
 
 
 def became(
     exchange: Exchange, *, expect: str, deadline_s: float, parts: Parts = (), choices: int = 1, schema: str = "error"
 ) -> list[Finding]:
-    """An input became what is expected of it, within `deadline_s` seconds.
+    """The input was handled as expected within `deadline_s` seconds.
 
-    `expect` is refused, answered or right (the answer holds every one of `parts`), or two of them with ` or `.
+    `expect` is refused, answered or right (the answer holds every one of `parts`), or two of them joined by ` or `.
     """
     ways = expect.split(" or ")
     found = {}
@@ -36,31 +37,23 @@ def became(
     if "right" in ways:
         found["right"] = right(exchange, parts, deadline_s)
     elif "answered" in ways:
-        found["answered"] = _answered(exchange, choices, deadline_s)
+        judged = choices_are(exchange, choices) if choices > 1 else answered(exchange.reply)
+        found["answered"] = _late(exchange, deadline_s) + judged
     if not all(found.values()):
         return []
-    # of two expectations, the one the answer comes nearer to says what is wrong
+    # of two expectations, report the one that the response comes nearer to
     named = "refused" if exchange.status is None or exchange.status >= 400 else ways[-1]
     return found.get(named) or next(iter(found.values()))
 
 
 def right(exchange: Exchange, parts: Parts, deadline_s: float) -> list[Finding]:
     """The answer holds every part by one of its alternatives, and came in time."""
-    reply = exchange.reply
+    reply, found = exchange.reply, _late(exchange, deadline_s)
     if isinstance(reply, NoReply):
-        return [*_late(exchange, deadline_s), Finding(kinds.EDGE_ANSWER, "an answer", str(reply))]
+        return [*found, Finding(kinds.EDGE_ANSWER, "an answer", str(reply))]
     missing = [part for part in parts if not holds(reply.text, part)]
-    found = _late(exchange, deadline_s)
-    if missing:
-        wanted = "; and ".join(" or ".join(map(repr, part)) for part in missing)
-        found.append(Finding(kinds.EDGE_WRONG, wanted, trimmed(reply.text)))
-    return found
-
-
-def _answered(exchange: Exchange, choices: int, deadline_s: float) -> list[Finding]:
-    if choices > 1:
-        return _late(exchange, deadline_s) + choices_are(exchange, choices)
-    return _late(exchange, deadline_s) + answered(exchange.reply)
+    wanted = "; and ".join(" or ".join(map(repr, part)) for part in missing)
+    return [*found, Finding(kinds.EDGE_WRONG, wanted, trimmed(reply.text))] if missing else found
 
 
 def _late(exchange: Exchange, deadline_s: float) -> list[Finding]:
@@ -70,14 +63,44 @@ def _late(exchange: Exchange, deadline_s: float) -> list[Finding]:
 
 
 def memory_is_bounded(growth_mb: int, limit_mb: int) -> list[Finding]:
-    """One request made the engine's processes grow by no more than `limit_mb`."""
+    """One request made the memory of the engine's processes grow by at most `limit_mb`."""
     if growth_mb <= limit_mb:
         return []
-    return [Finding(kinds.EDGE_MEMORY, f"at most {limit_mb} MB more while it was answered", f"{growth_mb} MB more")]
+    return [Finding(kinds.EDGE_MEMORY, f"at most {limit_mb} MB more during the request", f"{growth_mb} MB more")]
+
+
+def answered_or_refused(exchange: Exchange, deadline_s: float) -> list[Finding]:
+    """A picture file gets 200 with a text, or a readable 4xx within `deadline_s` seconds; anything else is fatal."""
+    if exchange.status != 200:
+        found = refused(exchange, statuses=FORMAT_REFUSALS, deadline_s=deadline_s)
+        return [replace(one, expected=f"an answer, or {one.expected}", graded=kinds.FATAL) for one in found]
+    reply = exchange.reply
+    return [Finding(kinds.FORMAT_ANSWER, "an answer", str(reply))] if isinstance(reply, NoReply) else answered(reply)
+
+
+def not_refused(exchange: Exchange) -> list[Finding]:
+    """A format that every decoder reads is not refused."""
+    refusal = exchange.status is not None and 400 <= exchange.status < 500
+    return [Finding(kinds.FORMAT_REFUSED, "an answer", in_words(exchange))] if refusal else []
+
+
+def prompt_tokens_are(reply: Reply | NoReply, tokens: int) -> list[Finding]:
+    """The prompt has exactly `tokens` tokens; a refused request is not judged."""
+    if isinstance(reply, NoReply) or (reply.usage is not None and reply.usage.prompt == tokens):
+        return []
+    seen = "no usage" if reply.usage is None else str(reply.usage.prompt)
+    return [Finding(kinds.FORMAT_TOKENS, f"{tokens} prompt tokens", seen)]
+
+
+def in_words(exchange: Exchange) -> str:
+    """How the server handled a picture, for the report."""
+    if exchange.error is not None:
+        return exchange.error.kind
+    return "accepted" if exchange.status == 200 else f"refused with {exchange.status}"
 
 
 def stops(reply: Reply | NoReply, most: int) -> list[Finding]:
-    """A short answer ended by itself: finish_reason `stop`, after at most `most` tokens."""
+    """A short answer ends by itself: finish_reason `stop`, after at most `most` tokens."""
     if isinstance(reply, NoReply):
         return [Finding(kinds.EDGE_ANSWER, "an answer", str(reply))]
     found = []
@@ -90,33 +113,29 @@ def stops(reply: Reply | NoReply, most: int) -> list[Finding]:
 
 
 def sane(exchange: Exchange, special_tokens: Sequence[str] = ()) -> list[Finding]:
-    """No degenerate text in a chat answer, whatever was asked; what its question holds itself is not held against it.
+    """No degenerate text in a greedy chat answer; what the question itself contains is not counted.
 
-    Not looked at are sampled answers, those under parameters that change them, and refusals; a character cut in two
-    at the end of an answer that was cut is no broken encoding.
+    Not judged: sampled answers, answers under parameters that change them, refusals, and a character that is cut
+    in two where the answer reached its length.
     """
     body = exchange.request.body
     if exchange.request.path != CHAT or not isinstance(body, dict) or exchange.status != 200:
         return []
     temperature = body.get("temperature", 1.0)
-    # one that is no number should have been refused: what it was answered is no matter of sense
-    is_greedy = isinstance(temperature, (int, float)) and temperature <= _SAMPLED
-    if not is_greedy or any(body.get(name) for name in _NOT_ITS_OWN):
+    # a temperature that is not a number should have been refused: skip, the text of this answer is not judged
+    is_greedy = isinstance(temperature, (int, float)) and temperature <= _GREEDY
+    reply = exchange.reply  # the test that sent the request reports a missing answer
+    if not is_greedy or any(body.get(name) for name in _CHANGE_THE_ANSWER) or isinstance(reply, NoReply):
         return []
-    reply = exchange.reply
-    if isinstance(reply, NoReply):
-        return []  # the test that asked reports it
     text = reply.text.rstrip("\ufffd") if reply.finish_reason == "length" else reply.text
     found = degenerate(text, special_tokens)
-    if not found:
-        return []
-    asked = {finding.check for finding in degenerate(_texts(body), special_tokens)}
-    return [finding for finding in found if finding.check not in asked]
+    in_question = {finding.kind for finding in degenerate(_texts(body), special_tokens)} if found else set()
+    return [finding for finding in found if finding.kind not in in_question]
 
 
 def _texts(body: dict[str, Any]) -> str:
-    """Everything said in a request, without its pictures."""
+    """All texts of a request, without its pictures."""
     contents = [message.get("content") for message in body["messages"] if isinstance(message, dict)]
     parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]
-    said = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    return "\n".join(text for text in said if isinstance(text, str))
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return "\n".join(text for text in texts if isinstance(text, str))

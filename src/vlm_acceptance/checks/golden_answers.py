@@ -1,4 +1,4 @@
-"""Answers known to the letter: the control's own."""
+"""Golden answers: exact stored texts, as of the control."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from vlm_acceptance.core.text import trimmed
 SHOWN = 8
 
 
-def known_answers(known: Sequence[Mapping[str, Any]], replies: Sequence[Reply | NoReply]) -> list[Finding]:
-    """Every text and prompt token count is the known one; a count first, then the first few that are not."""
-    wrong = [found for row, reply in zip(known, replies, strict=True) for found in _compare(row, reply)]
+def answers_match(golden: Sequence[Mapping[str, Any]], replies: Sequence[Reply | NoReply]) -> list[Finding]:
+    """Every text and prompt token count equals the stored one; otherwise a count, then the first few findings."""
+    wrong = [found for row, reply in zip(golden, replies, strict=True) for found in _compare(row, reply)]
     if not wrong:
         return []
-    ids = {found.where for found in wrong}
-    blind = sum(found.kind is kinds.GOLDEN_TEXT for found in wrong)
-    seen = f"{len(known) - len(ids)} of {len(known)} as known; {blind} texts differ"
-    if blind:
-        seen += ": the picture or the prompt is not rightly seen"
-    return [Finding(kinds.GOLDEN_COUNT, f"all {len(known)} known answers", seen), *wrong[:SHOWN]]
+    equal = len(golden) - len({found.where for found in wrong})
+    texts = sum(found.kind is kinds.GOLDEN_TEXT for found in wrong)
+    seen = f"{equal} of {len(golden)} equal; {texts} texts differ"
+    seen += ": the picture or the prompt is not rightly seen" if texts else ""
+    return [Finding(kinds.GOLDEN_COUNT, f"all {len(golden)} golden answers", seen), *wrong[:SHOWN]]
 
 
 def _compare(row: Mapping[str, Any], reply: Reply | NoReply) -> list[Finding]:
@@ -35,5 +34,5 @@ def _compare(row: Mapping[str, Any], reply: Reply | NoReply) -> list[Finding]:
     tokens = row.get("prompt_tokens")
     if tokens is not None and (reply.usage is None or reply.usage.prompt != tokens):
         seen = "no usage" if reply.usage is None else str(reply.usage.prompt)
-        found.append(Finding(kinds.GOLDEN_PROMPT_TOKENS, f"{tokens} prompt tokens", seen, row["id"], reply.exchange))
+        found.append(Finding(kinds.GOLDEN_TOKENS, f"{tokens} prompt tokens", seen, row["id"], reply.exchange))
     return found

@@ -1,4 +1,4 @@
-"""A hang as it shows from outside: requests are running and nothing moves."""
+"""A hang as clients see it: requests are in flight and nothing progresses; and slots that disconnected clients free."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlm_acceptance.checks.models import figure_of
+from vlm_acceptance.checks.server_info import figure_of
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
 
@@ -16,10 +16,10 @@ PROMPT, GENERATION = "vllm:prompt_tokens", "vllm:generation_tokens"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look, `at_s` seconds after the first: `/metrics` as figures, None where it gave none, and our own counts:
-    requests answered in full (`done`) and out.
+    """One reading, `at_s` seconds after the first: values of `/metrics`, None if it gave none, and our own counts of
+    requests that are `done` and `in_flight`.
 
-    `rss_mb` and `hbm_mb` are the memory of the engine's processes and of its card; None where not observed.
+    `rss_mb` and `hbm_mb` are the memory of the engine's processes and of its card; None if not observed.
     """
 
     at_s: float
@@ -29,14 +29,15 @@ class Reading:
     rss_mb: float | None = None
     hbm_mb: float | None = None
 
-    def figure(self, name: str) -> float | None:
-        """One figure of the page; None where there is none."""
-        return figure_of(self.figures, name) if self.figures is not None else None
+    @property
+    def tokens(self) -> tuple[float | None, float | None]:
+        """Prompt tokens and generated tokens so far; None if not reported."""
+        return figure_of(self.figures, PROMPT), figure_of(self.figures, GENERATION)
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Nothing moved for `flat_s` seconds; `last` is the last page that came, `silent_s` how long none has."""
+    """Nothing progressed for `flat_s` seconds; `last` is the last `/metrics` page, `silent_s` its age in seconds."""
 
     flat_s: float
     in_flight: int
@@ -45,10 +46,10 @@ class Hang:
 
 
 def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
-    """A hang at the end of the readings: requests out, and no token, prompt or answer for `patience_s` seconds.
+    """A hang at the end of the readings: requests in flight, and no token, prompt or answer for `patience_s` seconds.
 
-    Where `/metrics` has never said anything, nothing is called a hang: a long answer looks like one. Its figure of
-    running requests is not asked: a server goes on showing what its engine said last, which may have been idle then.
+    If `/metrics` never reported anything, nothing is called a hang: it would look like a long answer. The metric of
+    running requests is not used: a server repeats the last value of its engine, which may have been idle then.
     """
     if not readings or not readings[-1].in_flight:
         return None
@@ -58,9 +59,8 @@ def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
     now = readings[-1]
     began = now.at_s
     for reading in reversed(readings):
-        if not reading.in_flight or reading.done != now.done:
-            break
-        if reading.figures is not None and _tokens(reading) != _tokens(known):
+        has_moved = reading.done != now.done or (reading.figures is not None and reading.tokens != known.tokens)
+        if not reading.in_flight or has_moved:
             break
         began = reading.at_s
     flat_s = now.at_s - began
@@ -68,47 +68,40 @@ def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
 
 
 def not_hung(hang: Hang | None, where: str = "") -> list[Finding]:
-    """No hang was seen; a fatal finding with the metrics else."""
+    """No hang occurred; a hang is a fatal finding with its metrics."""
     if hang is None:
         return []
-    shown = ", ".join(f"{name} {_shown(hang.last, name)}" for name in (RUNNING, WAITING, PROMPT, GENERATION))
+    names = (RUNNING, WAITING, PROMPT, GENERATION)
+    values = [(name, figure_of(hang.last, name)) for name in names]
+    shown = ", ".join(f"{name} {'unknown' if value is None else f'{value:g}'}" for name, value in values)
     silent = f"; /metrics has been silent for {hang.silent_s:.0f} s" if hang.silent_s > 1 else ""
-    seen = f"no token and no answer for {hang.flat_s:.0f} s with {hang.in_flight} requests out: {shown}{silent}"
-    return [Finding(kinds.HANG, "running requests to get on", seen, where)]
+    seen = f"no token and no answer for {hang.flat_s:.0f} s with {hang.in_flight} requests in flight: {shown}{silent}"
+    return [Finding(kinds.HANG, "requests in flight to progress", seen, where)]
 
 
 def counted_while_running(before: float, during: Sequence[float | None]) -> list[Finding]:
-    """The figure of running requests rose while requests of ours ran: else its fall would say nothing."""
+    """The metric of running requests rose while requests of ours ran: otherwise its fall would show nothing."""
     if any(running is not None and running > before for running in during):
         return []
-    seen = ", ".join("no figure" if running is None else f"{running:g}" for running in during) or "not read"
+    seen = ", ".join("no value" if running is None else f"{running:g}" for running in during) or "not read"
     return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} in mid-stream", seen, "/metrics")]
 
 
 def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: float) -> list[Finding]:
-    """Running requests, as (seconds since the clients left, figure), fall to what they were before."""
+    """Running requests, as (seconds since the clients disconnected, value), fall to what they were before."""
     if any(running is not None and running <= before for at_s, running in seen if at_s <= within_s):
         return []
-    told = [(at_s, running) for at_s, running in seen if running is not None]
-    expected = f"{RUNNING} back to {before:g} within {within_s:g} s of the clients' leaving"
-    last = f"{told[-1][1]:g} after {told[-1][0]:.1f} s" if told else "no figure in /metrics"
+    known = [(at_s, running) for at_s, running in seen if running is not None]
+    expected = f"{RUNNING} back to {before:g} within {within_s:g} s after the clients disconnected"
+    last = f"{known[-1][1]:g} after {known[-1][0]:.1f} s" if known else "no value in /metrics"
     return [Finding(kinds.LOAD_SLOT_KEPT, expected, last, "/metrics")]
 
 
 def only_ours(seen: Sequence[tuple[float, float | None]], clients: int) -> bool:
-    """Whether figures after the clients left can be theirs alone: never more than they were, and never rising.
+    """Whether values after `clients` clients disconnected can be theirs alone: never more than `clients`, never rising.
 
-    The first half of the time is left out: an engine that frees a slot may count it twice for a moment.
+    The first half of the time is not used: an engine that frees a slot may count it twice for a moment.
     """
-    settled_s = seen[-1][0] / 2 if seen else 0.0
-    told = [running for at_s, running in seen if running is not None and at_s >= settled_s]
-    return all(one <= clients for one in told) and all(b <= a for a, b in itertools.pairwise(told))
-
-
-def _tokens(reading: Reading) -> tuple[float | None, float | None]:
-    return reading.figure(PROMPT), reading.figure(GENERATION)
-
-
-def _shown(figures: dict[str, float], name: str) -> str:
-    value = figure_of(figures, name)
-    return "unknown" if value is None else f"{value:g}"
+    from_s = seen[-1][0] / 2 if seen else 0.0
+    known = [running for at_s, running in seen if running is not None and at_s >= from_s]
+    return all(one <= clients for one in known) and all(b <= a for a, b in itertools.pairwise(known))

@@ -1,12 +1,12 @@
-"""Times of answers against budgets: to the first token, per token after it, and end to end, each by its median."""
+"""Median times of answers against budgets: to the first token, per token after it, and end to end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
 
+from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Reply
 from vlm_acceptance.core.finding import Finding
@@ -14,25 +14,15 @@ from vlm_acceptance.core.finding import Finding
 FEWEST_FOR_TPOT = 8
 STREAM_S = 0.5
 LATEST_SHARE = 0.8
-# Faster than any decoder: text that came at this pace came at once, and has no pace.
+# Faster than any decoder: text that arrived at this pace arrived at once.
 BURST_TPOT_S = 0.0001
+STREAMED = "text streamed as it is generated"
 FIGURES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "end to end"}
-
-
-class Budget(Protocol):
-    """Most seconds allowed; None is no bound."""
-
-    @property
-    def ttft_s(self) -> float | None: ...
-    @property
-    def tpot_s(self) -> float | None: ...
-    @property
-    def e2e_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Times of one answer in seconds, and its length; None is not known."""
+    """Times of one answer in seconds, and its tokens; None if not known."""
 
     ttft_s: float | None
     tpot_s: float | None
@@ -42,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class LatencyRow:
-    """What is reported of a category: medians in seconds of `n` warm answers, the cold one, tokens of the last."""
+    """The report of a category: medians in seconds of `n` warm answers, the first (cold) one, tokens of the last."""
 
     n: int
     ttft_s: float | None
@@ -55,7 +45,7 @@ class LatencyRow:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A median over the `n` samples that have the value; None without any."""
+    """A median over the `n` samples that have the value; None if no sample has it."""
 
     median_s: float | None
     n: int
@@ -65,7 +55,7 @@ class Figure:
 
 
 def from_reply(reply: Reply) -> Sample:
-    """The times of an answer; per token only from FEWEST_FOR_TPOT tokens on, and when they did not come at once."""
+    """Times of an answer; no time per token below FEWEST_FOR_TPOT tokens or if all arrived at once."""
     tokens = reply.usage.completion if reply.usage else None
     pace = reply.tpot_s if tokens is not None and tokens >= FEWEST_FOR_TPOT else None
     return Sample(reply.ttft_s, pace if pace and pace >= BURST_TPOT_S else None, reply.elapsed_s, tokens)
@@ -73,11 +63,8 @@ def from_reply(reply: Reply) -> Sample:
 
 def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:
     """One Figure for each of FIGURES, over the samples that have the value."""
-    figures = {}
-    for name in FIGURES:
-        values = [value for sample in samples if (value := getattr(sample, name)) is not None]
-        figures[name] = Figure(median(values) if values else None, len(values))
-    return figures
+    columns = {name: [x for one in samples if (x := getattr(one, name)) is not None] for name in FIGURES}
+    return {name: Figure(median(values) if values else None, len(values)) for name, values in columns.items()}
 
 
 def row_of(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
@@ -87,7 +74,7 @@ def row_of(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
 
 
 def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding]:
-    """Medians above their budget, and budgets nothing can be said about because nothing was streamed or sampled."""
+    """Medians above their budget, and budgets that cannot be judged because there is no stream or no sample."""
     bounds = {name: bound for name in FIGURES if (bound := getattr(budget, name)) is not None}
     if not bounds:
         return []
@@ -97,7 +84,7 @@ def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding
     found = []
     if {"ttft_s", "tpot_s"} & bounds.keys() and figures["ttft_s"].n == 0:
         seen = f"no streamed text in {len(samples)} answers: {FIGURES['ttft_s']} is not known"
-        found.append(Finding(kinds.LATENCY_NO_STREAM, "text streamed as it is made", seen, what))
+        found.append(Finding(kinds.LATENCY_NO_STREAM, STREAMED, seen, what))
     for name, bound in bounds.items():
         figure = figures[name]
         if figure.median_s is not None and figure.median_s > bound:
@@ -107,15 +94,13 @@ def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding
 
 
 def flows(reply: Reply) -> list[Finding]:
-    """A long answer's text comes as it is made: its first part not in the last fifth of the time.
+    """The text of a long answer arrives as it is generated: its first part not in the last fifth of the time.
 
-    Judged from STREAM_S seconds on: on a busy machine, all of a shorter answer may be read at once.
+    Not judged below STREAM_S seconds: on a busy machine, all of a short answer may be read at once.
     """
-    if reply.elapsed_s < STREAM_S:
+    if reply.elapsed_s < STREAM_S or (reply.ttft_s is not None and reply.ttft_s <= LATEST_SHARE * reply.elapsed_s):
         return []
-    if reply.ttft_s is None:
-        return [Finding(kinds.LATENCY_NO_STREAM, "text streamed as it is made", "no text")]
-    if reply.ttft_s <= LATEST_SHARE * reply.elapsed_s:
-        return []
-    seen = f"the first text after {reply.ttft_s:.2f} s of {reply.elapsed_s:.2f} s"
-    return [Finding(kinds.LATENCY_NO_STREAM, "text streamed as it is made", seen)]
+    seen = "no text"
+    if reply.ttft_s is not None:
+        seen = f"the first text after {reply.ttft_s:.2f} s of {reply.elapsed_s:.2f} s"
+    return [Finding(kinds.LATENCY_NO_STREAM, STREAMED, seen)]

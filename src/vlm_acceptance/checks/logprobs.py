@@ -1,7 +1,9 @@
-"""Two sets of numbers for the same prompt: first other token, |Δ logprob| before it, and the tokens both list."""
+"""Log probabilities of two answers to one prompt: the first different token, and |Δ logprob| up to it."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +19,11 @@ SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far `seen` is from `known`, in natural log units, up to and with the first other token.
+    """How far `seen` is from `known`, in nats, up to and including the first different token.
 
-    `chosen` and `listed` are |Δ| of the known token where both chose it, and of every token in both lists; `possible`
-    counts the tokens the known lists hold there. `diverged` is the place of the first other token, None without one;
-    `behind` is how much less likely the known numbers hold that token than their own, None when they do not list it.
+    `chosen` and `listed` are |Δ| of the tokens that both chose, and of every token in both lists; `possible` counts the
+    tokens in the lists of `known`. `diverged` is the place of the first different token, None without one; `behind` is
+    how much less likely `known` lists that token than its own, None if it does not list it.
     """
 
     chosen: tuple[float, ...]
@@ -32,8 +34,8 @@ class Difference:
 
     @property
     def shift(self) -> float:
-        """Mean |Δ| of the tokens in both lists; infinite when there is none."""
-        return sum(self.listed) / len(self.listed) if self.listed else float("inf")
+        """Mean |Δ| of the tokens in both lists; infinite if there is none."""
+        return _mean(self.listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,56 +52,47 @@ class Totals:
 
 def difference(known: LogProbs, seen: LogProbs) -> Difference:
     """Compare two answers to one prompt; neither may be empty."""
-    length = max(len(known.tokens), len(seen.tokens))
-    same = [a == b for a, b in zip(known.tokens, seen.tokens, strict=False)]
-    diverged = next((n for n in range(length) if n >= len(same) or not same[n]), None)
-    # at the first other token both still speak of what follows the same text
-    shared = [(a, b) for a, b in zip(known.top, seen.top, strict=False)][: None if diverged is None else diverged + 1]
+    pairs = itertools.zip_longest(known.tokens, seen.tokens)
+    diverged = next((place for place, (a, b) in enumerate(pairs) if a != b), None)
     before = len(known.tokens) if diverged is None else diverged
-    chosen = [abs(known.top[n][t] - seen.top[n][t]) for n, t in enumerate(known.tokens[:before])]
-    listed = [abs(a[token] - b[token]) for a, b in shared for token in a if token in b]
-    return Difference(
-        tuple(chosen), tuple(listed), sum(len(a) for a, _ in shared), diverged, _behind(known, seen, diverged)
-    )
-
-
-def _behind(known: LogProbs, seen: LogProbs, place: int | None) -> float | None:
-    if place is None or place >= len(known.tokens) or place >= len(seen.tokens):
-        return None
-    listed = known.top[place]
-    other = listed.get(seen.tokens[place])
-    return None if other is None else listed[known.tokens[place]] - other
+    # the lists at the first different token still follow the same text
+    shared = list(zip(known.top, seen.top, strict=False))[: before + 1]
+    chosen = tuple(abs(known.top[n][t] - seen.top[n][t]) for n, t in enumerate(known.tokens[:before]))
+    listed = tuple(abs(a[token] - b[token]) for a, b in shared for token in a if token in b)
+    behind = None
+    if before < min(len(known.tokens), len(seen.tokens)) and seen.tokens[before] in known.top[before]:
+        behind = known.top[before][known.tokens[before]] - known.top[before][seen.tokens[before]]
+    return Difference(chosen, listed, sum(len(a) for a, _ in shared), diverged, behind)
 
 
 def totals(differences: Sequence[Difference]) -> Totals:
-    """The differences of all prompts together; there must be one."""
+    """The differences of all prompts together; there must be at least one."""
     chosen = [delta for one in differences for delta in one.chosen]
     listed = [delta for one in differences for delta in one.listed]
     possible = sum(one.possible for one in differences)
-    return Totals(
-        len(differences),
-        sum(one.diverged is not None for one in differences),
-        sum(chosen) / len(chosen) if chosen else float("inf"),
-        max(chosen, default=float("inf")),
-        len(listed) / possible if possible else 0.0,
-        sum(listed) / len(listed) if listed else float("inf"),
-    )
+    diverged = sum(one.diverged is not None for one in differences)
+    common = len(listed) / possible if possible else 0.0
+    return Totals(len(differences), diverged, _mean(chosen), max(chosen, default=math.inf), common, _mean(listed))
+
+
+def _mean(deltas: Sequence[float]) -> float:
+    return sum(deltas) / len(deltas) if deltas else math.inf
 
 
 def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:
-    """Prompts whose answer has no numbers: the first few."""
-    lost = {name: one for name, one in seen.items() if isinstance(one, NoReply)}
+    """Prompts whose answer has no log probabilities: the first few."""
+    lost = [(name, one) for name, one in seen.items() if isinstance(one, NoReply)][:SHOWN]
     expected = "an answer with log probabilities by token id"
-    few = list(lost.items())[:SHOWN]
-    return [Finding(kinds.LOGPROBS_MISSING, expected, str(why), name, why.exchange) for name, why in few]
+    return [Finding(kinds.LOGPROBS_MISSING, expected, str(why), name, why.exchange) for name, why in lost]
 
 
 def against_baseline(
     known: Mapping[str, LogProbs], seen: Mapping[str, LogProbs | NoReply], limits: LogProbLimits
 ) -> tuple[list[Finding], Totals | None]:
-    """Numbers against stored ones, prompt by prompt and together; None when no prompt has numbers."""
+    """Compare with stored log probabilities, prompt by prompt and together; None if no prompt has any."""
     found = missing(seen)
-    differences = {name: difference(known[name], one) for name, one in seen.items() if isinstance(one, LogProbs)}
+    answers = {name: one for name, one in seen.items() if isinstance(one, LogProbs)}
+    differences = {name: difference(known[name], one) for name, one in answers.items()}
     if not differences:
         return found, None
     together = totals(list(differences.values()))
@@ -110,15 +103,13 @@ def against_baseline(
         expected = f"at least {limits.common_top5:.0%} of the top-5 tokens in common with the baseline"
         found.append(Finding(kinds.LOGPROBS_TOP5, expected, f"{together.common:.1%} over {together.prompts} prompts"))
     for name, one in differences.items():
-        found += _other_token(name, one, known[name], seen[name], limits.tie)
+        found += _other_token(name, one, known[name], answers[name], limits.tie)
     far = {name: one.shift for name, one in differences.items() if one.shift > limits.alarm_prompt}
-    expected = f"a mean |Δ logprob| of at most {limits.alarm_prompt:g} in every prompt"
-    worst = sorted(far, key=lambda name: -far[name])
-    more = f"; {len(far)} prompts are beyond it" if len(far) > 1 else ""
-    found += [
-        Finding(kinds.LOGPROBS_PROMPT, expected, f"{far[name]:.4f}{more}", name, seen[name].exchange)
-        for name in worst[:1]
-    ]
+    if far:
+        worst = max(far, key=lambda name: far[name])
+        expected = f"a mean |Δ logprob| of at most {limits.alarm_prompt:g} in every prompt"
+        observed = f"{far[worst]:.4f}" + (f"; {len(far)} prompts are above it" if len(far) > 1 else "")
+        found.append(Finding(kinds.LOGPROBS_PROMPT, expected, observed, worst, answers[worst].exchange))
     return found, together
 
 
@@ -128,9 +119,9 @@ def alike(
     limits: LogProbLimits,
     exact: bool,
 ) -> tuple[list[Finding], Totals | None]:
-    """Two answers of one deployment to each prompt: no mean |Δ logprob| beyond `steady`, no prompt's beyond its own.
+    """Compare two answers of one deployment to each prompt: mean |Δ logprob| within `steady` and `steady_prompt`.
 
-    With `exact` no text may differ, else only where the first answer was undecided (`tie`).
+    With `exact` no text may differ; otherwise only where the first answer had nearly a tie (`tie`).
     """
     found = [*missing(first), *missing(second)]
     differences: list[Difference] = []
@@ -138,33 +129,30 @@ def alike(
         other = second[name]
         if isinstance(one, NoReply) or isinstance(other, NoReply):
             continue
-        differences.append(difference(one, other))
+        change = difference(one, other)
+        differences.append(change)
         if exact and one.text != other.text:
             found.append(Finding(kinds.LOGPROBS_TEXT, trimmed(one.text), trimmed(other.text), name, other.exchange))
         else:
-            found += _other_token(name, differences[-1], one, other, limits.tie)
-        if differences[-1].shift > limits.steady_prompt:
+            found += _other_token(name, change, one, other, limits.tie)
+        if change.shift > limits.steady_prompt:
             expected = f"the same log probabilities, within {limits.steady_prompt:g} in the mean of a prompt"
-            found.append(
-                Finding(kinds.LOGPROBS_UNSTEADY, expected, f"{differences[-1].shift:.4f}", name, other.exchange)
-            )
+            found.append(Finding(kinds.LOGPROBS_UNSTEADY, expected, f"{change.shift:.4f}", name, other.exchange))
     if not differences:
         return found, None
     together = totals(differences)
     if together.shift > limits.steady:
         expected = f"the same log probabilities, within {limits.steady:g} in the mean of all"
-        found.append(
-            Finding(kinds.LOGPROBS_UNSTEADY, expected, f"{together.shift:.4f} over {together.prompts} answers")
-        )
+        observed = f"{together.shift:.4f} over {together.prompts} answers"
+        found.append(Finding(kinds.LOGPROBS_UNSTEADY, expected, observed))
     return found, together
 
 
-def _other_token(name: str, one: Difference, known: LogProbs, seen: object, tie: float) -> list[Finding]:
-    if one.diverged is None or (one.behind is not None and one.behind <= tie):
+def _other_token(name: str, change: Difference, known: LogProbs, seen: LogProbs, tie: float) -> list[Finding]:
+    if change.diverged is None or (change.behind is not None and change.behind <= tie):
         return []
-    assert isinstance(seen, LogProbs)
-    ahead = "which is not among the five likeliest" if one.behind is None else f"{one.behind:.2f} less likely"
-    if one.diverged >= len(known.tokens) or one.diverged >= len(seen.tokens):
-        ahead = f"of {len(seen.tokens)} tokens, not {len(known.tokens)}"
-    observed = f"another token at place {one.diverged}, {ahead}: {trimmed(seen.text)}"
+    how = "which is not among the five likeliest" if change.behind is None else f"{change.behind:.2f} less likely"
+    if change.diverged >= min(len(known.tokens), len(seen.tokens)):
+        how = f"of {len(seen.tokens)} tokens, not {len(known.tokens)}"
+    observed = f"another token at place {change.diverged}, {how}: {trimmed(seen.text)}"
     return [Finding(kinds.LOGPROBS_TOKEN, trimmed(known.text), observed, name, seen.exchange)]

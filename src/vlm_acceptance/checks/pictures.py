@@ -1,4 +1,4 @@
-"""Several pictures in one request: all of them seen, in the order they were sent, up to the limit."""
+"""Pictures in a prompt: several keep the order in which they are sent, and each costs the tokens of its tiles."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from vlm_acceptance.checks.answer import fold
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
+from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
 Words = tuple[str, ...]
 
 
 def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least: int) -> list[Finding]:
-    """At least `least` answers name their pictures in the order sent; every wrong one when fewer do.
+    """At least `least` answers name their pictures in the order sent; every wrong one if fewer do.
 
-    Fatal is only an answer that did not come: a small model may not keep an order, which is for calibration to say.
+    Only a missing answer is fatal: whether a small model can keep an order is a matter of calibration.
     """
     wrong = []
     for words, reply in zip(wanted, replies, strict=True):
@@ -24,9 +25,10 @@ def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least:
         if isinstance(reply, NoReply):
             wrong.append(Finding(kinds.MULTI_MISSING, "an answer", str(reply), where, reply.exchange))
         elif not names_in_order(words, reply.text):
-            wrong.append(
-                Finding(kinds.MULTI_ORDER, ", then ".join(words), _told(words, reply.text), where, reply.exchange)
-            )
+            lost = [word for word in words if word.casefold() not in fold(reply.text).split()]
+            seen = f"not named: {', '.join(lost)}" if lost else "another order"
+            seen += f": {trimmed(reply.text)}"
+            wrong.append(Finding(kinds.MULTI_ORDER, ", then ".join(words), seen, where, reply.exchange))
     missing = any(found.kind is kinds.MULTI_MISSING for found in wrong)
     return wrong if missing or len(wanted) - len(wrong) < least else []
 
@@ -38,23 +40,23 @@ def count_in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply]) 
 
 
 def names_in_order(words: Words, text: str) -> bool:
-    """Whether each word is said, the first time after the one before."""
+    """Whether every word occurs, and first occurrences are in this order."""
     folded = fold(text).split()
     places = [folded.index(word) if word in folded else -1 for word in map(str.casefold, words)]
     return -1 not in places and places == sorted(places)
 
 
 def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> list[Finding]:
-    """Prompt tokens by number of equal pictures lie on one line that rises by at least `least` a picture.
+    """Prompt tokens by number of equal pictures grow by the same number per picture, at least `least`.
 
-    One number alone shows no line.
+    With one number of pictures there is nothing to compare.
     """
     tokens: dict[int, int] = {}
     for number, reply in counts.items():
-        if isinstance(reply, NoReply) or reply.usage is None:
-            seen = str(reply) if isinstance(reply, NoReply) else "no usage"
-            return [Finding(kinds.MULTI_TOKENS, "an answer with usage", seen, f"{number} pictures", reply.exchange)]
-        tokens[number] = reply.usage.prompt
+        count = _prompt_tokens(reply, kinds.MULTI_TOKENS, f"{number} pictures")
+        if isinstance(count, Finding):
+            return [count]
+        tokens[number] = count
     if len(tokens) < 2:
         return []
     (one, base), (two, second), *more = sorted(tokens.items())
@@ -70,8 +72,44 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
     ]
 
 
-def _told(words: Words, text: str) -> str:
-    said = fold(text).split()
-    lost = [word for word in words if word.casefold() not in said]
-    why = f"not said: {', '.join(lost)}" if lost else "another order"
-    return f"{why}: {trimmed(text)}"
+def size_name(size: tuple[int, int]) -> str:
+    """`WxH`."""
+    return f"{size[0]}x{size[1]}"
+
+
+def tokens_match_tiles(
+    sizes: Sequence[tuple[int, int]], replies: Sequence[Reply | NoReply], rule: TileRule
+) -> list[Finding]:
+    """With the same text, the prompt tokens of each picture exceed those of the first one as the tile formula says."""
+    names = [size_name(size) for size in sizes]
+    counts = [_prompt_tokens(reply, kinds.TILE_COUNT, name) for name, reply in zip(names, replies, strict=True)]
+    found = [count for count in counts if isinstance(count, Finding)]
+    if isinstance(counts[0], Finding):
+        return found
+    for size, name, count, reply in zip(sizes[1:], names[1:], counts[1:], replies[1:], strict=True):
+        wanted = picture_tokens(*size, rule) - picture_tokens(*sizes[0], rule)
+        if isinstance(count, int) and count - counts[0] != wanted:
+            expected, seen = f"{wanted} prompt tokens more than a picture of {names[0]}", f"{count - counts[0]} more"
+            found.append(Finding(kinds.TILE_COUNT, expected, seen, name, reply.exchange))
+    return found
+
+
+def tokenize_agrees(counted: Exchange, reply: Reply | NoReply) -> list[Finding]:
+    """`/tokenize` counts as many tokens in the same messages as `usage.prompt_tokens`."""
+    if isinstance(reply, NoReply) or reply.usage is None:
+        return []  # tokens_match_tiles reports it
+    try:
+        count = counted.json()["count"]
+    except (ValueError, KeyError, TypeError):
+        seen = counted.error or f"HTTP {counted.status}: {trimmed(counted.body.decode('utf-8', 'replace'))}"
+        return [Finding(kinds.TILE_TOKENIZE, "a count from /tokenize", str(seen), "/tokenize")]
+    if count == reply.usage.prompt:
+        return []
+    return [Finding(kinds.TILE_TOKENIZE, f"{reply.usage.prompt} tokens, as in usage", f"{count}", "/tokenize")]
+
+
+def _prompt_tokens(reply: Reply | NoReply, kind: kinds.FindingClass, where: str) -> int | Finding:
+    if not isinstance(reply, NoReply) and reply.usage is not None:
+        return reply.usage.prompt
+    seen = str(reply) if isinstance(reply, NoReply) else "no usage"
+    return Finding(kind, "an answer with usage", seen, where, reply.exchange)

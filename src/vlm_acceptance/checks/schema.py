@@ -1,4 +1,4 @@
-"""JSON bodies against the schemas of `fixtures/schemas/`. Shape only: what the values mean is judged elsewhere."""
+"""JSON bodies against the schemas of `fixtures/schemas/`. Only the shape: other checks judge the values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _is_integer(_checker: object, value: object) -> bool:
 
 
 def _is_number(_checker: object, value: object) -> bool:
-    # json.loads reads NaN and Infinity, which are no JSON and slip through `maximum`.
+    # json.loads reads NaN and Infinity, which are not JSON and pass `maximum`.
     return _is_integer(_checker, value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -48,9 +48,9 @@ _Strict = validators.extend(  # type: ignore[no-untyped-call]
 
 
 def conforms(name: str, value: Any, where: str = "", folder: Path = SCHEMAS) -> list[Finding]:
-    """Findings `schema.<name>`, at most MOST_FINDINGS, each placed by `where` and its JSON path.
+    """Findings `schema.<name>`, at most MOST_FINDINGS, each with `where` and its JSON path.
 
-    HarnessProblem when `folder` holds no such schema.
+    HarnessProblem if `folder` holds no such schema.
     """
     errors = islice(_validator(name, folder).iter_errors(value), MOST_FINDINGS)
     return [
@@ -77,7 +77,7 @@ def _registry(folder: Path) -> Registry[Any]:
 
 def _resource(path: Path) -> Resource[Any]:
     contents = json.loads(path.read_text("utf-8"))
-    # Behind a $ref, a schema that names its dialect would be validated by the stock class, which takes 1.0.
+    # Behind a $ref, a schema that names its dialect would be validated by the stock class, which accepts 1.0.
     del contents["$schema"]
     return DRAFT202012.create_resource(contents)
 

@@ -1,4 +1,4 @@
-"""What changes while a load goes on: memory against requests, times against time. Judged by intervals."""
+"""Trends under a steady load: memory by requests, times by time, judged by the confidence interval of the slope."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.stats.regression import BLOCKS, FEWEST_BLOCKS, Interval, slope
 
-# caches and allocators fill at first: that is no leak
+# caches and allocators fill at first: that is not a leak
 WARM_UP = 1 / 3
-# what grew in the end only came at once
+# growth in the last third only is a step, not a trend
 EARLY = 2 / 3
 FEWEST_SAMPLES = 12
 FEWEST_IN_A_BLOCK = 5
-# of a logarithm: what takes 20,000 times as long need not be told more exactly
+# of a logarithm: 20,000 times as long; avoids an overflow
 MOST_RISE = 10.0
 KB_PER_MB = 1024
 
 
 def leak(requests: Sequence[float], megabytes: Sequence[float], where: str, budget_kb: float) -> list[Finding]:
-    """Memory does not grow by more than `budget_kb` a request: the whole interval of the slope is above it else.
+    """Memory does not grow by more than `budget_kb` a request; a leak is a slope whose whole interval is above it.
 
-    Both the samples after the first third and the later half of these must say so: what fills up levels off.
-    EnvironmentProblem where there are too few samples to tell.
+    Both the samples after the first third and the later half of these must show it: filling caches level off.
+    EnvironmentProblem if there are too few samples.
     """
     whole, late = (growth(requests, megabytes, start) for start in (WARM_UP, (1 + WARM_UP) / 2))
     if whole is None or late is None:
@@ -40,7 +40,7 @@ def leak(requests: Sequence[float], megabytes: Sequence[float], where: str, budg
 
 
 def growth(requests: Sequence[float], megabytes: Sequence[float], start: float = WARM_UP) -> Interval | None:
-    """Kilobytes more a request, from the samples after the share `start`; None for too few of them."""
+    """Kilobytes more a request, from the samples after the share `start`; None if there are too few."""
     if len(requests) < FEWEST_SAMPLES:
         return None
     first = int(len(requests) * start)
@@ -49,10 +49,10 @@ def growth(requests: Sequence[float], megabytes: Sequence[float], start: float =
 
 
 def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> list[Finding]:
-    """Times (at second, value) of the last third are not longer than the first third's by more than the share `budget`.
+    """Times (at second, value) of the last third exceed those of the first by at most the share `budget`.
 
-    A finding needs the whole interval beyond it, and growth in the first two thirds too: a neighbour comes at once.
-    EnvironmentProblem where there are too few times to tell.
+    A finding needs the whole interval beyond it, and growth in the first two thirds too: another load starts at once.
+    EnvironmentProblem if there are too few times.
     """
     whole, early = drift_of(points), drift_of(points, EARLY)
     if whole is None or early is None:
@@ -65,14 +65,14 @@ def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> l
 
 
 def can_drift(points: Sequence[tuple[float, float]]) -> bool:
-    """Whether there are times enough to judge."""
+    """Whether there are enough times to judge."""
     return drift_of(points, EARLY) is not None
 
 
 def drift_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Interval | None:
-    """By what share the last third takes longer than the first, up to the share `until` of the time; None for too few.
+    """By what share the last third takes longer than the first, in the first `until` of the points; None for too few.
 
-    A line through the logarithms of the medians of consecutive blocks, and its rise over two thirds of the time.
+    It is the rise, over two thirds of the time, of a line through the logarithms of the medians of blocks.
     """
     ordered = sorted(point for point in points if point[1] > 0)
     kept = ordered[: int(len(ordered) * until)]
@@ -91,6 +91,6 @@ def drift_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Inter
 
 
 def shown(interval: Interval) -> str:
-    """The estimate with its interval and samples."""
-    ends = f"{interval.low:.3g} to {interval.high:.3g}"
-    return f"{interval.value:.3g} (99 % interval {ends}, n={interval.n} in {interval.blocks} blocks)"
+    """The estimate with its interval, samples and blocks."""
+    rest = f"99 % interval {interval.low:.3g} to {interval.high:.3g}, n={interval.n} in {interval.blocks} blocks"
+    return f"{interval.value:.3g} ({rest})"

@@ -1,4 +1,4 @@
-"""Capability questions as values: prompts about pictures and what their answers must and must not contain."""
+"""Capability questions: prompts about pictures, and what their answers must and must not contain."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ CATEGORY_ORDER = ("ocr", "description", "understanding", "reasoning", "chinese")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A committed PNG and its planted answer: every part must be answered, by any of its alternatives.
+    """A committed PNG and its planted answer: an answer holds each part, by any of its alternatives.
 
-    `visible` holds every planted word this picture shows, right answer or not.
+    `visible` are all planted words that this picture shows, right answers or not.
     """
 
     path: Path
@@ -33,14 +33,14 @@ class Question:
     pictures: tuple[Picture, ...]
 
     def foreign_to(self, picture: Picture) -> frozenset[str]:
-        """Planted words of the other pictures that this picture does not show; seeing one is never right."""
+        """Planted words of the other pictures that this picture does not show: an answer must not hold them."""
         others = {word for other in self.pictures for part in other.parts for word in part}
         return frozenset(others - picture.visible - {w for part in picture.parts for w in part})
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One of the five capabilities, with the MUST sentence its test stands for.
+    """One of the five capabilities, with the MUST sentence of its test.
 
     `translated` is one of the questions in the other language: same pictures, same planted answers, id `sign-zh`.
     """

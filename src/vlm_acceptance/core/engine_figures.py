@@ -1,4 +1,4 @@
-"""Figures that an engine writes to its log when it starts, as a value."""
+"""Values of one engine: the figures that it logs when it starts, and how its processes ended."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ class EngineFigures:
     alloc_conf: str | None = None
     eager: bool | None = None
     graph_sizes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """How a process tree ended: `killed` needed SIGKILL, `left` survived it (descriptions of processes)."""
+
+    code: int | None
+    on_request: bool
+    seconds: float
+    killed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()

@@ -23,6 +23,9 @@ class ErrorDetail:
     kind: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -143,7 +146,7 @@ def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
     With `model` the response must hold exactly one choice, index 0, by that model; a usage count it lacks is None.
     """
     if exchange.error is not None:
-        return NoReply(f"{exchange.error.kind}: {exchange.error.message}", exchange)
+        return NoReply(str(exchange.error), exchange)
     if exchange.status != 200:
         body = exchange.body[:_SHOWN_BYTES].decode("utf-8", "replace")
         return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)

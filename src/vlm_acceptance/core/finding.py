@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.finding_classes import FindingClass
-from vlm_acceptance.core.severity import Severity
+from vlm_acceptance.core.finding_classes import FindingClass, Severity
 
 
 class Outcome(enum.Enum):

@@ -1,13 +1,26 @@
-"""Every class of finding: its id in reports, a title, and how severe it is. Data; the checks say when one occurs.
+"""Every class of finding: its id in reports, a title, and its severity. Data; the checks decide when one occurs.
 
 Import it as `kinds`: `Finding(kinds.ANSWER_WRONG, expected, observed)`.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
-from vlm_acceptance.core.severity import ABILITY, FAILURE, FATAL, Severity
+
+class Severity(enum.Enum):
+    """ABILITY: what a model may be unable to do, so calibration may accept it. FAILURE: the test fails.
+
+    FATAL: the test fails however many answers are right; calibration cannot accept it.
+    """
+
+    ABILITY = "ability"
+    FAILURE = "failure"
+    FATAL = "fatal"
+
+
+ABILITY, FAILURE, FATAL = Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +45,18 @@ ANSWER_BLIND = FindingClass("answer.blind", "planted answer without its picture"
 GOLDEN_COUNT = FindingClass("golden_answer.count", "answers differ from the stored ones", FATAL)
 GOLDEN_MISSING = FindingClass("golden_answer.missing", "no answer", FATAL)
 GOLDEN_TEXT = FindingClass("golden_answer.text", "text differs from the stored answer", FAILURE)
-GOLDEN_PROMPT_TOKENS = FindingClass(
-    "golden_answer.prompt_tokens", "prompt tokens differ from the stored count", FAILURE
-)
+GOLDEN_TOKENS = FindingClass("golden_answer.prompt_tokens", "prompt tokens differ from the stored count", FAILURE)
 NO_ANSWER = FindingClass("liveness.answer", "no answer with text", FATAL)
 PROTOCOL_ANSWER = FindingClass("protocol.answer", "no readable answer", FATAL)
-
 # degenerate text
 SPECIAL_TOKEN = FindingClass("degeneracy.special_token", "special token in the text", FATAL)
 ENCODING = FindingClass("degeneracy.encoding", "text in a wrong encoding", FATAL)
 CONTROL_CHARACTERS = FindingClass("degeneracy.control", "control characters in the text", FATAL)
 UNPRINTABLE = FindingClass("degeneracy.printable", "unprintable text", FATAL)
-REPEATED_CHARACTER = FindingClass("degeneracy.run", "one character again and again", FATAL)
-REPEATED_PHRASE = FindingClass("degeneracy.loop", "one phrase again and again", FATAL)
+REPEATED_CHARACTER = FindingClass("degeneracy.run", "one character repeated again and again", FATAL)
+REPEATED_PHRASE = FindingClass("degeneracy.loop", "one phrase repeated again and again", FATAL)
 FEW_WORDS = FindingClass("degeneracy.variety", "too few different words", FATAL)
 MANY_SCRIPTS = FindingClass("degeneracy.salad", "too many scripts in one text", FATAL)
-
 # pictures
 CONTAMINATED = FindingClass("pictures.contaminated", "answer that belongs to another picture", FATAL)
 PICTURE_UNANSWERED = FindingClass("pictures.missing", "no answer about a picture", FATAL)
@@ -61,13 +70,11 @@ FORMAT_TOKENS = FindingClass("picture_format.tokens", "prompt tokens of a pictur
 FORMAT_UNREAD = FindingClass("picture_format.unread", "picture file read differently", FAILURE)
 TILE_COUNT = FindingClass("tiles.count", "picture tokens differ from the tile formula", FATAL)
 TILE_TOKENIZE = FindingClass("tiles.tokenize", "/tokenize and usage disagree", FAILURE)
-
 # protocol: bodies, usage, parameters
 USAGE_ANSWER = FindingClass("usage.answer", "no answer to read usage from", FAILURE)
 USAGE_MISSING = FindingClass("usage.missing", "no usage block", FAILURE)
 USAGE_SUM = FindingClass("usage.sum", "token counts do not add up", FAILURE)
 USAGE_PROMPT = FindingClass("usage.prompt", "no prompt tokens", FAILURE)
-USAGE_PROMPT_TOKENS = FindingClass("usage.prompt_tokens", "wrong number of prompt tokens", FATAL)
 USAGE_COMPLETION = FindingClass("usage.completion", "text without completion tokens", FAILURE)
 USAGE_LIMIT = FindingClass("usage.limit", "max_tokens not kept", FAILURE)
 SCHEMA_MODEL = FindingClass("schema.model", "another model's name in the body", FAILURE)
@@ -82,14 +89,13 @@ STOP_LONG = FindingClass("stop.long", "short answer too long", FAILURE)
 CHOICES = FindingClass("n.choices", "wrong number of choices", FAILURE)
 CHOICES_USAGE = FindingClass("n.usage", "usage does not count all choices", FAILURE)
 LOGPROBS_CONTENT = FindingClass("logprobs.content", "no log probabilities", FAILURE)
-LOGPROBS_COUNT = FindingClass("logprobs.count", "log probabilities not one a token", FAILURE)
+LOGPROBS_COUNT = FindingClass("logprobs.count", "not one log probability per token", FAILURE)
 LOGPROBS_RANGE = FindingClass("logprobs.range", "positive log probability", FAILURE)
 LOGPROBS_TOP = FindingClass("logprobs.top", "wrong number of alternatives", FAILURE)
 LOGPROBS_SAMPLED = FindingClass("logprobs.drawn", "token sampled at temperature 0", FAILURE)
 OPENAI_ERROR = FindingClass("openai.error", "the official client fails", FATAL)
 OPENAI_TEXT = FindingClass("openai.text", "the official client gets no text", FAILURE)
 OPENAI_STREAM = FindingClass("openai.stream", "the official client's stream differs", FAILURE)
-
 # streams
 STREAM_STATUS = FindingClass("stream.status", "stream refused", FAILURE)
 STREAM_EMPTY = FindingClass("stream.empty", "stream without text", FAILURE)
@@ -105,12 +111,11 @@ STREAM_CHOICES = FindingClass("stream.choices", "wrong choices in a chunk", FAIL
 STREAM_ROLE = FindingClass("stream.role", "role not sent once, first", FAILURE)
 STREAM_FINISH = FindingClass("stream.finish", "finish_reason not sent once, last", FAILURE)
 STREAM_USAGE = FindingClass("stream.usage", "usage of a stream is wrong", FAILURE)
-
 # refusals and edge inputs
 REFUSAL_DEADLINE = FindingClass("refusal.deadline", "refusal too late", FAILURE)
 REFUSAL_TRANSPORT = FindingClass("refusal.transport", "connection lost in place of a refusal", FAILURE)
 REFUSAL_SERVER_ERROR = FindingClass("refusal.server_error", "server error in place of a refusal", FAILURE)
-REFUSAL_ACCEPTED = FindingClass("refusal.accepted", "wrong request accepted", FAILURE)
+REFUSAL_ACCEPTED = FindingClass("refusal.accepted", "invalid request accepted", FAILURE)
 REFUSAL_STATUS = FindingClass("refusal.status", "wrong status of a refusal", FAILURE)
 REFUSAL_BODY = FindingClass("refusal.body", "refusal without a JSON body", FAILURE)
 REFUSAL_MESSAGE = FindingClass("refusal.message", "refusal does not name the cause", FAILURE)
@@ -118,9 +123,8 @@ EDGE_ANSWER = FindingClass("edge_input.answer", "no answer to an edge input", FA
 EDGE_WRONG = FindingClass("edge_input.wrong", "wrong answer after an edge input", FAILURE)
 EDGE_DEADLINE = FindingClass("edge_input.deadline", "edge input takes too long", FAILURE)
 EDGE_MEMORY = FindingClass("edge_input.memory", "edge input takes too much memory", FAILURE)
-EDGE_DIED = FindingClass("edge_input.died", "engine ended by an edge input", FATAL)
+EDGE_DIED = FindingClass("edge_input.died", "an edge input ended the engine", FATAL)
 EDGE_FETCHED = FindingClass("edge_input.fetched", "picture fetched from a forbidden address", FAILURE)
-
 # server and its log
 HEALTH_STATUS = FindingClass("health.status", "/health does not answer 200", FAILURE)
 MODELS_STATUS = FindingClass("models.status", "route does not answer 200", FAILURE)
@@ -135,11 +139,10 @@ LOG_FIGURE = FindingClass("log.figure", "figure of the engine log outside its to
 LOG_MODE = FindingClass("log.mode", "engine runs in another mode", FAILURE)
 LOG_GRAPHS = FindingClass("log.graphs", "another number of captured graphs", FAILURE)
 VERSIONS = FindingClass("environment.versions", "another version installed", FAILURE)
-
 # time, load, memory
 LATENCY_NO_ANSWER = FindingClass("latency.no_answer", "no streamed answer to time", FATAL)
 LATENCY_NO_DATA = FindingClass("latency.no_data", "no data for a latency budget", FAILURE)
-LATENCY_NO_STREAM = FindingClass("latency.no_stream", "text is not streamed as it is made", FAILURE)
+LATENCY_NO_STREAM = FindingClass("latency.no_stream", "text is not streamed as it is generated", FAILURE)
 LATENCY_TTFT = FindingClass("latency.ttft", "first token too late", FAILURE)
 LATENCY_TPOT = FindingClass("latency.tpot", "tokens too slow", FAILURE)
 LATENCY_E2E = FindingClass("latency.e2e", "answer too slow", FAILURE)
@@ -151,7 +154,7 @@ LOAD_ERRORS = FindingClass("load.errors", "too many requests without an answer",
 LOAD_GIVEN_UP = FindingClass("load.given_up", "load given up", FATAL)
 LOAD_STARVED = FindingClass("load.starved", "request starved", FAILURE)
 LOAD_NO_DATA = FindingClass("load.no_data", "no samples under load", FAILURE)
-LOAD_NO_STREAM = FindingClass("load.no_stream", "no stream to leave", FAILURE)
+LOAD_NO_STREAM = FindingClass("load.no_stream", "no stream to disconnect from", FAILURE)
 LOAD_SLOT_KEPT = FindingClass("load.slot_kept", "slot of a disconnected client not freed", FAILURE)
 LOAD_SLOT_UNCOUNTED = FindingClass("load.slot_uncounted", "running requests not counted", FAILURE)
 LOAD_TTFT = FindingClass("load.ttft", "first token too late under load", FAILURE)
@@ -164,7 +167,6 @@ LOAD_TOKENS = FindingClass("load.output_tokens_per_s", "too few output tokens a 
 HANG = FindingClass("hang.flat", "engine hangs", FATAL)
 DRIFT = FindingClass("trend.drift", "times grow during the load", FAILURE)
 LEAK = FindingClass("trend.leak", "memory grows with the requests", FAILURE)
-
 # log probabilities against a baseline, and their repeatability
 LOGPROBS_MISSING = FindingClass("logprobs.missing", "no log probabilities to compare", FATAL)
 LOGPROBS_SHIFT = FindingClass("logprobs.shift", "log probabilities shifted", FAILURE)
@@ -172,9 +174,8 @@ LOGPROBS_TOP5 = FindingClass("logprobs.top5", "top-5 tokens differ from the base
 LOGPROBS_PROMPT = FindingClass("logprobs.prompt", "one prompt far from the baseline", FAILURE)
 LOGPROBS_TEXT = FindingClass("logprobs.text", "greedy texts differ", FAILURE)
 LOGPROBS_TOKEN = FindingClass("logprobs.token", "greedy tokens differ", FAILURE)
-LOGPROBS_UNSTEADY = FindingClass("logprobs.unsteady", "same request, other log probabilities", FAILURE)
+LOGPROBS_UNSTEADY = FindingClass("logprobs.unsteady", "same request, different log probabilities", FAILURE)
 OFFLINE_TEXT = FindingClass("offline.same_text", "offline and served texts differ", FAILURE)
-
 # how an engine ends
 RELEASE_NO_EXIT = FindingClass("release.ending", "engine was not stopped", FATAL)
 RELEASE_LEFT = FindingClass("release.left", "process left behind", FATAL)
@@ -182,7 +183,6 @@ RELEASE_CHILDREN = FindingClass("release.children", "child processes had to be k
 RELEASE_SIGTERM = FindingClass("release.sigterm", "engine does not end on request", FAILURE)
 RELEASE_MEMORY = FindingClass("release.memory", "device memory not returned", FAILURE)
 RELEASE_PORT = FindingClass("release.port", "port not freed", FAILURE)
-
 # accuracy run
 ACCURACY_REFUSED = FindingClass("accuracy.refused", "question refused", FATAL)
 ACCURACY_SCORE = FindingClass("accuracy.score", "score too low", FAILURE)
@@ -200,7 +200,6 @@ ACCURACY_PAIRED = FindingClass("accuracy.paired", "worse than the stored run", F
 ACCURACY_MARGIN = FindingClass("accuracy.margin", "a loss against the stored run cannot be ruled out", FAILURE)
 ACCURACY_GOLDEN = FindingClass("accuracy.golden", "answer differs from the stored one", FAILURE)
 ACCURACY_GOLDEN_SCORE = FindingClass("accuracy.golden_score", "scorer differs from the stored count", FAILURE)
-
 BROKEN_TEST = FindingClass("test.broken", "the test itself broke", FAILURE)
 
 BY_ID = {found.id: found for found in list(globals().values()) if isinstance(found, FindingClass)}

@@ -1,4 +1,4 @@
-"""How many prompt tokens a picture costs an InternVL model: an exact oracle that the picture got in, whole.
+"""How many prompt tokens a picture costs an InternVL model: an exact oracle that the whole picture was read.
 
 The rule is that of vLLM's InternVL processor: the grid of tiles whose aspect ratio is closest, plus a thumbnail.
 """
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class TileRule:
-    """Constants of a model: tile side in pixels, tokens per tile, bounds of the grid, tokens around a picture."""
+    """Constants of a model: tile side in pixels, tokens per tile, limits of the grid, tokens around a picture."""
 
     tile_px: int
     tokens_per_tile: int
@@ -22,26 +22,23 @@ class TileRule:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_tiles <= self.max_tiles:
-            raise ValueError(f"min_tiles {self.min_tiles} and max_tiles {self.max_tiles} span no grid")
+            raise ValueError(f"min_tiles {self.min_tiles} and max_tiles {self.max_tiles} allow no grid")
 
 
 def tiles(width: int, height: int, rule: TileRule) -> int:
-    """Tiles a picture of this size in pixels is cut into, thumbnail included."""
-    aspect = width / height
-    columns, rows = 1, 1
-    nearest = float("inf")
+    """Number of tiles of a picture of this size in pixels, thumbnail included."""
+    nearest, count = float("inf"), 1
     for wide, high in _grids(rule.min_tiles, rule.max_tiles):
-        distance = abs(aspect - wide / high)
+        distance = abs(width / height - wide / high)
         # Between equally close grids the larger one needs a picture of more than half its area.
         roomy = width * height > 0.5 * rule.tile_px * rule.tile_px * wide * high
         if distance < nearest or (distance == nearest and roomy):
-            nearest, columns, rows = distance, wide, high
-    count = columns * rows
+            nearest, count = distance, wide * high
     return count + 1 if rule.thumbnail and count > 1 else count
 
 
 def picture_tokens(width: int, height: int, rule: TileRule) -> int:
-    """Prompt tokens of one picture: those of its tiles and those that wrap it; line breaks around it not included."""
+    """Prompt tokens of one picture: its tiles and the tokens around it, without line breaks."""
     return tiles(width, height, rule) * rule.tokens_per_tile + rule.wrapper_tokens
 
 

@@ -1,4 +1,4 @@
-"""From test outcomes to one verdict and one exit code. Pure."""
+"""From test outcomes to one verdict and one exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXIT = {"accepted": 0, "rejected": 1, "environment": 10, "inconclusive": 11}
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What one acceptance test came to. `categories` are those it judges, or of many those it found below their bar."""
+    """The outcome of one acceptance test. `categories` are those it judges or, of several, those below their bar."""
 
     __test__ = False
 
@@ -25,6 +25,11 @@ class TestResult:
     properties: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     categories: Sequence[str] = ()
+
+    @property
+    def first_line(self) -> str:
+        """The first line of the message, or the id."""
+        return self.message.partition("\n")[0] or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +52,33 @@ def rule(
 ) -> Ruling:
     """Precedence: environment (10) > rejected (1) > inconclusive (11) > accepted (0).
 
-    `required` are the ids of the plan, `mark` which of the plan's marks were asked for.
-    `narrowed` says how the run was narrowed, `blocked` why nothing could be judged.
+    `required` are the ids of the plan, `mark` the marks that were asked for, `narrowed` how the run is partial,
+    `blocked` why nothing could be judged.
     """
-    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    by_outcome = {outcome: [one for one in results if one.outcome is outcome] for outcome in Outcome}
+    failed, passed, skipped = (by_outcome[one] for one in (Outcome.FAILED, Outcome.PASSED, Outcome.SKIPPED))
     if blocked:
-        what = "not everything" if any(result.outcome is Outcome.PASSED for result in results) else "nothing"
-        return Ruling(Verdict.INCONCLUSIVE, EXIT["environment"], f"{what} could be judged: {blocked}")
+        reason = f"{'not everything' if passed else 'nothing'} could be judged: {blocked}"
+        return Ruling(Verdict.INCONCLUSIVE, EXIT["environment"], reason)
     if failed:
-        first = f"{failed[0].id.rpartition('::')[2]}: {_first_line(failed[0])}"
         count = f"{len(failed)} tests failed, first " if len(failed) > 1 else ""
-        return Ruling(Verdict.REJECTED, EXIT["rejected"], f"{count}{first}")
+        reason = f"{count}{failed[0].id.rpartition('::')[2]}: {failed[0].first_line}"
+        return Ruling(Verdict.REJECTED, EXIT["rejected"], reason)
     if narrowed:
-        return Ruling(Verdict.NONE, EXIT["inconclusive"], f"the run was narrowed ({narrowed}): it accepts nothing")
-    done = {result.id for result in results if result.outcome in (Outcome.PASSED, Outcome.SKIPPED)}
+        return Ruling(Verdict.NONE, EXIT["inconclusive"], f"partial run ({narrowed}): it cannot accept")
+    done = {result.id for result in (*passed, *skipped)}
     missing = [ident for ident in required if ident not in done]
+    reason = ""
     if interrupted:
-        return Ruling(
-            Verdict.INCONCLUSIVE, EXIT["inconclusive"], f"interrupted; {len(missing)} required tests did not finish"
-        )
-    if missing:
-        errors = [result for result in results if result.outcome is Outcome.ERROR]
-        cause = _first_line(errors[0]) if errors else missing[0]
-        return Ruling(
-            Verdict.INCONCLUSIVE,
-            EXIT["inconclusive"],
-            f"{len(missing)} of {len(required)} required tests were not judged: {cause}",
-        )
-    if not any(result.outcome is Outcome.PASSED for result in results):
-        return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], "nothing was tested")
-    skipped = [result for result in results if result.outcome is Outcome.SKIPPED]
-    said = f"all {len(required)}" if not skipped else f"{len(required) - len(skipped)} of {len(required)}"
-    rest = f", {len(skipped)} skipped: {_first_line(skipped[0])}" if skipped else ""
+        reason = f"interrupted; {len(missing)} required tests did not finish"
+    elif missing:
+        cause = next((error.first_line for error in by_outcome[Outcome.ERROR]), missing[0])
+        reason = f"{len(missing)} of {len(required)} required tests were not judged: {cause}"
+    elif not passed:
+        reason = "nothing was tested"
+    if reason:
+        return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], reason)
+    count = f"{len(required) - len(skipped)} of {len(required)}" if skipped else f"all {len(required)}"
+    rest = f", {len(skipped)} skipped: {skipped[0].first_line}" if skipped else ""
     scope = f" of -m {mark}" if mark else ""
-    return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"{said} required tests{scope} passed{rest}")
-
-
-def _first_line(result: TestResult) -> str:
-    return result.message.partition("\n")[0] or result.id
+    return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"{count} required tests{scope} passed{rest}")

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.core.exchange import Reply, Usage
 from vlm_acceptance.core.logprobs import LogProbs
 from vlm_acceptance.engine import command
 from vlm_acceptance.engine import log as engine_log
-from vlm_acceptance.engine.process import ExitReport, SupervisedProcess
+from vlm_acceptance.engine.process import SupervisedProcess
 
 WORKER = Path(__file__).with_name("offline_worker.py")
 CHUNK = 64  # requests answered together: their pictures are in memory at the same time

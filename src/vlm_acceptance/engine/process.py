@@ -15,13 +15,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import psutil
 
+from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
 from vlm_acceptance.engine.supervisor import OWNER_FILE
 
@@ -31,17 +31,6 @@ SWEEP_S = 10.0
 ANSWER_S = 30.0
 LOG_END_BYTES = 16 << 20
 _NUMBERS = itertools.count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class ExitReport:
-    """How a process tree ended: `killed` needed SIGKILL, `left` survived it (descriptions of processes)."""
-
-    code: int | None
-    on_request: bool
-    seconds: float
-    killed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
 
 
 class SupervisedProcess:

@@ -12,10 +12,11 @@ import psutil
 from vlm_acceptance.client.chat import chat, chat_body, get, plain_url
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import command, port
 from vlm_acceptance.engine import log as engine_log
-from vlm_acceptance.engine.process import ExitReport, SupervisedProcess
+from vlm_acceptance.engine.process import SupervisedProcess
 from vlm_acceptance.engine.readiness import (
     ATTACHED,
     LAUNCHED,

@@ -9,7 +9,7 @@ import yaml
 
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.finding import Outcome
-from vlm_acceptance.core.severity import Severity
+from vlm_acceptance.core.finding_classes import Severity
 from vlm_acceptance.core.verdict import EXIT, Ruling
 from vlm_acceptance.run.context import RunContext
 

@@ -16,7 +16,7 @@ from typing import Any
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.checks.hang import RUNNING, Hang, Reading, counted_while_running, freed, hang_in, only_ours
-from vlm_acceptance.checks.models import figure_of, figures_in
+from vlm_acceptance.checks.server_info import figure_of, figures_in
 from vlm_acceptance.client.chat import chat_body, get
 from vlm_acceptance.client.disconnecting import DisconnectingClient
 from vlm_acceptance.client.http import Client
@@ -80,7 +80,7 @@ def _picture_jobs(
                     picture.parts,
                     picture.visible,
                     golden.get((question.prompt, "/".join(picture.path.parts[-2:]))),
-                    demoted=category.id in report_only,
+                    report_only=category.id in report_only,
                 )
                 url = png_url(picture.path)
                 yield Job(asked, chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens))

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlm_acceptance.checks.hang import Hang, Reading
-from vlm_acceptance.checks.latency import Budget, Sample, from_reply
+from vlm_acceptance.checks.latency import Sample, from_reply
 from vlm_acceptance.checks.load import fault_of, good, percentiles
 from vlm_acceptance.checks.trends import drift_of, growth, shown
 from vlm_acceptance.client.recording import RecordingClient
+from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
@@ -154,7 +155,7 @@ class _Run:
             fault = fault.about(None)  # memory must not grow with the faults
         sample = None if isinstance(reply, NoReply) else from_reply(reply)
         began_s = (exchange.started_ns - self._began_ns) / NS
-        self.result.served.append(Served(began_s, sample, fault, not job.asked.demoted))
+        self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only))
         if isinstance(reply, NoReply):
             self._silent += 1
             if self._silent >= SILENT_IN_A_ROW:

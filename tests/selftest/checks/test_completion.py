@@ -1,4 +1,4 @@
-"""What request parameters must do: right exchanges without a finding, and each wrong one found."""
+"""Texts, bodies, token counts and request parameters: right exchanges without a finding, each wrong one found."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.checks import completion as protocol
-from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request
+from vlm_acceptance.checks import completion as judge
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.finding import Finding
 
 TEXT = "A receipt for Miller, total 12."
@@ -38,7 +38,7 @@ def checks(found: list[Finding]) -> list[str]:
 
 
 def test_a_sound_body_conforms() -> None:
-    assert protocol.body_conforms("completion", exchange(body())) == []
+    assert judge.body_conforms("completion", exchange(body())) == []
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,23 @@ def test_a_sound_body_conforms() -> None:
     ],
 )
 def test_a_body_that_clients_cannot_parse_is_found(seen: Exchange, observed: str) -> None:
-    (finding,) = protocol.body_conforms("completion", seen)
+    (finding,) = judge.body_conforms("completion", seen)
     assert finding.check.startswith("schema.")
     assert observed in finding.observed
 
 
 def test_usage_that_does_not_add_up_is_found() -> None:
-    assert protocol.usage_of_exchange(exchange(body()), max_tokens=64) == []
-    assert checks(protocol.usage_of_exchange(exchange(body()), max_tokens=7)) == ["usage.limit"]
-    assert checks(protocol.usage_of_exchange(BROKEN, max_tokens=7)) == ["usage.answer"]
+    assert judge.usage_of_exchange(exchange(body()), max_tokens=64) == []
+    assert checks(judge.usage_of_exchange(exchange(body()), max_tokens=7)) == ["usage.limit"]
+    assert checks(judge.usage_of_exchange(BROKEN, max_tokens=7)) == ["usage.answer"]
 
 
 def test_two_answers_must_have_the_same_usage() -> None:
     plain, longer = exchange(body()), exchange(body(completion=9))
-    assert protocol.same_usage(plain, plain) == []
-    assert checks(protocol.same_usage(longer, plain)) == ["stream.usage"]
-    assert checks(protocol.same_usage(exchange(body(usage=None)), plain)) == ["stream.usage"]
-    assert protocol.same_usage(BROKEN, plain) == []  # another check says that
+    assert judge.same_usage(plain, plain) == []
+    assert checks(judge.same_usage(longer, plain)) == ["stream.usage"]
+    assert checks(judge.same_usage(exchange(body(usage=None)), plain)) == ["stream.usage"]
+    assert judge.same_usage(BROKEN, plain) == []  # another check reports it
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_two_answers_must_have_the_same_usage() -> None:
         ({"error": "x"}, ["protocol.answer"]),
     ],
 )
-def test_max_tokens_must_cut_and_say_so(answer: Any, expected: list[str]) -> None:
-    assert checks(protocol.cut_at(exchange(answer), 5)) == expected
+def test_max_tokens_must_cut_with_finish_reason_length(answer: Any, expected: list[str]) -> None:
+    assert checks(judge.cut_at(exchange(answer), 5)) == expected
 
 
 def test_a_stop_word_is_long_enough_and_not_the_first() -> None:
-    assert protocol.stop_word(Reply(TEXT, "stop", None, "m", 0.1)) == "receipt"
-    assert protocol.stop_word(Reply("Red", "stop", None, "m", 0.1)) == ","
-    assert protocol.stop_word(NoReply("gone")) == ","
+    assert judge.stop_word(Reply(TEXT, "stop", None, "m", 0.1)) == "receipt"
+    assert judge.stop_word(Reply("Red", "stop", None, "m", 0.1)) == ","
+    assert judge.stop_word(NoReply("gone")) == ","
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_a_stop_word_is_long_enough_and_not_the_first() -> None:
 )
 def test_a_stop_string_must_end_the_answer_before_it(text: str, finish: str, expected: list[str]) -> None:
     seen = exchange(body(choice(text, finish)))
-    assert checks(protocol.stopped_before(seen, exchange(body()), "receipt")) == expected
+    assert checks(judge.stopped_before(seen, exchange(body()), "receipt")) == expected
 
 
 def test_a_stopped_answer_that_is_not_there_is_found() -> None:
-    assert checks(protocol.stopped_before(BROKEN, exchange(body()), "x")) == ["protocol.answer"]
-    assert checks(protocol.stopped_before(BROKEN, BROKEN, "x")) == ["protocol.answer"] * 2
+    assert checks(judge.stopped_before(BROKEN, exchange(body()), "x")) == ["protocol.answer"]
+    assert checks(judge.stopped_before(BROKEN, BROKEN, "x")) == ["protocol.answer"] * 2
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_a_stopped_answer_that_is_not_there_is_found() -> None:
     ],
 )
 def test_n_choices_must_be_there_with_their_own_indexes(answer: Any, expected: list[str]) -> None:
-    assert checks(protocol.choices_are(exchange(answer), 2)) == expected
+    assert checks(judge.choices_are(exchange(answer), 2)) == expected
 
 
 def test_choices_of_a_refused_request_are_found() -> None:
-    assert checks(protocol.choices_are(exchange(body(), 400), 2)) == ["schema.completion"]
+    assert checks(judge.choices_are(exchange(body(), 400), 2)) == ["schema.completion"]
 
 
 def entries(count: int, top: int = 2, value: float = -0.5) -> dict[str, Any]:
@@ -152,11 +152,11 @@ def entries(count: int, top: int = 2, value: float = -0.5) -> dict[str, Any]:
 )
 def test_log_probabilities_must_be_one_a_token(logprobs: Any, expected: list[str]) -> None:
     seen = exchange(body(choice(logprobs=logprobs), completion=3))
-    assert checks(protocol.logprobs_are(seen, top=2)) == expected
+    assert checks(judge.logprobs_are(seen, top=2)) == expected
 
 
 def test_a_log_probability_above_zero_is_found() -> None:
-    found = protocol.logprobs_are(exchange(body(choice(logprobs=entries(3, value=0.5)), completion=3)), top=2)
+    found = judge.logprobs_are(exchange(body(choice(logprobs=entries(3, value=0.5)), completion=3)), top=2)
     assert found
 
 
@@ -181,16 +181,16 @@ def drawn(*chosen: float) -> dict[str, Any]:
 )
 def test_greedy_tokens_are_the_likeliest(chosen: tuple[float, ...], expected: list[str]) -> None:
     seen = exchange(body(choice(logprobs=drawn(*chosen)), completion=3))
-    assert checks(protocol.greedy(seen, 0.1)) == expected
+    assert checks(judge.greedy(seen, 0.1)) == expected
 
 
 def test_ids_must_be_there_and_differ() -> None:
     one, two = exchange(body(id="a")), exchange(body(id="b"))
-    assert protocol.unique_ids([one, two]) == []
-    assert checks(protocol.unique_ids([one, two, one])) == ["ids.unique"]
-    assert checks(protocol.unique_ids([one, exchange({})])) == ["ids.missing"]
-    assert checks(protocol.unique_ids([one, BROKEN])) == ["ids.missing"]
-    assert checks(protocol.unique_ids([one, exchange([])])) == ["ids.missing"]
+    assert judge.unique_ids([one, two]) == []
+    assert checks(judge.unique_ids([one, two, one])) == ["ids.unique"]
+    assert checks(judge.unique_ids([one, exchange({})])) == ["ids.missing"]
+    assert checks(judge.unique_ids([one, BROKEN])) == ["ids.missing"]
+    assert checks(judge.unique_ids([one, exchange([])])) == ["ids.missing"]
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,69 @@ def test_ids_must_be_there_and_differ() -> None:
     [("a", "a", []), ("a", "b", ["openai.stream"]), ("", "", ["openai.text"]), (None, "", ["openai.text"])],
 )
 def test_the_official_client_must_get_one_text_twice(plain: str | None, streamed: str, expected: list[str]) -> None:
-    assert checks(protocol.client_texts(plain, streamed)) == expected
+    assert checks(judge.client_texts(plain, streamed)) == expected
 
 
 def test_the_model_must_be_named() -> None:
-    assert protocol.names_model(exchange(body()), "m") == []
-    assert checks(protocol.names_model(exchange(body()), "other")) == ["schema.model"]
-    assert checks(protocol.names_model(exchange(body(model=None)), "m")) == ["schema.model"]
+    assert judge.names_model(exchange(body()), "m") == []
+    assert checks(judge.names_model(exchange(body()), "other")) == ["schema.model"]
+    assert checks(judge.names_model(exchange(body(model=None)), "m")) == ["schema.model"]
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u3000"])
+def test_an_answer_needs_text(text: str) -> None:
+    (finding,) = judge.answered(Reply(text, "stop", None, "m", 0.1))
+    assert finding.fatal
+
+
+def test_a_missing_answer_is_found() -> None:
+    assert judge.answered(Reply("OK", "stop", None, "m", 0.1)) == []
+    assert [finding.observed for finding in judge.answered(NoReply("HTTP 500: x"))] == ["HTTP 500: x"]
+
+
+def reply(usage: Usage | None, text: str = "RIVER 472", finish: str = "stop") -> Reply:
+    return Reply(text, finish, usage, "internvl2-2b", 0.2)
+
+
+def usage_checks(answer: Reply, **limits: int) -> list[str]:
+    return [finding.check for finding in judge.usage_is_sound(answer, **limits)]
+
+
+def test_sound_counts_have_no_finding() -> None:
+    assert usage_checks(reply(Usage(106, 8, 114)), max_tokens=64, max_model_len=4096) == []
+
+
+def test_a_missing_usage_block_is_a_finding_and_not_zero() -> None:
+    assert usage_checks(reply(None)) == ["usage.missing"]
+
+
+@pytest.mark.parametrize("total", [113, 115, 0])
+def test_counts_that_do_not_add_up_are_found(total: int) -> None:
+    assert usage_checks(reply(Usage(106, 8, total))) == ["usage.sum"]
+
+
+def test_an_empty_prompt_is_found() -> None:
+    assert usage_checks(reply(Usage(0, 8, 8))) == ["usage.prompt"]
+
+
+def test_a_text_without_tokens_is_found() -> None:
+    assert usage_checks(reply(Usage(106, 0, 106))) == ["usage.completion"]
+    assert usage_checks(reply(Usage(106, 0, 106), text="")) == []
+
+
+def test_more_tokens_than_asked_for_are_found() -> None:
+    assert usage_checks(reply(Usage(106, 9, 115)), max_tokens=8) == ["usage.limit"]
+    assert usage_checks(reply(Usage(106, 8, 114)), max_tokens=8) == []
+
+
+def test_length_means_that_a_limit_was_reached() -> None:
+    assert usage_checks(reply(Usage(106, 8, 114), finish="length"), max_tokens=8) == []
+    assert usage_checks(reply(Usage(106, 7, 113), finish="length"), max_tokens=8) == ["usage.limit"]
+    assert usage_checks(reply(Usage(106, 7, 113), finish="length")) == []
+
+
+def test_a_full_context_window_is_such_a_limit() -> None:
+    full = reply(Usage(4000, 96, 4096), finish="length")
+
+    assert usage_checks(full, max_tokens=200, max_model_len=4096) == []
+    assert usage_checks(full, max_tokens=200, max_model_len=8192) == ["usage.limit"]

@@ -1,4 +1,4 @@
-"""Odd inputs, recovery, stopping, and sanity of every answer."""
+"""Edge inputs, picture files, stopping, and sanity of every answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.checks.edge_inputs import became, memory_is_bounded, right, sane, stops
+from vlm_acceptance.checks.edge_inputs import (
+    answered_or_refused,
+    became,
+    in_words,
+    memory_is_bounded,
+    not_refused,
+    prompt_tokens_are,
+    right,
+    sane,
+    stops,
+)
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, NoReply, Reply, Request, Usage
 
 ERROR = {"error": {"message": "Failed to load image", "type": "BadRequestError", "param": None, "code": 400}}
@@ -173,3 +183,47 @@ def test_refusals_and_other_routes_are_not_looked_at() -> None:
     assert sane(exchange(400, request=Request("POST", "/v1/chat/completions", body))) == []
     assert sane(exchange(200, {"tokens": LOOP}, request=Request("POST", "/tokenize", body))) == []
     assert sane(exchange(200, answer(LOOP), request=Request("POST", "/v1/chat/completions", b"{}"))) == []
+
+
+def test_an_answer_or_a_readable_refusal_is_right() -> None:
+    assert answered_or_refused(RIGHT, 5) == []
+    assert answered_or_refused(REFUSED, 5) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        BROKEN,
+        exchange(400, "no object"),
+        exchange(404, ERROR),
+        exchange(400, seconds=6),
+        exchange(200, ERROR),
+        exchange(200, answer("")),
+        Exchange("r1", Request("POST", "/"), "t", 0, 1, error=ErrorDetail("reset", "gone")),
+    ],
+)
+def test_any_other_response_to_a_picture_is_fatal(wrong: Exchange) -> None:
+    found = answered_or_refused(wrong, 5)
+    assert found and all(finding.fatal for finding in found)
+
+
+def test_a_format_that_every_decoder_reads_is_not_refused() -> None:
+    assert not_refused(RIGHT) == []
+    assert not_refused(BROKEN) == []  # the other check reports it
+    assert [found.observed for found in not_refused(exchange(415, ERROR))] == ["refused with 415"]
+
+
+def test_tokens_are_judged_where_there_is_an_answer() -> None:
+    assert prompt_tokens_are(Reply("x", "stop", Usage(35, 1, 36), "m", 0.1), 35) == []
+    assert prompt_tokens_are(NoReply("HTTP 400: x"), 35) == []
+    assert [found.observed for found in prompt_tokens_are(Reply("x", "stop", Usage(34, 1, 35), "m", 0.1), 35)] == ["34"]
+    assert [found.observed for found in prompt_tokens_are(Reply("x", "stop", None, "m", 0.1), 35)] == ["no usage"]
+
+
+def test_the_report_says_how_a_picture_was_handled() -> None:
+    seen = [
+        RIGHT,
+        REFUSED,
+        Exchange("r1", Request("GET", "/"), "t", 0, 1, error=ErrorDetail("timeout", "x")),
+    ]
+    assert [in_words(one) for one in seen] == ["accepted", "refused with 400", "timeout"]

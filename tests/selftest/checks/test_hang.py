@@ -1,4 +1,4 @@
-"""A hang is work and nothing that moves; slots are freed or kept."""
+"""A hang is requests in flight and no progress; slots are freed or kept."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_flat_counters_under_running_requests_are_a_hang_with_its_metrics() -> N
     assert hang.flat_s == 10
     (found,) = not_hung(hang, "soak")
     assert found.fatal
-    assert "4 requests out: vllm:num_requests_running 4" in found.observed
+    assert "4 requests in flight: vllm:num_requests_running 4" in found.observed
     assert "vllm:generation_tokens 90" in found.observed
 
 
 def test_an_engine_that_stopped_while_it_was_idle_hangs() -> None:
     hang = hang_in(readings([page(0, 80)] + [page(0, 90)] * 11), 10)
     assert hang is not None
-    assert "4 requests out: vllm:num_requests_running 0" in not_hung(hang)[0].observed
+    assert "4 requests in flight: vllm:num_requests_running 0" in not_hung(hang)[0].observed
 
 
 def test_silent_metrics_do_not_hide_a_hang() -> None:
@@ -59,7 +59,7 @@ def test_silent_metrics_do_not_hide_a_hang() -> None:
         "not yet",
         "tokens",
         "prompts",
-        "nothing out",
+        "nothing in flight",
         "no metrics ever",
         "nothing read",
         "answers come",
@@ -67,7 +67,7 @@ def test_silent_metrics_do_not_hide_a_hang() -> None:
         "idle before",
     ],
 )
-def test_what_moves_or_has_no_work_does_not_hang(seen: list[Reading]) -> None:
+def test_progress_or_no_work_is_not_a_hang(seen: list[Reading]) -> None:
     assert hang_in(seen, 10) is None
     assert not_hung(None) == []
 
@@ -78,7 +78,7 @@ def test_a_slot_is_freed_in_time_or_kept() -> None:
     (kept,) = freed(0, [(0.1, 4.0), (10.2, 1.0)], 10)
     assert (kept.check, kept.observed) == ("load.slot_kept", "1 after 10.2 s")
     assert freed(0, [(11.0, 0.0)], 10) != []
-    assert "no figure" in freed(0, [(1.0, None)], 10)[0].observed
+    assert "no value" in freed(0, [(1.0, None)], 10)[0].observed
 
 
 def test_figures_of_our_clients_never_rise_and_never_pass_their_number() -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, within
+from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core.exchange import Reply, Usage
 
 MS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Limits:
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-    e2e_s: float | None = None
 
 
 def streamed(tokens: int, *chunks_ms: int, elapsed_s: float = 1.0) -> Reply:
@@ -28,7 +20,7 @@ def sample(ttft: float | None = 0.1, tpot: float | None = 0.02, e2e: float = 1.0
     return Sample(ttft, tpot, e2e, tokens)
 
 
-def checks(budget: Limits, *samples: Sample) -> list[str]:
+def checks(budget: Budget, *samples: Sample) -> list[str]:
     return [finding.check for finding in within(budget, samples, "ocr")]
 
 
@@ -66,40 +58,40 @@ def test_a_figure_without_data_says_so() -> None:
 
 
 def test_medians_within_their_budget_have_no_finding() -> None:
-    assert checks(Limits(0.1, 0.02, 1.0), sample()) == []
+    assert checks(Budget(ttft_s=0.1, tpot_s=0.02, e2e_s=1.0), sample()) == []
 
 
 @pytest.mark.parametrize(
     ("budget", "check"),
     [
-        (Limits(ttft_s=0.09), "latency.ttft"),
-        (Limits(tpot_s=0.019), "latency.tpot"),
-        (Limits(e2e_s=0.9), "latency.e2e"),
+        (Budget(ttft_s=0.09), "latency.ttft"),
+        (Budget(tpot_s=0.019), "latency.tpot"),
+        (Budget(e2e_s=0.9), "latency.e2e"),
     ],
 )
-def test_each_median_above_its_budget_is_found(budget: Limits, check: str) -> None:
+def test_each_median_above_its_budget_is_found(budget: Budget, check: str) -> None:
     assert checks(budget, sample()) == [check]
 
 
 def test_one_slow_answer_of_three_does_not_move_the_median() -> None:
-    assert checks(Limits(ttft_s=0.2), sample(0.1), sample(9.0), sample(0.1)) == []
-    assert checks(Limits(ttft_s=0.2), sample(0.1), sample(9.0), sample(9.0)) == ["latency.ttft"]
+    assert checks(Budget(ttft_s=0.2), sample(0.1), sample(9.0), sample(0.1)) == []
+    assert checks(Budget(ttft_s=0.2), sample(0.1), sample(9.0), sample(9.0)) == ["latency.ttft"]
 
 
 def test_a_finding_names_limit_figure_and_count() -> None:
-    (finding,) = within(Limits(ttft_s=0.2), [sample(0.5), sample(0.5)], "ocr")
+    (finding,) = within(Budget(ttft_s=0.2), [sample(0.5), sample(0.5)], "ocr")
 
     assert finding.expected == "time to first token within 0.2 s (median)"
     assert (finding.observed, finding.where) == ("0.5 s (n=2)", "ocr")
 
 
 def test_no_samples_are_a_finding_where_there_is_a_budget() -> None:
-    assert checks(Limits(e2e_s=1.0)) == ["latency.no_data"]
-    assert checks(Limits()) == []
+    assert checks(Budget(e2e_s=1.0)) == ["latency.no_data"]
+    assert checks(Budget()) == []
 
 
 def test_time_per_token_is_not_judged_on_short_answers() -> None:
-    assert checks(Limits(tpot_s=0.001), from_reply(streamed(7, 100, 900))) == []
+    assert checks(Budget(tpot_s=0.001), from_reply(streamed(7, 100, 900))) == []
 
 
 def test_text_held_back_to_the_end_of_a_long_answer_is_not_streamed() -> None:
@@ -114,13 +106,13 @@ def test_text_that_starts_early_flows_whatever_its_bursts() -> None:
 
 def test_a_quick_answer_read_at_once_is_not_judged() -> None:
     assert flows(streamed(35, 95, 95, 96, elapsed_s=0.1)) == []
-    assert checks(Limits(ttft_s=2.0), from_reply(streamed(50, 900))) == []
+    assert checks(Budget(ttft_s=2.0), from_reply(streamed(50, 900))) == []
 
 
 def test_a_budget_for_the_first_token_cannot_be_met_without_streaming() -> None:
-    assert checks(Limits(ttft_s=2.0), from_reply(streamed(4))) == ["latency.no_stream"]
-    assert checks(Limits(e2e_s=2.0), from_reply(streamed(40))) == []
+    assert checks(Budget(ttft_s=2.0), from_reply(streamed(4))) == ["latency.no_stream"]
+    assert checks(Budget(e2e_s=2.0), from_reply(streamed(40))) == []
 
 
 def test_an_unstreamed_answer_is_still_judged_end_to_end() -> None:
-    assert checks(Limits(tpot_s=0.1, e2e_s=0.5), from_reply(streamed(40))) == ["latency.no_stream", "latency.e2e"]
+    assert checks(Budget(tpot_s=0.1, e2e_s=0.5), from_reply(streamed(40))) == ["latency.no_stream", "latency.e2e"]

@@ -60,8 +60,8 @@ def test_a_few_wrong_answers_are_a_matter_of_share() -> None:
     assert checks_of(wrong, 8) == ["load.count", "load.answer"]
 
 
-def test_a_demoted_category_counts_for_nothing_unless_it_is_fatal() -> None:
-    asked = [replace(RIVER, demoted=True), *ALL[1:]]
+def test_a_report_only_category_does_not_count_unless_it_is_fatal() -> None:
+    asked = [replace(RIVER, report_only=True), *ALL[1:]]
     texts = ["nothing", *RIGHT[1:]]
     assert own_answers(asked, [reply(text) for text in texts], 8) == []
     (summary, wrong) = own_answers(asked, [reply(text) for text in ["nothing", "nor this", *RIGHT[2:]]], 8)
@@ -132,8 +132,8 @@ def test_a_request_without_an_answer_is_fatal() -> None:
 
 
 def test_a_known_answer_must_be_it_to_the_letter() -> None:
-    known = Asked("a", (("RIVER",),), frozenset({"RIVER"}), known="RIVER.")
-    other = Asked("b", (("BRIDGE",),), frozenset({"BRIDGE"}), known="BRIDGE.")
+    known = Asked("a", (("RIVER",),), frozenset({"RIVER"}), golden="RIVER.")
+    other = Asked("b", (("BRIDGE",),), frozenset({"BRIDGE"}), golden="BRIDGE.")
     assert fault_of(known, reply("RIVER."), [known, other]) is None
     for text, check in (("RIVER", "load.answer"), ("BRIDGE.", "load.mixed_up")):
         fault = fault_of(known, reply(text), [known, other])

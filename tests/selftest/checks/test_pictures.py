@@ -1,12 +1,27 @@
-"""Several pictures: named in the order sent, and each paid for."""
+"""Several pictures are named in the order sent; picture tokens follow the tile formula and the tokenizer."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from vlm_acceptance.checks.pictures import count_in_order, in_order, names_in_order, tokens_grow_evenly
-from vlm_acceptance.core.exchange import NoReply, Reply, Usage
+from vlm_acceptance.checks.pictures import (
+    count_in_order,
+    in_order,
+    names_in_order,
+    size_name,
+    tokenize_agrees,
+    tokens_grow_evenly,
+    tokens_match_tiles,
+)
+from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
+from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
+RULE = TileRule(448, 256, 1, 12, True)
+SIZES = ((64, 64), (896, 448), (448, 1344))
+UNCOUNTED = Reply("x", "stop", None, "m", 0.1)
 ORDERS = (("red", "green"), ("green", "red"))
 
 
@@ -30,7 +45,7 @@ def test_as_many_wrong_ones_as_the_bar_allows_are_no_finding() -> None:
     (found,) = in_order(ORDERS, wrong, 2)
     assert (found.where, found.fatal) == ("green-red", False)
     assert found.observed.startswith("another order")
-    assert in_order(ORDERS, [reply("Red, green."), reply("Green")], 2)[0].observed.startswith("not said: red")
+    assert in_order(ORDERS, [reply("Red, green."), reply("Green")], 2)[0].observed.startswith("not named: red")
 
 
 def test_a_request_without_an_answer_is_found_whatever_the_bar() -> None:
@@ -59,5 +74,61 @@ def test_pictures_that_are_left_out_are_missed(counts: tuple[int, int, int]) -> 
 def test_an_answer_that_did_not_come_or_counts_nothing_is_found() -> None:
     refused = tokens_grow_evenly({1: reply(), 2: NoReply("HTTP 400: at most 1")}, 1)
     assert [found.where for found in refused] == ["2 pictures"]
-    silent = tokens_grow_evenly({1: Reply("x", "stop", None, "m", 0.1), 2: reply()}, 1)
+    silent = tokens_grow_evenly({1: UNCOUNTED, 2: reply()}, 1)
     assert [found.observed for found in silent] == ["no usage"]
+
+
+def replies(*extra: int, text: int = 11) -> list[Reply | NoReply]:
+    return [reply(prompt=text + picture_tokens(*size, RULE) + more) for size, more in zip(SIZES, extra, strict=True)]
+
+
+def counted(body: Any, status: int = 200) -> Exchange:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Exchange("r1", Request("POST", "/tokenize"), "t", 0, 1, status, body=raw)
+
+
+def test_a_picture_costs_its_tiles_with_any_text() -> None:
+    assert tokens_match_tiles(SIZES, replies(0, 0, 0), RULE) == []
+    assert tokens_match_tiles(SIZES, replies(0, 0, 0, text=500), RULE) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "wrong"),
+    [((0, 1, 0), ["896x448"]), ((0, 0, -256), ["448x1344"]), ((1, 0, 0), ["896x448", "448x1344"])],
+)
+def test_one_token_too_many_or_a_tile_too_few_is_found(extra: tuple[int, int, int], wrong: list[str]) -> None:
+    found = tokens_match_tiles(SIZES, replies(*extra), RULE)
+    assert [finding.where for finding in found] == wrong
+    assert all(finding.fatal for finding in found)
+
+
+def test_a_server_that_ignores_the_picture_is_found() -> None:
+    assert len(tokens_match_tiles(SIZES, [reply(prompt=11)] * 3, RULE)) == 2
+
+
+def test_what_was_not_counted_is_found_and_the_rest_still_judged() -> None:
+    seen = replies(0, 0, 5)
+    seen[1] = NoReply("HTTP 500: x")
+    assert [finding.where for finding in tokens_match_tiles(SIZES, seen, RULE)] == ["896x448", "448x1344"]
+    seen[0] = UNCOUNTED
+    assert [finding.observed for finding in tokens_match_tiles(SIZES, seen, RULE)] == ["no usage", "HTTP 500: x"]
+
+
+def test_the_tokenizer_must_count_as_usage_does() -> None:
+    assert tokenize_agrees(counted({"count": 267}), reply(prompt=267)) == []
+    assert [f.observed for f in tokenize_agrees(counted({"count": 266}), reply(prompt=267))] == ["266"]
+
+
+@pytest.mark.parametrize("seen", [counted({}), counted(b"<html>", 404), counted([])])
+def test_a_tokenizer_that_does_not_count_is_found(seen: Exchange) -> None:
+    assert [finding.expected for finding in tokenize_agrees(seen, reply(prompt=267))] == ["a count from /tokenize"]
+
+
+def test_a_tokenizer_that_is_not_reached_is_found() -> None:
+    gone = Exchange("r1", Request("POST", "/tokenize"), "t", 0, 1, error=ErrorDetail("reset", "by peer"))
+    assert "by peer" in tokenize_agrees(gone, reply(prompt=267))[0].observed
+    assert tokenize_agrees(gone, NoReply("said elsewhere")) == []
+
+
+def test_a_size_is_named_width_first() -> None:
+    assert size_name((896, 448)) == "896x448"

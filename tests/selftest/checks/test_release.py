@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
 from vlm_acceptance.checks.release import ended_cleanly, memory_returned, reply_to, same_texts
+from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.exchange import NoReply, Reply
 
-
-@dataclass(frozen=True, slots=True)
-class ExitReport:
-    on_request: bool = True
-    seconds: float = 2.0
-    code: int | None = 0
-    killed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+CLEAN = ExitReport(code=0, on_request=True, seconds=2.0)
 
 
 def reply(text: str) -> Reply:
@@ -42,18 +36,18 @@ def test_equal_texts_are_counted_and_each_other_one_found() -> None:
 
 
 def test_an_orderly_end_has_no_finding() -> None:
-    assert ended_cleanly(ExitReport(), "the engine") == []
-    assert ended_cleanly(ExitReport(code=-15), "the engine") == []
+    assert ended_cleanly(CLEAN, "the engine") == []
+    assert ended_cleanly(replace(CLEAN, code=-15), "the engine") == []
 
 
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
         (None, ["release.ending"]),
-        (ExitReport(on_request=False, killed=("pid 7 vllm",)), ["release.sigterm"]),
-        (ExitReport(killed=("pid 8 EngineCore",)), ["release.children"]),
-        (ExitReport(left=("pid 9 VLLM::Worker",)), ["release.left"]),
-        (ExitReport(on_request=False, left=("pid 9 VLLM::Worker",)), ["release.sigterm", "release.left"]),
+        (replace(CLEAN, on_request=False, killed=("pid 7 vllm",)), ["release.sigterm"]),
+        (replace(CLEAN, killed=("pid 8 EngineCore",)), ["release.children"]),
+        (replace(CLEAN, left=("pid 9 VLLM::Worker",)), ["release.left"]),
+        (replace(CLEAN, on_request=False, left=("pid 9 VLLM::Worker",)), ["release.sigterm", "release.left"]),
     ],
 )
 def test_what_did_not_end_by_itself_is_found(ending: ExitReport | None, expected: list[str]) -> None:

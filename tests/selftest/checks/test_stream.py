@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.checks.stream import joined, same_text, stream_is_sound
+from vlm_acceptance.checks.stream import same_text, stream_is_sound
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1764000000, "model": "internvl2-2b"}
@@ -152,16 +152,6 @@ def test_a_finding_names_its_event() -> None:
     (finding,) = stream_is_sound(stream(ROLE, {**RIVER, "id": 7}, END, DONE), expect_usage=False)
 
     assert finding.where == "event 2 $.id"
-
-
-def test_deltas_join_to_the_text_of_their_choice() -> None:
-    both = stream(*PLAIN[:-1], part({"content": "LAKE"}, index=1), DONE)
-
-    assert (joined(both), joined(both, 1), joined(both, 2)) == ("RIVER 472", "LAKE", "")
-
-
-def test_events_that_cannot_be_read_add_no_text() -> None:
-    assert joined(stream(ROLE, "{", "[]", "3", ERROR, RIVER, part({"content": None}))) == "RIVER"
 
 
 def plain(text: str, finish: str = "stop") -> Exchange:

@@ -66,6 +66,6 @@ def test_a_wrong_tile_side_changes_the_count() -> None:
     assert tiles(512, 512, CONTROL) != tiles(512, 512, INTERNVL2)
 
 
-def test_bounds_that_span_no_grid_are_refused() -> None:
-    with pytest.raises(ValueError, match="span no grid"):
+def test_limits_that_allow_no_grid_are_refused() -> None:
+    with pytest.raises(ValueError, match="allow no grid"):
         TileRule(448, 256, 4, 1, thumbnail=True)

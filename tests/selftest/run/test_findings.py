@@ -11,8 +11,7 @@ import pytest
 from vlm_acceptance.core.errors import DeploymentFailure
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.finding_classes import FindingClass
-from vlm_acceptance.core.severity import FAILURE, Severity
+from vlm_acceptance.core.finding_classes import FAILURE, FindingClass, Severity
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run.findings import MAX_EVIDENCE, FindingCollector
 

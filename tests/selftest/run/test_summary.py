@@ -14,7 +14,7 @@ from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.finding import Finding, Outcome, Verdict
-from vlm_acceptance.core.severity import Severity
+from vlm_acceptance.core.finding_classes import Severity
 from vlm_acceptance.core.verdict import Ruling, TestResult
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import calibration, outputs

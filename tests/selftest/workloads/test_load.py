@@ -66,7 +66,7 @@ def test_jobs_are_all_pictures_and_texts_mixed_and_half_streamed() -> None:
     assert len({one.asked.id for one in made}) == 64
     assert sum(bool(one.body.get("stream")) for one in made) == 32
     assert sum(not one.asked.is_picture for one in made) == 8
-    assert next(one for one in made if one.asked.id == "ocr/sign-1").asked.known == "X"
+    assert next(one for one in made if one.asked.id == "ocr/sign-1").asked.golden == "X"
     few = load.mixed(made, 16)
     assert len(few) == 16
     assert sum(not one.asked.is_picture for one in few) == 4
@@ -85,7 +85,7 @@ def test_a_small_load_is_drawn_from_all_categories_alike() -> None:
 
 def test_jobs_of_a_report_only_category_are_marked() -> None:
     made = load.jobs("m", load_categories(CASES, IMAGES), {}, ["chinese"])
-    assert {load.category_of(one) for one in made if one.asked.demoted} == {"chinese"}
+    assert {load.category_of(one) for one in made if one.asked.report_only} == {"chinese"}
 
 
 def test_golden_answers_are_found_by_prompt_and_picture() -> None:
@@ -325,7 +325,7 @@ def test_a_soak_without_a_request_is_an_environment_problem(client: RecordingCli
 
 def test_a_soak_counts_a_degenerate_answer_and_no_report_only_one(client: RecordingClient) -> None:
     looping = load.Job(Asked("loop", (("la",),)), chat_body(MODEL, "la " * 40))
-    report_only = load.Job(replace(JOBS[0].asked, parts=(("omega",),), demoted=True), JOBS[0].body)
+    report_only = load.Job(replace(JOBS[0].asked, parts=(("omega",),), report_only=True), JOBS[0].body)
     made = soak(client, [looping, report_only, JOBS[2]], 0.3, 1, watched(client))
     assert {(fault.check.partition(".")[0], fault.where) for fault in made.faults} == {("degeneracy", "loop")}
     assert made.answered < len(made.served)
