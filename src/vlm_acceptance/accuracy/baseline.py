@@ -50,33 +50,23 @@ def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SH
 
     UsageProblem of one line for an invalid file, and if more than `share` of questions or rows are unmatched.
     """
-    stored = read_stored(path)
-    known, found = _match(items, stored.rows)
+    rows, identity = read_stored(path)
+    known, found = _match(items, rows)
     texts = {ident: row.text for ident, row in found.items() if row.text is not None}
     hits = {ident: row.hit for ident, row in found.items() if row.hit is not None and row.text is not None}
     matched = {id(row) for row in found.values()}
-    extra = [row for row in stored.rows if id(row) not in matched]
+    extra = [row for row in rows if id(row) not in matched]
     missing = tuple(ident for ident in known if ident not in texts)
-    if len(missing) > share * len(known) or len(extra) > share * len(stored.rows):
-        raise UsageProblem(_mismatch(path, known, missing, stored.rows, extra))
-    names = tuple(map(_name_of, extra))
-    return Baseline(path.name, texts, hits or None, missing, names, stored.identity)
-
-
-def _mismatch(
-    path: Path, known: Sequence[str], missing: Sequence[str], rows: Sequence[Row], extra: Sequence[Row]
-) -> str:
-    parts = []
-    if missing:
-        parts.append(f"{len(missing)} of {len(known)} questions have no answer in it (first {missing[0]})")
-    if extra:
-        parts.append(f"{len(extra)} of its {len(rows)} rows match no question (first {_name_of(extra[0])})")
-    shown = printable(str(path)).replace("\n", "\\n")
-    return f"{shown} is not a stored run of these questions: {'; '.join(parts)}"
-
-
-def _name_of(row: Row) -> str:
-    return f"{row.place}: {trimmed((row.id or row.question)[:_SHOWN_TEXT], 60)}"
+    names = tuple(f"{row.place}: {trimmed((row.id or row.question)[:_SHOWN_TEXT], 60)}" for row in extra)
+    if len(missing) > share * len(known) or len(extra) > share * len(rows):
+        parts = []
+        if missing:
+            parts.append(f"{len(missing)} of {len(known)} questions have no answer in it (first {missing[0]})")
+        if extra:
+            parts.append(f"{len(extra)} of its {len(rows)} rows match no question (first {names[0]})")
+        shown = printable(str(path)).replace("\n", "\\n")
+        raise UsageProblem(f"{shown} is not a stored run of these questions: {'; '.join(parts)}")
+    return Baseline(path.name, texts, hits or None, missing, names, identity)
 
 
 def _match(items: Iterable[Item], rows: Sequence[Row]) -> tuple[list[str], dict[str, Row]]:
@@ -115,11 +105,12 @@ def _by_key(pairs: Iterable[tuple[bytes, _Value]]) -> dict[bytes, list[_Value]]:
 
 
 def _keys_of(group: str, question: str, options: Sequence[str]) -> tuple[bytes, bytes, bytes]:
-    """Hashes of a question: whole, without the group, without the options; small, as 11,000 are in memory at once."""
+    """Hashes of a question: whole, without the group, without the options."""
     return _key_of(group, question, options), _key_of("", question, options), _key_of(group, question, ())
 
 
 def _key_of(group: str, question: str, options: Sequence[str]) -> bytes:
+    """A hash in place of the text, as 11,000 are in memory at once."""
     kept = [text for text in map(_plain, options) if text not in _TAKEN_FOR_EMPTY]
     name = re.sub(r"[\s_]+", "_", _plain(group).replace("&", " and ")).strip("_")
     text = "\0".join([name, _plain(question), *kept])
@@ -189,19 +180,13 @@ def changed(
     comparison: Comparison, items: Iterable[Item], now: Mapping[str, str], then: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
     """The lost and the gained questions as rows for a report, answers trimmed; `now` and `then` are raw texts."""
-    lost, gained = set(comparison.lost), set(comparison.gained)
+    kinds = {**dict.fromkeys(comparison.lost, "lost"), **dict.fromkeys(comparison.gained, "gained")}
     rows: dict[str, list[dict[str, Any]]] = {"lost": [], "gained": []}
     for item in items:
-        if item.id in lost or item.id in gained:
-            rows["lost" if item.id in lost else "gained"].append(
-                {
-                    "id": item.id,
-                    "group": item.group,
-                    "gold": list(item.gold),
-                    "then": _cut(then.get(item.id)),
-                    "now": _cut(now.get(item.id)),
-                }
-            )
+        if item.id in kinds:
+            row = {"id": item.id, "group": item.group, "gold": list(item.gold)}
+            texts = {"then": _cut(then.get(item.id)), "now": _cut(now.get(item.id))}
+            rows[kinds[item.id]].append({**row, **texts})
     return rows
 
 
@@ -209,5 +194,4 @@ def _cut(text: str | None) -> str | None:
     if text is None:
         return None
     # cut before escaping: a text may have ten megabytes
-    shown = printable(text[:_SHOWN_TEXT])
-    return shown if len(text) <= _SHOWN_TEXT else f"{shown}… ({len(text)} characters)"
+    return printable(text[:_SHOWN_TEXT]) + (f"… ({len(text)} characters)" if len(text) > _SHOWN_TEXT else "")

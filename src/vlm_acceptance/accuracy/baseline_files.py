@@ -8,7 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ FAILED_REQUEST = "Failed to obtain answer via API"
 OTHER_ANSWERS = "Other Answers"
 FORMATS = (".jsonl", ".xlsx", ".csv", ".tsv")
 _SPLITS = {"validation", "val"}
+_HITS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 # what openpyxl raises over damaged bytes
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
 _BROKEN_XML = (ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError)
@@ -47,24 +48,22 @@ class Row:
     hit: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRows:
-    """The rows of a file, and the identity in the first line of an answers file."""
+def read_stored(path: Path) -> tuple[list[Row], Mapping[str, Any] | None]:
+    """The rows of a stored run, and the identity in the first line of an answers file.
 
-    rows: tuple[Row, ...]
-    identity: Mapping[str, Any] | None
-
-
-def read_stored(path: Path) -> StoredRows:
-    """Read a stored run; the suffix names its format. UsageProblem of one line if it is not valid."""
+    The suffix names the format. UsageProblem of one line if the file is not valid.
+    """
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise UsageProblem(f"{_shown(path)}: a stored run with one row per question is one of {', '.join(FORMATS)}")
     try:
         if kind == ".jsonl":
-            return _answers_file(path)
+            identity = read_identity(path)
+            # a repeated answer replaces the earlier one
+            last = {a.id: Row(f"answer {a.id}", a.id, "", "", (), a.text, None) for a in answers(path)}
+            return list(last.values()), identity
         table = _workbook(path) if kind == ".xlsx" else _separated(path, "\t" if kind == ".tsv" else ",")
-        return StoredRows(tuple(_rows(path, table)), None)
+        return list(_rows(path, table)), None
     except OSError as broken:
         raise UsageProblem(f"{_shown(path)} cannot be read: {broken.strerror or broken}") from None
     except UnicodeDecodeError as broken:
@@ -75,14 +74,7 @@ def _shown(path: Path) -> str:
     return printable(str(path)).replace("\n", "\\n")
 
 
-def _answers_file(path: Path) -> StoredRows:
-    identity = read_identity(path)
-    # a repeated answer replaces the earlier one
-    last = {a.id: Row(f"answer {a.id}", a.id, "", "", (), a.text, None) for a in answers(path)}
-    return StoredRows(tuple(last.values()), identity)
-
-
-def _separated(path: Path, delimiter: str) -> Iterator[Sequence[Any]]:
+def _separated(path: Path, delimiter: str) -> Iterator[Sequence[str]]:
     # an answer that repeats itself exceeds the default limit of 128 KB per cell
     csv.field_size_limit(_MAX_CELL)
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -93,7 +85,7 @@ def _separated(path: Path, delimiter: str) -> Iterator[Sequence[Any]]:
             raise UsageProblem(f"{_shown(path)}, line {reader.line_num}: {broken}") from None
 
 
-def _workbook(path: Path) -> Iterator[Sequence[Any]]:
+def _workbook(path: Path) -> Iterator[Sequence[str]]:
     try:
         # optional: only xlsx files need it
         openpyxl = importlib.import_module("openpyxl")
@@ -107,42 +99,36 @@ def _workbook(path: Path) -> Iterator[Sequence[Any]]:
                 # some writers state a wrong size
                 sheet.reset_dimensions()
                 for cells in sheet.iter_rows(values_only=True):
-                    yield [_ESCAPED_CONTROL.sub(_control, cell) if isinstance(cell, str) else cell for cell in cells]
+                    texts = ["" if cell is None else str(cell) for cell in cells]
+                    yield [_ESCAPED_CONTROL.sub(lambda code: chr(int(code[1], 16)), text) for text in texts]
             finally:
                 workbook.close()
         except (*_BROKEN_ZIP, *_BROKEN_XML) as broken:
             raise UsageProblem(f"{_shown(path)} is not a readable xlsx: {trimmed(str(broken), 100)}") from None
 
 
-def _control(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16))
-
-
-def _rows(path: Path, table: Iterable[Sequence[Any]]) -> Iterator[Row]:
-    lines = iter(table)
+def _rows(path: Path, lines: Iterator[Sequence[str]]) -> Iterator[Row]:
     columns = _columns(path, next(lines, []))
     for number, cells in enumerate(lines, start=2):
-        row = {name: cells[place] for name, place in columns.items() if place < len(cells)}
-        if all(_text(cell) == "" for cell in row.values()):
+        row = {name: cells[place] if place < len(cells) else "" for name, place in columns.items()}
+        if not any(row.values()) or ("split" in row and row["split"].strip().lower() not in _SPLITS):
             continue
-        if "split" in columns and _text(row.get("split")).strip().lower() not in _SPLITS:
-            continue
-        options = tuple(_text(row[letter]) for letter in LETTERS if _text(row.get(letter)) != "")
-        text = _text(row.get("prediction"))
+        options = tuple(row[letter] for letter in LETTERS if row.get(letter))
+        text = row["prediction"]
         yield Row(
             f"row {number}",
-            _text(row.get("id")).strip(),
-            _text(row.get("category")).strip(),
-            _text(row.get("question")),
+            row.get("id", "").strip(),
+            row.get("category", "").strip(),
+            row.get("question", ""),
             () if len(options) == 2 and options[1] == OTHER_ANSWERS else options,
             None if FAILED_REQUEST in text else text,
-            _hit(row.get("hit")),
+            _HITS.get(row.get("hit", "").lower()),
         )
 
 
-def _columns(path: Path, head: Sequence[Any]) -> dict[str, int]:
+def _columns(path: Path, head: Sequence[str]) -> dict[str, int]:
     """Column numbers by name: letters of options as they are, all other names in lower case."""
-    names = [_text(cell).strip() for cell in head]
+    names = [cell.strip() for cell in head]
     columns = {name if name in set(LETTERS) else name.lower(): place for place, name in enumerate(names) if name}
     needed = ["prediction"] if "id" in columns else ["prediction", "question"]
     missing = [name for name in needed if name not in columns]
@@ -152,11 +138,3 @@ def _columns(path: Path, head: Sequence[Any]) -> dict[str, int]:
             f"{_shown(path)} is not a stored run with one row per question: no column {missing[0]!r} among {there}"
         )
     return columns
-
-
-def _text(cell: object) -> str:
-    return "" if cell is None else str(cell)
-
-
-def _hit(cell: object) -> bool | None:
-    return {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}.get(_text(cell).lower())

@@ -62,15 +62,14 @@ def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str
     broke before the first byte.
     """
     lost = [answer for answer in answers.values() if answer.status == LOST]
-    missing = total - len(answers)
+    again = [answer for answer in answers.values() if answer.attempts]
     parts = []
     if lost:
         causes = Counter(answer.error.partition(":")[0] for answer in lost).most_common(3)
         counts = ", ".join(f"{count} x {cause}" for cause, count in causes)
         parts.append(f"{len(lost)} of {total} requests got no whole response ({counts}), first {lost[0].id}")
-    if missing > 0:
-        parts.append(f"{missing} of {total} questions were not asked")
-    again = [answer for answer in answers.values() if answer.attempts]
+    if len(answers) < total:
+        parts.append(f"{total - len(answers)} of {total} questions were not asked")
     if len(again) > _of(retried, total):
         parts.append(
             f"{len(again)} of {total} requests broke before the first byte and were sent again, more than "
@@ -82,16 +81,10 @@ def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str
 def refusals(total: int, answers: Mapping[str, Answer]) -> list[Finding]:
     """The server gives every question a completion and no error."""
     refused = [answer for answer in answers.values() if answer.status == REFUSED]
-    expected = f"a completion for each of {total} questions"
-    return [
-        Finding(
-            kinds.ACCURACY_REFUSED,
-            expected,
-            f"{len(refused)} refused, this one with {trimmed(first.error, 200)}",
-            first.id,
-        )
-        for first in refused[:1]
-    ]
+    if not refused:
+        return []
+    observed = f"{len(refused)} refused, this one with {trimmed(refused[0].error, 200)}"
+    return [Finding(kinds.ACCURACY_REFUSED, f"a completion for each of {total} questions", observed, refused[0].id)]
 
 
 def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
@@ -106,16 +99,14 @@ def score_too_high(right: int, total: int, limits: Limits) -> str:
     """More right answers than the upper limit, which puts the protocol in doubt."""
     if right <= limits.high:
         return ""
-    return (
-        f"{right} of {total} right, more than {limits.high} ({limits.basis}): "
-        "check the protocol, the data and the reference before you trust this score"
-    )
+    doubt = "check the protocol, the data and the reference before you trust this score"
+    return f"{right} of {total} right, more than {limits.high} ({limits.basis}): {doubt}"
 
 
 def wrong_shape(seen: ShapeCounts, limits: Shape) -> list[Finding]:
     """The answers look like those of a model that reads the questions: each share is within its limit."""
     answered, choices = seen.answered, seen.choice_answers
-    rows: list[tuple[kinds.FindingClass, str, int, int, float]] = [
+    rows = [
         (kinds.ACCURACY_UNRESOLVED, "choices that name no option", seen.choice_unresolved, choices, limits.unresolved),
         (kinds.ACCURACY_EMPTY, "empty answers", seen.empty, answered, limits.empty),
         (kinds.ACCURACY_TRUNCATED, "answers cut by max_tokens", seen.truncated, answered, limits.truncated),
@@ -181,10 +172,10 @@ def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
     wrong = [row for row in rows if row.seen is None or (row.surplus and row.surplus % tile == 0)]
     found = []
     for row in wrong[:MAX_EXAMPLES]:
-        expected = f"{row.pictures} tokens of pictures beside the text's"
         seen = "no usage in the answer"
         if row.seen is not None and row.text is not None:
             seen = f"{row.seen - row.text} ({row.seen} prompt tokens, {row.text} of text)"
+        expected = f"{row.pictures} tokens of pictures beside the text's"
         found.append(Finding(kinds.ACCURACY_TOKENS, expected, seen, row.id))
     if len(wrong) > MAX_EXAMPLES:
         found.append(Finding(kinds.ACCURACY_TOKENS, "no answer with other counts", f"{len(wrong)} answers in all"))
@@ -193,12 +184,9 @@ def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
 
 def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
     """Texts that were not counted, and differences that are not whole tiles."""
-    missing, odd = [], []
-    for row in rows:
-        if row.seen is not None and row.text is None:
-            missing.append(row)
-        elif row.surplus and row.surplus % tile:
-            odd.append(row)
+    counted = [row for row in rows if row.seen is not None]
+    missing = [row for row in counted if row.text is None]
+    odd = [row for row in counted if row.surplus and row.surplus % tile]
     parts = []
     if missing:
         parts.append(f"the text of {len(missing)} questions was not counted, first {missing[0].id}")
@@ -221,18 +209,12 @@ def ignores_pictures(right: int, blank: int, questions: int, wanted: PictureAbla
 
 def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
     """The loss against a stored run is not significant and, if the profile requires it, smaller than the margin."""
-    low, high = seen.interval
-    observed = (
-        f"{len(seen.lost)} lost and {len(seen.gained)} gained of {seen.compared}, p = {seen.p:.3g}, "
-        f"difference {low:+.1%} to {high:+.1%}"
-    )
+    counts = f"{len(seen.lost)} lost and {len(seen.gained)} gained of {seen.compared}"
+    observed = "{}, p = {:.3g}, difference {:+.1%} to {:+.1%}".format(counts, seen.p, *seen.interval)
     if seen.p < wanted.alpha:
-        lost = ", ".join(seen.lost[:MAX_EXAMPLES])
-        return [
-            Finding(
-                kinds.ACCURACY_PAIRED, f"p of at least {wanted.alpha:g} (exact McNemar)", f"{observed}; lost {lost} …"
-            )
-        ]
+        expected = f"p of at least {wanted.alpha:g} (exact McNemar)"
+        observed += f"; lost {', '.join(seen.lost[:MAX_EXAMPLES])} …"
+        return [Finding(kinds.ACCURACY_PAIRED, expected, observed)]
     if wanted.require_margin and not seen.rules_out(wanted.margin):
         return [Finding(kinds.ACCURACY_MARGIN, f"a loss of {100 * wanted.margin:g}% ruled out at 5 %", observed)]
     return []
@@ -240,13 +222,12 @@ def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
 
 def unlike_golden_answers(golden: Mapping[str, str], answers: Mapping[str, Answer]) -> list[Finding]:
     """Every golden answer is given exactly."""
-    found = []
-    for ident, expected in golden.items():
-        answer = answers.get(ident)
-        seen = "no answer" if answer is None or answer.text is None else answer.text
-        if answer is None or answer.text is None or seen.strip() != expected:
-            found.append(Finding(kinds.ACCURACY_GOLDEN, repr(expected), trimmed(seen), ident))
-    return found
+    texts = {ident: answers[ident].text if ident in answers else None for ident in golden}
+    return [
+        Finding(kinds.ACCURACY_GOLDEN, repr(golden[ident]), trimmed("no answer" if text is None else text), ident)
+        for ident, text in texts.items()
+        if text is None or text.strip() != golden[ident]
+    ]
 
 
 def unlike_golden_scores(golden: Mapping[str, int], seen: Mapping[str, int]) -> list[Finding]:

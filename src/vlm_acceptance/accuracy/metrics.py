@@ -6,9 +6,10 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 from vlm_acceptance.accuracy.item import (
     ANSWERED,
@@ -67,13 +68,9 @@ class ShapeCounts:
         letter = self.top_letter
         return self.letters[letter] / self.letters.total() if letter else None
 
-    @property
-    def sent(self) -> int:
-        """Questions that were sent."""
-        return self.answered + self.refused + self.lost
-
     def shares(self) -> dict[str, Any]:
         """Every count with its base and share, as JSON."""
+        sent = self.answered + self.refused + self.lost
         rows = {
             "unresolved": (self.choice_unresolved + self.open_unresolved, self.answered),
             "choice_unresolved": (self.choice_unresolved, self.choice_answers),
@@ -82,8 +79,8 @@ class ShapeCounts:
             "empty": (self.empty, self.answered),
             "truncated": (self.truncated, self.answered),
             "open_a": (self.open_a, self.open_answers),
-            "refused": (self.refused, self.sent),
-            "lost": (self.lost, self.sent),
+            "refused": (self.refused, sent),
+            "lost": (self.lost, sent),
         }
         shown = {name: {"count": count, "of": of, "share": _share(count, of)} for name, (count, of) in rows.items()}
         return {**shown, "top_letter": self.top_letter, "top_share": self.top_share}
@@ -97,7 +94,8 @@ def shape_of(items: Iterable[Item], answers: Mapping[str, Answer], scores: Score
         if answer is None:
             continue
         counts.update(_signs(item, answer, result))
-        if result is not None and _has_letter(item, result):
+        # some scorers read a text that is no letter of the question
+        if result and item.kind == CHOICE and result.state == READ and result.read in set(item.letters):
             letters[result.read] += 1
     return ShapeCounts(**counts, letters=letters)
 
@@ -122,23 +120,9 @@ def _signs(item: Item, answer: Answer, score: Score | None) -> Iterator[str]:
         yield "open_a"
 
 
-def _has_letter(item: Item, score: Score) -> bool:
-    # some scorers read a text that is no letter of the question
-    return item.kind == CHOICE and score.state == READ and score.read in set(item.letters)
-
-
 def _is_bare_a(text: str) -> bool:
     # the letter alone, repeated or dressed in punctuation: `A`, `(A).`, `A A A`
     return len(text) <= _LONGEST_BARE and set(_PUNCTUATION.split(text)) - {""} == {"A"}
-
-
-class _Row(NamedTuple):
-    """One question with its answer, as far as it is counted."""
-
-    group: str
-    kind: str
-    answered: bool
-    right: bool
 
 
 def measure(
@@ -155,54 +139,47 @@ def measure(
     `scores` come from `score`, by scorer; `domains` list groups in the order to show. `span_s` is how long the
     requests of this run took, `new_answers` how many they were (a resumed run sends fewer). `items` is iterated twice.
     """
-    deciding, rows, golds = scores[deciding_scorer], [], Counter[str]()
+    deciding, golds = scores[deciding_scorer], Counter[str]()
     own: dict[str, Answer] = {}
+    groups: dict[str, list[bool | None]] = {name: [] for names in domains.values() for name in names}
+    kinds: dict[str, list[bool | None]] = {CHOICE: [], OPEN: []}
     for item in items:
-        answer, result = answers.get(item.id), deciding.get(item.id)
-        answered = answer is not None and answer.text is not None
-        rows.append(_Row(item.group, item.kind, answered, answered and result is not None and result.right))
+        if item.id in answers:
+            own[item.id] = answers[item.id]
+        result = _is_right(answers.get(item.id), deciding.get(item.id))
+        groups.setdefault(item.group, []).append(result)
+        kinds[item.kind].append(result)
         golds.update(item.gold if item.kind == CHOICE else ())
-        if answer is not None:
-            own[item.id] = answer
-    counts, total = shape_of(items, own, deciding), _tally(rows)
-    not_asked = total["questions"] - counts.sent
+    counts, total = shape_of(items, own, deciding), _tally(chain(*kinds.values()))
+    not_asked = total["questions"] - len(own)
     return {
         "scorer": deciding_scorer,
         "complete": total["questions"] == total["answered"],
         "total": {**total, "refused": counts.refused, "lost": counts.lost, "not_asked": not_asked},
-        "kinds": {kind: _tally([row for row in rows if row.kind == kind]) for kind in (CHOICE, OPEN)},
-        **_groups(rows, domains),
+        "kinds": {kind: _tally(results) for kind, results in kinds.items()},
+        "domains": {
+            domain: {**_tally(chain(*(groups[name] for name in present))), "subjects": present}
+            for domain, names in domains.items()
+            if (present := [name for name in names if groups[name]])
+        },
+        # in the order of the domains, then those of no domain
+        "subjects": {name: _tally(results) for name, results in groups.items() if results},
         "scorers": {name: _scorer_row(found, own) for name, found in scores.items()},
         "shape": counts.shares(),
         "letters": {"answers": dict(sorted(counts.letters.items())), "golds": dict(sorted(golds.items()))},
         "tokens": _tokens(own.values()),
         "time": _times(own.values(), span_s, new_answers),
-        "retries": [
-            {"id": answer.id, "attempts": [trimmed(reason[:400], 200) for reason in answer.attempts]}
-            for answer in own.values()
-            if answer.attempts
-        ],
-        "failures": [
-            {"id": a.id, "status": a.status, "http_status": a.http_status, "error": trimmed(a.error[:400], 200)}
-            for a in own.values()
-            if a.status != ANSWERED
-        ],
+        **_troubles(own.values()),
     }
 
 
-def _groups(rows: Iterable[_Row], domains: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
-    """Domains and subjects in the order of the domains, then the subjects of no domain."""
-    groups: dict[str, list[_Row]] = {name: [] for names in domains.values() for name in names}
-    for row in rows:
-        groups.setdefault(row.group, []).append(row)
-    present = {domain: [name for name in names if groups[name]] for domain, names in domains.items()}
+def _troubles(answers: Collection[Answer]) -> dict[str, Any]:
+    """The requests that were sent again, and those without an answer."""
+    again = {a.id: [trimmed(reason[:400], 200) for reason in a.attempts] for a in answers if a.attempts}
+    failed = [(a.id, a.status, a.http_status, trimmed(a.error[:400], 200)) for a in answers if a.status != ANSWERED]
     return {
-        "domains": {
-            domain: {**_tally([row for name in names for row in groups[name]]), "subjects": names}
-            for domain, names in present.items()
-            if names
-        },
-        "subjects": {name: _tally(members) for name, members in groups.items() if members},
+        "retries": [{"id": ident, "attempts": reasons} for ident, reasons in again.items()],
+        "failures": [dict(zip(("id", "status", "http_status", "error"), row, strict=True)) for row in failed],
     }
 
 
@@ -210,32 +187,33 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _tally(rows: Sequence[_Row]) -> dict[str, Any]:
-    answered, right = sum(row.answered for row in rows), sum(row.right for row in rows)
+def _is_right(answer: Answer | None, score: Score | None) -> bool | None:
+    """Whether an answer is right; None without an answer."""
+    return None if answer is None or answer.text is None else score is not None and score.right
+
+
+def _tally(results: Iterable[bool | None]) -> dict[str, Any]:
+    """The counts of questions that are right, wrong or (None) not answered."""
+    counts = Counter(results)
+    right, answered = counts[True], counts[True] + counts[False]
     low, high = wilson(right, answered) if answered else (None, None)
-    share = _share(right, answered)
-    return {"right": right, "answered": answered, "questions": len(rows), "share": share, "low": low, "high": high}
+    row = {"right": right, "answered": answered, "questions": counts.total(), "share": _share(right, answered)}
+    return {**row, "low": low, "high": high}
 
 
 def _scorer_row(scores: Scores, answers: Mapping[str, Answer]) -> dict[str, Any]:
     """One scorer's counts over the answered questions."""
-    answered = [ident for ident, answer in answers.items() if answer.text is not None]
-    tally = _tally([_Row("", "", True, ident in scores and scores[ident].right) for ident in answered])
+    tally = _tally(_is_right(answer, scores.get(ident)) for ident, answer in answers.items())
     states = Counter(scores[ident].state for ident in answers if ident in scores)
-    return {
-        **{key: tally[key] for key in ("right", "share", "low", "high")},
-        "unresolved": states[UNRESOLVED],
-        "declined": states[DECLINED],
-    }
+    shown = {key: tally[key] for key in ("right", "share", "low", "high")}
+    return {**shown, "unresolved": states[UNRESOLVED], "declined": states[DECLINED]}
 
 
 def _tokens(answers: Iterable[Answer]) -> dict[str, Any]:
     """Sums over the answers with token counts, and how many these are."""
     counts = [(a.prompt_tokens, a.completion_tokens) for a in answers]
-    known = [(prompt, completion) for prompt, completion in counts if prompt is not None and completion is not None]
-    if not known:
-        return {"answers": 0, "prompt": None, "completion": None}
-    prompt, completion = (sum(column) for column in zip(*known, strict=True))
+    known = [pair for pair in counts if None not in pair]
+    prompt, completion = map(sum, zip(*known, strict=True)) if known else (None, None)
     return {"answers": len(known), "prompt": prompt, "completion": completion}
 
 

@@ -15,7 +15,7 @@ from vlm_acceptance.accuracy.blank_pictures import BlankPictures
 from vlm_acceptance.accuracy.item import ANSWERED, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
-from vlm_acceptance.accuracy.run import AnswerLog, QuestionPass, early_stop_of, repeat_line, texts_of
+from vlm_acceptance.accuracy.run import BLANK, AnswerLog, QuestionPass, repeat_line, texts_of
 from vlm_acceptance.accuracy.server_run import Pictures, picture_lead, system_messages, tile_limit
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.engine.offline import OfflineEngine, OfflineJob, Row, run_offline_rows
@@ -50,8 +50,8 @@ def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
     plan = log.plan
     texts: dict[str, int] = {}
     with contextlib.ExitStack() as at_end:
-        main = at_end.enter_context(QuestionPass(log, "", plan.order, early_stop_of(plan)))
-        blind = at_end.enter_context(QuestionPass(log, "blank", plan.blank_ids, None)) if plan.blank_ids else None
+        main = at_end.enter_context(QuestionPass(log))
+        blind = at_end.enter_context(QuestionPass(log, BLANK)) if plan.blank_ids else None
         blank_folder = log.folder / "blank-pictures"
         at_end.callback(shutil.rmtree, blank_folder, ignore_errors=True)
         requests = _Requests()
@@ -60,11 +60,11 @@ def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
             requests.add("text", text_requests(texts_of(plan, plan.prepared)), partial(_take_count, texts))
         if blind is not None:
             _add_questions(requests, "blank", blind, plan.blank_request, written_files(BlankPictures(), blank_folder))
-        if requests.all and not main.is_stopped:
+        if requests.all and not main.stop:
             timeout_s = plan.wanted.offline_timeout_s
             job = OfflineJob(requests.all, log.folder, name="offline-mmmu", timeout_s=timeout_s)
             at_end.callback(job.rows_file.unlink, missing_ok=True)  # every answer is in the answers files
-            ended = run_offline_rows(_with_llm(engine, plan), job, requests.take, lambda: main.is_stopped)
+            ended = run_offline_rows(_with_llm(engine, plan), job, requests.take, lambda: main.stop is not None)
             log.print_line(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
     return main.result(
         text_tokens=texts,

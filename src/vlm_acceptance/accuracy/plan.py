@@ -13,13 +13,13 @@ from vlm_acceptance.accuracy.criteria import Limits, limits_of
 from vlm_acceptance.accuracy.dataset import Dataset, Prompts
 from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest, Scorer
 from vlm_acceptance.accuracy.prepared import Prepared
-from vlm_acceptance.config.profile import Mmmu, Profile
+from vlm_acceptance.config.profile import Mmmu, Profile, Reference
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.tiles import TileRule, tiles
 
 ORDER_SEED = 0
 LETTER_ALPHA = 0.001  # error probability of the stop on a repeated letter
-# Profile keys that change no answer: ports, time limits, harmless log lines.
+# Sections of a profile that change answers, without the keys that change none: ports, time limits, harmless log lines.
 NOT_COMPARED = {
     "model": {"path", "weights_bytes", "aliases"},
     "engine": {"executable", "python", "port", "start_timeout_s", "stop_timeout_s", "harmless_log"},
@@ -45,8 +45,12 @@ class AccuracyPlan:
 
     @cached_property
     def limits(self) -> Limits:
-        """Fewest and most right answers."""
         return limits_of(self.wanted, self.profile.references, len(self.order))
+
+    @property
+    def reference(self) -> Reference | None:
+        """The published score that the run is compared with, if any."""
+        return self.wanted.reference_among(self.profile.references)[1]
 
     @property
     def deciding_scorer(self) -> str:
@@ -55,11 +59,9 @@ class AccuracyPlan:
 
     @property
     def scorer(self) -> Scorer:
-        """The scorer that decides."""
         return self.dataset.scorers[self.deciding_scorer]
 
     def request(self, ident: str) -> PreparedRequest:
-        """The request of one question."""
         return self.prompts.request(self.prepared[ident])
 
     def requests(self) -> Iterator[PreparedRequest]:
@@ -68,11 +70,10 @@ class AccuracyPlan:
 
     @cached_property
     def blank_ids(self) -> list[str]:
-        """Ids of the questions that are asked again with blank pictures (picture ablation)."""
+        """The questions that are asked again with blank pictures (picture ablation)."""
         return self.order[: self.wanted.sighted.sample]
 
     def blank_request(self, ident: str) -> PreparedRequest:
-        """The request of one question with blank pictures."""
         return with_blank_pictures(self.request(ident))
 
     @cached_property
@@ -96,12 +97,8 @@ class AccuracyPlan:
     def identity(self, target: Mapping[str, Any]) -> dict[str, Any]:
         """What must be equal so that answers of two runs may be in one file; `target` says who answers."""
         sections = {
-            name: section.model_dump(mode="json", exclude=NOT_COMPARED[name])
-            for name, section in (
-                ("model", self.profile.model),
-                ("engine", self.profile.engine),
-                ("offline", self.profile.offline),
-            )
+            name: getattr(self.profile, name).model_dump(mode="json", exclude=keys)
+            for name, keys in NOT_COMPARED.items()
         }
         llm = self.wanted.llm if self.wanted.engine == "offline" else {}
         return {
@@ -143,7 +140,7 @@ def stratified_order(groups: Sequence[tuple[str, str]], seed: int) -> list[str]:
     return [identifier for _, identifier in sorted(placed)]
 
 
-def _draw(seed: int, purpose: str, identifier: str) -> float:
+def _draw(*purpose: object) -> float:
     """A number from 0 to below 1, a hash of the arguments."""
-    digest = hashlib.sha256(f"{seed}\n{purpose}\n{identifier}".encode()).digest()
+    digest = hashlib.sha256("\n".join(map(str, purpose)).encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32  # 32 bits stay exact when a rank is added

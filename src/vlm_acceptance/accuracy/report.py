@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,21 +61,19 @@ def about(
 
 
 def _tile_deviation(plan: AccuracyPlan) -> list[str]:
-    pictures, intended = plan.profile.model.pictures, plan.prompts.tiles
-    if pictures.oracle == "none" or intended in (None, pictures.max_tiles):
+    served, intended = plan.profile.model.pictures, plan.prompts.tiles
+    if served.oracle == "none" or intended in (None, served.max_tiles):
         return []
-    return [f"The served model cuts a picture into at most {pictures.max_tiles} tiles; the protocol means {intended}."]
+    return [f"The served model cuts a picture into at most {served.max_tiles} tiles; the protocol means {intended}."]
 
 
 def describe(run: AccuracyResult, about: Mapping[str, Any], baseline: Path | None = None) -> dict[str, Any]:
     """The whole report of a run as JSON; `baseline` is a stored run to compare with."""
-    plan, stop, comparison = run.plan, run.stop, None
+    plan, stop, scores, comparison = run.plan, run.stop, run.deciding_scores, None
     if baseline is not None and stop is None:
         # an unreadable baseline is reported by the test that compares
         with contextlib.suppress(UsageProblem):
-            comparison = compare_with(
-                baseline, plan.prepared, run.answers, run.deciding_scores, plan.scorer, plan.wanted.paired
-            )
+            comparison = compare_with(baseline, plan.prepared, run.answers, scores, plan.scorer, plan.wanted.paired)
     stopped = f"after {stop.after} questions: {stop.reason}" if stop else None
     return content(about, run.metrics, statistics(run), statements(run), comparison, stopped)
 
@@ -92,16 +89,10 @@ def content(
     """The report as JSON. `statements` are the statistics in sentences; `stopped` is the reason of an early stop."""
     whole = {"schema": SCHEMA, **about, "stopped": stopped, **metrics, "statistics": statistics}
     whole.update(statements=statements, comparison=comparison)
-    return {name: _json_value(value) for name, value in whole.items()}
-
-
-def _json_value(value: Any) -> Any:
-    """The same value in JSON's own types: JSON has no infinity and no NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _json_value(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_value(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    written = json.dumps(whole, default=lambda value: dict(value) if isinstance(value, Mapping) else str(value))
+    # JSON has no infinity and no NaN
+    read: dict[str, Any] = json.loads(written, parse_constant=lambda _: None)
+    return read
 
 
 def statistics(run: AccuracyResult) -> dict[str, Any]:
@@ -113,42 +104,38 @@ def statistics(run: AccuracyResult) -> dict[str, Any]:
         with contextlib.suppress(EnvironmentProblem):
             seen = run.picture_ablation()
             ablation = {"asked": seen.questions, "right": seen.right, "blank": seen.blank}
-    stop = run.stop and {"clause": run.stop.cause, "reason": run.stop.reason, "asked": run.stop.after}
-    reference = plan.wanted.reference_among(plan.profile.references)[1]
     return {
         "limits": dataclasses.asdict(plan.limits),
-        "reference": reference.model_dump() if reference else None,
+        "reference": plan.reference.model_dump() if plan.reference else None,
         "standard_error": standard_error(right, answered),
         "wilson_95": list(wilson(right, answered)),
         "detectable_drop_80": _detectable_drop(plan),
         "early_stop": {"enabled": plan.wanted.stops_early, "alpha": plan.wanted.early_stop_alpha},
-        "stop": stop,
+        "stop": run.stop and {"clause": run.stop.cause, "reason": run.stop.reason, "asked": run.stop.after},
         "sighted": ablation,
     }
 
 
 def _detectable_drop(plan: AccuracyPlan) -> float | None:
     """The true drop below the reference that a run of this size refuses with a probability of 80 %."""
-    reference = plan.wanted.reference_among(plan.profile.references)[1]
-    if reference is None or reference.correct is None or reference.total is None:
+    published = plan.reference
+    if published is None or published.correct is None or published.total is None:
         return None
-    return detectable_drop(reference.correct, reference.total, len(plan.order), plan.limits.low)
+    return detectable_drop(published.correct, published.total, len(plan.order), plan.limits.low)
 
 
 def statements(run: AccuracyResult) -> list[str]:
     """The limits and what this run can detect, as sentences."""
     plan, wanted, limits = run.plan, run.plan.wanted, run.plan.limits
-    sentences = [f"{limits.low} to {limits.high} of {run.total} right are accepted: {limits.basis}"]
-    resumed = len(run.answers) - run.new_answers
-    if resumed:
-        sentences.insert(0, f"{resumed} answers were taken over from an earlier run (--vlm-resume)")
-    drop, reference = _detectable_drop(plan), wanted.reference_among(plan.profile.references)[1]
-    if drop is not None and reference is not None:
+    resumed, drop = len(run.answers) - run.new_answers, _detectable_drop(plan)
+    sentences = [f"{resumed} answers were taken over from an earlier run (--vlm-resume)"] if resumed else []
+    sentences.append(f"{limits.low} to {limits.high} of {run.total} right are accepted: {limits.basis}")
+    if drop is not None and plan.reference is not None:
         paired = paired_detectable_drop(run.total, DISCORDANT, wanted.paired.alpha)
         sentences.append(
-            f"a true drop of {100 * drop:.1f} points below {reference.correct} of {reference.total} is refused with a "
-            f"probability of 80 %, and one of {100 * paired:.1f} points by a comparison with a stored run "
-            f"(--vlm-baseline) if {DISCORDANT:.0%} of the questions are scored differently"
+            f"a true drop of {100 * drop:.1f} points below {plan.reference.correct} of {plan.reference.total} is "
+            f"refused with a probability of 80 %, and one of {100 * paired:.1f} points by a comparison with a stored "
+            f"run (--vlm-baseline) if {DISCORDANT:.0%} of the questions are scored differently"
         )
     if wanted.stops_early:
         sentences.append(
@@ -222,16 +209,12 @@ def _line(text: object, limit: int = WIDTH) -> str:
     whole = str(text)
     plain = printable(whole[:limit].replace("\t", " ")).replace("\n", "\\n")
     plain = plain.encode("ascii", "backslashreplace").decode()
-    return plain if len(whole) <= limit and len(plain) <= limit else plain[: limit - 3] + "..."
+    return plain if max(len(whole), len(plain)) <= limit else plain[: limit - 3] + "..."
 
 
 def _wrapped(sentences: Iterable[str], width: int, lead: str = "") -> list[str]:
-    after = " " * (len(lead) or 2)
-    return [
-        line
-        for sentence in sentences
-        for line in textwrap.wrap(_line(sentence, 1000), width, initial_indent=lead, subsequent_indent=after)
-    ]
+    wrapper = textwrap.TextWrapper(width, initial_indent=lead, subsequent_indent=" " * (len(lead) or 2))
+    return [line for sentence in sentences for line in wrapper.wrap(_line(sentence, 1000))]
 
 
 def _counts(row: Mapping[str, Any]) -> str:
@@ -313,11 +296,8 @@ def _first_ids(ids: Sequence[str]) -> str:
 
 def file_name(device: str, stem: str) -> str:
     """`npu_accuracy_mmmu_val.json` for device npu and stem mmmu_val."""
-    return f"{_slug(device)}_accuracy_{_slug(stem)}.json"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9_.-]+", "_", text.lower()).strip("_.") or "unknown"
+    slugs = [re.sub(r"[^a-z0-9_.-]+", "_", text.lower()).strip("_.") or "unknown" for text in (device, stem)]
+    return f"{slugs[0]}_accuracy_{slugs[1]}.json"
 
 
 def write(store: RunStore, stem: str, report: Mapping[str, Any]) -> list[str]:
@@ -325,8 +305,7 @@ def write(store: RunStore, stem: str, report: Mapping[str, Any]) -> list[str]:
     name = file_name(str(report["device"]), stem)
     path = store.write(name, json.dumps(report, indent=1, ensure_ascii=True, default=str) + "\n")
     store.write(f"{stem}.txt", text(report))
-    newest = store.reports / name
-    partial = newest.with_name(f".{name}.part")
+    partial = store.reports / f".{name}.part"
     partial.write_bytes(path.read_bytes())
-    partial.replace(newest)
+    partial.replace(store.reports / name)
     return verdict_lines(report)

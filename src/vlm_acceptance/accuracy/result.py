@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,8 +21,7 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 
 
-@dataclass(frozen=True, slots=True)
-class PictureAblation:
+class PictureAblation(NamedTuple):
     """Right answers to the same questions with their pictures and with blank ones."""
 
     questions: int
@@ -52,12 +51,10 @@ class AccuracyResult:
 
     @property
     def total(self) -> int:
-        """Questions of the data set."""
         return len(self.plan.order)
 
     @property
     def answered(self) -> int:
-        """Questions that got a text."""
         return sum(answer.text is not None for answer in self.answers.values())
 
     @cached_property
@@ -68,12 +65,10 @@ class AccuracyResult:
 
     @property
     def deciding_scores(self) -> Scores:
-        """Scores of the deciding scorer."""
         return self.scores[self.plan.deciding_scorer]
 
     @cached_property
     def right_by_scorer(self) -> dict[str, int]:
-        """Right answers by scorer."""
         return {name: sum(one.right for one in scores.values()) for name, scores in self.scores.items()}
 
     @property
@@ -83,22 +78,13 @@ class AccuracyResult:
 
     @cached_property
     def shape(self) -> ShapeCounts:
-        """What the answers look like."""
         return shape_of(self.plan.prepared, self.answers, self.deciding_scores)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Everything that is counted, ready for JSON."""
-        plan = self.plan
-        return measure(
-            plan.prepared,
-            self.answers,
-            self.scores,
-            plan.deciding_scorer,
-            plan.dataset.domains,
-            self.span_s,
-            self.new_answers,
-        )
+        plan, scores, times = self.plan, self.scores, (self.span_s, self.new_answers)
+        return measure(plan.prepared, self.answers, scores, plan.deciding_scorer, plan.dataset.domains, *times)
 
     @property
     def incomplete(self) -> str:
@@ -131,14 +117,14 @@ class AccuracyResult:
 
     def picture_ablation(self) -> PictureAblation:
         """Scores with and without pictures; EnvironmentProblem if a question with blank pictures got no answer."""
+        ids = self.plan.blank_ids
         texts = {ident: answer.text for ident, answer in self.blank_answers.items() if answer.text is not None}
-        items = [self.plan.prepared[ident] for ident in self.plan.blank_ids]
-        lost = len(items) - sum(item.id in texts for item in items)
+        lost = set(ids) - set(texts)
         if lost:
-            raise EnvironmentProblem(f"{lost} of {len(items)} questions with blank pictures got no answer")
-        blank = self.plan.scorer(items, texts)
-        right = sum(self.deciding_scores[item.id].right for item in items)
-        return PictureAblation(len(items), right, sum(one.right for one in blank.values()))
+            raise EnvironmentProblem(f"{len(lost)} of {len(ids)} questions with blank pictures got no answer")
+        blank = self.plan.scorer([self.plan.prepared[ident] for ident in ids], texts)
+        right = sum(self.deciding_scores[ident].right for ident in ids)
+        return PictureAblation(len(ids), right, sum(one.right for one in blank.values()))
 
     def compared_with(self, baseline: Path) -> Comparison:
         """This run beside a stored one, scored by the same scorer, over the questions that both answered."""

@@ -22,7 +22,7 @@ from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan, planned
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.accuracy.result import AccuracyResult
-from vlm_acceptance.accuracy.server_run import QuestionSender
+from vlm_acceptance.accuracy.server_run import Pictures, QuestionSender
 from vlm_acceptance.accuracy.text_tokens import TextCounts
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
@@ -42,14 +42,9 @@ PrintLine = Callable[[str], None]
 def plan(profile: Profile, dataset: Dataset = MMMU) -> AccuracyPlan:
     """The plan of a profile's accuracy run; EnvironmentProblem when its data are not prepared."""
     assert profile.mmmu is not None
-    given = profile.mmmu.data
-    folder = default_folder() if given is None else _data_folder(Path(given).expanduser())
-    return planned(dataset, profile, Prepared.open(folder))
-
-
-def _data_folder(given: Path) -> Path:
-    """A folder named by a profile: as it is, or relative to the suite."""
-    return given if given.is_absolute() or given.exists() else ROOT / given
+    folder = default_folder() if profile.mmmu.data is None else Path(profile.mmmu.data).expanduser()
+    # relative to the current folder or the suite; an absolute path stays as it is
+    return planned(dataset, profile, Prepared.open(folder if folder.exists() else ROOT / folder))
 
 
 @dataclass
@@ -77,16 +72,14 @@ class AnswerLog:
 
     def resumed_file(self, name: str = "") -> Path | None:
         """The same file of the resumed run, if there is one."""
-        path = self._resumed / _file_name(self.plan, name) if self._resumed is not None else None
-        return path if path is not None and path.is_file() else None
+        path = self._resumed and self._resumed / _file_name(self.plan, name)
+        return path if path and path.is_file() else None
 
-    def answers(self, name: str) -> AnswerFile:
+    def answers(self, name: str, ids: Sequence[str], request: Callable[[str], PreparedRequest]) -> AnswerFile:
         """The answers file of a pass; it begins with the answers of the resumed run."""
         identity, resumed = {**self._identity, "part": name or "all"}, self.resumed_file(name)
         if resumed is None:
             return AnswerFile.create(self.file(name), identity, self.mask)
-        request = self.plan.blank_request if name == BLANK else self.plan.request
-        ids = self.plan.blank_ids if name == BLANK else self.plan.order
         hashes = {ident: request(ident).sha256 for ident in ids}
         return AnswerFile.resume(resumed, self.file(name), identity, self.mask, hashes)
 
@@ -143,15 +136,15 @@ def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None
     plan = log.plan
     text_tokens: Mapping[str, int] = {}
     blank_answers: Mapping[str, Answer] = {}
-    with QuestionPass(log, "", plan.order, early_stop_of(plan)) as main:
+    with QuestionPass(log) as main:
         began = time.monotonic()
-        main.ask(plan.request, _sender(plan, client, model_id, plan.prepared))
+        main.ask(_sender(plan, client, model_id, plan.prepared))
         span_s = time.monotonic() - began
     if main.stop is None or main.stop.cause in ("score", "letters"):
         text_tokens = _text_tokens(log, main, _sender(plan, client, model_id, plan.prepared, TEXT_S))
     if main.stop is None and plan.blank_ids:
-        with QuestionPass(log, BLANK, plan.blank_ids, silence_stop_of(plan)) as blank:
-            blank.ask(plan.blank_request, _sender(plan, client, model_id, BlankPictures()))
+        with QuestionPass(log, BLANK) as blank:
+            blank.ask(_sender(plan, client, model_id, BlankPictures()))
         blank_answers = blank.answers
     return main.result(
         text_tokens=text_tokens,
@@ -181,11 +174,7 @@ def texts_of(plan: AccuracyPlan, ids: Container[str]) -> Iterator[tuple[str, str
 
 
 def _sender(
-    plan: AccuracyPlan,
-    client: Client,
-    model_id: str,
-    pictures: Prepared | BlankPictures,
-    longest_s: float = math.inf,
+    plan: AccuracyPlan, client: Client, model_id: str, pictures: Pictures, longest_s: float = math.inf
 ) -> QuestionSender:
     deadline_s = min(plan.wanted.deadline_s, longest_s)
     return QuestionSender(client, model_id, pictures, deadline_s, chat_defaults(plan.profile.model.thinking))
@@ -195,24 +184,19 @@ def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str |
     """The command that sends a question again, but for its id."""
     words = ["python", "-m", "vlm_acceptance.accuracy.mmmu", "ask", "--data", str(plan.prepared.folder.resolve())]
     words += ["--base-url", base_url, "--model", model_id, "--protocol", plan.prompts.name]
-    for ident in plan.profile.model.stop_token_ids:
-        words += ["--stop-token-id", str(ident)]
-    if plan.wanted.max_tokens is not None:
-        words += ["--max-tokens", str(plan.wanted.max_tokens)]
+    words += [word for ident in plan.profile.model.stop_token_ids for word in ("--stop-token-id", str(ident))]
+    words += [] if plan.wanted.max_tokens is None else ["--max-tokens", str(plan.wanted.max_tokens)]
     words += [] if plan.wanted.system_message else ["--no-system-message"]
     words += ["--no-thinking"] if plan.profile.model.thinking else []
     words += ["--api-key-env", key_env] if key_env else []
     return shlex.join(words)
 
 
-def silence_stop_of(plan: AccuracyPlan) -> EarlyStop:
-    """The early stop of the pass with blank pictures: only an endpoint that no longer answers stops it."""
-    return EarlyStop(plan.blank_ids, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
-
-
-def early_stop_of(plan: AccuracyPlan) -> EarlyStop:
-    """The early stop of the pass over all questions, with the rules of the profile."""
+def _early_stop_of(plan: AccuracyPlan, name: str) -> EarlyStop:
+    """The early stop of a pass. With blank pictures, only an endpoint that no longer answers stops it."""
     wanted, scorer = plan.wanted, plan.scorer
+    if name == BLANK:
+        return EarlyStop(plan.blank_ids, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
     score = letters = None
     if wanted.stops_early:
         groups = len({group for _, group in plan.prepared.groups})
@@ -228,45 +212,40 @@ def early_stop_of(plan: AccuracyPlan) -> EarlyStop:
 class QuestionPass:
     """One pass over questions of a run: takes over the answers of a resumed run and stores each new one at once.
 
-    `name` is '' or BLANK; without `early_stop` all questions are sent.
+    `name` is '' for the pass over all questions, or BLANK.
     """
 
-    def __init__(self, log: AnswerLog, name: str, ids: Sequence[str], early_stop: EarlyStop | None) -> None:
-        self.file = log.answers(name)
+    def __init__(self, log: AnswerLog, name: str = "") -> None:
+        plan = log.plan
+        ids, self.request = (plan.blank_ids, plan.blank_request) if name == BLANK else (plan.order, plan.request)
+        self.file = log.answers(name, ids, self.request)
         self.answers = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
         self.remaining = [ident for ident in ids if ident not in self.answers]
         self.new_answers = 0
         self._log = log
-        self._title = f"{log.plan.prepared.dataset}{' with blank pictures' if name else ''}"
-        self._shows_score = not name and early_stop is not None
+        self._name = name
         self._total = len(ids)
-        self._early_stop = early_stop
+        self._early_stop = _early_stop_of(plan, name)
         self._began = time.monotonic()
-        if early_stop is not None:
-            for answer in self.answers.values():
-                early_stop.add(answer)
+        for answer in self.answers.values():
+            self._early_stop.add(answer)
 
     @property
     def stop(self) -> Stop | None:
-        """Why no more questions are sent, if so."""
-        return self._early_stop.stop if self._early_stop is not None else None
+        """Why no more questions are to be sent, if so."""
+        return self._early_stop.stop
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether no more questions are to be sent."""
-        return self.stop is not None
-
-    def ask(self, request: Callable[[str], PreparedRequest], sender: QuestionSender) -> None:
+    def ask(self, sender: QuestionSender) -> None:
         """Send the remaining questions to a server."""
-        if self.is_stopped:
+        if self.stop:
             return
-        pool = Pool(lambda ident: sender.send(request(ident)), self.remaining, self._log.plan.wanted.concurrency)
+        pool = Pool(lambda ident: sender.send(self.request(ident)), self.remaining, self._log.plan.wanted.concurrency)
         for pair in pool:
             if pair is None:
                 self.show()
             else:
                 self.add(pair[1])
-            if self.is_stopped:
+            if self.stop:
                 pool.stop()
 
     def add(self, answer: Answer) -> None:
@@ -274,30 +253,23 @@ class QuestionPass:
         self.new_answers += 1
         self.file.add(answer)
         self.answers[answer.id] = answer
-        if self._early_stop is not None:
-            self._early_stop.add(answer)
+        self._early_stop.add(answer)
         self.show()
 
     def show(self) -> None:
         """Show the progress."""
-        early_stop = self._early_stop
-        if early_stop is None or not self._shows_score:
-            self._log.progress(f"{self._title} {len(self.answers)}/{self._total}")
+        title, seen = self._log.plan.prepared.dataset, self._early_stop
+        if self._name == BLANK:
+            self._log.progress(f"{title} with blank pictures {len(self.answers)}/{self._total}")
             return
-        counts = (early_stop.done, self._total, early_stop.right, early_stop.errors)
+        counts = (seen.done, self._total, seen.right, seen.errors)
         elapsed_s = time.monotonic() - self._began
-        self._log.progress(progress_line(self._title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s))
+        self._log.progress(progress_line(title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s))
 
     def result(self, **more: Any) -> AccuracyResult:
         """The finished run of which this is the main pass; `more` are the other fields."""
-        return AccuracyResult(
-            plan=self._log.plan,
-            answers=self.answers,
-            stop=self.stop,
-            new_answers=self.new_answers,
-            file=self.file.path,
-            **more,
-        )
+        more |= {"stop": self.stop, "new_answers": self.new_answers, "file": self.file.path}
+        return AccuracyResult(plan=self._log.plan, answers=self.answers, **more)
 
     def __enter__(self) -> QuestionPass:
         return self

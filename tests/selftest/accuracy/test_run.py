@@ -170,7 +170,7 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
     monkeypatch.chdir(tmp_path)
     plan = made.plan(tmp_path)
     for number, name in enumerate(("old", "newest", "older")):
-        QuestionPass(answer_log(plan, tmp_path, name), "", plan.order, None).file.close()
+        QuestionPass(answer_log(plan, tmp_path, name)).file.close()
         os.utime(tmp_path / "runs" / name / NAME, ns=(0, 10**9 * (1, 3, 2)[number]))
     newest = tmp_path / "runs" / "newest"
     given = {"latest": "latest", "folder": str(newest), "relative": "runs/newest", "name": "newest"}[how]
@@ -181,7 +181,7 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
 
 def test_the_latest_run_is_never_the_present_one(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    QuestionPass(answer_log(plan, tmp_path, "own"), "", plan.order, None).file.close()
+    QuestionPass(answer_log(plan, tmp_path, "own")).file.close()
     with pytest.raises(UsageProblem, match=f"--vlm-resume: no run below .* holds a {NAME}"):
         answer_log(plan, tmp_path, "own", "latest")
 
@@ -205,22 +205,22 @@ def test_a_missing_run_is_reported_in_one_line(tmp_path: Path, resume: str) -> N
     ],
 )
 def test_a_run_with_other_requests_is_refused_with_the_keys(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
-    QuestionPass(answer_log(made.plan(tmp_path), tmp_path, "one"), "", [], None).file.close()
+    QuestionPass(answer_log(made.plan(tmp_path), tmp_path, "one")).file.close()
     other = made.plan(tmp_path, **changes)
     with pytest.raises(UsageProblem, match=rf"cannot be resumed: .*{key} was "):
         check_resume(other, "latest", tmp_path)
     with pytest.raises(UsageProblem, match=rf"cannot be resumed: .*{key} was "):
-        QuestionPass(answer_log(other, tmp_path, "two", "latest"), "", [], None)
+        QuestionPass(answer_log(other, tmp_path, "two", "latest"))
     check_resume(made.plan(tmp_path), "latest", tmp_path)
 
 
 def test_the_target_is_compared_when_it_is_known(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    QuestionPass(answer_log(plan, tmp_path, "one"), "", plan.order, None).file.close()
+    QuestionPass(answer_log(plan, tmp_path, "one")).file.close()
     check_resume(plan, "latest", tmp_path)
     other = answer_log(plan, tmp_path, "two", "latest", url="http://other")
     with pytest.raises(UsageProblem, match="target.url was 'http://h', is 'http://other'"):
-        QuestionPass(other, "", plan.order, None)
+        QuestionPass(other)
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_an_answer_is_on_disk_before_the_progress_is_shown(tmp_path: Path) -> No
     opened = answer_log(plan, tmp_path, "one")
     seen: list[int] = []
     opened.progress = lambda _: seen.append(len(kept(opened.file())))
-    with QuestionPass(opened, "", plan.order, accuracy.early_stop_of(plan)) as main:
+    with QuestionPass(opened) as main:
         for answer in made.answers_with(plan, made.right_texts(plan)).values():
             main.add(answer)
     assert seen == list(range(1, 13))
@@ -245,7 +245,7 @@ def test_a_key_is_masked_in_the_answers(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     opened = AnswerLog(plan, tmp_path, lambda text: text.replace("sk-1", "***"), lambda _: None, lambda _: None)
     opened.open(TARGET, None, tmp_path)
-    with QuestionPass(opened, "", plan.order, None) as main:
+    with QuestionPass(opened) as main:
         main.add(made.answers_with(plan, {plan.order[0]: "sk-1 is the key"})[plan.order[0]])
     assert "sk-1" not in opened.file().read_text("utf-8")
 

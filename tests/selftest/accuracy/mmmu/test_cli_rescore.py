@@ -40,7 +40,7 @@ def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> AccuracyRe
     log = AnswerLog(plan, folder, str, lambda _: None, lambda _: None)
     log.open({"engine": "server"}, None, folder)
     answers = {ident: answered(ident, text) for ident, text in control_answers().items()} | (changes or {})
-    with QuestionPass(log, "", plan.order, None) as part:
+    with QuestionPass(log) as part:
         for ident in plan.order:
             part.add(answers[ident])
     return part.result(text_tokens={}, blank_answers={}, span_s=5.0, by_server=True, repeat="ask")
