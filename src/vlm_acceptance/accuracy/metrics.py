@@ -175,12 +175,13 @@ def measure(
 
 def _troubles(answers: Collection[Answer]) -> dict[str, Any]:
     """The requests that were sent again, and those without an answer."""
-    again = {a.id: [trimmed(reason[:400], 200) for reason in a.attempts] for a in answers if a.attempts}
-    failed = [(a.id, a.status, a.http_status, trimmed(a.error[:400], 200)) for a in answers if a.status != ANSWERED]
-    return {
-        "retries": [{"id": ident, "attempts": reasons} for ident, reasons in again.items()],
-        "failures": [dict(zip(("id", "status", "http_status", "error"), row, strict=True)) for row in failed],
-    }
+    again = [{"id": a.id, "attempts": [trimmed(text[:400], 200) for text in a.attempts]} for a in answers if a.attempts]
+    failed = [
+        {"id": a.id, "status": a.status, "http_status": a.http_status, "error": trimmed(a.error[:400], 200)}
+        for a in answers
+        if a.status != ANSWERED
+    ]
+    return {"retries": again, "failures": failed}
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -7,6 +7,8 @@ earlier run has right, `gained` that of questions that only the later run has ri
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
@@ -63,11 +65,8 @@ def lower_limit(right: int, total: int, n: int, alpha: float) -> int:
     A sound model has fewer with a probability of at most `alpha`.
     """
     share = _share(right, total)
-    low, high = 0, n  # the limit lies in low..high, because P(X <= n) = 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if at_most(middle, n, share) > alpha else (middle + 1, high)
-    return low
+    # the limit is in 0..n, because P(X <= n) = 1
+    return bisect_left(range(n), True, key=lambda count: at_most(count, n, share) > alpha)
 
 
 def upper_limit(right: int, total: int, n: int, alpha: float) -> int:
@@ -81,13 +80,7 @@ def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0
     Infinite for a limit of 0, which refuses nothing.
     """
     share = _share(right, total)
-    if limit == 0:
-        return math.inf
-    small, large = 0.0, share
-    for _ in range(_BISECTIONS):
-        middle = (small + large) / 2
-        small, large = (small, middle) if at_most(limit - 1, n, share - middle) >= power else (middle, large)
-    return large
+    return bisected(0, share, lambda drop: at_most(limit - 1, n, share - drop) < power)[1] if limit else math.inf
 
 
 def mcnemar(lost: int, gained: int) -> float:
@@ -102,7 +95,11 @@ def paired_difference(total: int, lost: int, gained: int, confidence: float = 0.
     if total == 0:
         return -1.0, 1.0
     z = _NORMAL.inv_cdf(0.5 + confidence / 2)
-    return _difference_where(z, total, lost, gained), _difference_where(-z, total, lost, gained)
+
+    def difference_at(z: float) -> float:  # Tango's statistic falls as the difference grows
+        return sum(bisected(-1, 1, lambda difference: _tango(difference, total, lost, gained) > z)) / 2
+
+    return difference_at(z), difference_at(-z)
 
 
 def non_inferior(total: int, lost: int, gained: int, margin: float, alpha: float) -> bool:
@@ -131,13 +128,12 @@ def _lower_tail(count: int, n: int, share: float) -> float:
     return result
 
 
-def _difference_where(z: float, total: int, lost: int, gained: int) -> float:
-    """The difference at which Tango's statistic, which falls as the difference grows, is `z`."""
-    low, high = -1.0, 1.0
+def bisected(low: float, high: float, is_below: Callable[[float], bool]) -> tuple[float, float]:
+    """The two numbers in low..high, next to each other, between which `is_below` turns from true to false."""
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _tango(middle, total, lost, gained) > z else (low, middle)
-    return (low + high) / 2
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    return low, high
 
 
 def _tango(difference: float, total: int, lost: int, gained: int) -> float:

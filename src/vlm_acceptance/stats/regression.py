@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from vlm_acceptance.stats.binomial import bisected
+
 BLOCKS = 12
 FEWEST_BLOCKS = 4
-_BISECTIONS = 60
 # upper bound of the correlation of neighbouring residuals; keeps intervals finite
 _MOST_DEPENDENT = 0.9
 
@@ -40,33 +41,23 @@ def t_quantile(share: float, df: int) -> float:
         raise ValueError(f"no quantile {share} with {df} degrees of freedom")
     if share < 0.5:
         return -t_quantile(1 - share, df)
-    low, high = 0.0, 1.0
+    high = 1.0
     while t_below(high, df) < share:
         high *= 2
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_below(middle, df) < share else (low, middle)
-    return (low + high) / 2
+    return sum(bisected(0, high, lambda point: t_below(point, df) < share)) / 2
 
 
 def t_below(point: float, df: int) -> float:
     """P(T <= point) of Student's t, by the finite series for whole degrees of freedom."""
     angle = math.atan(point / math.sqrt(df))
-    cosine = math.cos(angle)
-    squared = cosine * cosine
-    if df % 2:
-        term, total = cosine, cosine if df > 1 else 0.0
-        for k in range(3, df - 1, 2):
-            term *= squared * (k - 1) / k
-            total += term
-        inside = 2 / math.pi * (angle + math.sin(angle) * total)
-    else:
-        term = total = 1.0
-        for k in range(2, df - 1, 2):
-            term *= squared * (k - 1) / k
-            total += term
-        inside = math.sin(angle) * total
-    return 0.5 + inside / 2
+    cosine, is_odd = math.cos(angle), df % 2 == 1
+    term = cosine if is_odd else 1.0
+    total = 0.0 if df == 1 else term
+    for k in range(3 if is_odd else 2, df - 1, 2):
+        term *= cosine * cosine * (k - 1) / k
+        total += term
+    inside = math.sin(angle) * total
+    return 0.5 + (2 / math.pi * (angle + inside) if is_odd else inside) / 2
 
 
 def block_means(values: Sequence[float], blocks: int) -> list[float]:

@@ -45,20 +45,18 @@ class ScoreStop:
         alternatives: Sequence[tuple[float, float]] = GUESSER_AND_MUTE,
     ) -> None:
         _require_alpha(alpha)
-        if abs(sum(weight for _, weight in alternatives) - 1) > 1e-9:
-            raise ValueError("the weights of the alternatives do not add up to 1")
         self.limit, self.total, self.alpha = limit, total, alpha
         self.asked = self.right = 0
-        self._round_size = round_size
-        self._bound = 0.0
-        self._shares = [share for share, _ in alternatives]
-        self._bets = [weight for _, weight in alternatives]
+        self._round_size, self._bound = round_size, 0.0
+        self._bets = dict(alternatives)
+        if abs(self.statistic - 1) > 1e-9:
+            raise ValueError("the weights of the alternatives do not add up to 1")
         self.stopped = self.is_out_of_reach  # stays true: the run is rejected
 
     @property
     def statistic(self) -> float:
         """The sum of the bets; the run is stopped at 1/alpha."""
-        return sum(self._bets)
+        return sum(self._bets.values())
 
     @property
     def is_out_of_reach(self) -> bool:
@@ -78,9 +76,9 @@ class ScoreStop:
         if self.is_out_of_reach:  # with a bound of 1 any wrong answer does this
             self.stopped = True
             return
-        for place, share in enumerate(self._shares):
+        for share in self._bets:
             if share < self._bound:
-                self._bets[place] *= _factor(share, self._bound, right)
+                self._bets[share] *= _factor(share, self._bound, right)
         self.stopped = self.statistic >= 1 / self.alpha
 
     def reason(self) -> str:
