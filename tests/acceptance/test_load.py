@@ -1,4 +1,4 @@
-"""Many at once: bursts, clients that leave, and a soak. Each answer its own, none waits for ever, nothing grows."""
+"""Many requests at once: bursts, clients that disconnect, and a soak. No answer is mixed up, late or missing."""
 
 import pytest
 
@@ -10,13 +10,14 @@ from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
+from vlm_acceptance.report.evidence import slug
 from vlm_acceptance.run.inputs import existing
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.workloads import load, soak
 
-LEAVERS = 4
-LEAVE_AFTER_EVENTS = 32
-LEAVE_TRIES = 3
+DISCONNECTING = 4
+DISCONNECT_AFTER_EVENTS = 32
+MOST_TRIES = 3
 LONG_TOKENS = 2000
 BENCH_S = 300
 SEEN_TO_END_S = 2
@@ -48,14 +49,16 @@ def soaked(client, jobs, context, deployment, soak_once):
     def run():
         context.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
         tokens = context.profile.model.special_tokens
-        return soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
+        made = soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
+        context.store.observation("soak", made)
+        return made
 
     return soak_once.setdefault("soak", OnceResource(run)).get()
 
 
 @pytest.fixture
 def steady(soaked):
-    """The soak, where it went on to its end."""
+    """The soak; NotRun when it did not go on to its end."""
     if soaked.hang is not None or soaked.given_up:
         raise NotRun("the soak did not go on to its end")
     if not soaked.samples:
@@ -65,27 +68,40 @@ def steady(soaked):
 
 @pytest.fixture
 def vllm_bench(steady, context, deployment):
-    """What `vllm bench serve` tells of the engine that was soaked; of one that is not ours nothing."""
+    """The figures of `vllm bench serve` after the soak; none for an attached endpoint."""
     if not (deployment.launched and context.profile.load.bench):
         return {}
     ready, concurrency = context.preflight, context.profile.load.soak_concurrency
     wanted = serve_benchmark.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
     env = command.engine_env(context.profile, ready.env)
     context.say("load: vllm bench serve, for its figures")
-    told = serve_benchmark.measure(
+    measured = serve_benchmark.measure(
         ready.engine.command, wanted, env, context.store.folder, context.tag, context.settings.api_key
     )
     context.record.serve_benchmark = serve_benchmark.beside(
-        told, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
+        measured, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
     )
-    return told
+    return measured
 
 
-def judged_burst(client, findings, profile, jobs):
-    """A burst of these jobs: answered, each its own answer, none starved."""
+@pytest.fixture
+def send_burst(client, findings, context):
+    """Sends requests at once; a hang is stored and a finding."""
+
+    def send(bodies):
+        seen = load.burst(client, bodies, context.profile.load.hang_s)
+        if seen.hang is not None:
+            context.store.observation(f"hang-{slug(findings.test)}", seen.hang)
+        findings.add(hang.not_hung(seen.hang, "burst"))
+        return seen
+
+    return send
+
+
+def judged_burst(send_burst, findings, profile, jobs):
+    """A burst of these jobs: all answered, no answer of another request, no request starved."""
     names = [job.asked.id for job in jobs]
-    seen = load.burst(client, [job.body for job in jobs], profile.load.hang_s)
-    findings.add(hang.not_hung(seen.hang, "burst"))
+    seen = send_burst([job.body for job in jobs])
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
     findings.add(own_answers(profile, jobs, seen.replies(range(len(jobs)))))
     findings.add(checks.fair(by_name, profile.load.slower, profile.load.slower_s))
@@ -94,26 +110,26 @@ def judged_burst(client, findings, profile, jobs):
 
 
 def own_answers(profile, jobs, replies):
-    """What is wrong with the answers to these jobs, by the profile's bar."""
+    """Findings about the answers to these jobs, by the profile's bar."""
     asked = [job.asked for job in jobs]
     return checks.own_answers(asked, replies, profile.capability.min_correct, profile.model.special_tokens)
 
 
 @pytest.mark.smoke
-def test_burst(client, findings, profile, jobs):
-    """Mixed requests sent at once MUST all be answered, each with its own answer, and none much later than the rest."""
-    judged_burst(client, findings, profile, load.mixed(jobs, profile.load.burst))
+def test_burst(send_burst, findings, profile, jobs):
+    """Mixed requests sent at once MUST all be answered, each with its own answer, none much later than the rest."""
+    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.burst))
 
 
 @pytest.mark.slow
-def test_large_burst(client, findings, profile, jobs):
-    """A large burst of mixed requests MUST all be answered, each with its own answer, and none much later."""
-    judged_burst(client, findings, profile, load.mixed(jobs, profile.load.large_burst))
+def test_large_burst(send_burst, findings, profile, jobs):
+    """A large burst of mixed requests MUST all be answered, each with its own answer, none much later than the rest."""
+    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.large_burst))
 
 
 @pytest.mark.smoke
-def test_bad_request_stays_alone(client, findings, profile, jobs):
-    """A wrong request among many MUST be refused by itself, and all others answered as if it were not there."""
+def test_bad_request_stays_alone(client, send_burst, findings, profile, jobs):
+    """A wrong request among many MUST be refused, and all others MUST be answered as without it."""
     chosen = load.mixed(jobs, profile.load.burst - 2)
     wrong = [
         chat_body(client.model_id, "Reply with OK.", (BROKEN_URL,)),
@@ -121,55 +137,54 @@ def test_bad_request_stays_alone(client, findings, profile, jobs):
     ]
     bodies = [job.body for job in chosen]
     middle = len(bodies) // 2
-    seen = load.burst(client, [*bodies[:middle], *wrong, *bodies[middle:]], profile.load.hang_s)
-    findings.add(hang.not_hung(seen.hang, "burst"))
+    seen = send_burst([*bodies[:middle], *wrong, *bodies[middle:]])
     refused, others = [middle, middle + 1], [n for n in range(len(bodies) + 2) if n not in (middle, middle + 1)]
     for number in refused:
         if number in seen.exchanges:
-            found = refusals.refused(
-                seen.exchanges[number], statuses={400, 422}, deadline_s=profile.deadlines.request_s
-            )
-            findings.add(found, seen.exchanges[number], "the wrong request")
+            exchange, deadline_s = seen.exchanges[number], profile.deadlines.request_s
+            found = refusals.refused(exchange, statuses={400, 422}, deadline_s=deadline_s)
+            findings.add(found, exchange, "the wrong request")
     findings.add(own_answers(profile, chosen, seen.replies(others)))
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("running_metric")
-def test_client_that_leaves_frees_its_slot(client, findings, profile, deployment):
-    """Clients that go away in mid-stream MUST free their slots: the running requests fall back within seconds."""
+def test_client_that_leaves_frees_its_slot(client, findings, profile, context, deployment):
+    """Clients that disconnect in mid-stream MUST free their slots: running requests fall back within seconds."""
     extra = {"stream": True, "ignore_eos": True, "max_tokens": LONG_TOKENS}
-    bodies = [chat_body(client.model_id, f"Count from {number} to 200.", **extra) for number in range(1, LEAVERS + 1)]
+    numbers = range(1, DISCONNECTING + 1)
+    bodies = [chat_body(client.model_id, f"Count from {number} to 200.", **extra) for number in numbers]
     within_s, is_alone = profile.load.freed_s, deployment.launched
     tries = []
-    # what others do at an endpoint that is not ours alone passes
-    while not tries or (tries[-1].found(within_s) and len(tries) < (1 if is_alone else LEAVE_TRIES)):
-        tries.append(load.disconnect(client, bodies, LEAVE_AFTER_EVENTS, within_s, is_alone))
-    for exchange in (exchange for left in tries for exchange in left.exchanges):
+    # requests of other clients disturb the figures of an attached endpoint only for a time
+    for _ in range(1 if is_alone else MOST_TRIES):
+        tries.append(load.disconnect(client, bodies, DISCONNECT_AFTER_EVENTS, within_s, is_alone))
+        if not tries[-1].found(within_s):
+            break
+    context.store.observation("disconnections", tries)
+    for exchange in (exchange for tried in tries for exchange in tried.exchanges):
         if exchange.status != 200 or not exchange.frames:
             seen = f"HTTP {exchange.status}, {len(exchange.frames)} events, {exchange.error}"
             findings.add([Finding(kinds.LOAD_NO_STREAM, "a stream to disconnect from", seen)], exchange)
-    left = judged_of(tries, within_s, is_alone)
-    if left is None and not findings.all:
-        seen = "; ".join(f"{left.before} before, {list(left.during)} in mid-stream" for left in tries)
-        raise EnvironmentProblem(
-            f"/metrics does not tell of our clients alone, {len(tries)} times: {hang.RUNNING} {seen}"
-        )
-    if left is not None:
-        findings.add(left.found(within_s), left.exchanges[0])
-        findings.note(
-            running_before=left.before, running_in_mid_stream=left.during, freed_after_s=f"{left.after[-1][0]:.2f}"
-        )
+    judged = judged_of(tries, within_s, is_alone)
+    if judged is None and not findings.all:
+        seen = "; ".join(f"{tried.before} before, {list(tried.during)} in mid-stream" for tried in tries)
+        raise EnvironmentProblem(f"{hang.RUNNING} counts other clients too, in {len(tries)} tries: {seen}")
+    if judged is not None:
+        findings.add(judged.found(within_s), judged.exchanges[0])
+        freed_s = f"{judged.after[-1][0]:.2f}"
+        findings.note(running_before=judged.before, running_in_mid_stream=judged.during, freed_after_s=freed_s)
 
 
 def judged_of(tries, within_s, is_alone):
     """The try to judge by: the last where nothing was found, else one whose figures are ours; None without any."""
     if not tries[-1].found(within_s):
         return tries[-1]
-    return next((left for left in tries if left.exchanges and (is_alone or left.is_ours)), None)
+    return next((tried for tried in tries if tried.exchanges and (is_alone or tried.is_ours)), None)
 
 
 def with_end(deployment, seen):
-    """The same, and how the engine ended, where it is ours and did."""
+    """`seen`, and how the engine ended where it was launched and has ended."""
     process = deployment.process
     if process is None or process.wait(SEEN_TO_END_S) is None:
         return seen
@@ -217,7 +232,7 @@ def test_soak_is_within_budgets(steady, findings, profile):
 
 @pytest.mark.slow
 def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
-    """Times MUST NOT grow while a steady load goes on."""
+    """Times MUST NOT grow during a steady load."""
     findings.note(**vllm_bench)
     for name, short in soak.TIMES.items():
         points = steady.points(name)

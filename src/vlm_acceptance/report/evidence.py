@@ -1,4 +1,4 @@
-"""What is kept of an exchange that broke an expectation: request, pictures, response, and how to repeat it."""
+"""The evidence of an exchange with a finding: request, pictures, response, and a line that repeats the request."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def keep(store: RunStore, test: str, exchange: Exchange, base_url: str, key_env:
 
 
 def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | None) -> str:
-    """A Python line that prints status and body, whatever they are.
+    """A Python command that sends the request again and prints status and body of any response.
 
-    It needs nothing but the standard library (the vllm-ascend image has no curl).
+    It uses only the standard library (the vllm-ascend image has no curl).
     """
     asked = exchange.request
     steps = ["import os, urllib.request as u"]
@@ -45,7 +45,7 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
         steps.append(f'h["Authorization"] = "Bearer " + os.environ[{_quoted(key_env)}]')
     data = "None" if asked.method == "GET" else f'open({_quoted(str(request))}, "rb").read()'
     steps.append(f"q = u.Request({_quoted(base_url + asked.path)}, {data}, h, method={_quoted(asked.method)})")
-    # an opener without error and redirect handlers shows a refusal as it came; loopback needs no proxy
+    # an opener without error and redirect handlers shows every status; loopback uses no proxy
     handlers = ["u.HTTPSHandler()" if base_url.startswith("https:") else "u.HTTPHandler()"]
     if urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1"):
         handlers.append("u.ProxyHandler()")
@@ -57,7 +57,7 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
 
 
 def _quoted(value: object) -> str:
-    # double quotes alone, so that a shell's single quotes can hold the line as it is
+    # only double quotes, so that the shell's single quotes can hold the line unchanged
     return json.dumps(value, ensure_ascii=False)
 
 

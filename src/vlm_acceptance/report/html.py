@@ -1,4 +1,4 @@
-"""The run as one HTML page that needs no network, no script and no server, from the files of its folder alone."""
+"""The HTML page of a run, made from the files of its folder. It needs no network, no script and no server."""
 
 from __future__ import annotations
 
@@ -16,47 +16,37 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.core.finding import Outcome, Verdict
 from vlm_acceptance.core.text import printable
+from vlm_acceptance.report.store import OBSERVATIONS
 from vlm_acceptance.report.stored_run import files_of, tests_of
 from vlm_acceptance.report.verdict_text import headline, seconds
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE_BYTES = 2_000_000
-# characters of one text; a shorter cut is taken only when the page outgrows PAGE_BYTES
+# characters of one text; the shorter cuts are used only when the page is larger than PAGE_BYTES
 CUTS = (2000, 400, 80)
-# a text that is only this much longer stays whole: it ends in a note of its own
+# a text that is only this much longer is not cut: the note of the cut would be as long
 SLACK = 40
 TONES = {Verdict.ACCEPTED.value: "good", Verdict.REJECTED.value: "bad"}
 TIMES = ("ttft_s", "tpot_s", "e2e_s", "cold_ttft_s", "cold_e2e_s")
+MAPPINGS = (
+    "scope", "suite", "profile", "versions", "model_files", "device", "engine", "areas", "not_applicable", "latency",
+    "references",
+)  # fmt: skip
+# the value of a key that a summary lacks
 ABSENT: Mapping[str, Any] = {
     "verdict": Verdict.NONE.value,
     "exit_code": None,
-    "reason": "",
-    "statement": "",
     "control": False,
-    "scope": {},
-    "narrowed": "",
-    "command": [],
-    "suite": {},
-    "profile": {},
-    "versions": {},
-    "model_files": {},
-    "device": {},
-    "engine": {},
-    "areas": {},
-    "not_applicable": {},
-    "notes": [],
-    "latency": {},
-    "guide": [],
-    "references": {},
-    "tests": [],
-    "files": "",
+    **dict.fromkeys(("reason", "statement", "narrowed", "files"), ""),
+    **dict.fromkeys(("command", "notes", "guide", "tests"), ()),
+    **{key: {} for key in MAPPINGS},
 }
 
 
 def render(folder: Path) -> str:
-    """The page of a run's folder; texts are cut at 2,000 characters, with a note.
+    """The page of a run's folder; texts are cut at 2,000 characters, with a note. Only summary.json must exist.
 
-    HarnessProblem when summary.json cannot be read or the page not be made; the other files may be absent.
+    HarnessProblem when summary.json cannot be read or the page cannot be made.
     """
     page = ""
     try:
@@ -73,8 +63,8 @@ def render(folder: Path) -> str:
 @lru_cache
 def _environment(cut: int) -> Environment:
     def shown(value: object) -> object:
-        # every value on the page comes through here: cut, and without a character that could steer anything
-        if hasattr(value, "__html__"):  # the output of a macro: it has been here
+        # every value of the page is cut here, and its control characters are escaped
+        if hasattr(value, "__html__"):  # the output of a macro, whose values were shown already
             return value
         text = str(value)
         if len(text) <= cut + SLACK:
@@ -95,7 +85,7 @@ def _environment(cut: int) -> Environment:
 
 
 def _view(folder: Path) -> dict[str, Any]:
-    """What the template is given."""
+    """The values of the template."""
     summary = json.loads((folder / "summary.json").read_text("utf-8", errors="replace"))
     summary = {key: summary[key] if summary.get(key) is not None else absent for key, absent in ABSENT.items()}
     gaps: list[str] = []
@@ -115,13 +105,13 @@ def _view(folder: Path) -> dict[str, Any]:
         "tests": _by(tests, lambda test: test.area),
         "times": TIMES,
         "latency": _latency(summary),
-        "ground": _ground(summary),
+        "environment": _environment_of(summary),
         "command": shlex.join(map(str, summary["engine"].get("command") or ())),
         "stages": summary["engine"].get("stages") or summary["engine"].get("rungs") or [],
-        "asked": shlex.join(map(str, summary["command"])),
+        "started_with": shlex.join(map(str, summary["command"])),
         "left_out": _by(summary["not_applicable"], lambda test: str(summary["not_applicable"][test])),
         "gaps": gaps,
-        "files": files_of(folder, folder),
+        "files": [*files_of(folder, folder), *files_of(folder, folder / OBSERVATIONS)],
     }
 
 
@@ -133,27 +123,28 @@ def _by(items: Iterable[Any], key: Callable[[Any], str]) -> dict[str, list[Any]]
 
 
 def _areas(areas: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, int, list[tuple[str, int]]]]:
-    """Area, passed, all, and counts by outcome, the passed first."""
+    """Area, passed tests, all tests, and the counts by outcome, passed first."""
+    passed = Outcome.PASSED.value
     return [
         (
             name,
-            counts.get(Outcome.PASSED.value, 0),
+            counts.get(passed, 0),
             sum(counts.values()),
-            sorted(counts.items(), key=lambda item: (item[0] != Outcome.PASSED.value, item[0])),
+            sorted(counts.items(), key=lambda row: (row[0] != passed, row)),
         )
         for name, counts in areas.items()
     ]
 
 
 def _latency(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Category, what this run measured of it, what the guide reports; either may be empty."""
+    """Category, the row of this run and the row of the guide; either may be empty."""
     guide = {row["category"]: row for row in summary["guide"]}
     ours = summary["latency"]
     return [(category, ours.get(category, {}), guide.get(category, {})) for category in {**ours, **guide}]
 
 
-def _ground(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the run stood on, as titled lists of names and values."""
+def _environment_of(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The environment of the run as titled lists of names and values."""
     engine = summary["engine"]
     parts = (
         ("Versions", summary["versions"]),
@@ -168,7 +159,7 @@ def _ground(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]
 
 
 def _plain(value: object) -> str:
-    """Any JSON value as a reader expects it."""
+    """A JSON value as text for a reader."""
     if value is None or value in ("", [], {}):
         return "–"
     if isinstance(value, bool):
@@ -185,7 +176,7 @@ def _plain(value: object) -> str:
 
 
 def _figure(text: str, name: str) -> str:
-    """A property as it is, but seconds as times."""
+    """A property; seconds are shown as a time."""
     try:
         return seconds(float(text)) if name.endswith("_s") else text
     except ValueError:

@@ -1,4 +1,4 @@
-"""Progress that reads well on a terminal and in a CI log."""
+"""Progress for a terminal and for a CI log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vlm_acceptance.core.text import printable
 
 
 class Screen(Protocol):
-    """Where progress is shown; what is written shows at once."""
+    """Where progress is shown; a text is shown as soon as it is written."""
 
     def isatty(self) -> bool: ...
     def write(self, text: str) -> object: ...
@@ -27,7 +27,7 @@ class Progress:
         self._last_at: float | None = None
 
     def __call__(self, text: str) -> None:
-        """Show a state; most of them are dropped where there is no terminal."""
+        """Show a state; without a terminal most states are left out."""
         clean = printable(text).replace("\n", " ").replace("\t", " ")
         if self._tty:
             self._out.write(f"\r\x1b[K{clean[:118]}")
@@ -39,7 +39,7 @@ class Progress:
             self._out.write(f"\n{clean}")
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Show a line that stays."""
         lead = "\r\x1b[K" if self._tty else "\n"
         self._out.write(f"{lead}{printable(text)}\n")
         self._last_at = None

@@ -1,11 +1,14 @@
-"""The files of one run, written through one masking writer, line by line, and flushed at once."""
+"""The files of one run: masked, written line by line, and flushed at once."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
+import math
 import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,28 +17,31 @@ from xml.sax import saxutils
 
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.transcript import entry
 
 MASK = "[masked]"
+OBSERVATIONS = "observations"
+# escapes within each other: of a body, of the repr in a finding, of a row of results, of XML
+NESTED_ESCAPES = 3
 _ESCAPES: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
-    lambda text: repr(text + "'\"")[1:-4],  # as in a text that holds both quotes
+    lambda text: repr(text + "'\"")[1:-4],  # the repr of a text with both quotes
     saxutils.escape,
     lambda text: saxutils.escape(text, {'"': "&quot;", "\t": "&#09;"}),
 )
 
 
 def masker(secret: str | None) -> Callable[[str], str]:
-    """Replaces the API key wherever it occurs, plain or as reports escape it; the identity without a key."""
+    """A function that masks the API key in a text, plain or escaped as in reports; without a key it changes nothing."""
     if not secret:
         return lambda text: text
-    # a body is JSON, a finding shows its repr, a row of results is JSON again, and all of it may end up in XML
     forms = {secret}
-    for _ in range(3):
+    for _ in range(NESTED_ESCAPES):
         forms |= {escape(form) for form in forms for escape in _ESCAPES}
     pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
     return lambda text: pattern.sub(MASK, text)
@@ -43,7 +49,7 @@ def masker(secret: str | None) -> Callable[[str], str]:
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """What the disk refuses, a full one above all, is the surroundings' fault: EnvironmentProblem."""
+    """EnvironmentProblem when the disk is full or refuses to write."""
     try:
         yield
     except OSError as broken:
@@ -51,9 +57,9 @@ def writing() -> Iterator[None]:
 
 
 class RunStore:
-    """`reports/runs/<UTC>-<profile>/`: results, exchanges, transcript, evidence and summary.
+    """`reports/runs/<UTC>-<profile>/`: results, exchanges, observations, transcript, evidence and summary.
 
-    EnvironmentProblem from whatever cannot be written.
+    Every method raises EnvironmentProblem when it cannot write.
     """
 
     def __init__(self, reports: Path, profile: str, secret: str | None = None) -> None:
@@ -70,34 +76,29 @@ class RunStore:
 
     def result(self, result: TestResult) -> None:
         """One finished test."""
-        row = {
-            "id": result.id,
-            "area": result.area,
-            "outcome": result.outcome.value,
-            "seconds": round(result.seconds, 3),
-            "must": result.must,
-            "message": result.message,
-            "properties": dict(result.properties),
-            "findings": [found.row() for found in result.findings],
-        }
-        self._line(self._results, row)
+        findings = [found.row() for found in result.findings]
+        self._line(self._results, {**row_of(result), "must": result.must, "findings": findings})
         self.note(f"== {result.outcome.value.upper()} {result.id} ({result.seconds:.2f} s)")
         for line in result.message.splitlines():
             self.note(f"   {printable(line)}")
 
+    def observation(self, name: str, value: object) -> None:
+        """What a test observed besides its exchanges, in `observations/NAME.json`, so that it can be judged again."""
+        self.write(f"{OBSERVATIONS}/{name}.json", json.dumps(as_json(value), ensure_ascii=False) + "\n")
+
     def exchange(self, test: str, exchange: Exchange) -> None:
-        """One exchange as it happened; pictures are replaced by their hashes."""
+        """One exchange; pictures are replaced by their hashes."""
         self._line(self._exchanges, {"test": test, **stored(exchange)})
         self.note(entry(test, exchange))
 
     def note(self, text: str) -> None:
-        """A passage of the readable transcript."""
+        """A passage of the transcript."""
         with writing():
             self._log.write(self.mask(text) + "\n")
             self._log.flush()
 
     def write(self, name: str, text: str) -> Path:
-        """A text file of the run, replaced whole; returns its path."""
+        """Write or replace a text file of the run; returns its path."""
         path = self.folder / name
         partial = path.with_name(path.name + ".part")
         with writing():
@@ -107,7 +108,7 @@ class RunStore:
         return path
 
     def write_bytes(self, name: str, data: bytes) -> Path:
-        """A binary file of the run, for pictures and raw bodies."""
+        """Write a picture or a raw body; returns its path."""
         path = self.folder / name
         with writing():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ class RunStore:
         return path
 
     def mask_file(self, path: Path) -> None:
-        """Mask a file that somebody else has written: an engine's log, the JUnit file."""
+        """Mask a file that was not written here: an engine's log, the JUnit file."""
         data = path.read_bytes()
         masked = self.mask(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         if masked != data:
@@ -133,8 +134,35 @@ class RunStore:
             file.flush()
 
 
+def row_of(result: TestResult) -> dict[str, Any]:
+    """A finished test as JSON, without its MUST sentence and its findings."""
+    return {
+        "id": result.id,
+        "area": result.area,
+        "outcome": result.outcome.value,
+        "seconds": round(result.seconds, 3),
+        "message": result.message,
+        "properties": dict(result.properties),
+    }
+
+
+def as_json(value: object) -> Any:
+    """A value as JSON: findings as their rows, exchanges as their ids, numbers that are not finite as None."""
+    if isinstance(value, Finding):
+        return {**value.row(), "exchange": as_json(value.exchange)}
+    if isinstance(value, Exchange):
+        return value.id
+    if dataclasses.is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, array)):
+        return [as_json(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _new_folder(runs: Path, name: str) -> Path:
-    """A folder nobody has: two runs may start in the same second."""
+    """A new folder: two runs may start in the same second."""
     for number in range(1, 1000):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
@@ -142,7 +170,7 @@ def _new_folder(runs: Path, name: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise FileExistsError(f"{runs / name}: too many runs of one second")
+    raise FileExistsError(f"{runs / name}: too many runs in one second")
 
 
 def stored(exchange: Exchange) -> dict[str, Any]:

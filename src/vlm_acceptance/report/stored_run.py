@@ -1,4 +1,4 @@
-"""What a run's folder holds, read back: tests with their findings, evidence and exchanges. No server is needed."""
+"""The tests of a stored run with their findings, evidence and exchanges, read from its folder."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ MAX_FINDINGS = 40
 LAST_EXCHANGES = 3
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
 BROKEN = (Outcome.FAILED.value, Outcome.ERROR.value)
+Row = Mapping[str, Any]
+Passages = Mapping[str, list[str]]  # lines of the transcript by exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Findings about one exchange and what was kept of it; `place` is None where nothing was."""
+    """Findings about one exchange, and its evidence folder as recorded and as found (`place`, None where absent)."""
 
-    findings: Sequence[Mapping[str, Any]]
-    said: str
+    findings: Sequence[Row]
+    recorded: str
     place: Link | None
     files: Sequence[Link]
     pictures: Sequence[Link]
@@ -45,7 +47,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test; `evidence`, `last` exchanges and the message's `rest` are there for broken ones alone."""
+    """One test; `evidence`, `last` exchanges and `rest` of the message are only filled for broken tests."""
 
     __test__ = False
 
@@ -74,7 +76,7 @@ class Test:
 
 
 def tests_of(folder: Path, summary: Mapping[str, Any], gaps: list[str]) -> list[Test]:
-    """Tests as results.jsonl has them; those it lacks as the summary has them, and `gaps` says so."""
+    """The tests of results.jsonl, then those that only the summary has; `gaps` lists what is absent."""
     rows = {row["id"]: row for row in _rows(folder / "results.jsonl", gaps)}
     known = {row["id"]: row for row in summary["tests"]}
     if known.keys() - rows.keys():
@@ -89,16 +91,16 @@ def tests_of(folder: Path, summary: Mapping[str, Any], gaps: list[str]) -> list[
     ]
 
 
-def _findings(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _findings(row: Row) -> Sequence[Row]:
     return row.get("findings") or ()
 
 
-def _test(folder: Path, origin: str, anchor: str, row: Mapping[str, Any], passages: Mapping[str, list[str]]) -> Test:
+def _test(folder: Path, origin: str, anchor: str, row: Row, passages: Passages) -> Test:
     first, _, rest = str(row.get("message") or "").partition("\n")
     broken = row["outcome"] in BROKEN
     findings = _findings(row)[:MAX_FINDINGS] if broken else ()
     properties = row.get("properties") or {}
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[Row]] = {}
     for found in findings:
         groups.setdefault(str(found.get("evidence") or ""), []).append(found)
     return Test(
@@ -109,59 +111,53 @@ def _test(folder: Path, origin: str, anchor: str, row: Mapping[str, Any], passag
         seconds=row["seconds"],
         must=row.get("must") or "",
         message=first,
-        # findings are shown one by one; a message without any is a traceback
+        # findings are shown one by one; a message without findings is a traceback
         rest="" if findings else rest,
         properties=[(str(name), str(value)) for name, value in properties.items() if name != "evidence"],
-        evidence=[_evidence(folder, origin, said, group, passages) for said, group in groups.items()],
+        evidence=[_evidence(folder, origin, place, group, passages) for place, group in groups.items()],
         dropped=len(_findings(row)) - len(findings) if broken else 0,
         last=() if any(groups) else tuple(passages.values()),
     )
 
 
-def _evidence(
-    folder: Path,
-    origin: str,
-    said: str,
-    findings: Sequence[Mapping[str, Any]],
-    passages: Mapping[str, list[str]],
-) -> Evidence:
-    place = _inside(folder, said, origin)
+def _evidence(folder: Path, origin: str, recorded: str, findings: Sequence[Row], passages: Passages) -> Evidence:
+    place = _inside(folder, recorded, origin)
     files = files_of(folder, place) if place else []
     return Evidence(
         findings=findings,
-        said=said,
+        recorded=recorded,
         place=_link(folder, place) if place else None,
         files=files,
         pictures=[link for link in files if link.name.lower().endswith(PICTURES)],
         repeat=next((str(found["repeat"]) for found in findings if found.get("repeat")), ""),
-        passage=passages.get(Path(said).name, []) if said else [],
+        passage=passages.get(Path(recorded).name, []) if recorded else [],
     )
 
 
-def _inside(folder: Path, said: str, origin: str) -> Path | None:
-    """Where a recorded folder lies in `folder`, which may have moved from `origin`; None outside it and if absent."""
-    path = Path(said)
+def _inside(folder: Path, recorded: str, origin: str) -> Path | None:
+    """The place in `folder`, which may have moved from `origin`, of a recorded folder; None if absent or outside."""
+    path = Path(recorded)
     for base in filter(None, (str(folder), origin)):
         path = path.relative_to(base) if path.is_relative_to(base) else path
     try:
         place = (folder / path).resolve()
-        return place if said and folder in place.parents and place.is_dir() else None
-    except (OSError, ValueError):  # a name too long, a NUL: no folder of ours
+        return place if recorded and folder in place.parents and place.is_dir() else None
+    except (OSError, ValueError):  # a name that is too long or holds a NUL
         return None
 
 
 def files_of(folder: Path, place: Path) -> list[Link]:
-    """The files of `place`, which is `folder` or lies in it, as links from `folder`."""
-    return [_link(folder, path) for path in sorted(place.iterdir()) if path.is_file() and path.suffix != ".part"]
+    """The files of `place`, which is `folder` or lies in it, as links from `folder`; none when it is absent."""
+    return [_link(folder, path) for path in sorted(place.glob("*")) if path.is_file() and path.suffix != ".part"]
 
 
 def _link(folder: Path, path: Path) -> Link:
-    # quoting takes the colon too, so that no name reads as a scheme
+    # the colon is quoted too: no name can be read as a scheme
     return Link(path.name, quote(fsencode(path.relative_to(folder))))
 
 
 def _passages(folder: Path, wanted: Mapping[str, set[str]], gaps: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Test -> exchange -> lines of its transcript: the exchanges `wanted` names, else the test's last ones."""
+    """Test -> exchange -> lines of its transcript: the `wanted` exchanges, or the last ones where none are wanted."""
     kept: dict[str, deque[dict[str, Any]]] = {
         test: deque(maxlen=len(ids) or LAST_EXCHANGES) for test, ids in wanted.items()
     }
@@ -172,18 +168,18 @@ def _passages(folder: Path, wanted: Mapping[str, set[str]], gaps: list[str]) -> 
     return {test: {str(row["id"]): _lines(test, row) for row in rows} for test, rows in kept.items()}
 
 
-def _lines(test: str, row: Mapping[str, Any]) -> list[str]:
+def _lines(test: str, row: Row) -> list[str]:
     try:
         return entry(test, _exchange(row)).split("\n")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
         return [f"-- {row['id']} cannot be shown here ({type(broken).__name__}); see exchanges.jsonl"]
 
 
-def _exchange(row: Mapping[str, Any]) -> Exchange:
-    """The exchange that a line of exchanges.jsonl tells of, its clock set to zero."""
+def _exchange(row: Row) -> Exchange:
+    """The exchange of a line of exchanges.jsonl; it starts at 0 ns."""
     error = row.get("error")
     frames = tuple(Frame(round(at * NS), data, event) for at, event, data in row.get("frames") or ())
-    # a stream without an answer in it shows its events
+    # a stream without an answer is shown as its events
     body = row.get("body") or "\n".join(frame.data for frame in islice(frames, 100))
     return Exchange(
         id=str(row["id"]),
@@ -199,7 +195,7 @@ def _exchange(row: Mapping[str, Any]) -> Exchange:
 
 
 def _rows(path: Path, gaps: list[str]) -> Iterator[dict[str, Any]]:
-    """The lines of a file; an absent file and a line that a killed run left half are told in `gaps`."""
+    """The rows of a file; an absent file and lines that a killed run cut are listed in `gaps`."""
     if not path.is_file():
         gaps.append(f"{path.name} is absent")
         return

@@ -1,4 +1,4 @@
-"""The readable transcript: what was asked, what came back, how long it took. Pure."""
+"""The transcript of a run: request, response and time of each exchange as text. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SHOWN = 2000
 def entry(test: str, exchange: Exchange) -> str:
     """One exchange as a passage of text; bodies are cut at 2,000 characters, control characters are escaped."""
     head = f"-- {exchange.id} {exchange.request.method} {exchange.request.path} [{test}] {exchange.started_utc}"
-    lines = [head, *(f"   > {line}" for line in _asked(exchange.request.body))]
-    lines += [f"   < {line}" for line in _answered(exchange)]
+    lines = [head, *(f"   > {line}" for line in _sent(exchange.request.body))]
+    lines += [f"   < {line}" for line in _received(exchange)]
     return "\n".join(lines)
 
 
-def _asked(body: Any) -> list[str]:
+def _sent(body: Any) -> list[str]:
     if not isinstance(body, dict):
         return [_safe(body)] if body is not None else []
     lines: list[str] = []
@@ -35,15 +35,15 @@ def _asked(body: Any) -> list[str]:
 def _part(part: Any) -> str:
     if isinstance(part, dict) and part.get("type") == "text":
         return _safe(part.get("text"))
-    if isinstance(part, dict) and isinstance(part.get("image_url"), dict):
-        url = str(part["image_url"].get("url"))
-        if url.startswith("data:"):
-            return f"<picture {url[5:].partition(';')[0]} sha256 {hashlib.sha256(url.encode()).hexdigest()[:16]}>"
-        return f"<picture {url}>"
-    return _safe(part)
+    if not isinstance(part, dict) or not isinstance(part.get("image_url"), dict):
+        return _safe(part)
+    url = str(part["image_url"].get("url"))
+    if url.startswith("data:"):
+        url = f"{url[5:].partition(';')[0]} sha256 {hashlib.sha256(url.encode()).hexdigest()[:16]}"
+    return f"<picture {url}>"
 
 
-def _answered(exchange: Exchange) -> list[str]:
+def _received(exchange: Exchange) -> list[str]:
     took = f"{exchange.elapsed_s:.3f} s"
     if exchange.error is not None:
         return [f"{exchange.error.kind}: {_safe(exchange.error.message)} ({took})"]
@@ -58,5 +58,5 @@ def _answered(exchange: Exchange) -> list[str]:
 def _safe(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = text[:SHOWN] + (f"… ({len(text)} characters)" if len(text) > SHOWN else "")
-    # a terminal that shows this file must not be controlled by an answer
+    # an answer must not control the terminal that shows this file
     return printable(text.replace("\n", "⏎"))

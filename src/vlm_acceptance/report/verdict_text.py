@@ -1,4 +1,4 @@
-"""The verdict as lines of text, from the content of summary.json alone."""
+"""The verdict as lines of text, made from the content of summary.json."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NEXT = {
 
 
 def lines(summary: Mapping[str, Any]) -> list[str]:
-    """Verdict with scope, one line an area, figures, notes, what to do next."""
+    """Verdict with scope, one line per area, figures, notes, and what to do next."""
     shown = [f"{headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
     shown += [_area(name, counts) for name, counts in summary["areas"].items()]
-    shown += _ground(summary)
+    shown += _environment(summary)
     shown += _engine(summary)
     shown += _latency(summary)
     shown += [f"  {line}" for line in summary.get("accuracy", [])]
@@ -25,7 +25,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     if left_out:
         shown.append(f"  not applicable: {len(summary['not_applicable'])} ({'; '.join(left_out)})")
     shown += [f"  note: {note}" for note in summary["notes"]]
-    todo = NEXT.get(summary["verdict"], "mend what is named above and run again")
+    todo = NEXT.get(summary["verdict"], "fix the problems above and run again")
     if todo:
         shown.append(f"  next: {todo}")
     command = summary["engine"].get("command")
@@ -36,7 +36,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The verdict in capitals; an accepted control says that it is one."""
+    """The verdict in capitals; an accepted control is marked as the control."""
     word = "NO VERDICT" if summary["verdict"] == "none" else str(summary["verdict"]).upper()
     if summary["exit_code"] == 10:
         return "INCONCLUSIVE (environment)"
@@ -51,8 +51,8 @@ def _area(name: str, counts: Mapping[str, int]) -> str:
     return f"  {name:<12} {counts.get('passed', 0)}/{total}{'  ' + rest if rest else ''}"
 
 
-def _ground(summary: Mapping[str, Any]) -> list[str]:
-    """What it ran on: versions with their local parts, and the device."""
+def _environment(summary: Mapping[str, Any]) -> list[str]:
+    """Versions with their local parts, and the device."""
     shown = []
     if summary["versions"]:
         shown.append("  versions: " + ", ".join(f"{name} {version}" for name, version in summary["versions"].items()))
@@ -72,12 +72,12 @@ def _engine(summary: Mapping[str, Any]) -> list[str]:
         ("model memory", "model_memory_gib", "GiB"),
         ("KV cache", "kv_cache_tokens", "tokens"),
     )
-    told = []
+    parts = []
     for what, key, unit in figures:
         seen = f"{_count(log[key])} {unit}" if log.get(key) is not None else "not reported"
         expected = summary.get("expected", {}).get(key)
-        told.append(f"{what} {seen}{' (expected ' + _count(expected['value']) + ')' if expected else ''}")
-    return [f"  engine: {', '.join(told)}"]
+        parts.append(f"{what} {seen}{' (expected ' + _count(expected['value']) + ')' if expected else ''}")
+    return [f"  engine: {', '.join(parts)}"]
 
 
 def _count(value: float) -> str:
@@ -91,16 +91,13 @@ def _latency(summary: Mapping[str, Any]) -> list[str]:
         figures = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("E2E", "e2e_s"))
         warm = ", ".join(f"{name} {seconds(row.get(key))}" for name, key in figures)
         rest = f"warm medians, n={row['n']}; cold {seconds(row.get('cold_e2e_s'))}, {row['tokens']} tokens"
-        text = f"  latency {category}: {warm} ({rest})"
-        if category in guide:
-            theirs = guide[category]
-            text += f"; guide: {theirs['tokens']} tokens {theirs['seconds']} s {theirs['note']}".rstrip()
-        shown.append(text)
+        theirs = "; guide: {tokens} tokens {seconds} s {note}".format_map(guide[category]) if category in guide else ""
+        shown.append(f"  latency {category}: {warm} ({rest}){theirs}".rstrip())
     return shown
 
 
 def seconds(value: float | None) -> str:
-    """A time as a reader expects it; `no data` without one."""
+    """A time in ms or s; `no data` for None."""
     if value is None:
         return "no data"
     return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value:.2f} s"

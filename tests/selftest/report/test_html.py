@@ -39,7 +39,7 @@ def test_a_stored_run_makes_a_sound_and_semantic_page(run: Path) -> None:
     assert read.all("time") == [{"datetime": "2026-11-01T08:00:00+00:00"}]
 
 
-def test_a_page_forbids_itself_the_network_and_scripts(run: Path) -> None:
+def test_the_policy_of_the_page_forbids_network_and_scripts(run: Path) -> None:
     policy = [str(attrs["content"]) for attrs in sound(render(run)).all("meta") if "http-equiv" in attrs]
     assert policy and policy[0].startswith("default-src 'none';")
     assert "http" not in policy[0]
@@ -68,7 +68,7 @@ def test_an_accepted_model_is_not_called_the_control(run: Path) -> None:
     assert read.text("h1") == "ACCEPTED"
 
 
-def test_the_head_tells_statement_reason_and_scope(run: Path) -> None:
+def test_the_head_has_statement_reason_and_scope(run: Path) -> None:
     head = sound(render(run)).text("header")
     assert "nothing is said about InternVL2-2B" in head
     assert "1 test failed: test_stop_string_stops" in head
@@ -112,6 +112,13 @@ def test_every_relative_link_leads_to_a_file_of_the_run(run: Path) -> None:
     assert all((run / unquote(link)).exists() for link in relative)
 
 
+def test_observations_are_listed_beside_the_other_files(run: Path) -> None:
+    (run / "observations").mkdir()
+    (run / "observations" / "soak.json").write_text("{}", "utf-8")
+    hrefs = {str(attrs["href"]) for attrs in sound(render(run)).all("a")}
+    assert {"results.jsonl", "observations/soak.json"} <= hrefs
+
+
 def test_an_errored_test_shows_its_traceback_and_last_exchanges(run: Path) -> None:
     for number in range(5):
         append(run, "exchanges.jsonl", exchange(ERRORED, answer(f"it says {number}"), f"r0010{number}"))
@@ -139,7 +146,7 @@ def test_without_a_guide_its_columns_are_left_out(run: Path) -> None:
     assert "guide" not in sound(render(change(run, lambda s: s.update(guide=[])))).text("table")
 
 
-def test_the_ground_has_versions_device_hashes_and_command(run: Path) -> None:
+def test_the_environment_has_versions_device_hashes_and_command(run: Path) -> None:
     text = sound(render(run)).text()
     for part in ("vllm-ascend 0.18.0rc1", "910B3", "0605ed76c4f7b391", "vllm serve /srv/models/control", "MMMU_val"):
         assert part in text
@@ -161,7 +168,7 @@ def test_a_missing_file_leaves_a_page_that_says_so(run: Path, absent: str) -> No
     assert absent == "evidence" or f"This page is incomplete: {absent} is absent." in read.text("li")
 
 
-def test_a_line_that_a_killed_run_left_half_is_counted(run: Path) -> None:
+def test_a_line_that_a_killed_run_cut_is_counted(run: Path) -> None:
     for name in ("results.jsonl", "exchanges.jsonl"):
         with (run / name).open("a", encoding="utf-8") as file:
             file.write('{"id": "tests/acc')

@@ -1,19 +1,25 @@
-"""The run's files: one line as soon as there is something to say, no secret in any form, nothing that breaks JSON."""
+"""The files of a run: each row is written at once, the API key is in no file, every row is valid JSON."""
 
 from __future__ import annotations
 
 import json
 import random
 import xml.etree.ElementTree as ET
+from array import array
 from pathlib import Path
 
 import pytest
 
+from vlm_acceptance.checks.hang import Hang, Reading
+from vlm_acceptance.checks.latency import Sample
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
-from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.store import MASK, RunStore, masker, stored, without_pictures
+from vlm_acceptance.workloads.load import Disconnection
+from vlm_acceptance.workloads.soak import Served, Soak
 
 KEYS = ["sk-plain-0123456789", 'sk-"quoted"', "sk-back\\slash", "sk-<&>'\"", "sk-图片", "sk-tab\tin"]
 PICTURE = "data:image/png;base64," + "A" * 300
@@ -102,7 +108,7 @@ def test_any_answer_leaves_one_readable_line_each(tmp_path: Path) -> None:
     assert not set(files(store)["verification_log.txt"]) & {chr(0), chr(0x1B), chr(0x0B), chr(0x85), chr(0x2028)}
 
 
-def test_a_large_answer_is_kept_whole_but_shown_short(tmp_path: Path) -> None:
+def test_a_large_answer_is_stored_whole_and_cut_in_the_transcript(tmp_path: Path) -> None:
     store = RunStore(tmp_path, "p")
     store.exchange("t", exchange(b"x" * 10_000_000))
     store.close()
@@ -110,7 +116,7 @@ def test_a_large_answer_is_kept_whole_but_shown_short(tmp_path: Path) -> None:
     assert len(files(store)["verification_log.txt"]) < 3000
 
 
-def test_text_that_is_no_unicode_is_written_all_the_same(tmp_path: Path) -> None:
+def test_text_that_is_not_valid_unicode_is_written(tmp_path: Path) -> None:
     store = RunStore(tmp_path, "p")
     store.note("\udc80")
     assert store.write("x/summary.json", json.dumps("a\ud800", ensure_ascii=False)).read_text("utf-8") == '"a?"'
@@ -132,6 +138,29 @@ def test_pictures_are_stored_as_their_hash() -> None:
     assert "data: short" in shown
     assert without_pictures(body) == without_pictures(body) != without_pictures({**body, "messages": []})
     assert "3 bytes" in without_pictures(b"abc")
+
+
+def test_an_observation_is_json_and_holds_what_a_check_reads(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p", "sk-secret")
+    soak = Soak(itl=array("d", [0.5, float("nan")]), seconds=float("inf"), hang=Hang(3.0, 2, {"x": 1.0}, 0.0))
+    fault = Finding(kinds.LOAD_ANSWER, "OK", "no, sk-secret", exchange=exchange(b"{}"))
+    soak.served = [Served(0.25, Sample(None, 0.1, 2.0, 7), fault), Served(1.0, None, None, counted=False)]
+    soak.readings = [Reading(0.5, None, 1, 2, 3.5)]
+    store.observation("soak", soak)
+    store.observation("tries", [Disconnection(0.0, (1.0, None), (exchange(b"{}"),), ((0.1, 2.0),))])
+    store.close()
+    seen = json.loads(files(store)["soak.json"])
+    assert (seen["itl"], seen["seconds"], seen["given_up"]) == ([0.5, None], None, "")
+    assert seen["hang"] == {"flat_s": 3.0, "in_flight": 2, "last": {"x": 1.0}, "silent_s": 0.0}
+    assert seen["served"][0]["sample"] == {"ttft_s": None, "tpot_s": 0.1, "e2e_s": 2.0, "tokens": 7}
+    assert seen["served"][0]["fault"]["check"] == "load.answer"
+    assert (seen["served"][0]["fault"]["observed"], seen["served"][0]["fault"]["exchange"]) == (
+        "no, [masked]",
+        "r00001",
+    )
+    assert seen["readings"][0]["rss_mb"] == 3.5
+    (tried,) = json.loads(files(store)["tries.json"])
+    assert tried == {"before": 0.0, "during": [1.0, None], "exchanges": ["r00001"], "after": [[0.1, 2.0]]}
 
 
 def test_times_are_stored_in_seconds_from_the_start() -> None:

@@ -1,4 +1,4 @@
-"""The readable transcript: what was asked and answered, in text that cannot steer a terminal."""
+"""The transcript: requests and answers as text that cannot control a terminal."""
 
 from __future__ import annotations
 

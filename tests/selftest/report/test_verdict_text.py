@@ -1,4 +1,4 @@
-"""The verdict's text: says what was judged, what was not, and what to do next."""
+"""The text of the verdict: what was judged, what was not, and what to do next."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def text(**changes: Any) -> str:
         ({"verdict": "none", "exit_code": 11, "control": True}, "NO VERDICT  "),
     ],
 )
-def test_the_first_line_is_the_verdict_and_what_it_speaks_of(changes: dict[str, Any], headline: str) -> None:
+def test_the_first_line_is_the_verdict_and_its_statement(changes: dict[str, Any], headline: str) -> None:
     assert text(**changes).startswith(headline)
     assert text(**changes).count("ACCEPTED") == headline.count("ACCEPTED")
 
@@ -58,7 +58,7 @@ def test_only_an_accepted_run_needs_nothing_next() -> None:
     assert "next:" not in text()
     assert "next: run without -k" in text(verdict="none", exit_code=11)
     assert "next: read the first failure" in text(verdict="rejected", exit_code=1)
-    assert "next: mend" in text(verdict="inconclusive", exit_code=10)
+    assert "next: fix" in text(verdict="inconclusive", exit_code=10)
 
 
 def test_a_rejected_engine_can_be_started_again() -> None:
@@ -67,7 +67,7 @@ def test_a_rejected_engine_can_be_started_again() -> None:
     assert "engine: vllm" not in text(engine=engine)
 
 
-def test_absent_figures_are_said_to_be_absent_and_are_not_zero() -> None:
+def test_absent_figures_are_reported_as_absent_and_not_as_zero() -> None:
     engine = {"log": {"weights_load_s": 1.5, "model_memory_gib": None, "kv_cache_tokens": 233344}}
     assert "weights loaded in 1.5 s, model memory not reported, KV cache 233,344 tokens" in text(engine=engine)
     assert "TTFT 50.0 ms, TPOT no data, E2E 1.50 s (warm medians, n=3; cold 4.00 s, 12 tokens)" in text(
@@ -75,7 +75,7 @@ def test_absent_figures_are_said_to_be_absent_and_are_not_zero() -> None:
     )
 
 
-def test_the_ground_a_launched_engine_stood_on_is_named() -> None:
+def test_versions_and_device_of_a_launched_engine_are_named() -> None:
     card = {"kind": "npu", "name": "910B4", "used_mb": 3000, "total_mb": 32768, "detail": "npu-smi 24.1"}
     shown = text(versions={"vllm": "0.18.0+empty"}, device=card)
     assert "versions: vllm 0.18.0+empty" in shown
