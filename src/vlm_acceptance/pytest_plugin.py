@@ -1,4 +1,4 @@
-"""Hooks: options, which tests a run requires, what each came to, the verdict and its exit code."""
+"""Hooks of pytest: options, required tests, the outcome of each test, the verdict and its exit code."""
 
 from __future__ import annotations
 
@@ -32,27 +32,24 @@ ACCEPTANCE = ROOT / "tests" / "acceptance"
 MARKERS = (
     "smoke: after every installation; minutes",
     "slow: nightly; load, soak, accuracy",
-    "needs(feature, ...): what the profile or the mode must have; a test without it is not applicable",
+    "soak: judges the soak, which is made once",
+    "needs(feature, ...): what the profile or the mode must have; otherwise the test is not applicable",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Every option of the table; a mistyped one is answered with the nearest."""
+    """Add every option of the table; an unknown one is a usage error that names the nearest."""
     wrong = unknown_option(sys.argv[1:])
     if wrong:
         raise pytest.UsageError(wrong)
     group = parser.getgroup("vlm-acceptance", "acceptance of a vision-language deployment")
     for option in OPTIONS:
-        if option.flag:
-            group.addoption(f"--{option.name}", action="store_true", default=False, help=option.help)
-        elif option.many:
-            group.addoption(f"--{option.name}", action="append", default=[], metavar=option.metavar, help=option.help)
-        else:
-            group.addoption(f"--{option.name}", default=None, metavar=option.metavar, help=option.help)
+        kind = {"metavar": option.metavar, "action": "append" if option.many else "store"}
+        group.addoption(f"--{option.name}", help=option.help, **({"action": "store_true"} if option.flag else kind))
 
 
 def settings_of(config: pytest.Config) -> tuple[Settings, str]:
-    """Settings, and why an attached endpoint could not be reached; UsageError in one line for what is wrong."""
+    """Settings, and why an attached endpoint could not be reached; UsageError of one line for a wrong value."""
     values = {option.dest: config.getoption(option.dest) for option in OPTIONS}
     try:
         chosen = profile_choice.profile(values, os.environ)
@@ -63,17 +60,18 @@ def settings_of(config: pytest.Config) -> tuple[Settings, str]:
 
 
 def is_acceptance(config: pytest.Config) -> bool:
-    """Whether this run may hold acceptance tests: they, or a folder above them, were asked for."""
-    for arg in config.args:
-        path = Path(config.invocation_params.dir, arg.partition("::")[0]).resolve()
-        if path == ACCEPTANCE or ACCEPTANCE in path.parents or path in ACCEPTANCE.parents:
-            return True
-    return False
+    """Whether this run may hold acceptance tests: their folder, a part of it or a folder above it was named."""
+    paths = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
+    return any(path.is_relative_to(ACCEPTANCE) or ACCEPTANCE.is_relative_to(path) for path in paths)
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return ACCEPTANCE in item.path.parents
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """`--vlm-show-profile` prints and stops."""
+    """`--vlm-show-profile` prints the profile and stops."""
     if not config.getoption("vlm_show_profile"):
         return None
     settings, _ = settings_of(config)
@@ -90,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     settings, unreachable = settings_of(config)
     if config.getoption("numprocesses", None):
-        raise pytest.UsageError("-n: one card holds one engine, and one process rules on a run; leave it out")
+        raise pytest.UsageError("-n: one card holds one engine, and one process decides on a run; leave it out")
     progress = Progress(Uncaptured(config, masker(settings.api_key)))
     context = RunContext(settings, progress, progress.say, RunRecord(unreachable=unreachable))
     config.stash[CONTEXT] = context
@@ -111,7 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Uncaptured:
-    """Standard error as it was before pytest began to capture it: progress that only shows with -s shows to nobody."""
+    """Standard error without the capture of pytest, so that progress is shown also without -s."""
 
     def __init__(self, config: pytest.Config, mask: Callable[[str], str]) -> None:
         self._capture = config.pluginmanager.getplugin("capturemanager")
@@ -121,12 +119,12 @@ class Uncaptured:
         return self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext()
 
     def isatty(self) -> bool:
-        """Whether a terminal shows it."""
+        """Whether standard error is a terminal."""
         with self._released():
             return sys.stderr.isatty()
 
     def write(self, text: str) -> None:
-        """Past the capture, at once, without the API key."""
+        """Write past the capture, at once, with the API key masked."""
         with self._released():
             sys.stderr.write(self._mask(text))
             sys.stderr.flush()
@@ -138,60 +136,65 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What is tested, at most six lines."""
+    """What is tested, in at most six lines."""
     context = config.stash.get(CONTEXT, None)
     return outputs.header(context) if context else []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Order by area, set aside what is not applicable, and see what other options leave out of the plan."""
+    """Set aside tests that are not applicable, order the others by area, and see how the run is narrowed."""
     context = config.stash.get(CONTEXT, None)
     if context is None:
         return (yield)
-    missing = requirements.missing_features(
-        context.profile,
-        launched=context.settings.launched,
-        has_baseline=context.settings.baseline is not None,
-        has_numbers=context.settings.logprobs_baseline is not None,
-        records_numbers=context.settings.record_logprobs is not None,
-        has_key=context.settings.api_key is not None,
-    )
-    record = context.record
-    kept: list[pytest.Item] = []
-    aside: list[pytest.Item] = []
-    for item in items:
-        lacking = next((feature for feature in _needs(item) if feature in missing), None)
-        (kept if lacking is None or ACCEPTANCE not in item.path.parents else aside).append(item)
-        if lacking is not None:
-            record.not_applicable[item.nodeid] = NotApplicable(lacking, missing[lacking])
-    kept.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
-    items[:] = kept
+    record, mark = context.record, config.getoption("markexpr")
+    collected = {item.path for item in items}
+    aside = _set_aside(items, context)
+    _order(items)
     config.hook.pytest_deselected(items=aside)
-    required = [item for item in kept if ACCEPTANCE in item.path.parents and _marked(item, config)]
-    collected = {item.path for item in [*kept, *aside]}
+    record.required = [item.nodeid for item in items if _is_ours(item) and _marked(item, mark)]
     result = yield
-    # once more: an option or another plugin may have put the release before what it would end
-    items.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
-    record.required = [item.nodeid for item in required]
-    if config.getoption("markexpr") in requirements.PLAIN_MARKS:
-        record.not_applicable = {
-            item.nodeid: record.not_applicable[item.nodeid] for item in aside if _marked(item, config)
-        }
-    lost = len({item.nodeid for item in required} - {item.nodeid for item in items})
+    _order(items)  # again: an option or another plugin may have moved the release before other tests
+    if mark in requirements.PLAIN_MARKS:
+        for item in aside:
+            if not _marked(item, mark):
+                del record.not_applicable[item.nodeid]
+    lost = len(set(record.required) - {item.nodeid for item in items})
     whole = collected >= set(ACCEPTANCE.glob("test_*.py")) and not any("::" in arg for arg in config.args)
     options = {
         f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
         for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
     }
-    record.narrowed = requirements.narrowing(
-        config.getoption("markexpr"), config.getoption("keyword"), whole, lost, options
-    )
+    record.narrowed = requirements.narrowing(mark, config.getoption("keyword"), whole, lost, options)
     used = _fixtures(items)
     context.wants_accuracy = "accuracy" in used
     context.wants_offline_logprobs = "offline_logprobs" in used
     context.wants_offline = any("offline" in _needs(item) for item in items)
     return result
+
+
+def _set_aside(items: list[pytest.Item], context: RunContext) -> list[pytest.Item]:
+    """Take the tests that are not applicable out of `items`; returns them."""
+    settings = context.settings
+    missing = requirements.missing_features(
+        context.profile,
+        launched=settings.launched,
+        has_baseline=settings.baseline is not None,
+        has_logprobs=settings.logprobs_baseline is not None,
+        records_logprobs=settings.record_logprobs is not None,
+        has_key=settings.api_key is not None,
+    )
+    lacking = {item: [feature for feature in _needs(item) if feature in missing] for item in items if _is_ours(item)}
+    aside = [item for item, features in lacking.items() if features]
+    for item in aside:
+        feature = lacking[item][0]
+        context.record.not_applicable[item.nodeid] = NotApplicable(feature, missing[feature])
+    items[:] = [item for item in items if not lacking.get(item)]
+    return aside
+
+
+def _order(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: requirements.rank(requirements.area_of(item.path)))
 
 
 def _needs(item: pytest.Item) -> list[str]:
@@ -202,36 +205,35 @@ def _fixtures(items: Sequence[pytest.Item]) -> set[str]:
     return {name for item in items for name in getattr(item, "fixturenames", ())}
 
 
+def _marked(item: pytest.Item, markexpr: str) -> bool:
+    wanted = [mark for mark in ("smoke", "slow") if mark in markexpr] or ["smoke", "slow"]
+    return any(item.get_closest_marker(mark) for mark in wanted)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """`--vlm-plan` says what would be run, and runs nothing."""
+    """`--vlm-plan` prints what would be run, and runs nothing."""
     config = session.config
     context = config.stash.get(CONTEXT, None)
     if context is None or session.testsfailed or not config.getoption("vlm_plan"):
         return None
-    items = [item for item in session.items if ACCEPTANCE in item.path.parents]
-    used = _fixtures(items)
+    items = [item for item in session.items if _is_ours(item)]
+    serves = "vllm_server" in _fixtures(items)
+    soaks = any(item.get_closest_marker("soak") for item in items)
     mark, names = config.getoption("markexpr"), config.get_verbosity() > 0
     ids = [item.nodeid for item in items]
-    config.stash[LINES] = preview.lines(
-        context, ids, mark, serves="vllm_server" in used, soaks="soaked" in used, names=names
-    )
+    config.stash[LINES] = preview.lines(context, ids, mark, serves=serves, soaks=soaks, names=names)
     return True
-
-
-def _marked(item: pytest.Item, config: pytest.Config) -> bool:
-    wanted = [mark for mark in ("smoke", "slow") if mark in config.getoption("markexpr")] or ["smoke", "slow"]
-    return any(item.get_closest_marker(mark) for mark in wanted)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A broken deployment is a failure and anything else that goes wrong an error, in whatever phase it shows."""
+    """A broken deployment is a failure, any other problem is an error, in every phase."""
     report = yield
     context = item.config.stash.get(CONTEXT, None)
-    if context is None or ACCEPTANCE not in item.path.parents:
+    if context is None or not _is_ours(item):
         return report
     problem = call.excinfo.value if call.excinfo else None
     if isinstance(problem, NotRun):
@@ -240,14 +242,14 @@ def pytest_runtest_makereport(
     elif isinstance(problem, VlmAcceptanceError):
         report.longrepr = printable(context.mask(str(problem)))
     elif problem is not None and report.failed:
-        # the first line is all that CI lists show, and an error of ours must not begin with our source
+        # CI lists show only the first line: it must be the error, not a line of source
         report.longrepr = printable(context.mask(f"{type(problem).__name__}: {problem}\n{report.longreprtext}"))
     if report.failed and report.when != "teardown":
-        # for pytest the phase decides between failure and error, for us the cause
+        # pytest takes the phase to decide between failure and error; here the cause decides
         report.when = "call" if isinstance(problem, AssertionError) else "setup"
     earlier = item.stash.get(RESULT, None)
     if report.failed and report.when == "teardown" and earlier is not None and earlier.outcome is Outcome.FAILED:
-        # a teardown error does not replace an earlier failure; a second report would be a second test of the same name
+        # a teardown error does not replace an earlier failure; a second report would be a second test of this name
         item.stash[RESULT] = replace(earlier, message=f"{earlier.message}\nafterwards: {report.longreprtext}")
         report.sections.append(("afterwards", report.longreprtext))
         report.outcome, report.longrepr = "passed", None
@@ -287,7 +289,7 @@ def _remember(item: pytest.Item, report: pytest.TestReport, problem: BaseExcepti
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """A test that collected findings fails with all of them, also where the test itself breaks."""
+    """A test that collected findings fails with all of them, also when the test itself breaks."""
     try:
         yield
     except (Exception, pytest.fail.Exception) as broken:
@@ -303,7 +305,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A finished test is on disk before the next one starts."""
+    """Write the result of a test before the next one starts."""
     result = yield
     context = item.config.stash.get(CONTEXT, None)
     if context is not None and RESULT in item.stash:
@@ -317,7 +319,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
-    """Release what still runs, rule, write the summary, set the exit code; then pytest writes its JUnit file."""
+    """Release the engines, rule, write the reports, set the exit code; then pytest writes its JUnit file."""
     context = session.config.stash.get(CONTEXT, None)
     if context is not None and not session.config.getoption("collectonly"):
         _finish(session, context, exitstatus)
@@ -326,7 +328,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     except OSError as broken:
         if LINES not in session.config.stash:
             raise
-        # what a full disk has left of the JUnit file would be read as the whole
+        # on a full disk the JUnit file is cut: it must not be read as complete
         with contextlib.suppress(OSError):
             Path(session.config.getoption("xmlpath")).unlink()
         session.config.stash[LINES].append(f"  note: the JUnit file cannot be written: {broken}")
@@ -351,9 +353,9 @@ def _finish(session: pytest.Session, context: RunContext, exitstatus: int) -> No
     )
     try:
         session.config.stash[LINES] = outputs.write_run(context, ruling)
-    except (EnvironmentProblem, OSError) as broken:  # a full disk: a verdict whose evidence nobody can read is none
+    except (EnvironmentProblem, OSError) as broken:  # such as a full disk: no verdict without evidence
         context.record.unwritable = context.record.unwritable or str(broken)
-        seen = "" if ruling.code == EXIT["environment"] else f"; what was seen: {ruling.verdict.value}: {ruling.reason}"
+        seen = "" if ruling.code == EXIT["environment"] else f"; without that: {ruling.verdict.value}: {ruling.reason}"
         ruling = rule(context.record.results, context.record.required, blocked=context.record.unwritable)
         session.config.stash[LINES] = [printable(f"{ruling.verdict.value.upper()}  {ruling.reason}{seen}")]
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -362,7 +364,7 @@ def _finish(session: pytest.Session, context: RunContext, exitstatus: int) -> No
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The verdict, below everything else."""
+    """Print the verdict at the end."""
     if LINES in config.stash:
         terminalreporter.section("vlm-acceptance", bold=True)
         for line in config.stash[LINES]:
@@ -371,7 +373,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The JUnit file is written by now: mask it, and put a copy beside the run's other files."""
+    """Mask the JUnit file, which is written by now, and copy it to the files of the run."""
     context = config.stash.get(CONTEXT, None)
     xml = config.getoption("xmlpath", None)
     if context is not None and xml and LINES in config.stash and not config.getoption("vlm_plan"):

@@ -67,7 +67,7 @@ def test_picture_costs_its_tiles(client, findings, context):
     findings.add(pictures.tokenize_agrees(counted, exchanges[1].reply), counted)
 
 
-@pytest.mark.needs("known_answers")
+@pytest.mark.needs("golden_answers")
 def test_known_answers(client, findings, profile):
     """A deployment whose answers are known MUST give every one of them, to the letter and the prompt token."""
     lines = existing(profile.capability.golden_answers).read_text("utf-8").splitlines()

@@ -192,6 +192,7 @@ def with_end(deployment, seen):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_soak_is_answered(soaked, jobs, findings, profile, deployment):
     """Under a steady mixed load every request MUST be answered with its own answer, and the engine MUST NOT hang."""
     findings.add(hang.not_hung(soaked.hang, "soak"))
@@ -211,6 +212,7 @@ def test_soak_is_answered(soaked, jobs, findings, profile, deployment):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.needs("load_budgets")
 def test_soak_is_within_budgets(steady, findings, profile):
     """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
@@ -231,6 +233,7 @@ def test_soak_is_within_budgets(steady, findings, profile):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
     """Times MUST NOT grow during a steady load."""
     findings.note(**vllm_bench)
@@ -243,6 +246,7 @@ def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.needs("launched")
 def test_soak_does_not_leak(steady, findings, profile):
     """The memory of the engine's processes, and of its card where it has one, MUST NOT grow with the requests."""

@@ -47,7 +47,7 @@ def compared(client, findings, context, rows, concurrency):
 
 
 @pytest.mark.smoke
-@pytest.mark.needs("numbers_baseline")
+@pytest.mark.needs("logprobs_baseline")
 def test_numbers_are_those_of_the_baseline(client, findings, profile, context):
     """Greedy tokens and top-5 log probabilities of a sample of prompts MUST be those stored, within the alarm."""
     rows = logprobs.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
@@ -75,7 +75,7 @@ def test_same_request_gives_the_same_numbers(client, findings, profile, context)
 
 
 @pytest.mark.smoke
-@pytest.mark.needs("numbers_recording")
+@pytest.mark.needs("logprobs_recording")
 def test_numbers_can_be_recorded(client, findings, profile, context):
     """Every prompt of a recording MUST be answered with log probabilities by token id."""
     prompts = context.inputs.logprob_prompts
@@ -86,7 +86,7 @@ def test_numbers_can_be_recorded(client, findings, profile, context):
 
 
 @pytest.mark.slow
-@pytest.mark.needs("numbers_baseline")
+@pytest.mark.needs("logprobs_baseline")
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 def test_every_number_is_that_of_the_baseline(client, findings, context, concurrency):
     """All stored prompts MUST give the stored log probabilities within the alarm, one at a time and many at once."""

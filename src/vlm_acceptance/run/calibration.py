@@ -1,4 +1,4 @@
-"""Profiles and baselines that a run records when its deployment was found right."""
+"""Profiles and baselines that a run records when its deployment is right."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def _record_logprobs(context: RunContext, ruling: Ruling) -> list[str]:
         return [f"  baseline: not recorded ({why}): {path}"]
     lines = "".join(f"{context.mask(logprobs.line_of(row))}\n" for row in taken)
     part = path.with_name(f"{path.name}.part")
-    part.write_text(lines, "utf-8", errors="replace")  # UTF-8 has no form for a lone surrogate
-    part.replace(path)  # never half a baseline
+    part.write_text(lines, "utf-8", errors="replace")  # a lone surrogate is not valid in UTF-8
+    part.replace(path)  # the baseline is written whole or not at all
     return [f"  baseline: {path} ({len(taken)} prompts)"]
 
 
 def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
-    """The calibration, or nothing, and why: only a right deployment shows what the model cannot do."""
+    """The calibration or nothing, and why: only a right deployment shows the abilities of its model."""
     results = context.record.results
     judged = [result for result in results if result.categories]
     refused = [result for result in results if result.outcome is Outcome.FAILED]
@@ -78,7 +78,7 @@ def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], s
 
 
 def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
-    """The latency budgets, or nothing, and why."""
+    """The latency budgets or nothing, and why."""
     record = context.record
     if record.narrowed or not record.latency:
         return {}, "the latencies were not all measured"

@@ -1,4 +1,4 @@
-"""Builds the engines of one acceptance run when a test first needs them, in an order that suits one card; ends them."""
+"""The engines of one acceptance run: built when a test first needs them, never two at once on one card, and ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vlm_acceptance.engine import tiling
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
-from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED
+from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage
 from vlm_acceptance.engine.server import Deployment, attach, launch
 from vlm_acceptance.report.store import RunStore, masker
 from vlm_acceptance.run import accuracy_target
@@ -36,7 +36,7 @@ from vlm_acceptance.workloads import capability, logprobs
 
 @dataclass
 class RunContext:
-    """Engines of one run; nothing is started before a test asks for it. `record` holds what the run leaves.
+    """Engines of one run; each is started when a test first needs it. `record` holds the facts for the reports.
 
     `wants_…`: a selected test needs the offline engine, its log probabilities, the accuracy run. `warm` holds the
     kinds of requests that were sent before.
@@ -68,7 +68,7 @@ class RunContext:
 
     @cached_property
     def mask(self) -> Callable[[str], str]:
-        """Takes the API key out of a text."""
+        """Masks the API key in a text."""
         return masker(self.settings.api_key)
 
     @cached_property
@@ -78,10 +78,7 @@ class RunContext:
 
     @cached_property
     def tile_rule(self) -> TileRule | None:
-        """The constants of the tile formula: the profile's, and the served model's where the profile leaves them open.
-
-        None where the profile has no tile oracle. Of an attached endpoint only the profile is known.
-        """
+        """The constants of the tile formula, from the profile, then from the launched model; None without an oracle."""
         pictures = self.profile.model.pictures
         if pictures.oracle == "none":
             return None
@@ -94,15 +91,13 @@ class RunContext:
 
     @cached_property
     def preflight(self) -> Preflight:
-        """What a launch needs, read once, after processes that earlier, killed runs left were ended."""
+        """What a launch needs, read once, after the orphans of killed runs were ended."""
         preflight = Preflight(self.profile, ROOT, os.environ, self.progress)
         self.record.orphans = end_orphans()
         if self.record.orphans:
-            limits = self.profile.device
+            limits, used_mb = self.profile.device, lambda: preflight.device_state().used_mb
             with contextlib.suppress(EnvironmentProblem):  # the device check reports it better
-                devices.wait_for_release(
-                    lambda: preflight.device_state().used_mb, limits.idle_floor_mb, 0, limits.release_timeout_s
-                )
+                devices.wait_for_release(used_mb, limits.idle_floor_mb, 0, limits.release_timeout_s)
         return preflight
 
     def _ready_to_start(self) -> Preflight:
@@ -144,8 +139,7 @@ class RunContext:
             self.profile, command, ready.folder, ready.env, log, self.tag,
             api_key=settings.api_key, progress=self.progress,
         )  # fmt: skip
-        broken = deployment.broken
-        if broken:
+        if broken := deployment.broken:
             self.say(f"engine: {broken.name} broke: {broken.detail.splitlines()[0]}")
         else:
             self.say(f"engine: ready after {sum(stage.seconds for stage in deployment.stages):.1f} s")
@@ -163,10 +157,10 @@ class RunContext:
             self.device_returned()  # the server must not find the card in use
             return result
         deployment = self.ready_deployment()
-        if settings.base_url:
-            target = accuracy_target.endpoint(deployment, settings.base_url, self.profile.deadlines.health_s)
-        else:
+        if settings.launched:
             target = accuracy_target.own_engine(self.preflight, "server")
+        else:
+            target = accuracy_target.endpoint(deployment, self.profile.deadlines.health_s)
         log.open(target, settings.resume, settings.reports)
         return accuracy.by_server(log, deployment.client, deployment.model_id, settings.api_key_env)
 
@@ -175,12 +169,9 @@ class RunContext:
         before = self.preflight.device
         if before.used_mb is None:
             return DeviceRelease(None, "device memory unobserved")
-        limits = self.profile.device
+        limits, used_mb = self.profile.device, lambda: self.preflight.device_state().used_mb
         release = devices.wait_for_release(
-            lambda: self.preflight.device_state().used_mb,
-            before.used_mb,
-            limits.release_tolerance_mb,
-            limits.release_timeout_s,
+            used_mb, before.used_mb, limits.release_tolerance_mb, limits.release_timeout_s
         )
         seen = f"{release.last_mb} MB in use {release.seconds:.1f} s after the engine ended, {before.used_mb} MB before"
         return DeviceRelease(release.released, seen)
@@ -190,11 +181,10 @@ class RunContext:
         deployment = self.launch.get()
         if deployment.ending is not None:
             raise NotRun("the engine was released already")
-        broken = deployment.broken
-        if broken is not None:
+        if deployment.broken is not None:
             if "stage" in self._reported:
-                raise NotRun(f"the deployment did not get ready: {broken.name}")
-            raise self._broken_stage(deployment, broken.name)
+                raise NotRun(f"the deployment did not get ready: {deployment.broken.name}")
+            raise self._broken_stage(deployment, deployment.broken)
         if deployment.process is not None and deployment.process.has_exited:
             if "exit" in self._reported:
                 raise NotRun("the engine ended while it was tested")
@@ -203,11 +193,10 @@ class RunContext:
             raise EngineFailure(f"the engine ended ({how}) while it was tested\n  log: {deployment.process.log}")
         return deployment
 
-    def _broken_stage(self, deployment: Deployment, name: str) -> EngineFailure:
+    def _broken_stage(self, deployment: Deployment, stage: Stage) -> EngineFailure:
         self._reported.add("stage")
-        stage = next(stage for stage in deployment.stages if stage.name == name)
         log = f"\n  log: {deployment.process.log}" if deployment.process else ""
-        return EngineFailure(f"not ready: {name}: {stage.detail}{log}")
+        return EngineFailure(f"not ready: {stage.name}: {stage.detail}{log}")
 
     def require_stage(self, name: str) -> str:
         """What was seen at one stage of readiness; EngineFailure when it broke, NotRun when it was never tried."""
@@ -216,7 +205,7 @@ class RunContext:
         if stage is None:
             raise NotRun(f"the deployment did not get that far: {deployment.stages[-1].name} broke")
         if not stage.ok:
-            raise self._broken_stage(deployment, name)
+            raise self._broken_stage(deployment, stage)
         return f"{stage.detail} (after {stage.seconds:.1f} s)"
 
     @property
@@ -226,20 +215,16 @@ class RunContext:
 
     @property
     def blocked(self) -> str:
-        """Why nothing could be judged, when the cause is outside the deployment; else ''."""
+        """Why nothing could be judged, when the cause is outside the deployment; otherwise ''."""
         if self.record.unwritable:
             return self.record.unwritable
-        for resource in (self.launch, self.offline):
-            if isinstance(resource.error, EnvironmentProblem) and self.launch.value is None:
-                return str(resource.error).splitlines()[0]
-        no_data = self.accuracy_plan.error
         failed = any(result.outcome is Outcome.FAILED for result in self.record.results)
-        if isinstance(no_data, EnvironmentProblem) and not failed:
-            return str(no_data).splitlines()[0]
-        return ""
+        errors = [self.launch.error, self.offline.error] if self.launch.value is None else []
+        errors += [] if failed else [self.accuracy_plan.error]
+        return next((str(error).splitlines()[0] for error in errors if isinstance(error, EnvironmentProblem)), "")
 
     def release(self) -> None:
-        """End every engine that still runs; called last, in every case."""
+        """End every engine that still runs. It is called last, in every case."""
         if self.launch.value is not None:
             self.launch.value.stop()
         if self._card_lock is not None:

@@ -1,4 +1,4 @@
-"""Collects what a test finds, keeps the evidence, and speaks once at the end with everything that is wrong."""
+"""Collects the findings of a test, keeps their evidence, and raises one failure with all of them when it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_EVIDENCE = 12
 
 
 class FindingCollector:
-    """One test's findings. `properties` end up in JUnit and results.jsonl."""
+    """The findings of one test. `properties` are written to JUnit and results.jsonl."""
 
     def __init__(self, test: str, store: RunStore, base_url: str, key_env: str | None, policy: str) -> None:
         self.test = test
@@ -28,13 +28,13 @@ class FindingCollector:
         self._key_env = key_env
         self._policy = policy
         self._kept: dict[str, tuple[str, str]] = {}
-        self._seen: list[tuple[Exchange, Sequence[Finding]]] = []
+        self._watched: list[tuple[Exchange, Sequence[Finding]]] = []
 
     def add(self, findings: Sequence[Finding], exchange: Exchange | None = None, where: str = "") -> None:
-        """Findings, each about its own exchange, else about `exchange`; the evidence of these exchanges is kept.
-        A finding about no exchange keeps the evidence that it has.
+        """Add findings, each about its own exchange, else about `exchange`, and keep the evidence of these exchanges.
 
-        With the policy `all` the evidence of `exchange` is kept without findings, too.
+        A finding without an exchange keeps the evidence that it has. With the policy `all`, the evidence of `exchange`
+        is kept even without findings.
         """
         if exchange is not None and self._policy == "all":
             self._keep(exchange)
@@ -44,57 +44,52 @@ class FindingCollector:
             self.all.append(replace(found.at(where) if where else found, evidence=place, repeat=repeat))
 
     def watch(self, findings: Sequence[Finding], exchange: Exchange) -> None:
-        """Findings about an answer that the test may judge itself: they count where it finds nothing of the kind."""
+        """Findings about an answer that the test may judge itself; they count unless the test adds the same ones."""
         if findings:
-            self._seen.append((exchange, findings))
+            self._watched.append((exchange, findings))
 
     def disregard(self, exchange: Exchange) -> None:
-        """What was watched in this answer does not count."""
-        self._seen = [(seen, findings) for seen, findings in self._seen if seen is not exchange]
+        """Ignore the watched findings about this answer."""
+        self._watched = [(seen, findings) for seen, findings in self._watched if seen is not exchange]
 
     def note(self, **properties: object) -> None:
-        """Figures to report whatever the outcome; None is left out."""
+        """Figures to report with every outcome; None is left out."""
         self.properties.update({key: str(value) for key, value in properties.items() if value is not None})
 
     def judges(self, category: str) -> None:
-        """The one capability category that this test judges."""
+        """Name the capability category that this test judges."""
         self.categories = [category]
         self.note(category=category)
 
     def below_bar(self, categories: Iterable[str]) -> None:
-        """The categories that a test of many found below their bar."""
+        """Name the categories below their bar, in a test of several categories."""
         self.categories = sorted(categories)
         self.note(below_bar=", ".join(self.categories) or None)
 
     def settle(self) -> None:
-        """Raise DeploymentFailure with every finding, the gravest first; nothing when there are none."""
+        """Raise DeploymentFailure with every finding, fatal ones first; do nothing without findings."""
         self._add_watched()
         if not self.all:
             return
         ordered = sorted(self.all, key=lambda found: not found.fatal)
         self.raised = ordered
-        kept = next((found.evidence for found in ordered if found.evidence), "")
-        if kept:
-            self.properties["evidence"] = kept
+        self.note(evidence=next((found.evidence for found in ordered if found.evidence), None))
         first = ordered[0]
         head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
         raise DeploymentFailure("\n".join([" ".join(head.split())[:400], *(found.render() for found in ordered)]))
 
     def _add_watched(self) -> None:
-        said = {(found.check, found.observed) for found in self.all}
-        seen, self._seen = self._seen, []
-        for exchange, findings in seen:
-            self.add([found for found in findings if (found.check, found.observed) not in said], exchange, exchange.id)
+        known = {(found.check, found.observed) for found in self.all}
+        watched, self._watched = self._watched, []
+        for exchange, findings in watched:
+            self.add([found for found in findings if (found.check, found.observed) not in known], exchange, exchange.id)
 
     def _keep(self, exchange: Exchange) -> tuple[str, str]:
         if self._policy == "none":
             return "", ""
         if exchange.id not in self._kept:
             if len(self._kept) >= MAX_EVIDENCE:
-                return (
-                    f"(the evidence of {MAX_EVIDENCE} other exchanges of this test was kept; see exchanges.jsonl)",
-                    "",
-                )
+                return f"(not kept: at most {MAX_EVIDENCE} exchanges per test; see exchanges.jsonl)", ""
             folder, line = evidence.keep(self._store, self.test, exchange, self._base_url, self._key_env)
             self._kept[exchange.id] = (str(folder), line)
         return self._kept[exchange.id]

@@ -1,4 +1,4 @@
-"""What a run asks, read from files before anything is started."""
+"""Questions and prompts of a run, read from files before anything is started."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ class RunInputs:
         return logprobs.read_prompts(existing(self._profile.logprobs.prompts))
 
     def check(self, mask: Callable[[str], str]) -> None:
-        """UsageProblem when --vlm-resume or --vlm-baseline is not a usable run, or the profile names a prompt file or
-        a question that cannot be used. Missing data are reported later, by their test.
+        """UsageProblem when a file or question of the profile, --vlm-resume or --vlm-baseline cannot be used.
+
+        Missing data are reported later, by their test.
         """
         settings, profile = self._settings, self._profile
         logprobs.require_prompts(existing(profile.logprobs.prompts), self.logprob_prompts, IMAGES)

@@ -1,4 +1,4 @@
-"""A resource that is made at most once."""
+"""A costly resource that is made at most once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class OnceResource(Generic[T]):
-    """A costly resource, made at most once. Its failure is raised to the first caller of `get`; later ones get NotRun.
+    """A resource, made at most once. Its failure is raised by the first call of `get`; later calls raise NotRun.
 
-    `tried` is whether somebody asked for it, `value` the resource, `error` why there is none.
+    `tried` is whether it was needed, `value` the resource, `error` the failure.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -35,7 +35,7 @@ class OnceResource(Generic[T]):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as broken:  # noqa: BLE001
-            # a bug of ours, or a test's time-out (not an Exception), must not start the engine again for every test
+            # an internal error, or a test's time-out (not an Exception), must not start the engine again for every test
             self.error = HarnessProblem(f"{type(broken).__name__}: {broken}")
             self.error.__cause__ = broken
 

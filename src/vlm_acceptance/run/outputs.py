@@ -1,4 +1,4 @@
-"""The files of a finished run: summary.json, verdict, page, the masked JUnit file."""
+"""The files of a finished run: summary.json, verdict, page, masked JUnit file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import Ruling
 from vlm_acceptance.report import html, verdict_text
 from vlm_acceptance.report.store import RunStore
-from vlm_acceptance.run import calibration
-from vlm_acceptance.run import summary as facts
+from vlm_acceptance.run import calibration, summary
 from vlm_acceptance.run.context import RunContext
 
 LATEST = "latest"
 
 
 def header(context: RunContext) -> list[str]:
-    """Lines for pytest's header: context, profile and why, target, report folder."""
+    """Lines for pytest's header: what is tested, the profile and why, overrides, the report folder."""
     settings, profile = context.settings, context.profile
-    overridden = facts.profile_facts(context)["overrides"]
+    overridden = summary.profile_facts(context)["overrides"]
     lines = [
-        f"vlm-acceptance {__version__}: {facts.statement(context)}",
+        f"vlm-acceptance {__version__}: {summary.statement(context)}",
         f"profile: {profile.name} ({settings.profile_reason})",
     ]
     if overridden:
@@ -39,7 +38,7 @@ def header(context: RunContext) -> list[str]:
 def write_run(context: RunContext, ruling: Ruling) -> list[str]:
     """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
     context.record.accuracy = write_accuracy(context, ruling)
-    collected = facts.collect(context, ruling)
+    collected = summary.collect(context, ruling)
     lines = [printable(line) for line in verdict_text.lines(collected)]
     store = context.store
     store.write("summary.json", json.dumps(collected, indent=1, ensure_ascii=False, default=str) + "\n")
@@ -59,19 +58,19 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
     if made is None:
         return []
     profile = context.profile
-    started = min((answer.started_utc for answer in made.answers.values()), default=None)
+    started = min((answer.started_utc for answer in made.answers.values()), default="")
     run = {"verdict": ruling.verdict.value, "reason": ruling.reason, "run": context.store.folder.name}
-    run["started_utc"] = started or ""
-    about = accuracy_report.about(made.plan, profile.device.kind, facts.versions(context), profile.model.id, run)
+    run["started_utc"] = started
+    about = accuracy_report.about(made.plan, profile.device.kind, summary.versions(context), profile.model.id, run)
     try:
         described = accuracy_report.describe(made, about, context.settings.baseline)
         return accuracy_report.write(context.store, made.plan.dataset.stem, described)
-    except (VlmAcceptanceError, OSError) as broken:  # costs the run its report, never its verdict
+    except (VlmAcceptanceError, OSError) as broken:  # the verdict stands without this report
         return [f"no accuracy report: {printable(str(broken))}"]
 
 
 def write_page(store: RunStore) -> list[str]:
-    """Write report.html; a page that cannot be made costs the run a note, never its verdict."""
+    """Write report.html; returns a note when it cannot be made."""
     try:
         store.write("report.html", html.render(store.folder))
     except (HarnessProblem, EnvironmentProblem, OSError) as broken:
@@ -93,6 +92,6 @@ def finish_junit(context: RunContext, xml: Path) -> None:
     """Mask the JUnit file that pytest has written and copy it beside the run's other files."""
     if not xml.is_file():
         return
-    with contextlib.suppress(OSError):  # the verdict has said by now that the disk takes no reports
+    with contextlib.suppress(OSError):  # the verdict has reported by now that the disk is full
         context.store.mask_file(xml)
         shutil.copyfile(xml, context.store.folder / "junit.xml")

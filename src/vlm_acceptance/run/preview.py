@@ -1,7 +1,4 @@
-"""`--vlm-plan`: the tests of a run, what it starts and what it leaves out, as text. Nothing is started or sent.
-
-Requests and times come from the newest stored run of the same profile.
-"""
+"""`--vlm-plan`: the tests of a run, with requests and times of the newest stored run of the same profile, as text."""
 
 from __future__ import annotations
 
@@ -31,9 +28,9 @@ class Cost:
 
 
 def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, soaks: bool, names: bool) -> list[str]:
-    """The plan of a run of the tests `ids` (node ids, in order); `serves` and `soaks`: they need the server, the soak.
+    """The plan of a run of the tests `ids` (node ids, in order); with `names` every test is listed.
 
-    With `names` every test is listed.
+    `serves` and `soaks`: the tests need the server, the soak.
     """
     run_name, costs = _last_costs(context, frozenset(map(_short, ids)))
     found = [f"{summary.statement(context)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or sent"]
@@ -65,7 +62,7 @@ def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
 
 
 def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[str, Cost]]:
-    """Name of the newest stored run of this profile that ran one of the tests, and what its tests took; else ''."""
+    """Name of the newest stored run of this profile with one of the tests (or ''), and the costs of its tests."""
     for folder in sorted((context.settings.reports / "runs").glob("*/"), reverse=True):
         try:
             stored = json.loads((folder / "summary.json").read_text("utf-8"))
@@ -78,7 +75,7 @@ def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[
 
 
 def _costs(folder: Path) -> dict[str, Cost]:
-    """What each test of a stored run took. The JUnit file has the time of a test with its fixtures, such as a soak."""
+    """Costs of the tests of a stored run; only the JUnit file has times with fixtures, such as the soak."""
     asked: Counter[str] = Counter()
     with (folder / "exchanges.jsonl").open(encoding="utf-8") as file:
         asked.update(_short(json.loads(line)["test"]) for line in file)
@@ -102,7 +99,7 @@ def _engines(context: RunContext, serves: bool) -> Iterator[str]:
 
 
 def _long_parts(context: RunContext, soaks: bool) -> Iterator[str]:
-    """The soak and the accuracy run, whose length the profile sets. Their requests are not in the table."""
+    """The soak and the accuracy run: the profile sets their length, the table lacks their requests."""
     wanted = context.profile.mmmu
     if soaks:
         yield f"soak: {_time(context.profile.load.soak_s)}, not counted in the requests above"
@@ -118,7 +115,7 @@ def _long_parts(context: RunContext, soaks: bool) -> Iterator[str]:
 
 
 def _left_out(not_applicable: Mapping[str, str], names: bool) -> list[str]:
-    """Tests that this run leaves out, by reason."""
+    """Tests that are not applicable, by reason."""
     found = []
     for reason, count in Counter(not_applicable.values()).items():
         tests = [_short(test) for test, why in not_applicable.items() if why == reason]

@@ -1,4 +1,4 @@
-"""The profile of a run: the named one, that of the attached endpoint's model, or the default of this machine."""
+"""The profile of a run: the given one, the one of the attached endpoint's model, or the default of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlm_acceptance.engine.readiness import listed_models
 
 CONTROL = "control-cpu"
 NPU = "internvl2-2b-ascend"
-LOOK_S = 10.0
+DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +47,32 @@ def profile(values: Mapping[str, object], env: Mapping[str, str]) -> Chosen:
 
 def by_endpoint(url: str, key: str | None) -> Chosen:
     """The only profile whose model id or alias the endpoint serves; UsageProblem when no or several profiles fit."""
-    exchange = Client(url, key).send(get("/v1/models", LOOK_S))
+    exchange = Client(url, key).send(get("/v1/models", DEADLINE_S))
     if exchange.error is not None and exchange.error.kind == "connect":
-        return Chosen(
-            CONTROL, "the endpoint is unreachable", f"nothing answers at {url}: {exchange.error.message[:200]}"
-        )
+        why = f"nothing answers at {url}: {exchange.error.message[:200]}"
+        return Chosen(CONTROL, "the endpoint is unreachable", why)
     models = listed_models(exchange)
     names = profile_names(PROFILES)
     if models is None:
         seen = f"HTTP {exchange.status}" if exchange.error is None else exchange.error.message[:120]
         raise UsageProblem(f"--vlm-base-url: {url}/v1/models does not list models ({seen}); {_name_one(names)}")
-    fitting = [name for name in names if _serves(name, models)]
+    fitting = [name for name in names if _deploys(name, models)]
     if not fitting:
         raise UsageProblem(f"--vlm-base-url: {url} serves {models}, which no profile deploys; {_name_one(names)}")
-    if len(fitting) > 1:
-        # variants of one deployment look the same from outside; the shortest name is their base
-        base = [name for name in fitting if all(other == name or other.startswith(f"{name}-") for other in fitting)]
-        if not base:
-            raise UsageProblem(
-                f"--vlm-base-url: {url} serves {models}, which fits {', '.join(fitting)}; name one with --vlm-profile"
-            )
-        variants = ", ".join(other for other in fitting if other != base[0])
-        return Chosen(base[0], f"{url} serves its model, which is also that of {variants}")
-    return Chosen(fitting[0], f"{url} serves its model")
+    # variants of one deployment cannot be told apart from outside; the start of all names is their base
+    base = next((name for name in fitting if all(f"{other}-".startswith(f"{name}-") for other in fitting)), None)
+    if base is None:
+        raise UsageProblem(
+            f"--vlm-base-url: {url} serves {models}, which several profiles deploy; {_name_one(fitting)}"
+        )
+    variants = ", ".join(other for other in fitting if other != base)
+    return Chosen(base, f"{url} serves its model{variants and f', which is also that of {variants}'}")
 
 
 def _name_one(names: list[str]) -> str:
     return f"name the profile with --vlm-profile: {', '.join(names)}"
 
 
-def _serves(name: str, models: list[str]) -> bool:
+def _deploys(name: str, models: list[str]) -> bool:
     model = load_profile(name, PROFILES).profile.model
-    return any(known in models for known in (model.id, *model.aliases))
+    return not {model.id, *model.aliases}.isdisjoint(models)

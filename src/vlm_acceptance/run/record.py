@@ -1,4 +1,4 @@
-"""What tests and engines leave for the reports. They add to it; summary, outputs and calibration read it."""
+"""Facts of a run for the reports. Tests and engines add to it; summary, outputs and calibration read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tests a run requires: by marker, profile and mode. What a mode cannot run is not applicable, and listed."""
+"""Which tests a run requires, by marker, profile and mode; tests that it cannot run are listed as not applicable."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ AREAS = (
     "environment", "accuracy_data", "health", "schema", "capability", "pictures", "edge_inputs", "latency", "offline",
     "load", "repeatability", "logprobs", "mmmu", "release",
 )  # fmt: skip
+RUNNING, CACHES = "vllm:num_requests_running", {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 
@@ -30,79 +31,54 @@ def missing_features(
     *,
     launched: bool,
     has_baseline: bool = False,
-    has_numbers: bool = False,
-    records_numbers: bool = False,
+    has_logprobs: bool = False,
+    records_logprobs: bool = False,
     has_key: bool = False,
 ) -> Mapping[str, str]:
-    """Feature -> why this run does not have it. A test that needs one of these is not applicable."""
-    missing: dict[str, str] = {}
-    if not launched:
-        missing["launched"] = "the endpoint is attached: its engine is not ours to start, read or stop"
-        missing["offline"] = "the endpoint is attached: no offline engine"
-        missing["npu"] = "the endpoint is attached: its device is not seen from here"
-    elif profile.device.kind != "npu":
-        missing["npu"] = f"the profile's device is {profile.device.kind}"
-    absent = {
-        "offline": (not profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
-        "oracle": (profile.model.pictures.oracle == "none", "the profile has no tile oracle (model.pictures.oracle)"),
-        "known_answers": (not profile.capability.golden_answers, "the profile has no known answers"),
-        "url_picture": (not profile.capability.url_picture, "the profile names no public picture"),
-        "max_model_len": (profile.model.max_model_len is None, "the profile tells no context length"),
-        "max_pictures": (
-            profile.model.max_pictures is None,
-            "the profile tells no limit of pictures (model.max_pictures)",
-        ),
-        "media_domains": (not profile.model.media_domains, "the profile restricts no addresses (model.media_domains)"),
-        "no_video": (profile.model.video, "the model takes videos (model.video)"),
-        "video": (not profile.model.video, "the model takes no videos (model.video)"),
-        "api_key": (not has_key, "the run has no API key (--vlm-api-key-env)"),
-        "load_budgets": (
-            not profile.load.budgets.bounds_figures,
+    """Feature -> why this run does not have it. A test that needs a missing feature is not applicable."""
+    model, wanted, mmmu = profile.model, profile.capability, profile.mmmu or Mmmu()
+    asks_mmmu, device = profile.mmmu is not None, profile.device.kind
+    rows = (
+        ("launched", launched, "the endpoint is attached: the suite does not start, read or stop its engine"),
+        ("offline", launched, "the endpoint is attached: no offline engine"),
+        ("npu", launched, "the endpoint is attached: its device cannot be read from here"),
+        ("npu", device == "npu", f"the profile's device is {device}"),
+        ("offline", profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
+        ("oracle", model.pictures.oracle != "none", "the profile has no tile oracle (model.pictures.oracle)"),
+        ("golden_answers", wanted.golden_answers, "the profile has no golden answers (capability.golden_answers)"),
+        ("url_picture", wanted.url_picture, "the profile names no public picture (capability.url_picture)"),
+        ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
+        ("max_pictures", model.max_pictures is not None, "the profile has no limit of pictures (model.max_pictures)"),
+        ("media_domains", model.media_domains, "the profile restricts no addresses (model.media_domains)"),
+        ("no_video", not model.video, "the model takes videos (model.video)"),
+        ("video", model.video, "the model takes no videos (model.video)"),
+        ("api_key", has_key, "the run has no API key (--vlm-api-key-env)"),
+        (
+            "load_budgets",
+            profile.load.budgets.bounds_figures,
             "the profile bounds no figure of the soak (load.budgets)",
         ),
-        "versions": (not profile.versions, "the profile expects no versions"),
-        "openai": (importlib.util.find_spec("openai") is None, "the openai package is not installed"),
-    }
-    absent |= _metrics(profile) | _mmmu(profile, has_baseline)
-    absent |= {
-        "numbers_baseline": (not has_numbers, "no stored numbers to compare with (logprobs.baseline, --vlm-baseline)"),
-        "numbers_recording": (not records_numbers, "no numbers are to be recorded (--vlm-record-baseline=FILE.jsonl)"),
-    }
-    for feature, (is_absent, reason) in absent.items():
-        if is_absent:
+        ("versions", profile.versions, "the profile expects no versions (versions)"),
+        ("openai", importlib.util.find_spec("openai") is not None, "the openai package is not installed"),
+        ("running_metric", RUNNING in profile.metrics, f"the profile expects no {RUNNING} (metrics)"),
+        ("cache_metrics", set(profile.metrics) >= CACHES, "the profile expects no counters of both caches (metrics)"),
+        ("mmmu", asks_mmmu, "the profile asks for no MMMU run (mmmu)"),
+        ("mmmu_early_stop", asks_mmmu and mmmu.stops_early, "MMMU does not stop early (mmmu.early_stop, mmmu.scorer)"),
+        ("mmmu_sighted", mmmu.sighted.sample, "the profile asks for no picture ablation (mmmu.sighted.sample)"),
+        ("mmmu_baseline", has_baseline, "no stored run to compare with was given (--vlm-baseline)"),
+        ("mmmu_known", mmmu.known_answers, "the profile has no known answers to MMMU (mmmu.known_answers)"),
+        ("logprobs_baseline", has_logprobs, "no stored log probabilities (logprobs.baseline, --vlm-baseline)"),
+        ("logprobs_recording", records_logprobs, "nothing is recorded (--vlm-record-baseline=FILE.jsonl)"),
+    )
+    missing: dict[str, str] = {}
+    for feature, is_there, reason in rows:
+        if not is_there:
             missing.setdefault(feature, reason)
     return missing
 
 
-def _metrics(profile: Profile) -> dict[str, tuple[bool, str]]:
-    return {
-        "running_metric": (
-            "vllm:num_requests_running" not in profile.metrics,
-            "the profile expects no vllm:num_requests_running (metrics)",
-        ),
-        "cache_metrics": (
-            not {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"} <= set(profile.metrics),
-            "the profile expects no counters of both caches (metrics)",
-        ),
-    }
-
-
-def _mmmu(profile: Profile, has_baseline: bool) -> dict[str, tuple[bool, str]]:
-    wanted = profile.mmmu or Mmmu()
-    return {
-        "mmmu": (profile.mmmu is None, "the profile asks for no MMMU run (mmmu)"),
-        "mmmu_early_stop": (
-            profile.mmmu is None or not wanted.stops_early,
-            "the accuracy run does not stop early (mmmu.early_stop, mmmu.scorer)",
-        ),
-        "mmmu_sighted": (wanted.sighted.sample == 0, "the profile asks for no sighted test (mmmu.sighted.sample)"),
-        "mmmu_baseline": (not has_baseline, "no stored run to compare with was given (--vlm-baseline)"),
-        "mmmu_known": (wanted.known_answers is None, "the profile has no known answers to MMMU"),
-    }
-
-
 def narrowing(markexpr: str, keyword: str, args_are_whole: bool, lost: int, options: Mapping[str, bool]) -> str:
-    """How a run was narrowed below its plan, in words; '' when it was not. `lost` counts required tests left out."""
+    """How a run was narrowed, in words; '' when it was not. `lost` is the number of required tests left out."""
     ways = []
     if markexpr not in PLAIN_MARKS:
         ways.append(f"-m {markexpr!r}")

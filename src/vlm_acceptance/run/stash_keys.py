@@ -1,4 +1,4 @@
-"""Where pytest keeps what hooks and fixtures share; a module of its own, so that pytest can load the plugin first."""
+"""Keys of the values that hooks and fixtures share; apart from the plugin, so that pytest can load that first."""
 
 from __future__ import annotations
 

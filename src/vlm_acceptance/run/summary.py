@@ -1,4 +1,4 @@
-"""Everything a run has to say about itself, as one JSON value: the content of summary.json."""
+"""The summary of a run as one JSON value: the content of summary.json."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +20,7 @@ from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.verdict import Ruling
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import machine, weights
+from vlm_acceptance.report.store import row_of
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
 
@@ -50,33 +51,20 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
         "notes": notes(context),
         "expected": {
-            name: measure.model_dump() if measure else None
-            for name, measure in (
-                ("weights_load_s", profile.weight_load_s),
-                ("model_memory_gib", profile.model_memory_gib),
-            )
+            "weights_load_s": profile.weight_load_s and profile.weight_load_s.model_dump(),
+            "model_memory_gib": profile.model_memory_gib and profile.model_memory_gib.model_dump(),
         },
         "latency": {name: dataclasses.asdict(row) for name, row in context.record.latency.items()},
         "guide": [row.model_dump() for row in profile.guide],
         "references": {name: row.model_dump() for name, row in profile.references.items()},
-        "tests": [
-            {
-                "id": result.id,
-                "area": result.area,
-                "outcome": result.outcome.value,
-                "seconds": round(result.seconds, 3),
-                "message": result.message.partition("\n")[0],
-                "properties": dict(result.properties),
-            }
-            for result in context.record.results
-        ],
+        "tests": [{**row_of(r), "message": r.message.partition("\n")[0]} for r in context.record.results],
         "accuracy": context.record.accuracy,
         "files": str(context.store.folder),
     }
 
 
 def scope(context: RunContext) -> dict[str, Any]:
-    """What the verdict covers, key by key."""
+    """What the verdict covers."""
     profile, launched = context.profile, context.settings.launched
     return {
         "model": profile.model.id,
@@ -88,7 +76,7 @@ def scope(context: RunContext) -> dict[str, Any]:
 
 
 def known_before(context: RunContext) -> dict[str, str]:
-    """Properties of the JUnit suite that are known before anything runs: who judges what."""
+    """Properties of the JUnit suite that are known before the first test."""
     ours = suite_version()
     return {
         "suite": f"{ours['version']} {ours['commit'] or 'without a commit'}{' (changed)' if ours['dirty'] else ''}",
@@ -101,20 +89,17 @@ def known_before(context: RunContext) -> dict[str, str]:
 
 
 def known_after(context: RunContext) -> dict[str, str]:
-    """Properties of the JUnit suite that the run has seen: versions, device, hashes of the model's files."""
-    found = {f"version.{name}": value for name, value in versions(context).items()}
-    seen = device(context)
-    if seen is None:
-        found["device"] = "not seen: the endpoint is attached"
-    else:
-        found["device"] = seen.get("problem") or f"{seen['kind']} {seen['name']}"
-    for name, value in (fingerprint(context) or {}).items():
-        found[f"model_files.{name}"] = str(value)
-    return found
+    """Properties of the JUnit suite that are known after the run: versions, device, hashes of the model's files."""
+    seen = device(context) or {"problem": "not seen: the endpoint is attached"}
+    return {
+        **{f"version.{name}": value for name, value in versions(context).items()},
+        "device": seen.get("problem") or f"{seen['kind']} {seen['name']}",
+        **{f"model_files.{name}": str(value) for name, value in (fingerprint(context) or {}).items()},
+    }
 
 
 def statement(context: RunContext) -> str:
-    """What the verdict speaks about, in one sentence."""
+    """What the verdict is about, in one sentence."""
     profile = context.profile
     where = "launched" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
     if profile.model.control:
@@ -150,7 +135,7 @@ def profile_facts(context: RunContext) -> dict[str, Any]:
 
 
 def versions(context: RunContext) -> Mapping[str, str]:
-    """Distributions in the engine's interpreter; empty when attached or unknown."""
+    """Versions of the distributions in the engine's interpreter; empty when attached or unknown."""
     if not context.settings.launched:
         return {}
     try:
@@ -160,14 +145,14 @@ def versions(context: RunContext) -> Mapping[str, str]:
 
 
 def fingerprint(context: RunContext) -> dict[str, Any] | None:
-    """Hashes of the served folder; None when it was not reached."""
+    """Hashes of the served folder; None when no engine of ours was started."""
     if context.launch.value is None or not context.settings.launched:
         return None
     return dataclasses.asdict(weights.fingerprint(context.preflight.folder))
 
 
 def device(context: RunContext) -> dict[str, Any] | None:
-    """The device before the launch."""
+    """The device before the launch; None when attached."""
     if not context.settings.launched:
         return None
     try:
@@ -177,7 +162,7 @@ def device(context: RunContext) -> dict[str, Any] | None:
 
 
 def engine(context: RunContext) -> dict[str, Any]:
-    """How the engine started, what its log says, how it ended."""
+    """Command, readiness stages, log figures and end of the engine."""
     deployment = context.launch.value
     if deployment is None:
         return {}
@@ -185,7 +170,7 @@ def engine(context: RunContext) -> dict[str, Any]:
     return {
         "command": deployment.process.argv if deployment.process else None,
         "stages": [
-            {"name": r.name, "ok": r.ok, "seconds": round(r.seconds, 3), "detail": r.detail} for r in deployment.stages
+            {"name": s.name, "ok": s.ok, "seconds": round(s.seconds, 3), "detail": s.detail} for s in deployment.stages
         ],
         "log": dataclasses.asdict(log) if log else None,
         "ending": dataclasses.asdict(deployment.ending) if deployment.ending else None,
@@ -193,43 +178,38 @@ def engine(context: RunContext) -> dict[str, Any]:
 
 
 def areas(context: RunContext) -> dict[str, dict[str, int]]:
-    """Counts by area and outcome; tests of the plan that never finished count as not run."""
-    counts: dict[str, Counter[str]] = {}
-    for result in context.record.results:
-        counts.setdefault(result.area, Counter())[result.outcome.value] += 1
-    seen = {result.id for result in context.record.results}
-    for ident in context.record.required:
+    """Counts by area and outcome; required tests that never finished count as not run."""
+    record = context.record
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for result in record.results:
+        counts[result.area][result.outcome.value] += 1
+    seen = {result.id for result in record.results}
+    for ident in record.required:
         if ident not in seen:
-            counts.setdefault(area_of(ident), Counter())[Outcome.NOT_RUN.value] += 1
+            counts[area_of(ident)][Outcome.NOT_RUN.value] += 1
     return {area: dict(found) for area, found in counts.items()}
 
 
 def notes(context: RunContext) -> list[str]:
-    """What a reader of the verdict must know: displaced settings, defaults, uncalibrated cases, gaps."""
-    profile = context.profile
-    found = []
-    if context.settings.launched:
-        found.extend(machine.allocator_problems(profile.engine.env))
+    """What a reader of the verdict must know: replaced settings, defaults, uncalibrated questions, gaps."""
+    profile, record, launched = context.profile, context.record, context.settings.launched
+    found = machine.allocator_problems(profile.engine.env) if launched else []
     if not profile.capability.calibrated:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
     if profile.capability.report_only:
-        found.append(f"demoted by calibration, reported but not judged: {', '.join(profile.capability.report_only)}")
+        found.append(f"only reported by calibration, not judged: {', '.join(profile.capability.report_only)}")
     if not profile.latency.recorded:
-        found.append(
-            "latency budgets are the profile's first estimates, not a recorded baseline (--vlm-record-baseline)"
-        )
-    unasked = {row.reason for row in context.record.not_applicable.values() if row.feature == "mmmu"}
-    found.extend(f"no accuracy run is part of this verdict: {reason}" for reason in unasked)
-    if not context.settings.launched:
+        found.append("latency budgets are first estimates, not a recorded baseline (--vlm-record-baseline)")
+    unasked = {row.reason for row in record.not_applicable.values() if row.feature == "mmmu"}
+    found += [f"no accuracy run is part of this verdict: {reason}" for reason in unasked]
+    if not launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
     if proxies := machine.proxies(os.environ):
         found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
-    for issue, tests in sorted(context.record.known_issues.items()):
+    for issue, tests in sorted(record.known_issues.items()):
         found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
-    if context.record.serve_benchmark:
-        found.append(context.record.serve_benchmark)
-    if context.record.orphans:
-        found.append(
-            f"{len(context.record.orphans)} process(es) that an earlier, killed run had left were ended before this one"
-        )
+    if record.serve_benchmark:
+        found.append(record.serve_benchmark)
+    if record.orphans:
+        found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
     return found

@@ -32,7 +32,7 @@ FULL = {
 
 
 def missing(launched: bool = True, **changes: Any) -> set[str]:
-    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_numbers", "records_numbers", "has_key")}
+    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_logprobs", "records_logprobs", "has_key")}
     profile = Profile.model_validate({**FULL, **changes})
     return set(missing_features(profile, launched=launched, **given)) - {"openai", "video"}
 
@@ -58,19 +58,19 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_pictures": None}}, "max_pictures"),  # type: ignore[dict-item]
-        ({"capability": {"url_picture": "http://h/p.png"}}, "known_answers"),
+        ({"capability": {"url_picture": "http://h/p.png"}}, "golden_answers"),
         ({"capability": {"golden_answers": "x.jsonl"}}, "url_picture"),
         ({"model": {**FULL["model"], "media_domains": []}}, "media_domains"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "video": True}}, "no_video"),  # type: ignore[dict-item]
         ({"mmmu": {"known_answers": "y.jsonl"}}, "mmmu_sighted"),
         ({"mmmu": {"sighted": {"sample": 1}}}, "mmmu_known"),
         ({"has_baseline": False}, "mmmu_baseline"),
-        ({"has_numbers": False}, "numbers_baseline"),
-        ({"records_numbers": False}, "numbers_recording"),
+        ({"has_logprobs": False}, "logprobs_baseline"),
+        ({"records_logprobs": False}, "logprobs_recording"),
         ({"has_key": False}, "api_key"),
     ],
 )
-def test_what_a_profile_does_not_say_is_not_asked_for(changes: dict[str, Any], feature: str) -> None:
+def test_what_a_profile_does_not_have_is_not_required(changes: dict[str, Any], feature: str) -> None:
     assert missing(**changes) == {feature}
 
 
