@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -22,10 +23,7 @@ NPU_DISTRIBUTIONS = ("vllm-ascend", "torch-npu")
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """The state of a device of `kind` npu, cpu or none; memory is the sum over `chips`, None when unobserved.
-
-    `index` is the logical id of the first chip; `others` are all processes that npu-smi lists on the chips.
-    """
+    """A device of `kind` npu, cpu or none: first logical id, memory of all chips (None: unobserved), processes."""
 
     kind: str
     name: str
@@ -52,18 +50,11 @@ def probe(kind: str) -> DeviceState:
 
 
 def probe_npu(
-    visible: str | None,
-    count: int = 1,
-    executable: str = "npu-smi",
-    timeout_s: float = 20,
-    env: Mapping[str, str] = os.environ,
+    visible: str | None, count: int = 1, timeout_s: float = 20, env: Mapping[str, str] = os.environ
 ) -> DeviceState:
-    """The chips of the engine: those of ASCEND_RT_VISIBLE_DEVICES (`visible`), else the first `count`.
-
-    DeviceProblem when they cannot be read.
-    """
-    info = parse_info(_npu_smi(executable, ["info"], timeout_s, env))
-    logical, detail = _logical_ids(info.chips, executable, timeout_s, env)
+    """The chips of ASCEND_RT_VISIBLE_DEVICES (`visible`), else the first `count`; DeviceProblem: not readable."""
+    info = parse_info(_npu_smi(["info"], timeout_s, env))
+    logical, detail = _logical_ids(info.chips, timeout_s, env)
     wanted = _wanted(visible, sorted(logical)) if visible else sorted(logical)[:count]
     chips = tuple(logical[i] for i in wanted)
     places = {(chip.npu, chip.chip) for chip in chips}
@@ -82,10 +73,7 @@ def probe_npu(
 def device_problems(
     state: DeviceState, expected_name: str, expected_total_mb: int | None, count: int = 1, floor_mb: int = 4096
 ) -> list[str]:
-    """Why an NPU must not be used, one sentence each; `expected_name` is a pattern for the whole chip name.
-
-    `floor_mb` is the memory in use up to which a chip counts as free: idle chips show 2.8 to 3.4 GB.
-    """
+    """Why an NPU must not be used; `expected_name` is a pattern, and up to `floor_mb` in use a chip counts as free."""
     if state.kind != "npu":
         return []
     problems = []
@@ -93,12 +81,13 @@ def device_problems(
         problems.append(f"the profile needs {count} chips and {len(state.chips)} can be seen")
     for chip in state.chips:
         where = f"NPU {chip.npu} chip {chip.chip}"
-        refused = refusal(chip)
-        if refused:
+        if refused := refusal(chip):
             problems.append(refused)
         elif not re.fullmatch(expected_name, chip.name):
             problems.append(f"{where} is {chip.name}, the profile is for {expected_name}")
-        if expected_total_mb and chip.hbm_total_mb and not _about(chip.hbm_total_mb, expected_total_mb):
+        # chips of one kind differ by the memory that their firmware reserves
+        tolerance_mb = 0.02 * (expected_total_mb or 0)
+        if expected_total_mb and chip.hbm_total_mb and abs(chip.hbm_total_mb - expected_total_mb) > tolerance_mb:
             problems.append(f"{where} has {chip.hbm_total_mb} MB, the profile is for {expected_total_mb}: another card")
         if chip.health != "OK":
             problems.append(f"{where} reports health {chip.health!r}: see `npu-smi info -t health -i {chip.npu}`")
@@ -116,10 +105,7 @@ def wait_for_release(
     sleep: Callable[[float], None] = time.sleep,
     interval_s: float = 0.5,
 ) -> Release:
-    """Poll `used` until it is at most `before_mb` plus `tolerance_mb`; a probe that fails is repeated.
-
-    DeviceProblem when the last probe before the time limit failed.
-    """
+    """Poll `used` until it is at most `before_mb` plus `tolerance_mb`; DeviceProblem when the last probe failed."""
     started = clock()
     while True:
         failure: DeviceProblem | None = None
@@ -159,18 +145,16 @@ def npu_sign(
     return f"npu-smi is on PATH ({found})" if found else None
 
 
-def _npu_smi(executable: str, arguments: list[str], timeout_s: float, env: Mapping[str, str]) -> str:
-    found = shutil.which(executable, path=env.get("PATH", ""))
+def _npu_smi(words: list[str], timeout_s: float, env: Mapping[str, str]) -> str:
+    found = shutil.which("npu-smi", path=env.get("PATH", ""))
     if not found:
         raise DeviceProblem(
-            f"{executable} is not on PATH, so no NPU can be seen: in a container mount /usr/local/bin/npu-smi, "
+            "npu-smi is not on PATH, so no NPU can be seen: in a container mount /usr/local/bin/npu-smi, "
             "/usr/local/dcmi and /usr/local/Ascend/driver from the host"
         )
-    argv, command = [found, *arguments], " ".join([executable, *arguments])
+    command = " ".join(["npu-smi", *words])
     try:
-        done = subprocess.run(
-            argv, env=dict(env), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, timeout=timeout_s, check=False
-        )
+        done = subprocess.run([found, *words], env=env, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise DeviceProblem(f"`{command}` gave no answer in {timeout_s:g} s: the driver hangs, see dmesg") from None
     except OSError as broken:
@@ -182,11 +166,9 @@ def _npu_smi(executable: str, arguments: list[str], timeout_s: float, env: Mappi
     return text
 
 
-def _logical_ids(
-    chips: tuple[Chip, ...], executable: str, timeout_s: float, env: Mapping[str, str]
-) -> tuple[dict[int, Chip], str]:
+def _logical_ids(chips: tuple[Chip, ...], timeout_s: float, env: Mapping[str, str]) -> tuple[dict[int, Chip], str]:
     try:
-        ids = parse_map(_npu_smi(executable, ["info", "-m"], timeout_s, env))
+        ids = parse_map(_npu_smi(["info", "-m"], timeout_s, env))
     except DeviceProblem as problem:
         # the runtime numbers its chips from 0 in the order of the table, so the table can replace the map
         return dict(enumerate(chips)), f"logical ids counted from the table ({problem})"
@@ -221,28 +203,20 @@ def _occupied(chip: Chip, where: str, floor_mb: int, processes: tuple[Process, .
     )
 
 
-def _about(found_mb: int, expected_mb: int) -> bool:
-    # chips of one kind differ by the memory that their firmware reserves
-    return abs(found_mb - expected_mb) <= expected_mb * 0.02
-
-
 def _total(values: Iterable[int | None]) -> int | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
 def _installed(distribution: str) -> str | None:
-    try:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return None
 
 
 def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    # Arm kernels print no model name
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()  # Arm kernels print no model name

@@ -34,10 +34,7 @@ _NUMBERS = itertools.count(1)
 
 
 class SupervisedProcess:
-    """One engine process tree. After `start()` it ends with `stop()` or with the death of the suite.
-
-    `files` are removed when it ends. Not for use by several threads.
-    """
+    """One engine process tree; ends with `stop()` or with the suite, then `files` are removed. Not for two threads."""
 
     def __init__(
         self, argv: Sequence[str], env: Mapping[str, str], log: Path, run_id: str, files: Sequence[Path] = ()
@@ -58,11 +55,7 @@ class SupervisedProcess:
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def start(self) -> None:
-        """Start supervisor and engine.
-
-        EnvironmentProblem when the engine's program cannot be executed, HarnessProblem when the log cannot be written
-        or the supervisor does not answer.
-        """
+        """Start both; EnvironmentProblem: no such program; HarnessProblem: no log, or no answer of the supervisor."""
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         except OSError as broken:
@@ -76,7 +69,8 @@ class SupervisedProcess:
             raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
         try:
             threading.Thread(target=self._listen, name="supervisor-events", daemon=True).start()
-            self._send(json.dumps(self._job()))
+            job = {"argv": self.argv, "env": self._env, "cwd": os.getcwd(), "tag": self.tag, "files": self._files}
+            self._send(json.dumps({**job, "log": str(self.log.resolve()), "tmp": tempfile.gettempdir()}))
             first = self._events.get(timeout=20)
             self._handle(first)
         except queue.Empty:
@@ -92,17 +86,6 @@ class SupervisedProcess:
             if first["engine"]:
                 raise EnvironmentProblem(f"the engine {self.argv[0]} cannot be started: {first['why']}")
             raise HarnessProblem(f"the engine's supervisor failed: {first['why']}")
-
-    def _job(self) -> dict[str, object]:
-        return {
-            "argv": self.argv,
-            "env": self._env,
-            "cwd": os.getcwd(),
-            "log": str(self.log.resolve()),
-            "tmp": tempfile.gettempdir(),
-            "tag": self.tag,
-            "files": self._files,
-        }
 
     def _listen(self) -> None:
         assert self._supervisor is not None and self._supervisor.stdout is not None
@@ -175,20 +158,15 @@ class SupervisedProcess:
 
     def tree(self) -> list[psutil.Process]:
         """Living processes of the engine, the first included; zombies count as gone."""
-        if self._supervisor is None:
-            return []
-        try:
-            found = psutil.Process(self._supervisor.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return [process for process in found if _lives(process)]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._supervisor is not None:
+                return list(filter(_lives, psutil.Process(self._supervisor.pid).children(recursive=True)))
+        return []
 
     def wait(self, timeout_s: float) -> int | None:
         """The exit code, waited for at most `timeout_s`; None when the engine still runs."""
         until = time.monotonic() + timeout_s
-        while not self.has_exited:
-            if time.monotonic() >= until:
-                return None
+        while not self.has_exited and time.monotonic() < until:
             time.sleep(0.05)
         return self._exit_code
 
@@ -228,10 +206,9 @@ class SupervisedProcess:
 
 
 def _lives(process: psutil.Process) -> bool:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return False
 
 
 def _described(process: psutil.Process) -> str:
@@ -241,10 +218,7 @@ def _described(process: psutil.Process) -> str:
 
 
 def end_all(find: Callable[[], list[psutil.Process]]) -> tuple[list[str], list[str]]:
-    """SIGKILL to the processes that `find` returns until it returns none, at most SWEEP_S.
-
-    Descriptions of the processes that were killed, and of those that remain.
-    """
+    """SIGKILL to what `find` returns until that is empty, at most SWEEP_S; descriptions of the killed and the rest."""
     until = time.monotonic() + SWEEP_S
     killed: dict[int, str] = {}
     while (found := find()) and time.monotonic() < until:
@@ -257,25 +231,18 @@ def end_all(find: Callable[[], list[psutil.Process]]) -> tuple[list[str], list[s
 
 
 def tagged_processes(tag: str | None = None) -> list[psutil.Process]:
-    """Living processes with the tag of a run or of one of its engines in their environment; None: of any run.
-
-    This process and its ancestors are left out.
-    """
+    """Living processes with the tag of a run (None: any) or of its engines, without this process and its ancestors."""
     me = psutil.Process()
     spared = {me.pid, *(parent.pid for parent in me.parents())}
     others = (process for process in psutil.process_iter() if process.pid not in spared)
-    return [process for process in others if _has_tag(_tag_of(process), tag) and _lives(process)]
-
-
-def _has_tag(found: str, tag: str | None) -> bool:
-    return bool(found) and (tag is None or found == tag or found.startswith(f"{tag}/"))
+    start = "" if tag is None else f"{tag}/"
+    return [one for one in others if (found := _tag_of(one)) and f"{found}/".startswith(start) and _lives(one)]
 
 
 def _tag_of(process: psutil.Process) -> str:
-    try:
+    with contextlib.suppress(psutil.Error, OSError):  # it has ended, or belongs to another user
         return str(process.environ().get(RUN_TAG, ""))
-    except (psutil.Error, OSError):  # it has ended, or belongs to another user
-        return ""
+    return ""
 
 
 def _is_supervisor(process: psutil.Process) -> bool:
@@ -285,10 +252,7 @@ def _is_supervisor(process: psutil.Process) -> bool:
 
 
 def end_orphans() -> list[str]:
-    """End the processes of dead runs and remove their temporary folders; descriptions of what was killed.
-
-    Living runs are spared, and runs of other containers: from here it cannot be seen whether those live.
-    """
+    """End the processes of dead runs and remove their temporary folders; descriptions of what was killed."""
     until = time.monotonic() + SWEEP_S
 
     def orphans() -> dict[str, list[psutil.Process]]:

@@ -1,7 +1,7 @@
 """The process between the suite and an engine: when the suite dies, the whole engine tree ends within seconds.
 
-Run by path, standard library only. Standard input: one line with a JSON job, then lines `stop SECONDS`; its end means
-that the suite has died. Standard output: events as JSON lines.
+Standard library only. Input: a line with a JSON job, then lines `stop SECONDS`; its end means that the suite has died.
+Output: events as JSON lines.
 """
 
 from __future__ import annotations
@@ -38,15 +38,10 @@ def prctl(option: int, value: int) -> None:
 def parents() -> dict[int, tuple[int, str]]:
     """pid -> (parent pid, state letter) of every process, read from /proc."""
     table = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
-                fields = stat.read().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        table[int(name)] = (int(fields[1]), fields[0])
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = Path(f"/proc/{name}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            table[int(name)] = (int(fields[1]), fields[0])
     return table
 
 
@@ -67,11 +62,9 @@ def descendants(root: int) -> list[int]:
 
 def described(pid: int) -> str:
     """`pid command line`, cut to 120 characters."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as line:
-            words = line.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    except OSError:
-        words = "?"
+    words = "?"
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
     return f"{pid} {words[:120]}"
 
 
@@ -82,10 +75,7 @@ def send(pid: int, number: int) -> None:
 
 
 def cut_log(path: str) -> None:
-    """Remove the middle of a log that is too long; other processes may go on appending to it.
-
-    Lines written during the cut are lost. A log that cannot be cut stays as it is.
-    """
+    """Remove the middle of a log that is too long, if possible; lines that are appended during the cut are lost."""
     with contextlib.suppress(OSError):
         size = Path(path).stat().st_size
         if size <= LOG_BYTES:
@@ -113,10 +103,7 @@ class Supervisor:
         self.pending = b""
 
     def start(self) -> bool:
-        """Create the scratch folder and start the engine in a new session; False when it cannot be executed.
-
-        OSError when the log, the folder or the process cannot be created.
-        """
+        """Start the engine in a new session; False: not executable; OSError: no log, scratch folder or process."""
         log = os.open(self.job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         # created here, not by the suite, so that a killed suite cannot leave it behind;
         # short, because vLLM puts unix sockets in it and their paths are limited to 107 characters
@@ -153,8 +140,7 @@ class Supervisor:
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.chdir(self.job["cwd"])
-            argv = self.job["argv"]
-            os.execvpe(argv[0], argv, {**self.job["env"], "TMPDIR": self.scratch})  # noqa: S606  (no shell)
+            os.execvpe(self.job["argv"][0], self.job["argv"], {**self.job["env"], "TMPDIR": self.scratch})  # noqa: S606
         except (OSError, ValueError) as broken:
             os.write(failing, str(broken).encode("utf-8", "replace"))
         finally:
@@ -231,14 +217,8 @@ class Supervisor:
                 send(pid, signal.SIGKILL)
             time.sleep(0.05)
             left = self.left()
-        self.report(
-            event="ended",
-            code=self.code,
-            on_request=ended_by_itself,
-            seconds=round(time.monotonic() - began, 2),
-            killed=survivors,
-            left=[described(pid) for pid in left],
-        )
+        ending = {"code": self.code, "on_request": ended_by_itself, "seconds": round(time.monotonic() - began, 2)}
+        self.report(event="ended", **ending, killed=survivors, left=[described(pid) for pid in left])
 
     def run(self) -> None:
         """Wait until a stop is requested or the suite has died, then end the engine."""
@@ -269,8 +249,7 @@ def read_job() -> dict[str, Any] | None:
         if not byte:
             return None
         first += byte
-    job: dict[str, Any] = json.loads(first)
-    return job
+    return dict(json.loads(first))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from typing import Any
 from vlm_acceptance.core.errors import WeightsProblem
 
 INDEX = "model.safetensors.index.json"
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_VOCABULARIES: tuple[str, ...] = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
 _BLOCK = 64 * 1024
 _BLOCKS = 16
@@ -26,10 +27,7 @@ _LFS_POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Identity of a model folder. A hash is None when the folder has no such file.
-
-    `weights_sampled_sha256` covers headers, sizes and sixteen blocks of 64 KiB of each file, not every byte.
-    """
+    """Identity of a model folder; a hash is None without its file. Of the weights, samples are hashed."""
 
     config_sha256: str | None
     chat_template_sha256: str | None
@@ -41,10 +39,7 @@ class Fingerprint:
 
 
 def locate(model_id: str, explicit: Path | None, env: Mapping[str, str], home: Path) -> Path | None:
-    """The folder of a model: `explicit`, a folder given as id, or one in a ModelScope or Hugging Face cache.
-
-    A folder with a config.json is preferred; None when there is none.
-    """
+    """The folder of a model or None: `explicit`, a folder given as id, or one in a ModelScope or Hugging Face cache."""
     if explicit is not None:
         return explicit
     plain = Path(model_id).expanduser()
@@ -57,10 +52,7 @@ def locate(model_id: str, explicit: Path | None, env: Mapping[str, str], home: P
 def inspect(
     folder: Path, stop_ids: Sequence[int] = (), expected_bytes: float | None = None, tolerance: float = 0.1
 ) -> list[str]:
-    """The problems of a model folder, one sentence each with the file and the remedy.
-
-    `stop_ids` are the token ids at which generation must end; `tolerance` is a share of `expected_bytes`.
-    """
+    """Problems of a model folder, with file and remedy; `stop_ids` must end generation, `tolerance` is a share."""
     if not folder.is_dir():
         return [f"the folder does not exist: {folder}"]
     config, config_problems = _read_json(folder, "config.json")
@@ -109,10 +101,9 @@ def fingerprint(folder: Path) -> Fingerprint:
 
 
 def _holds_something(folder: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):  # does not exist, is no folder, or belongs to another user
         return any(folder.iterdir())
-    except OSError:  # does not exist, is no folder, or belongs to another user
-        return False
+    return False
 
 
 def _cached(model_id: str, env: Mapping[str, str], home: Path) -> Iterator[Path]:
@@ -129,7 +120,10 @@ def _cached(model_id: str, env: Mapping[str, str], home: Path) -> Iterator[Path]
             yield from (base / middle / owner / spelled for spelled in names)
     for base in _hugging_face_caches(env, home):
         flat = base / "--".join(filter(None, ("models", owner, name)))
-        yield from _snapshots(flat, (_main_revision(flat),))
+        main = "main"
+        with contextlib.suppress(OSError):
+            main = (flat / "refs/main").read_text("utf-8").strip()
+        yield from _snapshots(flat, (main,))
 
 
 def _hugging_face_caches(env: Mapping[str, str], home: Path) -> list[Path]:
@@ -137,13 +131,6 @@ def _hugging_face_caches(env: Mapping[str, str], home: Path) -> list[Path]:
     given += [f"{env['HF_HOME']}/hub"] if env.get("HF_HOME") else []
     given += [f"{env['XDG_CACHE_HOME']}/huggingface/hub"] if env.get("XDG_CACHE_HOME") else []
     return [*(Path(path).expanduser() for path in given if path), home / ".cache/huggingface/hub"]
-
-
-def _main_revision(repository: Path) -> str:
-    try:
-        return (repository / "refs/main").read_text("utf-8").strip()
-    except OSError:
-        return "main"
 
 
 def _snapshots(repository: Path, preferred: Sequence[str]) -> list[Path]:
@@ -211,8 +198,7 @@ def _stop_problems(folder: Path, stop_ids: Sequence[int]) -> Iterator[str]:
         return
     found = generation.get("eos_token_id")
     known = found if isinstance(found, list) else [found]
-    missing = [i for i in stop_ids if i not in known]
-    if missing:
+    if missing := [i for i in stop_ids if i not in known]:
         yield (
             f"generation_config.json stops at {found}, not at {', '.join(map(str, missing))}: answers would run on to "
             f"max_tokens; set eos_token_id to [{listed}]"
@@ -239,8 +225,7 @@ def _missing_modules(folder: Path, auto_map: Mapping[str, Any]) -> list[str]:
         path = folder / f"{module}.py"
         if module not in seen:
             seen[module] = path.is_file()
-            if seen[module]:
-                waiting += _RELATIVE_IMPORT.findall(path.read_text("utf-8", "replace"))
+            waiting += _RELATIVE_IMPORT.findall(path.read_text("utf-8", "replace")) if seen[module] else []
     return sorted(f"{module}.py" for module, there in seen.items() if not there)
 
 
@@ -253,10 +238,9 @@ def _tokenizer_problems(folder: Path) -> Iterator[str]:
     auto_map = config.get("auto_map")
     classes = auto_map.get("AutoTokenizer") if isinstance(auto_map, dict) else None
     slow_only = isinstance(classes, list) and classes and not any(classes[1:])
+    wanted = _VOCABULARIES[1:] if slow_only else _VOCABULARIES
     if config.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend"):
-        wanted: tuple[str, ...] = ("tokenizer.json",)
-    else:
-        wanted = _VOCABULARIES[1:] if slow_only else _VOCABULARIES
+        wanted = ("tokenizer.json",)
     if not problems and not any((folder / name).is_file() for name in wanted):
         yield f"there is no {' or '.join(wanted[:2])}, which tokenizer_config.json needs: download it"
 
