@@ -59,7 +59,7 @@ def right(exchange: Exchange, parts: Parts, deadline_s: float) -> list[Finding]:
 def _late(exchange: Exchange, deadline_s: float) -> list[Finding]:
     if exchange.elapsed_s <= deadline_s:
         return []
-    return [Finding(kinds.EDGE_DEADLINE, f"an answer within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s")]
+    return [Finding(kinds.EDGE_DEADLINE, f"a response within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s")]
 
 
 def memory_is_bounded(growth_mb: int, limit_mb: int) -> list[Finding]:

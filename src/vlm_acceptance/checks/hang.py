@@ -84,7 +84,7 @@ def counted_while_running(before: float, during: Sequence[float | None]) -> list
     if any(running is not None and running > before for running in during):
         return []
     seen = ", ".join("no value" if running is None else f"{running:g}" for running in during) or "not read"
-    return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} in mid-stream", seen, "/metrics")]
+    return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} while streams run", seen, "/metrics")]
 
 
 def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: float) -> list[Finding]:

@@ -61,7 +61,8 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
         return []
     (one, base), (two, second), *more = sorted(tokens.items())
     step = (second - base) / (two - one)
-    seen = ", ".join(f"{number}: {count}" for number, count in sorted(tokens.items()))
+    counted = ", ".join(f"{count} with {number}" for number, count in sorted(tokens.items()))
+    seen = f"{counted} pictures"
     if step < least:
         expected = f"at least {least} more prompt tokens with every picture"
         return [Finding(kinds.MULTI_TOKENS, expected, seen, f"{two} pictures", counts[two].exchange)]

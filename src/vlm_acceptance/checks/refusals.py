@@ -28,7 +28,7 @@ def refused(
     """
     found = []
     if exchange.elapsed_s > deadline_s:
-        expected, observed = f"an answer within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s"
+        expected, observed = f"a refusal within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s"
         found.append(Finding(kinds.REFUSAL_DEADLINE, expected, observed))
     if exchange.error is not None:
         return [*found, Finding(kinds.REFUSAL_TRANSPORT, "a readable refusal", str(exchange.error))]

@@ -70,16 +70,14 @@ def _validator(name: str, folder: Path) -> Any:
 
 @lru_cache
 def _registry(folder: Path) -> Registry[Any]:
-    resources = [_resource(path) for path in sorted(folder.glob("*.json"))]
-    registry: Registry[Any] = Registry()
-    return registry.with_resources((resource.id() or "", resource) for resource in resources).crawl()
+    return Registry().with_resources(_resource(path) for path in sorted(folder.glob("*.json"))).crawl()
 
 
-def _resource(path: Path) -> Resource[Any]:
+def _resource(path: Path) -> tuple[str, Resource[Any]]:
     contents = json.loads(path.read_text("utf-8"))
     # Behind a $ref, a schema that names its dialect would be validated by the stock class, which accepts 1.0.
     del contents["$schema"]
-    return DRAFT202012.create_resource(contents)
+    return contents["$id"], DRAFT202012.create_resource(contents)
 
 
 def _expected(error: ValidationError) -> str:

@@ -59,7 +59,7 @@ def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> l
         raise EnvironmentProblem(f"too few to judge whether {where} grows: {len(points)} times; the soak was too short")
     if whole.low <= budget or early.low <= 0:
         return []
-    expected = f"last third within {1 + budget:g} times the first"
+    expected = f"times of the last third within {1 + budget:g} times those of the first"
     seen = f"{1 + whole.value:.3g} times (99 % interval {1 + whole.low:.3g} to {1 + whole.high:.3g}, n={whole.n})"
     return [Finding(kinds.DRIFT, expected, seen, where)]
 
