@@ -127,8 +127,12 @@ def _unseparated_loop(text: str) -> str:
 def _repeated(words: list[str]) -> Iterator[tuple[list[str], int]]:
     """Phrases of up to _LONGEST_PHRASE words that are repeated in a row, and how often."""
     for size in range(1, min(_LONGEST_PHRASE, len(words) // 3) + 1):
-        for start, length in _stretches(words, size):
-            yield words[start : start + size], length // size
+        start = 0  # of a stretch in which each word equals the one `size` before it
+        for place in range(size, len(words) + 1):
+            if place == len(words) or words[place] != words[place - size]:
+                if place - start > size:
+                    yield words[start : start + size], (place - start) // size
+                start = place - size + 1
 
 
 def _repeats_of_a_loop(phrase: list[str]) -> int:
@@ -137,16 +141,6 @@ def _repeats_of_a_loop(phrase: list[str]) -> int:
     # A Chinese word has about two characters, each counted as a word here.
     size = len(phrase) - sum(_IS_CJK.match(word) is not None for word in phrase) // 2
     return next(repeats for fewest, repeats in _LOOP_REPEATS if size >= fewest)
-
-
-def _stretches(words: list[str], size: int) -> Iterator[tuple[int, int]]:
-    """Start and length of every stretch in which each word equals the one `size` before it."""
-    start = 0
-    for place in range(size, len(words) + 1):
-        if place == len(words) or words[place] != words[place - size]:
-            if place - start > size:
-                yield start, place - start
-            start = place - size + 1
 
 
 def _monotony(words: list[str]) -> str:
