@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from vlm_acceptance.config.paths import ROOT, input_file, output_file
@@ -60,11 +61,7 @@ OPTIONS = (
     Option(
         "vlm-calibrate", "record what this run calibrates as a profile that extends the present one", metavar="FILE"
     ),
-    Option(
-        "vlm-record-baseline",
-        "record latencies as budgets (.yaml) or log probabilities (.jsonl)",
-        metavar="FILE",
-    ),
+    Option("vlm-record-baseline", "record latencies as budgets (.yaml) or log probabilities (.jsonl)", metavar="FILE"),
 )
 
 
@@ -116,21 +113,15 @@ def unknown_option(args: Sequence[str]) -> str | None:
 def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """(profile key, YAML text, source) of every override; the environment comes first, the command line replaces it."""
     found: list[tuple[str, str, str]] = []
+    listed: Any = values.get("vlm_set") or []
     pairs = [(text, "VLM_SET") for text in env.get("VLM_SET", "").split(";") if text.strip()]
-    listed = values.get("vlm_set") or []
-    assert isinstance(listed, list)
-    pairs += [(text, "--vlm-set") for text in listed]
-    for text, source in pairs:
+    for text, source in (*pairs, *((text, "--vlm-set") for text in listed)):
         key, equals, value = str(text).strip().partition("=")
         if not equals:
             raise UsageProblem(f"{source}: {text!r} is not KEY=VALUE, for example engine.port=8001")
         found.append((key.strip(), value, source))
-    for option in OPTIONS:
-        if option.key:
-            value_given, source = given(option, values.get(option.dest), env)
-            if value_given is not None:
-                found.append((option.key, value_given, source))
-    return found
+    own = [(option.key, *given(option, values.get(option.dest), env)) for option in OPTIONS if option.key]
+    return found + [(key, value, source) for key, value, source in own if value is not None]
 
 
 def checked_url(url: str, source: str) -> str:
@@ -148,15 +139,6 @@ def checked_url(url: str, source: str) -> str:
     if parts.query or parts.fragment:
         raise UsageProblem(f"{source}: {url!r} has a query or fragment; give the address only")
     return url.rstrip("/").removesuffix("/v1")
-
-
-def one_of(value: str, allowed: Sequence[str], source: str) -> str:
-    """The value, or a UsageProblem that names what is allowed and the nearest."""
-    if value not in allowed:
-        raise UsageProblem(
-            f"{source}: {value!r} is not allowed; it is one of: {', '.join(allowed)}.{nearest(value, allowed)}"
-        )
-    return value
 
 
 def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None:
@@ -180,7 +162,10 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     record = output_file(*picked["vlm_record_baseline"])
     of_logprobs = record is not None and record.suffix == ".jsonl"
     reports, _ = picked["vlm_reports"]
-    evidence, evidence_source = picked["vlm_evidence"]
+    evidence, source = picked["vlm_evidence"]
+    if evidence is not None and evidence not in EVIDENCE:
+        allowed = f"{', '.join(EVIDENCE)}.{nearest(evidence, EVIDENCE)}"
+        raise UsageProblem(f"{source}: {evidence!r} is not allowed; it is one of: {allowed}")
     return Settings(
         loaded=loaded,
         base_url=checked_url(url, url_source) if url else None,
@@ -188,7 +173,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         api_key=api_key(key_name, key_source, env),
         # absolute: the lines that repeat a request must work from anywhere
         reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
-        evidence=one_of(evidence or "failed", EVIDENCE, evidence_source),
+        evidence=evidence or "failed",
         calibrate=output_file(*picked["vlm_calibrate"]),
         record_baseline=None if of_logprobs else record,
         resume=picked["vlm_resume"][0],

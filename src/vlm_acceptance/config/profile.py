@@ -287,14 +287,6 @@ class Mmmu(Section):
         name = self.reference or (own if own in references else "MMMU_val")
         return name, references.get(name)
 
-    def check(self, references: Mapping[str, Reference], launched: bool) -> None:
-        """UsageProblem for an engine that an attached run does not have, absent known answers, or unknown limits."""
-        if self.engine == "offline" and not launched:
-            raise UsageProblem("mmmu.engine: an attached endpoint has no 'offline' engine; use 'server'")
-        if self.known_answers:
-            require_text_file(self.known_answers, "mmmu.known_answers")
-        self.require_limits(references)
-
     def require_limits(self, references: Mapping[str, Reference]) -> None:
         """UsageProblem when neither the section nor a reference with counts sets the limits."""
         name, reference = self.reference_among(references)
@@ -335,4 +327,8 @@ class Profile(Section):
             resolve_existing(self.capability.golden_answers, "capability.golden_answers")
         resolve_existing(self.logprobs.prompts, "logprobs.prompts")
         if self.mmmu is not None:
-            self.mmmu.check(self.references, launched)
+            if self.mmmu.engine == "offline" and not launched:
+                raise UsageProblem("mmmu.engine: an attached endpoint has no 'offline' engine; use 'server'")
+            if self.mmmu.known_answers:
+                require_text_file(self.mmmu.known_answers, "mmmu.known_answers")
+            self.mmmu.require_limits(self.references)

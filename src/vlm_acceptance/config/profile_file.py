@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.config.yaml_file import Section, first_error, model_of, parse_yaml, read_data
+from vlm_acceptance.config.yaml_file import fields_at, first_error, parse_yaml, read_data
 from vlm_acceptance.core.errors import UsageProblem, nearest
 
 ONE_RELEASE = "the former name is accepted in this release only"
@@ -44,17 +44,15 @@ def profile_names(folder: Path) -> list[str]:
 
 def find_profile(name: str, folder: Path) -> Path:
     """The file of a profile given by name or by path; UsageProblem names the nearest."""
+    names = profile_names(folder)
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
-        if not path.is_file():
-            raise UsageProblem(
-                f"profile file {name!r} does not exist; by name there are: {', '.join(profile_names(folder))}"
-            )
-        return path
-    path = folder / f"{name}.yaml"
+        problem = f"profile file {name!r} does not exist; by name there are: {', '.join(names)}"
+    else:
+        path = folder / f"{name}.yaml"
+        problem = f"there is no profile {name!r}; there are: {', '.join(names)}.{nearest(name, names)}"
     if not path.is_file():
-        names = profile_names(folder)
-        raise UsageProblem(f"there is no profile {name!r}; there are: {', '.join(names)}.{nearest(name, names)}")
+        raise UsageProblem(problem)
     return path
 
 
@@ -88,10 +86,8 @@ def _read_chain(
     if not isinstance(data, dict):
         raise UsageProblem(f"{path}: a profile is a mapping of keys, this file holds {type(data).__name__}")
     notes += _rename_former(data, path.name)
-    parent = data.pop("extends", None)
-    if parent is None:
-        merged = data
-    else:
+    parent, merged = data.pop("extends", None), data
+    if parent is not None:
         if not isinstance(parent, str):
             raise UsageProblem(f"{path}: extends: {parent!r} is not the name or path of a profile")
         nearby = path.parent / parent
@@ -130,26 +126,30 @@ def _override(data: dict[str, Any], key: str, text: str, source: str, notes: lis
     except yaml.YAMLError:
         raise UsageProblem(f"{source}: {key}: the value {text!r} cannot be read as YAML; quote it") from None
     layer: dict[str, Any] = {}
-    *sections, last = key.split(".")
-    _section(layer, sections)[last] = value
+    section, last = _section(layer, key)
+    section[last] = value
     notes += _rename_former(layer, source)
-    *sections, last = present.split(".")
-    value = _section(layer, sections)[last]
-    place = _section(data, sections)
+    section, last = _section(layer, present)
+    value = section[last]
+    section, last = _section(data, present)
     if value is None:
-        place.pop(last, None)
+        section.pop(last, None)
     else:
-        place[last] = value
+        section[last] = value
     return present
 
 
-def _section(data: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A copy of the mapping below `data` at these names, put in its place; an empty one where there is no mapping."""
-    for name in names:
+def _section(data: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """The mapping that holds a dotted key of `data`, and the key's last part.
+
+    It is a copy, put in its place, because a YAML alias can put one mapping in two places.
+    """
+    *sections, last = key.split(".")
+    for name in sections:
         below = data.get(name)
         data[name] = dict(below) if isinstance(below, dict) else {}
         data = data[name]
-    return data
+    return data, last
 
 
 def _present_key(key: str) -> str:
@@ -166,22 +166,22 @@ def _rename_former(data: dict[str, Any], source: str) -> list[str]:
     """
     notes = []
     for former, present in FORMER_KEYS.items():
-        *sections, last = former.split(".")
         if not _holds(data, former):
             continue
         if _holds(data, present):
             raise UsageProblem(f"{source}: {former!r} is the former name of {present!r}; give only {present!r}")
-        value = _section(data, sections).pop(last)
-        *sections, last = present.split(".")
-        _section(data, sections)[last] = value
+        section, last = _section(data, former)
+        value = section.pop(last)
+        section, last = _section(data, present)
+        section[last] = value
         notes.append(f"{source}: the key {former!r} is now {present!r}; {ONE_RELEASE}")
     for key, names in FORMER_VALUES.items():
-        *sections, last = key.split(".")
-        values = _section(data, sections)[last] if _holds(data, key) else None
+        section, last = _section(data, key) if _holds(data, key) else ({}, "")
+        values = section.get(last)
         if not isinstance(values, list):
             continue
         known = [value for value in values if isinstance(value, str) and value in names]
-        _section(data, sections)[last] = [names[value] if value in known else value for value in values]
+        section[last] = [names[value] if value in known else value for value in values]
         notes += [f"{source}: {key}: the value {value!r} is now {names[value]!r}; {ONE_RELEASE}" for value in known]
     return notes
 
@@ -196,35 +196,24 @@ def _holds(data: Any, key: str) -> bool:
 
 def _check_key(key: str, source: str) -> None:
     """UsageProblem for a key that is not in a profile, before its value is read."""
-    allowed: type[BaseModel] | None = Profile
-    walked: list[str] = []
-    for part in key.split("."):
-        if allowed is None:  # below a free mapping, such as engine.env
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        fields = fields_at(Profile, parts[:depth])
+        if not fields:  # below a free mapping, such as engine.env
             return
-        fields = allowed.model_fields
         if part not in fields:
-            place = ".".join(walked) or "a profile"
-            raise UsageProblem(
-                f"{source}: unknown key {key!r}; {place} has: {', '.join(fields)}.{nearest(part, fields)}"
-            )
-        walked.append(part)
-        allowed = model_of(fields[part].annotation)
+            place = ".".join(parts[:depth]) or "a profile"
+            near = nearest(part, fields)
+            raise UsageProblem(f"{source}: unknown key {key!r}; {place} has: {', '.join(fields)}.{near}")
 
 
 def shown(loaded: Loaded) -> str:
     """The effective profile: a line `key: value` for each key, with the source of the value."""
     lines = [f"# {loaded.path}", *(f"# note: {note}" for note in loaded.notes)]
-    for key, value in _flat(_plain(loaded.profile)).items():
-        lines.append(f"{key}: {_scalar(value)}  # {_source(key, loaded.sources)}")
+    for key, value in _flat(loaded.profile.model_dump(mode="json")).items():
+        text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
+        lines.append(f"{key}: {text}  # {_source(key, loaded.sources)}")
     return "\n".join(lines)
-
-
-def _plain(section: Section) -> dict[str, Any]:
-    return section.model_dump(mode="json")
-
-
-def _scalar(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
 
 
 def _source(key: str, sources: Mapping[str, str], default: str = "default") -> str:

@@ -18,8 +18,8 @@ def _as_text(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_as_text)]
 Seconds = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Nats = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class LogProbLimits(Section):
@@ -74,11 +74,7 @@ class LoadBudgets(Section):
     @property
     def bounds_figures(self) -> bool:
         """Whether a percentile, a rate or the goodput has a bound."""
-        limits = [self.ttft_s, self.tpot_s, self.itl_s, self.e2e_s]
-        bounds = [bound for limit in limits for bound in (limit.p50, limit.p90, limit.p99)]
-        return any(
-            bound is not None for bound in (*bounds, self.goodput, self.requests_per_s, self.output_tokens_per_s)
-        )
+        return self != LoadBudgets(errors=self.errors)
 
 
 class Load(Section):

@@ -68,7 +68,7 @@ def first_error(broken: ValidationError, shape: Any) -> tuple[str, str]:
     loc = [str(part) for part in first["loc"] if part != "[key]"]  # added to the loc of a wrong key of a mapping
     key, value = ".".join(loc), trimmed(first["input"], SHOWN)
     if first["type"] == "extra_forbidden":
-        fields = _fields_at(shape, loc[:-1])
+        fields = fields_at(shape, loc[:-1])
         return key, f"unknown key {key!r} (value {value}); allowed: {', '.join(fields)}.{nearest(loc[-1], fields)}"
     if first["type"] == "missing":
         return key, f"the key {key!r} is missing"
@@ -93,7 +93,7 @@ def model_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _fields_at(shape: Any, loc: Sequence[str]) -> list[str]:
+def fields_at(shape: Any, loc: Sequence[str]) -> list[str]:
     """The keys that a model has at a place in `shape`; [] where there is no model."""
     for part in loc:
         model = model_of(shape)
