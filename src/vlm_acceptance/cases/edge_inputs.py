@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -110,8 +111,7 @@ class EdgeInput(Section):
 def load_inputs(path: Path) -> tuple[EdgeInput, ...]:
     """Every row; UsageProblem names what is wrong with the file."""
     rows = read_yaml(path, list[EdgeInput])
-    ids = [row.id for row in rows]
-    twice = sorted({ident for ident in ids if ids.count(ident) > 1})
+    twice = sorted(ident for ident, count in Counter(row.id for row in rows).items() if count > 1)
     if twice:
         raise UsageProblem(f"{path}: {', '.join(twice)} is the id of two rows")
     return tuple(rows)
@@ -119,8 +119,7 @@ def load_inputs(path: Path) -> tuple[EdgeInput, ...]:
 
 def black_png(side: int) -> bytes:
     """A black greyscale PNG of `side` x `side` pixels, made without holding its pixels in memory."""
-    packer = zlib.compressobj(9)
-    line = bytes(side + 1)
+    packer, line = zlib.compressobj(9), bytes(side + 1)
     packed = b"".join([*(packer.compress(line) for _ in range(side)), packer.flush()])
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return _SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")

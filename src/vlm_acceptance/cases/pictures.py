@@ -21,14 +21,15 @@ def data_url(mime: str, content: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _file(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """The file of a picture in a format of Pillow, with the options of `Image.save`."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def _url(picture: Image.Image, kind: str, **options: object) -> str:
-    return data_url(f"image/{kind.lower()}", _file(picture, kind, **options))
+    return data_url(f"image/{kind.lower()}", encoded(picture, kind, **options))
 
 
 def _grey_16(picture: Image.Image) -> Image.Image:
@@ -91,7 +92,7 @@ def png_url(path: Path) -> str:
 def jpeg_bytes(path: Path) -> bytes:
     """The same picture as a high-quality JPEG file."""
     with Image.open(path) as picture:
-        return _file(picture.convert("RGB"), "JPEG", **JPEG)
+        return encoded(picture.convert("RGB"), "JPEG", **JPEG)
 
 
 @lru_cache(maxsize=512)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import struct
 from functools import lru_cache
 
 from PIL import Image
+
+from vlm_acceptance.cases.pictures import data_url, encoded
 
 SIDE_PX = 64
 FRAMES_PER_S = 8
@@ -20,26 +20,16 @@ _KEY_FRAME = 0x10
 @lru_cache(maxsize=1)
 def clip_url() -> str:
     """Two seconds of video as a data URL: red, then blue."""
-    return "data:video/x-msvideo;base64," + base64.b64encode(_avi([_jpeg(colour) for colour in COLOURS])).decode(
-        "ascii"
-    )
-
-
-def _jpeg(colour: tuple[int, int, int]) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (SIDE_PX, SIDE_PX), colour).save(buffer, "JPEG")
-    return buffer.getvalue()
+    frames = [encoded(Image.new("RGB", (SIDE_PX, SIDE_PX), colour), "JPEG") for colour in COLOURS]
+    return data_url("video/x-msvideo", _avi(frames))
 
 
 def _avi(frames: list[bytes]) -> bytes:
     count, largest = len(frames), max(map(len, frames))
-    video = struct.pack(
-        "<14I", 1_000_000 // FRAMES_PER_S, 0, 0, _HAS_INDEX, count, 0, 1, largest, SIDE_PX, SIDE_PX, *[0] * 4
-    )
-    stream = b"vidsMJPG" + struct.pack(
-        "<10I4H", 0, 0, 0, 1, FRAMES_PER_S, 0, count, largest, 0, 0, 0, 0, SIDE_PX, SIDE_PX
-    )
-    picture = struct.pack("<3I2H4s5I", 40, SIDE_PX, SIDE_PX, 1, 24, b"MJPG", 3 * SIDE_PX * SIDE_PX, 0, 0, 0, 0)
+    size, zeros = (SIDE_PX, SIDE_PX), [0] * 4
+    video = struct.pack("<14I", 1_000_000 // FRAMES_PER_S, 0, 0, _HAS_INDEX, count, 0, 1, largest, *size, *zeros)
+    stream = b"vidsMJPG" + struct.pack("<10I4H", 0, 0, 0, 1, FRAMES_PER_S, 0, count, largest, 0, 0, 0, 0, *size)
+    picture = struct.pack("<3I2H4s5I", 40, *size, 1, 24, b"MJPG", 3 * SIDE_PX * SIDE_PX, *zeros)
     chunks = [_chunk(b"00dc", frame) for frame in frames]
     index, place = b"", 4  # an offset from the word "movi"
     for frame, chunk in zip(frames, chunks, strict=True):
