@@ -1,4 +1,4 @@
-"""Matching of planted words, and what a picture, a question and a blind answer come to."""
+"""Matching of planted words, and how a picture, a question and a blind answer are judged."""
 
 from __future__ import annotations
 
@@ -120,14 +120,14 @@ def test_a_word_that_is_not_there_is_not_found(answer: str, part: str) -> None:
     assert not holds(answer, [part])
 
 
-def test_any_alternative_will_do() -> None:
+def test_any_alternative_is_enough() -> None:
     assert holds("a sofa", ["couch", "sofa"])
     assert not holds("a chair", ["couch", "sofa"])
     assert not holds("anything", [])
     assert not holds("anything", ["", "!"])
 
 
-def test_a_near_word_is_not_found_when_another_picture_is_as_near() -> None:
+def test_a_near_word_is_not_found_if_a_word_of_another_picture_is_as_near() -> None:
     assert holds("a horse", ["HOUSE"])
     assert not holds("a horse", ["HOUSE"], {"HORSE"})
     assert not holds("MARKES", ["MARKET"], {"MARKED"})
@@ -151,37 +151,37 @@ def test_a_wrong_answer_is_not_fatal_and_names_the_missing_part() -> None:
     assert (finding.check, finding.expected, finding.fatal) == ("answer.wrong", "'472'", False)
 
 
-def test_another_pictures_word_is_fatal_even_beside_the_right_one() -> None:
+def test_a_word_of_another_picture_is_fatal_even_beside_the_right_one() -> None:
     (finding,) = judge_picture(SIGN, FIRST, reply("RIVER 472 or GARDEN 815"))
 
     assert (finding.check, finding.fatal) == ("answer.foreign", True)
     assert finding.observed.startswith("'815', 'GARDEN' in ")
 
 
-def test_another_pictures_word_counts_only_as_a_whole_word() -> None:
+def test_a_word_of_another_picture_counts_only_as_a_whole_word() -> None:
     assert judge_picture(SIGN, FIRST, reply("RIVER 472, not 8150 or gardening")) == []
 
 
-def test_another_pictures_word_inside_an_own_one_is_no_finding() -> None:
+def test_a_word_of_another_picture_inside_an_own_one_is_no_finding() -> None:
     hotels = question(picture("a", "GRAND HOTEL"), picture("b", "HOTEL"))
 
     assert judge_picture(hotels, hotels.pictures[0], reply("Grand Hotel")) == []
     assert "answer.foreign" in checks(judge_picture(hotels, hotels.pictures[0], reply("Grand Hotel, Hotel")))
 
 
-def test_an_own_word_inside_another_pictures_does_not_hide_it() -> None:
+def test_an_own_word_inside_a_word_of_another_picture_does_not_hide_it() -> None:
     streets = question(picture("a", "LAKE", visible=("STREET",)), picture("b", "OAK STREET"))
 
     assert "answer.foreign" in checks(judge_picture(streets, streets.pictures[0], reply("Lake, Oak Street")))
 
 
-def test_a_word_the_picture_shows_may_be_said() -> None:
+def test_a_word_that_the_picture_shows_may_be_in_the_answer() -> None:
     animals = question(picture("a", "LION", visible=("EAGLE",)), picture("b", "EAGLE"))
 
     assert judge_picture(animals, animals.pictures[0], reply("The lion, not the eagle.")) == []
 
 
-def test_list_numbers_are_not_another_pictures_number() -> None:
+def test_list_numbers_are_not_numbers_of_another_picture() -> None:
     counts = question(picture("a", "5"), picture("b", "2"))
 
     assert judge_picture(counts, counts.pictures[0], reply("1. I look.\n2. I count.\nThere are 5.")) == []
@@ -201,12 +201,12 @@ def test_an_answer_that_did_not_stop_is_a_finding_and_not_fatal(finish: str | No
 
 
 @pytest.mark.parametrize("tokens", [0, 41, None])
-def test_an_answer_out_of_bounds_is_a_finding(tokens: int | None) -> None:
+def test_an_answer_of_unusual_length_is_a_finding(tokens: int | None) -> None:
     assert checks(judge_picture(SIGN, FIRST, reply("RIVER 472", tokens=tokens))) == ["answer.length"]
 
 
 @pytest.mark.parametrize("tokens", [1, 40])
-def test_the_bounds_of_the_length_belong_to_it(tokens: int) -> None:
+def test_the_limits_of_the_length_are_inclusive(tokens: int) -> None:
     assert judge_picture(SIGN, FIRST, reply("RIVER 472", tokens=tokens)) == []
 
 
@@ -269,7 +269,7 @@ def test_the_summary_comes_first_and_the_findings_are_placed() -> None:
     assert (single.check, single.where) == ("answer.wrong", "sign/sign-8.png")
 
 
-def test_one_answer_for_all_pictures_says_that_none_was_seen() -> None:
+def test_one_answer_to_all_pictures_means_that_the_picture_was_not_seen() -> None:
     summary = judge_question(SIGN, [reply("A sign.")] * 8, 6)[0]
 
     assert summary.observed.startswith("0 of 8 right, at least 6 required; wrong: sign-1, sign-2,")
@@ -310,36 +310,36 @@ def test_one_fatal_finding_refuses_a_question_with_enough_right_answers() -> Non
     assert single.check == "degeneracy.special_token"
 
 
-def test_a_missing_answer_is_wrong_and_fatal_and_says_why() -> None:
+def test_a_missing_answer_is_fatal_and_gives_the_reason() -> None:
     summary, single = judge_question(SIGN, [*RIGHT[:7], NoReply("timeout: no answer within 60 s")], 6)
 
     assert (summary.fatal, single.check, single.fatal) == (True, "answer.missing", True)
     assert single.observed == "timeout: no answer within 60 s"
 
 
-def test_an_answer_cut_off_is_not_right_and_says_nothing_about_sight() -> None:
+def test_an_answer_cut_off_is_not_right_and_has_no_common_cause() -> None:
     summary = judge_question(SIGN, [reply("RIVER 472", finish="length"), *RIGHT[1:]], 8)[0]
 
     assert summary.observed == "7 of 8 right, at least 8 required; wrong: sign-1"
 
 
-def test_answers_and_pictures_must_be_as_many() -> None:
+def test_there_must_be_one_answer_for_each_picture() -> None:
     with pytest.raises(ValueError, match="zip"):
         judge_question(SIGN, RIGHT[:7], 6)
 
 
-def test_a_blind_answer_may_hit_as_often_as_chance_does() -> None:
+def test_a_blind_answer_may_be_right_as_often_as_by_chance() -> None:
     assert judge_blind(SIGN, [reply("There is no picture."), reply("RIVER 472"), reply("")]) == []
 
 
-def test_a_blind_answer_that_knows_the_planted_ones_is_fatal() -> None:
+def test_a_blind_answer_with_planted_answers_is_fatal() -> None:
     (finding,) = judge_blind(SIGN, [reply("RIVER 472 or GARDEN 815")])
 
     assert (finding.check, finding.fatal) == ("answer.blind", True)
     assert finding.observed.startswith("2 (sign-1, sign-2) in ")
 
 
-def test_a_planted_answer_of_two_parts_counts_only_whole() -> None:
+def test_a_planted_answer_of_two_parts_counts_only_if_both_occur() -> None:
     assert judge_blind(SIGN, [reply("RIVER GARDEN STATION 530")]) == []
 
 
@@ -350,7 +350,7 @@ def test_a_blind_answer_that_is_missing_is_fatal() -> None:
     assert finding.where == "sign: answer 1 without the picture"
 
 
-def test_where_one_word_is_asked_for_it_must_come_before_the_others_the_picture_shows() -> None:
+def test_the_one_word_asked_for_must_come_before_other_words_of_the_picture() -> None:
     prices = picture("cheaper-1", "TEA", visible=("COFFEE",))
     asked = question(prices)
 

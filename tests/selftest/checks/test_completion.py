@@ -109,7 +109,7 @@ def test_a_stop_string_must_end_the_answer_before_it(text: str, finish: str, exp
     assert checks(judge.stopped_before(seen, exchange(body()), "receipt")) == expected
 
 
-def test_a_stopped_answer_that_is_not_there_is_found() -> None:
+def test_a_missing_stopped_answer_is_found() -> None:
     assert checks(judge.stopped_before(BROKEN, exchange(body()), "x")) == ["protocol.answer"]
     assert checks(judge.stopped_before(BROKEN, BROKEN, "x")) == ["protocol.answer"] * 2
 

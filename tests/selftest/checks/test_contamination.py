@@ -46,7 +46,7 @@ def seen(name: str, text: str) -> list[str]:
         ("zh-2", "牌子上写的是学校 52。"),
     ],
 )
-def test_own_answers_and_mere_mistakes_are_none(name: str, text: str) -> None:
+def test_own_answers_and_mere_mistakes_have_no_finding(name: str, text: str) -> None:
     assert seen(name, text) == []
 
 
@@ -77,7 +77,7 @@ def test_every_answer_is_judged_by_its_own_name() -> None:
     assert [found.where for found in contaminated(["sign-1", "sign-2"], texts, PICTURES)] == ["sign-1", "sign-2"]
 
 
-def test_a_prompt_that_changes_nothing_for_any_picture_was_not_read() -> None:
+def test_a_prompt_that_changes_no_answer_is_found() -> None:
     first, second = reply("RIVER 472"), reply("GARDEN 815")
     (found,) = prompt_unheeded([(first, first), (second, second)])
     assert found.fatal

@@ -1,4 +1,4 @@
-"""Texts no sound model writes, and texts that only look like them."""
+"""Texts that no sound model writes, and sound texts that look similar."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_loop_is_named_with_its_phrase_and_count() -> None:
     assert finding.observed == "'the english and' 9 times in a row"
 
 
-def test_every_kind_is_said_once() -> None:
+def test_every_kind_is_reported_once() -> None:
     found = [finding.check for finding in degenerate("\ufffd\x00<|im_end|></s>" + "!" * 9)]
 
     assert found == ["degeneracy.special_token", "degeneracy.encoding", "degeneracy.control", "degeneracy.run"]

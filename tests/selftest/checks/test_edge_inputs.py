@@ -63,7 +63,7 @@ HUNG = exchange(None, error=ErrorDetail("timeout", "nothing more within 5 s"))
         (RIGHT, "right"),
     ],
 )
-def test_what_is_expected_has_no_finding(seen: Exchange, expect: str) -> None:
+def test_an_expected_response_has_no_finding(seen: Exchange, expect: str) -> None:
     assert checks(seen, expect) == []
 
 
@@ -84,11 +84,11 @@ def test_what_is_expected_has_no_finding(seen: Exchange, expect: str) -> None:
         (exchange(200, answer("OK"), seconds=6), "refused or answered", "edge_input.deadline"),
     ],
 )
-def test_what_is_not_expected_is_found(seen: Exchange, expect: str, check: str) -> None:
+def test_an_unexpected_response_is_found(seen: Exchange, expect: str, check: str) -> None:
     assert check in checks(seen, expect)
 
 
-def test_the_body_of_the_web_framework_passes_where_it_may() -> None:
+def test_the_body_of_the_web_framework_passes_where_it_is_allowed() -> None:
     assert checks(exchange(400, DETAIL), "refused", schema="detail") == []
 
 
@@ -142,7 +142,7 @@ def test_a_sane_answer_has_no_finding() -> None:
 
 
 @pytest.mark.parametrize("finish", ["stop", "length"])
-def test_a_degenerate_answer_is_found_whatever_was_asked(finish: str) -> None:
+def test_a_degenerate_answer_is_found_for_any_question(finish: str) -> None:
     assert "degeneracy.loop" in asked(LOOP, finish)
     assert "degeneracy.special_token" in asked("OK<|im_end|>", finish)
 
@@ -159,17 +159,17 @@ def test_a_degenerate_stream_is_found() -> None:
     "params",
     [{"temperature": 0.7}, {"ignore_eos": True}, {"min_tokens": 50}, {"stop": ["a"]}, {"logit_bias": {"1": 9}}],
 )
-def test_an_answer_that_is_not_the_models_own_is_not_looked_at(params: dict[str, Any]) -> None:
+def test_an_answer_that_parameters_change_is_not_judged(params: dict[str, Any]) -> None:
     assert asked(LOOP, **params) == []
 
 
-def test_a_character_cut_in_two_is_no_broken_encoding() -> None:
+def test_a_character_cut_in_two_is_not_a_broken_encoding() -> None:
     assert asked("价格是\ufffd", "length") == []
     assert asked("价格是\ufffd", "stop") == ["degeneracy.encoding"]
     assert asked("价\ufffd格是", "length") == ["degeneracy.encoding"]
 
 
-def test_what_the_question_holds_itself_is_not_held_against_the_answer() -> None:
+def test_degenerate_text_of_the_question_is_not_counted_in_the_answer() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     parts = [picture, {"type": "text", "text": "What stands between <image> and <image>?"}]
     assert asked("Between <image> and <image> stands a word.", question=parts) == []
@@ -178,7 +178,7 @@ def test_what_the_question_holds_itself_is_not_held_against_the_answer() -> None
     assert "degeneracy.control" in asked("A \0 in it")
 
 
-def test_refusals_and_other_routes_are_not_looked_at() -> None:
+def test_refusals_and_other_routes_are_not_judged() -> None:
     body = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
     assert sane(exchange(400, request=Request("POST", "/v1/chat/completions", body))) == []
     assert sane(exchange(200, {"tokens": LOOP}, request=Request("POST", "/tokenize", body))) == []

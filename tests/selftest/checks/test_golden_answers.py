@@ -1,4 +1,4 @@
-"""Known answers: every one to the letter and the prompt token, or a count and the first few that are not."""
+"""Golden answers: text and prompt tokens equal the stored ones, or a count and the first few findings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def right() -> list[Reply | NoReply]:
     return [reply(n) for n in range(len(ROWS))]
 
 
-def test_the_answers_match_have_no_finding() -> None:
+def test_equal_answers_have_no_finding() -> None:
     assert answers_match(ROWS, right()) == []
 
 
@@ -29,7 +29,7 @@ def test_a_text_that_differs_in_one_letter_is_found() -> None:
     assert (found.check, found.where, found.observed) == ("golden_answer.text", "ocr/3", "'RIVER 3 '")
 
 
-def test_a_picture_that_costs_other_tokens_is_found_though_the_text_is_right() -> None:
+def test_other_prompt_tokens_are_found_though_the_text_is_right() -> None:
     replies = right()
     replies[0] = reply(0, tokens=84)
     count, found = answers_match(ROWS, replies)
@@ -53,5 +53,5 @@ def test_many_wrong_answers_are_counted_and_a_few_shown() -> None:
     assert len(shown) == SHOWN
 
 
-def test_a_row_without_a_token_count_is_judged_by_its_text_alone() -> None:
+def test_a_row_without_a_token_count_is_judged_only_by_its_text() -> None:
     assert answers_match([{"id": "a", "answer": "RIVER 0"}], [reply(0, tokens=7)]) == []

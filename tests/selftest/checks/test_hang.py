@@ -30,7 +30,7 @@ def test_flat_counters_under_running_requests_are_a_hang_with_its_metrics() -> N
     assert "vllm:generation_tokens 90" in found.observed
 
 
-def test_an_engine_that_stopped_while_it_was_idle_hangs() -> None:
+def test_an_engine_that_stopped_while_idle_hangs() -> None:
     hang = hang_in(readings([page(0, 80)] + [page(0, 90)] * 11), 10)
     assert hang is not None
     assert "4 requests in flight: vllm:num_requests_running 0" in not_hung(hang)[0].observed
@@ -81,7 +81,7 @@ def test_a_slot_is_freed_in_time_or_kept() -> None:
     assert "no value" in freed(0, [(1.0, None)], 10)[0].observed
 
 
-def test_figures_of_our_clients_never_rise_and_never_pass_their_number() -> None:
+def test_running_requests_of_our_clients_never_rise_or_exceed_their_number() -> None:
     assert only_ours([(0.1, 4.0), (0.2, None), (0.3, 2.0), (0.4, 2.0)], 4)
     assert only_ours([(0.1, 4.0), (0.2, 5.0), (0.9, 4.0), (1.0, 4.0)], 4)  # counted twice while it is freed
     assert not only_ours([(0.1, 4.0), (1.0, 5.0)], 4)

@@ -52,7 +52,7 @@ def test_medians_count_only_samples_that_have_the_value() -> None:
     assert (figures["ttft_s"], figures["tpot_s"]) == (Figure(0.2, 3), Figure(0.02, 1))
 
 
-def test_a_figure_without_data_says_so() -> None:
+def test_a_figure_without_data_is_shown_as_such() -> None:
     assert str(median_of([])["ttft_s"]) == "no data (n=0)"
     assert str(Figure(0.25, 3)) == "0.25 s (n=3)"
 
@@ -85,7 +85,7 @@ def test_a_finding_names_limit_figure_and_count() -> None:
     assert (finding.observed, finding.where) == ("0.5 s (n=2)", "ocr")
 
 
-def test_no_samples_are_a_finding_where_there_is_a_budget() -> None:
+def test_no_samples_are_a_finding_if_there_is_a_budget() -> None:
     assert checks(Budget(e2e_s=1.0)) == ["latency.no_data"]
     assert checks(Budget()) == []
 
@@ -99,7 +99,7 @@ def test_text_held_back_to_the_end_of_a_long_answer_is_not_streamed() -> None:
     assert [finding.check for finding in flows(streamed(300, elapsed_s=2.0))] == ["latency.no_stream"]
 
 
-def test_text_that_starts_early_flows_whatever_its_bursts() -> None:
+def test_text_that_starts_early_flows_even_in_bursts() -> None:
     assert flows(streamed(300, 100, 101, 1900, elapsed_s=2.0)) == []
     assert flows(streamed(300, 1500, elapsed_s=2.0)) == []
 

@@ -1,4 +1,4 @@
-"""Answers of a load are each request's own, none is starved, and percentiles say how many samples they come from."""
+"""Each request of a load gets its own answer, no request starves, and percentiles show their number of samples."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_own_answers_pass() -> None:
     assert checks_of(RIGHT, 8) == []
 
 
-def test_an_answer_to_another_request_is_fatal_and_says_whose_it_is() -> None:
+def test_an_answer_to_another_request_is_fatal_and_names_that_request() -> None:
     found = own_answers(ALL, [reply(text) for text in [RIGHT[1], *RIGHT[1:]]], 1)
     assert [one.check for one in found] == ["load.count", "load.mixed_up"]
     assert found[1].fatal
     assert found[1].observed.startswith("the answer to ocr/sign-5")
 
 
-def test_a_few_wrong_answers_are_a_matter_of_share() -> None:
+def test_a_small_share_of_wrong_answers_is_allowed() -> None:
     wrong = ["nothing", *RIGHT[1:]]
     assert checks_of(wrong) == []
     assert checks_of(wrong, 8) == ["load.count", "load.answer"]
@@ -70,7 +70,7 @@ def test_a_report_only_category_does_not_count_unless_it_is_fatal() -> None:
         assert own_answers(asked, [broken, *[reply(text) for text in RIGHT[1:]]], 8)[0].fatal
 
 
-def test_a_model_just_good_enough_does_not_fall_by_the_draw() -> None:
+def test_a_model_just_good_enough_does_not_fail_by_chance() -> None:
     assert [fewest(total, 6) for total in (0, 12, 16, 64)] == [0, 4, 6, 37]
     for total in (12, 16, 64):
         assert at_most(fewest(total, 6) - 1, total, 0.75) <= 0.001 < at_most(fewest(total, 6), total, 0.75)
@@ -92,7 +92,7 @@ def test_degenerate_text_is_fatal_though_it_holds_the_answer() -> None:
     assert fault_of(counting, reply(", ".join(map(str, range(1, 21)))), ALL) is None
 
 
-def test_an_answer_that_was_not_finished_is_none() -> None:
+def test_an_answer_that_was_not_finished_is_not_an_answer() -> None:
     assert all(isinstance(finished(Reply("x", ending, None, "m", 0.1)), Reply) for ending in ("stop", "length"))
     for ending in (None, "abort", "error"):
         seen = finished(Reply("RIVER 472", ending, None, "m", 0.1))
@@ -100,20 +100,20 @@ def test_an_answer_that_was_not_finished_is_none() -> None:
         assert repr(ending) in str(seen)
 
 
-def test_a_word_that_the_own_picture_shows_is_wrong_but_not_anothers_answer() -> None:
+def test_a_word_that_the_own_picture_shows_is_wrong_but_not_mixed_up() -> None:
     fault = fault_of(TEA, reply("COFFEE"), ALL)
     assert fault is not None
     assert fault.check == "load.answer"
     assert not fault.fatal
 
 
-def test_a_texts_answer_is_nobodys_evidence() -> None:
+def test_the_answer_to_a_text_is_no_evidence_of_a_mix_up() -> None:
     fault = fault_of(RIVER, reply("5"), ALL)
     assert fault is not None
     assert fault.check == "load.answer"
 
 
-def test_a_rivals_word_in_a_sentence_about_the_own_picture_is_a_mistake_and_no_mix_up() -> None:
+def test_a_word_of_another_picture_in_a_sentence_about_the_own_one_is_no_mix_up() -> None:
     receipt = Asked("receipt", (("HUGO",), ("41.0",)), frozenset({"HUGO", "41.0"}))
     drink = Asked("drink", (("COFFEE",),), frozenset({"COFFEE", "TEA"}))
     text = "A receipt for a cup of coffee, customer Hugo. The total is 4."
@@ -131,7 +131,7 @@ def test_a_request_without_an_answer_is_fatal() -> None:
     assert "1 not answered" in found[0].observed
 
 
-def test_a_known_answer_must_be_it_to_the_letter() -> None:
+def test_a_golden_answer_must_be_equal() -> None:
     known = Asked("a", (("RIVER",),), frozenset({"RIVER"}), golden="RIVER.")
     other = Asked("b", (("BRIDGE",),), frozenset({"BRIDGE"}), golden="BRIDGE.")
     assert fault_of(known, reply("RIVER."), [known, other]) is None
@@ -155,7 +155,7 @@ def test_one_slow_request_of_many_is_starved() -> None:
     assert fair({}, 10, 5) == []
 
 
-def test_percentiles_are_values_that_were_seen() -> None:
+def test_percentiles_are_values_that_occurred() -> None:
     seen = percentiles([n / 1000 for n in range(1, 1001)])
     assert seen is not None
     assert (seen.p50, seen.p90, seen.p99, seen.n) == (0.5, 0.9, 0.99, 1000)
@@ -175,7 +175,7 @@ def test_percentiles_are_values_that_were_seen() -> None:
         (Limits(p50=0.1), 0, ["load.no_data"]),
     ],
 )
-def test_percentiles_are_judged_where_there_are_samples_enough(limits: Limits, n: int, found: list[str]) -> None:
+def test_percentiles_are_judged_if_there_are_enough_samples(limits: Limits, n: int, found: list[str]) -> None:
     seen = percentiles([(k + 1) / n for k in range(n)])
     assert [one.check for one in within(limits, seen, "ttft")] == found
 

@@ -1,4 +1,4 @@
-"""Numbers against numbers: what is compared up to the first other token, and which differences are refused."""
+"""Log probabilities: what is compared up to the first different token, and which differences are findings."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def checks(found: list) -> list[tuple[str, str]]:
     return [(one.check, one.where) for one in found]
 
 
-def test_the_same_numbers_differ_by_nothing() -> None:
+def test_equal_log_probabilities_do_not_differ() -> None:
     one = difference(numbers(1, 2, 3), numbers(1, 2, 3))
     assert (one.diverged, one.behind, one.possible, len(one.listed), sum(one.chosen)) == (None, None, 15, 15, 0)
     assert one.shift == 0
 
 
-def test_what_follows_another_token_is_not_compared_and_the_list_at_it_is() -> None:
+def test_the_list_at_the_first_different_token_is_compared_and_later_ones_are_not() -> None:
     known = numbers(1, 2, 3)
     one = difference(known, numbers(1, 7, 3, off=-0.25, lists={1: {7: -0.05, 2: -9.0}}))
     assert (one.diverged, len(one.chosen), one.possible) == (1, 1, 10)
@@ -42,30 +42,30 @@ def test_what_follows_another_token_is_not_compared_and_the_list_at_it_is() -> N
     assert len(one.listed) == 5 + 1  # of the second list only token 2 is known
 
 
-def test_a_shorter_answer_differs_where_it_ends() -> None:
+def test_a_shorter_answer_differs_at_its_end() -> None:
     one = difference(numbers(1, 2, 3), numbers(1, 2))
     assert (one.diverged, one.behind, len(one.chosen), one.possible) == (2, None, 2, 10)
 
 
-def test_an_undecided_place_says_how_far_behind_the_other_token_was() -> None:
+def test_a_near_tie_shows_how_much_less_likely_the_other_token_was() -> None:
     known = numbers(1, 2, lists={1: {2: -0.7, 3: -0.8}})
     assert difference(known, numbers(1, 3)).behind == pytest.approx(0.1)
     assert difference(known, numbers(1, 4)).behind is None
 
 
-def test_totals_weigh_tokens_not_prompts() -> None:
+def test_totals_are_means_over_tokens_not_prompts() -> None:
     both = totals([difference(numbers(1), numbers(1, off=-0.3)), difference(numbers(1, 2, 3), numbers(1, 2, 3))])
     assert both.shift == pytest.approx(0.3 / 4)
     assert (both.prompts, both.diverged, both.common) == (2, 0, 1)
     assert (both.chosen_mean, both.chosen_max) == (pytest.approx(0.075), pytest.approx(0.3))
 
 
-def test_nothing_in_common_is_infinitely_far() -> None:
+def test_no_token_in_common_is_an_infinite_difference() -> None:
     nothing = totals([difference(numbers(1, lists={0: {1: -0.05}}), numbers(2, lists={0: {2: -0.05}}))])
     assert (nothing.common, nothing.shift, nothing.chosen_mean) == (0, math.inf, math.inf)
 
 
-def test_numbers_within_the_alarm_have_no_finding() -> None:
+def test_log_probabilities_within_the_alarm_have_no_finding() -> None:
     known = {"a": numbers(1, 2), "b": numbers(3)}
     found, together = against_baseline(known, {"a": numbers(1, 2, off=-0.03), "b": numbers(3, off=-0.03)}, LIMITS)
     assert found == []
@@ -73,7 +73,7 @@ def test_numbers_within_the_alarm_have_no_finding() -> None:
     assert together.shift == pytest.approx(0.03)
 
 
-def test_a_mean_beyond_the_alarm_is_found_though_every_token_is_right() -> None:
+def test_a_mean_above_the_alarm_is_found_though_every_token_is_right() -> None:
     found, _ = against_baseline({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.05)}, LIMITS)
     assert checks(found) == [("logprobs.shift", "")]
     assert found[0].observed == "0.0500 over 1 prompts"
@@ -94,7 +94,7 @@ def test_few_common_tokens_are_found() -> None:
 @pytest.mark.parametrize(
     ("lead", "refused"), [(0.4, []), (0.6, [("logprobs.token", "a")])], ids=["undecided", "decided"]
 )
-def test_another_token_is_forgiven_only_where_the_known_one_was_hardly_ahead(lead: float, refused: list) -> None:
+def test_another_token_is_accepted_only_at_a_near_tie(lead: float, refused: list) -> None:
     lists = {0: {1: -0.1, 2: -0.1 - lead}}
     found, _ = against_baseline({"a": numbers(1, lists=lists)}, {"a": numbers(2, lists=lists)}, LIMITS)
     assert checks(found) == refused
@@ -108,13 +108,13 @@ def test_an_answer_cut_or_continued_is_found() -> None:
         assert f"{len(seen.tokens)} tokens, not 2" in found[0].observed
 
 
-def test_an_answer_without_numbers_is_fatal() -> None:
+def test_an_answer_without_log_probabilities_is_fatal() -> None:
     found, together = against_baseline({"a": numbers(1)}, {"a": NoReply("HTTP 500")}, LIMITS)
     assert (checks(found), found[0].fatal, found[0].observed) == ([("logprobs.missing", "a")], True, "HTTP 500")
     assert together is None
 
 
-def test_two_answers_alike_within_the_limit_have_no_finding() -> None:
+def test_two_answers_within_the_limit_have_no_finding() -> None:
     found, together = alike({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.01)}, LIMITS, exact=True)
     assert (found, together is not None) == ([], True)
 
@@ -132,12 +132,12 @@ def test_one_prompt_may_be_less_steady_than_all_together(off: float, refused: li
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_another_text_at_an_undecided_place_is_refused_only_where_texts_must_be_equal(exact: bool) -> None:
+def test_another_text_at_a_near_tie_is_found_only_if_texts_must_be_equal(exact: bool) -> None:
     lists = {0: {1: -0.70, 2: -0.71}}
     found, _ = alike({"a": numbers(1, lists=lists)}, {"a": numbers(2, lists=lists)}, LIMITS, exact=exact)
     assert checks(found) == ([("logprobs.text", "a")] if exact else [])
 
 
-def test_a_missing_second_answer_is_said() -> None:
+def test_a_missing_second_answer_is_reported() -> None:
     found, together = alike({"a": numbers(1)}, {"a": NoReply("gone")}, LIMITS, exact=False)
     assert (checks(found), together) == ([("logprobs.missing", "a")], None)

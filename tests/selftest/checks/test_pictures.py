@@ -39,7 +39,7 @@ def test_another_order_or_a_lost_picture_is_wrong(text: str) -> None:
     assert not names_in_order(("red", "green"), text)
 
 
-def test_as_many_wrong_ones_as_the_bar_allows_are_no_finding() -> None:
+def test_as_many_wrong_answers_as_the_bar_allows_are_no_finding() -> None:
     wrong = [reply("Red, green."), reply("Red, green.")]
     assert in_order(ORDERS, wrong, 1) == []
     (found,) = in_order(ORDERS, wrong, 2)
@@ -48,7 +48,7 @@ def test_as_many_wrong_ones_as_the_bar_allows_are_no_finding() -> None:
     assert in_order(ORDERS, [reply("Red, green."), reply("Green")], 2)[0].observed.startswith("not named: red")
 
 
-def test_a_request_without_an_answer_is_found_whatever_the_bar() -> None:
+def test_a_request_without_an_answer_is_found_at_any_bar() -> None:
     (found,) = in_order(ORDERS, [reply("Red, green."), NoReply("HTTP 500: x")], 1)
     assert (found.check, found.fatal) == ("multi_picture.missing", True)
 
@@ -65,13 +65,13 @@ def test_every_picture_costs_the_same() -> None:
 
 
 @pytest.mark.parametrize("counts", [(30, 30, 30), (30, 48, 48), (30, 40, 120), (30, 48, 174)])
-def test_pictures_that_are_left_out_are_missed(counts: tuple[int, int, int]) -> None:
+def test_pictures_that_are_left_out_are_found(counts: tuple[int, int, int]) -> None:
     seen = {number: reply(prompt=count) for number, count in zip((1, 2, 10), counts, strict=True)}
     (found,) = tokens_grow_evenly(seen, 18)
     assert found.fatal and found.where in ("2 pictures", "10 pictures")
 
 
-def test_an_answer_that_did_not_come_or_counts_nothing_is_found() -> None:
+def test_a_missing_answer_or_usage_is_found() -> None:
     refused = tokens_grow_evenly({1: reply(), 2: NoReply("HTTP 400: at most 1")}, 1)
     assert [found.where for found in refused] == ["2 pictures"]
     silent = tokens_grow_evenly({1: UNCOUNTED, 2: reply()}, 1)
@@ -106,7 +106,7 @@ def test_a_server_that_ignores_the_picture_is_found() -> None:
     assert len(tokens_match_tiles(SIZES, [reply(prompt=11)] * 3, RULE)) == 2
 
 
-def test_what_was_not_counted_is_found_and_the_rest_still_judged() -> None:
+def test_a_picture_without_a_count_is_found_and_the_others_are_still_judged() -> None:
     seen = replies(0, 0, 5)
     seen[1] = NoReply("HTTP 500: x")
     assert [finding.where for finding in tokens_match_tiles(SIZES, seen, RULE)] == ["896x448", "448x1344"]

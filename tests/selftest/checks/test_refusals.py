@@ -1,4 +1,4 @@
-"""Refusals a client can live with, and those it cannot."""
+"""Refusals that a client can handle, and those that it cannot."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_server_error_that_is_allowed_is_a_refusal() -> None:
     assert checks(exchange(501), (400, 501)) == []
 
 
-def test_another_refusal_than_the_allowed_ones_is_found() -> None:
+def test_a_refusal_with_another_status_is_found() -> None:
     assert checks(exchange(413), (400,)) == ["refusal.status"]
 
 
@@ -66,11 +66,11 @@ def test_a_status_that_is_neither_answer_nor_refusal_is_found(status: int) -> No
     assert checks(exchange(status), (400,)) in (["refusal.status"], ["refusal.accepted"])
 
 
-def test_a_transport_error_is_no_refusal() -> None:
+def test_a_transport_error_is_not_a_refusal() -> None:
     assert checks(exchange(None, b"", error=ErrorDetail("reset", "connection reset by peer"))) == ["refusal.transport"]
 
 
-def test_a_response_cut_off_is_no_refusal() -> None:
+def test_a_response_cut_off_is_not_a_refusal() -> None:
     assert checks(exchange(400, b"{", error=ErrorDetail("protocol", "body ended early"))) == ["refusal.transport"]
 
 
@@ -106,7 +106,7 @@ def test_a_list_of_details_is_searched_as_text() -> None:
     assert checks(exchange(400, body), schema="detail", says="field required") == []
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_that_is_wrong_is_reported_together() -> None:
     assert checks(exchange(422, {}, seconds=6), (400,)) == ["refusal.deadline", "refusal.status", "schema.error"]
 
 
@@ -123,7 +123,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         (500, {"error": "Internal Server Error"}, ["refusal.server_error"]),
     ],
 )
-def test_a_wrong_key_is_a_401_in_words(status: int, body: Any, expected: list[str]) -> None:
+def test_a_wrong_key_is_a_401_with_a_message(status: int, body: Any, expected: list[str]) -> None:
     found = [finding.check for finding in unauthorized(exchange(status, body), 5)]
     assert sorted(set(found)) == expected
 

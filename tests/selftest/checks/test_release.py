@@ -1,4 +1,4 @@
-"""Offline answers beside served ones, and how an engine ended."""
+"""Offline answers compared with served ones, and how an engine ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def reply(text: str) -> Reply:
     return Reply(text, "stop", None, "m", 0.1)
 
 
-def test_an_offline_answer_is_found_by_its_id_and_its_absence_is_no_answer() -> None:
+def test_an_offline_answer_is_found_by_its_id_or_is_a_missing_answer() -> None:
     replies = {"ocr/sign-1": reply("RIVER")}
     assert reply_to(replies, "ocr/sign-1") == reply("RIVER")
     missing = reply_to(replies, "ocr/sign-2")
@@ -25,7 +25,7 @@ def test_an_offline_answer_is_found_by_its_id_and_its_absence_is_no_answer() -> 
     assert "ocr/sign-2" in str(missing)
 
 
-def test_equal_texts_are_counted_and_each_other_one_found() -> None:
+def test_equal_texts_are_counted_and_each_different_one_is_found() -> None:
     served = [reply("a"), reply("b"), NoReply("gone"), reply("d"), NoReply("gone")]
     offline = [reply("a"), reply("B"), reply("c"), NoReply("lost"), NoReply("gone")]
     equal, found = same_texts("sign", served, offline)
@@ -50,10 +50,10 @@ def test_an_orderly_end_has_no_finding() -> None:
         (replace(CLEAN, on_request=False, left=("pid 9 VLLM::Worker",)), ["release.sigterm", "release.left"]),
     ],
 )
-def test_what_did_not_end_by_itself_is_found(ending: ExitReport | None, expected: list[str]) -> None:
+def test_a_process_that_did_not_end_on_request_is_found(ending: ExitReport | None, expected: list[str]) -> None:
     assert [finding.check for finding in ended_cleanly(ending, "the engine")] == expected
 
 
-def test_memory_that_did_not_come_back_is_found_and_unobserved_memory_is_not_judged() -> None:
+def test_memory_that_was_not_returned_is_found_and_unobserved_memory_is_not_judged() -> None:
     assert [finding.observed for finding in memory_returned(False, "21000 MB in use")] == ["21000 MB in use"]
     assert memory_returned(True, "3000 MB in use") == memory_returned(None, "unobserved") == []

@@ -1,4 +1,4 @@
-"""What the schemas take and refuse. The bodies are those of vLLM 0.18 (every null present) and 0.32."""
+"""What the schemas accept and refuse. The bodies are those of vLLM 0.18 (every null present) and 0.32."""
 
 from __future__ import annotations
 
@@ -210,12 +210,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "body"), ACCEPTED.values(), ids=ACCEPTED)
-def test_what_vllm_sends_conforms(name: str, body: Any) -> None:
+def test_bodies_of_vllm_conform(name: str, body: Any) -> None:
     assert conforms(name, body) == []
 
 
 @pytest.mark.parametrize(("name", "body", "path", "value"), REFUSED.values(), ids=REFUSED)
-def test_what_a_client_breaks_on_is_refused_at_its_place(name: str, body: Any, path: str, value: object) -> None:
+def test_a_body_that_breaks_a_client_is_refused_with_the_place(name: str, body: Any, path: str, value: object) -> None:
     found = conforms(name, changed(body, path, value))
 
     assert [finding.check for finding in found] == [f"schema.{name}"]
@@ -225,11 +225,11 @@ def test_what_a_client_breaks_on_is_refused_at_its_place(name: str, body: Any, p
 
 @pytest.mark.parametrize("body", [None, [], "text", 3])
 @pytest.mark.parametrize("name", ["completion", "chunk", "usage", "logprobs", "error", "detail", "models"])
-def test_a_body_that_is_no_object_is_refused(name: str, body: Any) -> None:
+def test_a_body_that_is_not_an_object_is_refused(name: str, body: Any) -> None:
     assert conforms(name, body) != []
 
 
-def test_a_framework_detail_is_no_error_body() -> None:
+def test_a_framework_detail_is_not_an_error_body() -> None:
     assert conforms("error", {"detail": "Not Found"}) != []
 
 
@@ -246,7 +246,7 @@ def test_a_missing_key_is_named_with_the_keys_that_are_there() -> None:
     assert finding.observed == "the keys 'message', 'param', 'code'"
 
 
-def test_all_that_is_wrong_is_said_up_to_a_bound() -> None:
+def test_all_that_is_wrong_is_reported_up_to_a_limit() -> None:
     assert len(conforms("completion", {"id": 1, "model": 2})) == 6
     assert len(conforms("logprobs", {"content": [{}] * 100})) == MOST_FINDINGS
 
@@ -265,6 +265,6 @@ def nodes(schema: Any) -> list[dict[str, Any]]:
     return own + [node for value in inner for node in nodes(value)]
 
 
-def test_an_unknown_schema_is_our_own_fault() -> None:
+def test_an_unknown_schema_is_a_harness_problem() -> None:
     with pytest.raises(HarnessProblem, match="no schema 'nonsense'"):
         conforms("nonsense", {})

@@ -61,7 +61,7 @@ def test_our_model_is_listed_with_its_context_length() -> None:
     assert listed({"object": "list", "data": [{**CARD, "id": "other"}, CARD]}, 8192) == []
 
 
-def test_a_context_length_is_compared_only_where_both_sides_give_one() -> None:
+def test_a_context_length_is_compared_only_if_both_sides_give_one() -> None:
     assert listed({"object": "list", "data": [CARD]}) == []
     assert listed({"object": "list", "data": [{**CARD, "max_model_len": None}]}, 8192) == []
 
@@ -77,7 +77,7 @@ def test_another_model_is_found_and_named() -> None:
     assert (finding.check, finding.expected, finding.observed) == ("models.id", "'internvl2-2b'", "'qwen'")
 
 
-def test_a_list_out_of_shape_is_found() -> None:
+def test_a_list_that_does_not_conform_is_found() -> None:
     assert listed({"object": "list", "data": []}) == ["schema.models"]
 
 

@@ -131,11 +131,11 @@ def test_a_stream_that_broke_off_is_found_with_its_cause() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 500, 503])
-def test_another_status_is_no_stream(status: int) -> None:
+def test_another_status_is_not_a_stream(status: int) -> None:
     assert [f.check for f in stream_is_sound(stream(*PLAIN, status=status), expect_usage=False)] == ["stream.status"]
 
 
-def test_no_response_at_all_is_no_stream() -> None:
+def test_no_response_at_all_is_not_a_stream() -> None:
     nothing = stream(status=None, error=ErrorDetail("connect", "refused"))
 
     assert [finding.observed for finding in stream_is_sound(nothing, expect_usage=False)] == ["connect: refused"]
@@ -169,7 +169,7 @@ def test_the_same_text_streamed_and_plain_has_no_finding() -> None:
     [([ROLE, NUMBER, END, DONE], "' 472'"), ([ROLE, RIVER, RIVER, NUMBER, END, DONE], "'RIVER 472'")],
     ids=["chunk lost", "chunk sent twice"],
 )
-def test_a_lost_or_repeated_chunk_is_found_where_the_texts_part(events: list[Any], streamed: str) -> None:
+def test_a_lost_or_repeated_chunk_is_found_where_the_texts_differ(events: list[Any], streamed: str) -> None:
     (finding,) = same_text(stream(*events), plain("RIVER 472"))
 
     assert finding.check == "stream.same_text"

@@ -1,4 +1,4 @@
-"""Leaks and drifts are found where there are any, and nowhere else."""
+"""Leaks and drifts are found, and there are no false alarms."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def test_a_megabyte_a_request_is_a_leak_and_a_flat_engine_has_none(seed: int) ->
     assert leak(REQUESTS, sampled(0.0, seed=seed), "engine", 64) == []
 
 
-def test_what_fills_up_and_levels_off_is_no_leak() -> None:
+def test_memory_that_fills_up_and_levels_off_is_not_a_leak() -> None:
     filling = [2000 + min(400.0, 1.0 * n) for n in REQUESTS]
     assert leak(REQUESTS, filling, "engine", 64) == []
 
 
-def test_growth_within_the_budget_is_no_leak() -> None:
+def test_growth_within_the_budget_is_not_a_leak() -> None:
     assert leak(REQUESTS, sampled(0.05, 0.1), "engine", 64) == []
     assert leak(REQUESTS, sampled(0.05, 0.1), "engine", 40) != []
 
 
-def test_a_leak_that_cannot_be_told_from_noise_is_not_called_one() -> None:
+def test_growth_within_the_noise_is_not_a_leak() -> None:
     assert leak(REQUESTS, sampled(0.1, 200.0), "engine", 64) == []
 
 
-def test_memory_that_was_hardly_sampled_is_not_judged() -> None:
+def test_memory_with_too_few_samples_is_not_judged() -> None:
     for requests in ([1.0] * 40, REQUESTS[:5], []):
         with pytest.raises(EnvironmentProblem, match="too few to judge the memory of engine"):
             leak(requests, [5.0] * len(requests), "engine", 64)
@@ -64,11 +64,11 @@ def test_times_that_grow_drift_and_steady_ones_do_not(seed: int) -> None:
     assert drift(times("a little", seed), "tpot", 0.5) == []
 
 
-def test_noise_that_comes_late_and_at_once_is_no_drift() -> None:
+def test_a_late_step_is_not_a_drift() -> None:
     assert drift(times("late noise"), "tpot", 0.5) == []
 
 
-def test_a_few_times_say_nothing() -> None:
+def test_too_few_times_are_not_judged() -> None:
     assert drift_of(times("grows")[:10]) is None
     assert can_drift(times("flat"))
     # 24 are enough for the whole and too few for its first two thirds

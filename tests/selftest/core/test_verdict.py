@@ -1,4 +1,4 @@
-"""The table of verdicts: environment over rejected over narrowed over inconclusive over accepted."""
+"""The table of verdicts: environment over rejected over partial over inconclusive over accepted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_only_a_whole_run_without_any_flaw_is_accepted() -> None:
             assert accepted == (P in outcomes and set(outcomes) <= {P, S})
 
 
-def test_a_failure_is_never_hidden_by_what_else_went_wrong() -> None:
+def test_a_failure_is_never_hidden_by_other_problems() -> None:
     for outcomes in itertools.product(Outcome, repeat=3):
         for narrowed, interrupted in itertools.product(("", "-k"), (False, True)):
             ruling = ruled(*outcomes, narrowed=narrowed, interrupted=interrupted)
@@ -75,7 +75,7 @@ def test_the_reason_of_a_blocked_run_says_whether_anything_was_judged() -> None:
     assert ruled(P, E, blocked="no data").verdict is Verdict.INCONCLUSIVE
 
 
-def test_an_extra_test_that_errs_beside_the_plan_is_not_the_plans_business() -> None:
+def test_an_error_of_a_test_outside_the_plan_does_not_count() -> None:
     extra = TestResult("other.py::t", "other", E, 0.1)
     passed = TestResult("t.py::t", "health", P, 0.1)
     assert rule([passed, extra], [passed.id]).code == 0
