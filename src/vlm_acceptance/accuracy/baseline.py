@@ -39,11 +39,6 @@ class Baseline:
     extra: tuple[str, ...]
     identity: Mapping[str, Any] | None = None
 
-    @property
-    def unmatched(self) -> tuple[str, ...]:
-        """Questions without an answer, then rows without a question."""
-        return self.missing + self.extra
-
 
 def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SHARE) -> Baseline:
     """The stored run in `path`, for all questions of the data. Rows are matched by id, else by their text.

@@ -23,10 +23,9 @@ def _blank(picture: PictureFile) -> PictureFile:
 
 
 class BlankPictures:
-    """Source of picture bytes in place of the prepared data: white PNGs."""
+    """Source of picture bytes in place of the prepared data: white PNGs of the pictures' sizes."""
 
     def picture_bytes(self, picture: PictureFile) -> bytes:
-        """A white PNG of the picture's size."""
         return _white(picture.width, picture.height)
 
 

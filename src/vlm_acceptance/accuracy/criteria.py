@@ -6,12 +6,12 @@ Functions that return a string give the reason why the run is inconclusive, or '
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from vlm_acceptance.accuracy.baseline import Comparison
-from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer, PictureFile, PreparedRequest
+from vlm_acceptance.accuracy.item import LOST, REFUSED, Answer
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, PictureAblation, Reference, Shape
 from vlm_acceptance.core import finding_classes as kinds
@@ -148,20 +148,6 @@ class TokenCount:
     def surplus(self) -> int | None:
         """Tokens beyond those of text and pictures; None if a count is missing."""
         return None if self.seen is None or self.text is None else self.seen - self.text - self.pictures
-
-
-def token_counts(
-    requests: Iterable[PreparedRequest],
-    answers: Mapping[str, Answer],
-    texts: Mapping[str, int],
-    cost: Callable[[PictureFile, int | None], int],
-) -> Iterable[TokenCount]:
-    """The token counts of every answered question; `cost` gives a picture's tokens under a tile limit."""
-    for request in requests:
-        answer = answers.get(request.id)
-        if answer is not None and answer.text is not None:
-            pictures = sum(cost(picture, request.max_tiles) for picture in request.pictures)
-            yield TokenCount(request.id, answer.prompt_tokens, texts.get(request.sha256), pictures)
 
 
 def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:

@@ -55,7 +55,6 @@ class EarlyStop:
         self._waiting: dict[str, tuple[bool, str | None]] = {}  # until all earlier answers in the order have arrived
 
     def add(self, answer: Answer) -> None:
-        """Count one more answer."""
         self.done += 1
         right, letter = True, None
         if answer.status == ANSWERED and answer.text is not None:

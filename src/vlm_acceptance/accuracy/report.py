@@ -54,9 +54,7 @@ def about(
         "profile": plan.profile.name,
         "control": plan.profile.model.control,
         "system_message": first.system,
-        "verdict": run.get("verdict"),
-        "reason": run.get("reason"),
-        "run": run.get("run"),
+        **{name: run.get(name) for name in ("verdict", "reason", "run")},
     }
 
 
@@ -171,7 +169,7 @@ def compare_with(
         "margin": wanted.margin,
         "margin_ruled_out": compared.rules_out(wanted.margin),
         "own_judge_right": None if stored.hits is None else sum(stored.hits.values()),
-        "unmatched": list(stored.unmatched),
+        "unmatched": [*stored.missing, *stored.extra],
     }
 
 

@@ -113,7 +113,12 @@ class AccuracyResult:
 
     def token_counts(self) -> Iterator[criteria.TokenCount]:
         """Prompt tokens of every answer, observed and expected."""
-        yield from criteria.token_counts(self.plan.requests(), self.answers, self.text_tokens, self.plan.picture_cost)
+        for request in self.plan.requests():
+            answer = self.answers.get(request.id)
+            if answer is not None and answer.text is not None:
+                pictures = sum(self.plan.picture_cost(picture, request.max_tiles) for picture in request.pictures)
+                text = self.text_tokens.get(request.sha256)
+                yield criteria.TokenCount(request.id, answer.prompt_tokens, text, pictures)
 
     def picture_ablation(self) -> PictureAblation:
         """Scores with and without pictures; EnvironmentProblem if a question with blank pictures got no answer."""

@@ -249,7 +249,6 @@ class QuestionPass:
                 pool.stop()
 
     def add(self, answer: Answer) -> None:
-        """Store a new answer."""
         self.new_answers += 1
         self.file.add(answer)
         self.answers[answer.id] = answer
@@ -257,7 +256,6 @@ class QuestionPass:
         self.show()
 
     def show(self) -> None:
-        """Show the progress."""
         title, seen = self._log.plan.prepared.dataset, self._early_stop
         if self._name == BLANK:
             self._log.progress(f"{title} with blank pictures {len(self.answers)}/{self._total}")

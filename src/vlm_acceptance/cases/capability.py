@@ -72,22 +72,17 @@ def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
     """Every `*.yaml` of `folder`, in the order of CATEGORY_ORDER; UsageProblem names a bad file, key or picture."""
     found: dict[str, Category] = {}
     for path in sorted(folder.glob("*.yaml")):
-        category = _load(path, images)
-        if category.id in found:
-            raise UsageProblem(f"{path}: id: {category.id!r} is the id of another file of {folder} too")
-        found[category.id] = category
+        file = read_yaml(path, _CategoryFile)
+        questions = {row.id: _question(row, path, images) for row in file.questions}
+        row = file.translated
+        translated = replace(questions[row.of], id=f"{row.of}-{row.language}", **row.model_dump(exclude={"of"}))
+        if file.id in found:
+            raise UsageProblem(f"{path}: id: {file.id!r} is the id of another file of {folder} too")
+        found[file.id] = Category(file.id, file.title, file.dataset, file.must, tuple(questions.values()), translated)
     if not found:
         raise UsageProblem(f"no capability cases: {folder} holds no *.yaml")
     ranked = sorted(found, key=lambda c: (CATEGORY_ORDER.index(c) if c in CATEGORY_ORDER else len(CATEGORY_ORDER), c))
     return tuple(found[c] for c in ranked)
-
-
-def _load(path: Path, images: Path) -> Category:
-    file = read_yaml(path, _CategoryFile)
-    questions = {row.id: _question(row, path, images) for row in file.questions}
-    row = file.translated
-    translated = replace(questions[row.of], id=f"{row.of}-{row.language}", **row.model_dump(exclude={"of"}))
-    return Category(file.id, file.title, file.dataset, file.must, tuple(questions.values()), translated)
 
 
 def _question(row: _QuestionRow, path: Path, images: Path) -> Question:
@@ -95,8 +90,7 @@ def _question(row: _QuestionRow, path: Path, images: Path) -> Question:
     for picture in row.pictures:
         file = images / picture.file
         if not file.is_file():
-            raise UsageProblem(
-                f"{path}: question {row.id!r} names the picture {picture.file!r}, which {images} does not hold"
-            )
+            where = f"{path}: question {row.id!r}"
+            raise UsageProblem(f"{where} names the picture {picture.file!r}, which {images} does not hold")
         pictures.append(Picture(file, tuple(map(tuple, picture.parts)), frozenset(picture.visible)))
     return Question(pictures=tuple(pictures), **row.model_dump(exclude={"pictures"}))

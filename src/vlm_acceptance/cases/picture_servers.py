@@ -6,6 +6,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,11 +36,9 @@ class _FolderHandler(SimpleHTTPRequestHandler):
         """No log: the engine's own log names what it fetched."""
 
 
-@contextlib.contextmanager
-def serve_pictures(folder: Path) -> Iterator[str]:
+def serve_pictures(folder: Path) -> AbstractContextManager[str]:
     """Serve the files of `folder` while the context is open; yields the root URL."""
-    with _serving(functools.partial(_FolderHandler, directory=str(folder))) as url:
-        yield url
+    return _serving(functools.partial(_FolderHandler, directory=str(folder)))
 
 
 @dataclass

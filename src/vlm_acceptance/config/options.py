@@ -85,7 +85,6 @@ class Settings:
 
     @property
     def launched(self) -> bool:
-        """Whether this run launches the engine itself."""
         return self.base_url is None
 
 
@@ -115,7 +114,8 @@ def overrides(values: Mapping[str, object], env: Mapping[str, str]) -> list[tupl
     found: list[tuple[str, str, str]] = []
     listed: Any = values.get("vlm_set") or []
     pairs = [(text, "VLM_SET") for text in env.get("VLM_SET", "").split(";") if text.strip()]
-    for text, source in (*pairs, *((text, "--vlm-set") for text in listed)):
+    pairs += [(text, "--vlm-set") for text in listed]
+    for text, source in pairs:
         key, equals, value = str(text).strip().partition("=")
         if not equals:
             raise UsageProblem(f"{source}: {text!r} is not KEY=VALUE, for example engine.port=8001")

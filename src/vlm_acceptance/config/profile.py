@@ -139,7 +139,6 @@ class Latency(Section):
     stream_tokens: int = Field(default=128, ge=16)
 
     def budget(self, category: str) -> Budget:
-        """The limits of one category."""
         own = self.categories.get(category)
         return self.default.model_copy(update=own.model_dump(exclude_none=True)) if own else self.default
 

@@ -113,7 +113,6 @@ class LetterStop:
 
     @property
     def statistic(self) -> float:
-        """The sum of the bets; the run is stopped at 1/alpha."""
         return sum(self._bets.values())
 
     def add(self, letter: str) -> None:

@@ -12,7 +12,7 @@ from tests.support.made_run import answered, failed
 from vlm_acceptance.accuracy import criteria
 from vlm_acceptance.accuracy.baseline import Comparison
 from vlm_acceptance.accuracy.criteria import Limits, TokenCount
-from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
+from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, PictureAblation, Reference, Shape
 from vlm_acceptance.core import finding_classes as kinds
@@ -190,28 +190,6 @@ def test_every_broken_limit_of_shape_is_reported() -> None:
         "accuracy.empty",
         "accuracy.declined",
         "accuracy.open_a",
-    ]
-
-
-def test_tokens_are_compared_for_answered_questions_only() -> None:
-    picture, small = PictureFile("p.png", "p", 300, 200), PictureFile("s.png", "s", 8, 8)
-    asked = [
-        PreparedRequest("both", "", "x", (picture, small), {}, max_tiles=6),
-        PreparedRequest("one", "", "y", (small,), {}),
-        PreparedRequest("lost", "", "z", (small,), {}),
-        PreparedRequest("never", "", "v", (small,), {}),
-    ]
-    answers = by_id(
-        answered("both", "A", prompt_tokens=75), answered("one", "B", prompt_tokens=None), failed("lost", "lost", "x")
-    )
-    texts = {asked[0].sha256: 15}
-
-    def cost(shown: PictureFile, max_tiles: int | None) -> int:
-        return (max_tiles or 1) * (8 if shown is picture else 2)
-
-    assert list(criteria.token_counts(asked, answers, texts, cost)) == [
-        TokenCount("both", 75, 15, 60),
-        TokenCount("one", None, None, 2),
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support import made_accuracy as made
@@ -13,8 +15,9 @@ from tests.support.made_run import answered, failed
 from vlm_acceptance.accuracy import criteria, report
 from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.baseline import Comparison
+from vlm_acceptance.accuracy.criteria import TokenCount
 from vlm_acceptance.accuracy.early_stop import Stop
-from vlm_acceptance.accuracy.item import Answer
+from vlm_acceptance.accuracy.item import Answer, PictureFile, PreparedRequest
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import golden_answers
 from vlm_acceptance.config.profile import Paired
@@ -139,6 +142,28 @@ def test_tokens_follow_text_and_tiles_of_every_question(tmp_path: Path) -> None:
     wrong = right(plan) | {ident: answered(ident, "A", prompt_tokens=made.TEXT_TOKENS + 2 * made.TILE_TOKENS)}
     found = criteria.wrong_tokens(made.accuracy(plan, wrong).token_counts(), made.TILE_TOKENS)
     assert [(one.where, one.expected) for one in found] == [(ident, "16 tokens of pictures beside the text's")]
+
+
+def test_tokens_are_compared_for_answered_questions_only(tmp_path: Path) -> None:
+    picture, small = PictureFile("p.png", "p", 300, 200), PictureFile("s.png", "s", 8, 8)
+    asked = [
+        PreparedRequest("both", "", "x", (picture, small), {}, max_tiles=6),
+        PreparedRequest("one", "", "y", (small,), {}),
+        PreparedRequest("lost", "", "z", (small,), {}),
+        PreparedRequest("never", "", "v", (small,), {}),
+    ]
+    answers = {
+        "both": answered("both", "A", prompt_tokens=75),
+        "one": answered("one", "B", prompt_tokens=None),
+        "lost": failed("lost", "lost", "x"),
+    }
+
+    def cost(shown: PictureFile, max_tiles: int | None) -> int:
+        return (max_tiles or 1) * (8 if shown is picture else 2)
+
+    plan: Any = SimpleNamespace(requests=lambda: asked, picture_cost=cost)
+    run = replace(made.accuracy(made.plan(tmp_path), answers), plan=plan, text_tokens={asked[0].sha256: 15})
+    assert list(run.token_counts()) == [TokenCount("both", 75, 15, 60), TokenCount("one", None, None, 2)]
 
 
 def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_path: Path) -> None:
