@@ -34,7 +34,7 @@ def test_category(client, findings, profile, category, route, request):
         findings.note(**verdict.figures)
 
 
-def test_bilingual_twin(client, findings, profile, category):
+def test_translated_question(client, findings, profile, category):
     """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
     findings.judges(category.id)
     findings.note(language=category.translated.language)
@@ -47,7 +47,7 @@ def test_bilingual_twin(client, findings, profile, category):
     findings.note(**verdict.figures)
 
 
-def test_blind_twins_do_not_score(client, findings, profile, category):
+def test_questions_without_their_picture_do_not_score(client, findings, profile, category):
     """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
     for question in category.questions:
         exchanges = client.all(capability.blind_bodies(client.model_id, question), profile.capability.concurrency)
@@ -68,7 +68,7 @@ def test_picture_costs_its_tiles(client, findings, context):
 
 
 @pytest.mark.needs("golden_answers")
-def test_known_answers(client, findings, profile):
+def test_golden_answers(client, findings, profile):
     """A deployment whose answers are known MUST give every one of them, to the letter and the prompt token."""
     lines = existing(profile.capability.golden_answers).read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.strip()]

@@ -116,14 +116,14 @@ def send_edge_input(client, findings, profile, deployment, known, sign, readable
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("edge", rows(smoke=True))
-def test_odd_input(send_edge_input, edge):
+def test_edge_input(send_edge_input, edge):
     """An edge input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
     send_edge_input(edge)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("edge", rows(smoke=False))
-def test_odder_input(send_edge_input, edge, odd_pictures):
+def test_rare_edge_input(send_edge_input, edge, odd_pictures):
     """An edge input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
     send_edge_input(edge, odd_pictures.url)
 

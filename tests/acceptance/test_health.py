@@ -12,7 +12,7 @@ pytestmark = pytest.mark.smoke
 # engine starts have deadlines of their own, longer than a test's
 @pytest.mark.timeout(0)
 def test_readiness(context, vllm_server, findings, stage):
-    """The deployment MUST reach every stage of the readiness ladder, in order."""
+    """The deployment MUST reach every stage of readiness, in order."""
     findings.note(seen=context.require_stage(stage))
 
 
@@ -28,7 +28,7 @@ def test_models_lists_the_served_model(client, findings, profile):
     findings.add(server_info.lists_model(exchange, client.model_id, profile.model.max_model_len), exchange)
 
 
-def test_version_is_told(client, findings, profile):
+def test_version_is_reported(client, findings, profile):
     """`/version` MUST name the engine's version, the profile's where it names one."""
     exchange = client.get("/version")
     findings.add(server_info.reports_version(exchange, profile.versions.get("vllm")), exchange)

@@ -149,7 +149,7 @@ def test_bad_request_stays_alone(client, send_burst, findings, profile, jobs):
 
 @pytest.mark.smoke
 @pytest.mark.needs("running_metric")
-def test_client_that_leaves_frees_its_slot(client, findings, profile, context, deployment):
+def test_disconnected_client_frees_its_slot(client, findings, profile, context, deployment):
     """Clients that disconnect in mid-stream MUST free their slots: running requests fall back within seconds."""
     extra = {"stream": True, "ignore_eos": True, "max_tokens": LONG_TOKENS}
     numbers = range(1, DISCONNECTING + 1)

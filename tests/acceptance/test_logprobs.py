@@ -48,14 +48,14 @@ def compared(client, findings, context, rows, concurrency):
 
 @pytest.mark.smoke
 @pytest.mark.needs("logprobs_baseline")
-def test_numbers_are_those_of_the_baseline(client, findings, profile, context):
+def test_logprobs_match_the_baseline(client, findings, profile, context):
     """Greedy tokens and top-5 log probabilities of a sample of prompts MUST be those stored, within the alarm."""
     rows = logprobs.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
     compared(client, findings, context, rows, profile.capability.concurrency)
 
 
 @pytest.mark.smoke
-def test_same_request_gives_the_same_numbers(client, findings, profile, context):
+def test_same_request_gives_the_same_logprobs(client, findings, profile, context):
     """The same request five times MUST give the same text and, within the profile's limit, the same log probabilities.
 
     Where no batch invariance is declared, another token is accepted where two tokens are nearly tied.
@@ -76,7 +76,7 @@ def test_same_request_gives_the_same_numbers(client, findings, profile, context)
 
 @pytest.mark.smoke
 @pytest.mark.needs("logprobs_recording")
-def test_numbers_can_be_recorded(client, findings, profile, context):
+def test_logprobs_can_be_recorded(client, findings, profile, context):
     """Every prompt of a recording MUST be answered with log probabilities by token id."""
     prompts = context.inputs.logprob_prompts
     seen = served(client, findings, context, prompts, profile.capability.concurrency)
@@ -88,7 +88,7 @@ def test_numbers_can_be_recorded(client, findings, profile, context):
 @pytest.mark.slow
 @pytest.mark.needs("logprobs_baseline")
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
-def test_every_number_is_that_of_the_baseline(client, findings, context, concurrency):
+def test_all_logprobs_match_the_baseline(client, findings, context, concurrency):
     """All stored prompts MUST give the stored log probabilities within the alarm, one at a time and many at once."""
     compared(client, findings, context, context.inputs.stored_logprobs, concurrency)
 
@@ -106,7 +106,7 @@ def test_alone_and_in_a_batch(client, findings, profile, context):
 
 @pytest.mark.slow
 @pytest.mark.needs("launched", "offline")
-def test_server_gives_the_numbers_of_the_offline_engine(offline_logprobs, client, findings, profile, context):
+def test_server_gives_the_logprobs_of_the_offline_engine(offline_logprobs, client, findings, profile, context):
     """Served and offline log probabilities MUST be within the limit; where the profile says so, the texts are equal."""
     prompts = logprobs.spread(context.inputs.logprob_prompts, logprobs.TOGETHER)
     online = served(client, findings, context, prompts, profile.capability.concurrency)

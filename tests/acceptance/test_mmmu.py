@@ -95,7 +95,7 @@ def test_not_worse_than_the_baseline(accuracy, context, findings):
 
 
 @pytest.mark.needs("mmmu_known")
-def test_answers_are_as_known(accuracy, findings):
+def test_answers_match_the_golden_ones(accuracy, findings):
     """A deployment whose answers are known MUST give every one of them, and every scorer its known count."""
     golden = golden_answers(existing(accuracy.plan.wanted.known_answers))
     answered = {ident for ident, answer in accuracy.answers.items() if answer.text is not None}

@@ -39,7 +39,7 @@ def rule(context):
 
 
 @pytest.mark.smoke
-def test_twins(client, findings, profile, context):
+def test_similar_pictures(client, findings, profile, context):
     """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
     every = similar_pictures.all_pictures(context.inputs.categories)
     below = set()
@@ -62,7 +62,7 @@ def test_twins(client, findings, profile, context):
 
 @pytest.mark.smoke
 @pytest.mark.needs("cache_metrics")
-def test_long_twins_hit_the_caches(client, findings, profile, context):
+def test_long_similar_pictures_hit_the_caches(client, findings, profile, context):
     """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
     wanted = profile.capability.long_similar_pictures
     group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), wanted.question)
@@ -146,7 +146,7 @@ def several_layouts(pair):
 
 
 @pytest.mark.smoke
-def test_forms_of_a_picture(client, findings, profile, context):
+def test_picture_formats(client, findings, profile, context):
     """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
     question = context.inputs.categories[0].questions[0]
     tokens = profile.model.special_tokens
@@ -169,7 +169,7 @@ def test_forms_of_a_picture(client, findings, profile, context):
 
 
 @pytest.mark.smoke
-def test_odd_sizes(client, findings, profile, rule):
+def test_extreme_sizes(client, findings, profile, rule):
     """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
     plain = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
     findings.add(completion.answered(plain.reply), plain)
@@ -207,7 +207,7 @@ def test_limit_of_pictures(client, findings, profile, rule):
 
 @pytest.mark.slow
 @pytest.mark.needs("oracle")
-def test_ladder_of_sizes(client, findings, rule):
+def test_many_sizes(client, findings, rule):
     """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
     bodies = [chat_body(client.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
     exchanges = client.all(bodies, 2)

@@ -9,15 +9,15 @@ VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_
 BODY = "schema::test_completion_body"
 STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
 SAME = "schema::test_stream_says_the_same"
-GOLDEN = "capability::test_known_answers"
+GOLDEN = "capability::test_golden_answers"
 TILES = "capability::test_picture_costs_its_tiles"
 OCR, CHART, CARD, CHINESE = (
     f"capability::test_category[{name}-png]" for name in ("ocr", "understanding", "reasoning", "chinese")
 )
 IN_CHINESE = tuple(
-    f"capability::test_bilingual_twin[{name}]" for name in ("ocr", "description", "understanding", "reasoning")
+    f"capability::test_translated_question[{name}]" for name in ("ocr", "description", "understanding", "reasoning")
 )
-IN_ENGLISH = "capability::test_bilingual_twin[chinese]"
+IN_ENGLISH = "capability::test_translated_question[chinese]"
 REFUSED_MODEL = "schema::test_wrong_request_is_refused[wrong-model]"
 KEYS = ("schema::test_wrong_key_is_refused[none]", "schema::test_wrong_key_is_refused[wrong]")
 REFUSED_TYPE = "schema::test_wrong_request_is_refused[messages-wrong-type]"
@@ -25,7 +25,7 @@ NOT_JSON = "schema::test_malformed_json_is_refused"
 SERVED_TILES = "environment::test_tiles_are_the_served_models"
 VIDEO, VIDEO_TAKEN = "schema::test_video_is_refused", "schema::test_video_is_answered"
 TRUNCATED, NOT_BASE64, WRONG_MIME = (
-    f"edge_inputs::test_odd_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
+    f"edge_inputs::test_edge_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
 )
 POISON, STOPS = "edge_inputs::test_refused_picture_is_no_poison", "edge_inputs::test_short_answer_stops"
 COMPLETE, EARLY, SHAPE, SCORE, BLANK_PICTURES, ANSWERS, TOKENS = (
@@ -36,21 +36,21 @@ COMPLETE, EARLY, SHAPE, SCORE, BLANK_PICTURES, ANSWERS, TOKENS = (
         "answers_have_the_shape_of_a_models",
         "score_is_within_its_limits",
         "blank_pictures_score_lower",
-        "answers_are_as_known",
+        "answers_match_the_golden_ones",
         "pictures_arrive_tiled_as_intended",
     )
 )
 SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, FORMATS, EDGE_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
     f"pictures::test_{name}"
     for name in (
-        "twins",
-        "long_twins_hit_the_caches",
+        "similar_pictures",
+        "long_similar_pictures_hit_the_caches",
         "other_prompt_right_after",
         "several_pictures_keep_their_order",
-        "forms_of_a_picture",
-        "odd_sizes",
+        "picture_formats",
+        "extreme_sizes",
         "limit_of_pictures",
-        "ladder_of_sizes",
+        "many_sizes",
         "picture_near_the_pixel_limit",
         "uuid_with_other_bytes",
         "no_answer_is_swapped",
@@ -63,7 +63,7 @@ BURST, LARGE_BURST, ALONE, DISCONNECTS, SOAK, BUDGETS, SLOWS = (
         "burst",
         "large_burst",
         "bad_request_stays_alone",
-        "client_that_leaves_frees_its_slot",
+        "disconnected_client_frees_its_slot",
         "soak_is_answered",
         "soak_is_within_budgets",
         "soak_does_not_slow_down",
@@ -75,7 +75,7 @@ GUIDE, FIGURES = "capability::test_guide_request", "health::test_engine_log_figu
 OFFLINE = (
     "offline::test_category[ocr]",
     "offline::test_answers_like_the_server[ocr]",
-    "logprobs::test_server_gives_the_numbers_of_the_offline_engine",
+    "logprobs::test_server_gives_the_logprobs_of_the_offline_engine",
 )
 INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
     f"environment::test_{name}"
@@ -87,8 +87,8 @@ INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
         "limits_are_sufficient",
     )
 )
-BLIND, MIXED = "capability::test_blind_twins_do_not_score", "repeatability::test_mixed_round"
-EDGE_BROKEN, EDGE_N = (f"edge_inputs::test_odder_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
+BLIND, MIXED = "capability::test_questions_without_their_picture_do_not_score", "repeatability::test_mixed_round"
+EDGE_BROKEN, EDGE_N = (f"edge_inputs::test_rare_edge_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
 MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
     f"schema::test_{name}"
     for name in (
@@ -98,14 +98,14 @@ MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
         "openai_client_round_trip",
     )
 )
-LOGPROBS = "logprobs::test_numbers_are_those_of_the_baseline"
-ALL_LOGPROBS = tuple(f"logprobs::test_every_number_is_that_of_the_baseline[{n}]" for n in (1, 16))
+LOGPROBS = "logprobs::test_logprobs_match_the_baseline"
+ALL_LOGPROBS = tuple(f"logprobs::test_all_logprobs_match_the_baseline[{n}]" for n in (1, 16))
 
 
 EDGE_REFUSED = (
     NOT_BASE64,
     *(
-        f"edge_inputs::test_odder_input[{name}]"
+        f"edge_inputs::test_rare_edge_input[{name}]"
         for name in (
             "no-picture",
             "empty-data",
@@ -125,7 +125,7 @@ EDGE_REFUSED = (
 EDGE_ANSWERED = (
     WRONG_MIME,
     *(
-        f"edge_inputs::test_odder_input[{name}]"
+        f"edge_inputs::test_rare_edge_input[{name}]"
         for name in (
             "text-mime",
             "large-picture",
@@ -142,7 +142,7 @@ EDGE_ANSWERED = (
 )
 # only for engines that the suite starts: pictures on a loopback server, and requests that may end an engine
 EDGE_ADDRESSES = tuple(
-    f"edge_inputs::test_odder_input[{name}]"
+    f"edge_inputs::test_rare_edge_input[{name}]"
     for name in ("url-missing", "url-closed", "url-redirected", "url-circle", "url-endless", "n-of-a-million")
 )
 

@@ -26,7 +26,7 @@ def test_engine_that_a_truncated_picture_ends_is_rejected(accept, stand_in_engin
     )
     prove("dies-of-broken-picture", run)
     assert run.code == 1, run.out
-    assert run.refused_by == {"test_edge_inputs.py::test_odd_input[png-truncated]"}
+    assert run.refused_by == {"test_edge_inputs.py::test_edge_input[png-truncated]"}
     assert "edge_input.died" in run.out
 
 

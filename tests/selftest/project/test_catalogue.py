@@ -82,7 +82,7 @@ def test_every_edge_input_and_every_stage_has_a_fault(catalogue: ModuleType) -> 
     tables = [faults for kind in ("REFUSED", "ERRORS") for faults in owned[kind].values()]
     named = {owner for faults in tables for owners in faults.values() for owner in owners}
     inputs = [
-        f"edge_inputs::test_odd{'' if row.smoke else 'er'}_input[{row.id}]"
+        f"edge_inputs::test_{'' if row.smoke else 'rare_'}edge_input[{row.id}]"
         for row in load_inputs(catalogue.ROOT / "fixtures" / "edge_inputs.yaml")
     ]
     stages = [f"health::test_readiness[{stage}]" for stage in ("process", "port", "health", "model", "text", "picture")]

@@ -84,7 +84,7 @@ def test_without_a_stored_run_requests_and_times_are_unknown_and_the_plan_says_s
 
 
 def test_requests_and_times_are_those_of_the_newest_stored_run_of_the_profile(tmp_path: Path) -> None:
-    health = ("health::test_health_answers", "health::test_version_is_told", "health::test_metrics_count")
+    health = ("health::test_health_answers", "health::test_version_is_reported", "health::test_metrics_count")
     ours = {health[0]: (1, 20.0), health[1]: (2, 0.4), "schema::test_stream": (7, 9.0)}
     stored_run(tmp_path, "20260101T000000Z-control-cpu", dict.fromkeys(health, (90, 90.0)))
     stored_run(tmp_path, "20260102T000000Z-control-cpu", ours)
@@ -120,9 +120,9 @@ def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(
 
 
 def test_names_are_listed_when_asked_for_and_a_partial_run_says_so() -> None:
-    ran = pytest_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_told")
+    ran = pytest_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_reported")
     assert ran.code == 0, ran.output
-    assert "    health::test_version_is_told" in ran.out.splitlines()
+    assert "    health::test_version_is_reported" in ran.out.splitlines()
     assert row(ran, "total")[0] == "1"
     assert "partial run (-k 'version_is_told')" in ran.out
     offline = pytest_run("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "test_weights_are_whole")
