@@ -124,7 +124,7 @@ def test_names_are_listed_when_asked_for_and_a_partial_run_says_so() -> None:
     assert ran.code == 0, ran.output
     assert "    health::test_version_is_reported" in ran.out.splitlines()
     assert row(ran, "total")[0] == "1"
-    assert "partial run (-k 'version_is_told')" in ran.out
+    assert "partial run (-k 'version_is_reported')" in ran.out
     offline = pytest_run("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "test_weights_are_whole")
     assert "starts:" not in offline.out
 
