@@ -1,6 +1,8 @@
-"""Parameters that come from the profile: categories, routes, stages."""
+"""Parameters that come from the profile, and the judgement of capability questions."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +12,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.capability import Category
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT
+from vlm_acceptance.workloads import capability
 
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
@@ -34,15 +37,43 @@ def category_of(context) -> dict[str, Category]:
 
 
 @pytest.fixture
+def judge(findings, profile) -> Callable[..., bool]:
+    """Judges the replies to a question and adds findings and figures; True when the question is below its bar."""
+
+    def judge(category, question, replies, suffix="") -> bool:
+        verdict = capability.judged(profile, category, question, replies)
+        findings.add(verdict.findings)
+        findings.note(**{name + suffix: figure for name, figure in verdict.figures.items()})
+        return bool(verdict.findings)
+
+    return judge
+
+
+@pytest.fixture
+def judge_pictures(context, judge) -> Callable[..., set[str]]:
+    """Judges exchanges by the names of their pictures in `similar_pictures`; returns the categories below their bar."""
+
+    def judge_pictures(exchanges, suffix="") -> set[str]:
+        below = set()
+        for category in context.inputs.categories:
+            for question in category.questions:
+                replies = [exchanges[f"{category.id}/{picture.path.name}"].reply for picture in question.pictures]
+                below |= {category.id} if judge(category, question, replies, suffix) else set()
+        return below
+
+    return judge_pictures
+
+
+@pytest.fixture
 def known(context, deployment, findings) -> KnownHere:
-    """The known issues of this deployment's versions; one that shows is named by the test and by the verdict."""
-    told = deployment.client.send(get("/version", context.profile.deadlines.health_s))
+    """The known issues of this deployment's versions; the test and the verdict name those that occur."""
+    answer = deployment.client.send(get("/version", context.profile.deadlines.health_s))
 
     def report(issue) -> None:
         findings.note(known_issue=issue.sentence)
         context.record.known_issues.setdefault(issue.sentence, []).append(findings.test)
 
-    return KnownHere(ISSUES, engine_versions(told, summary.versions(context)), report)
+    return KnownHere(ISSUES, engine_versions(answer, summary.versions(context)), report)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -1,4 +1,4 @@
-"""The data of the accuracy run are there before anything is started for it."""
+"""The data of the accuracy run are complete before an engine is started for it."""
 
 import pytest
 
@@ -6,7 +6,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("mmmu")]
 
 
 def test_mmmu_is_prepared(context, findings):
-    """The prepared questions and pictures MUST be whole, unchanged and those that the profile names."""
+    """The prepared questions and pictures MUST be complete, unchanged and those of the profile."""
     plan = context.accuracy_plan.get()
     findings.note(
         dataset=plan.prepared.dataset,

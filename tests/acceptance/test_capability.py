@@ -1,4 +1,4 @@
-"""Does it see, read, reason, and read Chinese? Five categories, each one prompt over eight pictures."""
+"""Does it see, read, reason, and read Chinese? Five categories, each with one prompt about eight pictures."""
 
 import json
 from urllib.parse import urlsplit
@@ -21,34 +21,29 @@ LOOK_S = 5.0
 LADDER = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
 
 
-def test_category(client, findings, profile, category, route, request):
-    """The deployment MUST answer each category's question about enough of its eight pictures, and nothing fatal."""
+def test_category(client, findings, profile, category, route, judge, request):
+    """Each category MUST get enough right answers about its eight pictures, without a fatal finding."""
     served_at = request.getfixturevalue("picture_server") if route == "url" else None
     findings.judges(category.id)
     findings.note(route=route)
     for question in category.questions:
         urls = [capability.picture_url(picture, route, IMAGES, served_at) for picture in question.pictures]
         exchanges = client.all(capability.bodies(client.model_id, question, urls), profile.capability.concurrency)
-        verdict = capability.judged(profile, category, question, [exchange.reply for exchange in exchanges])
-        findings.add(verdict.findings)
-        findings.note(**verdict.figures)
+        judge(category, question, [exchange.reply for exchange in exchanges])
 
 
-def test_translated_question(client, findings, profile, category):
-    """A category's question in the other language MUST be answered as rightly as in its own, and nothing fatal."""
+def test_translated_question(client, findings, profile, category, judge):
+    """The translated question of a category MUST reach the same bar, without a fatal finding."""
     findings.judges(category.id)
     findings.note(language=category.translated.language)
     urls = [png_url(picture.path) for picture in category.translated.pictures]
-    exchanges = client.all(
-        capability.bodies(client.model_id, category.translated, urls), profile.capability.concurrency
-    )
-    verdict = capability.judged(profile, category, category.translated, [exchange.reply for exchange in exchanges])
-    findings.add(verdict.findings)
-    findings.note(**verdict.figures)
+    bodies = capability.bodies(client.model_id, category.translated, urls)
+    exchanges = client.all(bodies, profile.capability.concurrency)
+    judge(category, category.translated, [exchange.reply for exchange in exchanges])
 
 
 def test_questions_without_their_picture_do_not_score(client, findings, profile, category):
-    """The same questions about a grey picture, or none, MUST NOT bring the planted answers."""
+    """The same questions about a grey picture, or without a picture, MUST NOT get the planted answers."""
     for question in category.questions:
         exchanges = client.all(capability.blind_bodies(client.model_id, question), profile.capability.concurrency)
         limited = capability.with_blind_limit(profile, question)
@@ -69,7 +64,7 @@ def test_picture_costs_its_tiles(client, findings, context):
 
 @pytest.mark.needs("golden_answers")
 def test_golden_answers(client, findings, profile):
-    """A deployment whose answers are known MUST give every one of them, to the letter and the prompt token."""
+    """A deployment with golden answers MUST give each of them exactly, with the stored count of prompt tokens."""
     lines = existing(profile.capability.golden_answers).read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.strip()]
     bodies = [
@@ -93,10 +88,10 @@ def picture_unreachable(url):
 
 @pytest.mark.needs("url_picture", "launched")
 def test_guide_request(client, findings, profile):
-    """The deployment guide's own request, a logo by URL, MUST be answered with the words it shows."""
+    """The request of the deployment guide, a logo by URL, MUST be answered with the words in the picture."""
     unreachable = picture_unreachable(profile.capability.url_picture)
     if unreachable:
-        pytest.skip(f"this machine does not reach {profile.capability.url_picture}: {unreachable}")
+        pytest.skip(f"this machine cannot reach {profile.capability.url_picture}: {unreachable}")
     exchange = client.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
     reply = exchange.reply
     findings.add(completion.answered(reply), exchange)

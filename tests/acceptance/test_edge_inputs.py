@@ -1,4 +1,4 @@
-"""Does it survive what it is sent? Odd inputs, a picture whose request was refused, and answers that must end."""
+"""Does it survive every input? Edge inputs, a picture whose request was refused, and answers that must end."""
 
 import contextlib
 
@@ -29,14 +29,14 @@ PRIVATE = {
 
 
 def rows(smoke):
-    """The rows of one mark; those for an engine of ours need one."""
+    """The edge inputs of one mark; some need a launched engine."""
     marks = {True: [pytest.mark.needs("launched")], False: []}
     return [pytest.param(edge, id=edge.id, marks=marks[edge.launched_only]) for edge in INPUTS if edge.smoke == smoke]
 
 
 @pytest.fixture(scope="session")
 def odd_pictures(context):
-    """Pictures that are not there, are elsewhere, or never end."""
+    """A server of pictures that are missing, redirected, or never end."""
     question = context.inputs.categories[0].questions[0]
     with serve_edge_pictures(question.pictures[0].path) as served:
         yield served
@@ -49,20 +49,20 @@ def sign(category_of):
 
 
 def grown(deployment):
-    """Watches the memory of an engine of ours."""
+    """Watches the memory of a launched engine."""
     process = deployment.process
     return contextlib.nullcontext() if process is None else watched(process.tree)
 
 
 @pytest.fixture(scope="session")
 def read_once():
-    """Where the picture that was read before any edge input is kept."""
+    """Holds the picture that was answered rightly before the first edge input."""
     return {}
 
 
 @pytest.fixture
 def readable(client, profile, sign, read_once):
-    """The first of the sign's pictures that was answered rightly before any edge input; None when none was."""
+    """The first picture of the sign that was answered rightly before the first edge input; None without one."""
     if "picture" not in read_once:
         exchanges = client.all(capability.bodies(client.model_id, sign, [png_url(p.path) for p in sign.pictures]), 1)
         judged = zip(sign.pictures, exchanges, strict=True)
@@ -72,7 +72,7 @@ def readable(client, profile, sign, read_once):
 
 
 def still_serves(client, findings, deployment, sign, picture, deadline_s):
-    """A text is answered and the picture as before, by the engine that was asked."""
+    """Findings when a text and the picture are not answered as before, or when the engine ended."""
     text = client.chat("Reply with OK.", max_tokens=2)
     findings.add(completion.answered(text.reply), text, "a text afterwards")
     asked, parts = (sign.pictures[0], ()) if picture is None else (picture, picture.parts)
@@ -80,14 +80,14 @@ def still_serves(client, findings, deployment, sign, picture, deadline_s):
     findings.add(edge_inputs.right(seen, parts, deadline_s), seen, "a picture afterwards")
     process = deployment.process
     if process is not None and findings.all:
-        process.wait(GOING_S)  # an engine that is dying does not answer, and is not gone at once
+        process.wait(GOING_S)  # an engine that is ending does not answer, and takes a moment to exit
         if process.has_exited:
             findings.add([Finding(kinds.EDGE_DIED, "a living engine", process.how_it_ended)])
 
 
 @pytest.fixture
 def send_edge_input(client, findings, profile, deployment, known, sign, readable):
-    """Sends an edge input, watched; judges the answer to it, and what the server does afterwards."""
+    """Sends an edge input, watches the memory, and judges the answer and the server afterwards."""
 
     def send(edge, served_at=None):
         issues = known.of(edge.id)
@@ -117,21 +117,21 @@ def send_edge_input(client, findings, profile, deployment, known, sign, readable
 @pytest.mark.smoke
 @pytest.mark.parametrize("edge", rows(smoke=True))
 def test_edge_input(send_edge_input, edge):
-    """An edge input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
+    """An edge input MUST be handled as its row says, in bounded time and memory, and the server MUST still answer."""
     send_edge_input(edge)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("edge", rows(smoke=False))
 def test_rare_edge_input(send_edge_input, edge, odd_pictures):
-    """An edge input MUST become what its row says, in bounded time and memory, and leave a server that answers."""
+    """An edge input MUST be handled as its row says, in bounded time and memory, and the server MUST still answer."""
     send_edge_input(edge, odd_pictures.url)
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("max_model_len")
 def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
-    """A picture whose request was refused for its length MUST be answered when asked shortly, and so MUST others."""
+    """A picture of a request that was too long MUST be answered in a short request, and so MUST other pictures."""
     deadline_s = profile.deadlines.request_s
     bodies = capability.bodies(client.model_id, sign, [png_url(picture.path) for picture in sign.pictures])
     before = client.all(bodies, profile.capability.concurrency)
@@ -141,7 +141,7 @@ def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
             edge_inputs.right(before[0], sign.pictures[0].parts, deadline_s), before[0], "before anything was refused"
         )
         return
-    poisoned = fresh_png_url(fit[0].path)  # new to every cache
+    poisoned = fresh_png_url(fit[0].path)  # in no cache yet
     length = "word " * (profile.model.max_model_len + 64)
     refusal = client.chat(length, (poisoned,), max_tokens=8)
     findings.add(refusals.refused(refusal, statuses={400}, deadline_s=deadline_s), refusal, "a text too long")
@@ -157,7 +157,7 @@ def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
 
 @pytest.mark.smoke
 def test_short_answer_stops(client, findings, category_of):
-    """A question with a short answer MUST be answered shortly though much is allowed, and stop by itself."""
+    """A question with a short answer MUST get a short one that stops by itself, though a long one is allowed."""
     asked = [("colour", COLOUR, plain_url(64, 64, (255, 0, 0))), ("text", "Reply with OK.", None)]
     for name in ("understanding", "reasoning", "chinese"):
         question = category_of[name].questions[0]
@@ -182,7 +182,7 @@ def test_private_address_is_refused(client, findings, profile, address):
 @pytest.mark.slow
 @pytest.mark.needs("media_domains", "launched")
 def test_private_address_is_not_asked(client, findings, profile, odd_pictures):
-    """A picture server outside the allowed domains MUST NOT be asked at all."""
+    """A picture server outside the allowed domains MUST NOT get any request."""
     already = len(odd_pictures.asked)
     exchange = client.chat(COLOUR, (f"{odd_pictures.url}/picture",), max_tokens=8)
     statuses, deadline_s = edge_inputs.REFUSALS, profile.deadlines.request_s

@@ -1,4 +1,4 @@
-"""The machine, the installation and the weights, before any engine is started. What is wrong here is an error."""
+"""The machine, the installation and the weights, before an engine is started. A problem here is an error."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched")]
 
 
 def require(problems):
-    """Raise what keeps this machine from being judged on."""
+    """EnvironmentProblem when there are problems."""
     if problems:
         raise EnvironmentProblem("; ".join(problems))
 
@@ -29,7 +29,7 @@ def test_engine_is_installed(context, findings):
 
 @pytest.mark.needs("versions")
 def test_versions_are_the_expected_ones(context, profile, findings):
-    """The engine MUST consist of the versions the profile names, compared by their public part."""
+    """The engine MUST have the versions of the profile, compared by their public part."""
     engine = context.preflight.engine
     if engine.python is None:
         require([f"the interpreter behind {engine.command[0]} is not known: name it with --vlm-engine-python=PATH"])
@@ -45,14 +45,14 @@ def test_torch_npu_imports(context):
 
 @pytest.mark.needs("npu")
 def test_device_is_present_and_free(context, findings):
-    """The card MUST be the profile's, healthy, and used by nobody else."""
+    """The card MUST be the card of the profile, healthy, and not in use."""
     device = context.preflight.device
     findings.note(device=device.name, used_mb=device.used_mb, total_mb=device.total_mb, detail=device.detail)
 
 
 @pytest.mark.needs("npu")
 def test_image_fits_the_chip(context, findings):
-    """Driver, CANN and the image's target chip MUST fit the card."""
+    """Driver, CANN and the target chip of the image MUST fit the card."""
     findings.note(cann=machine.cann_version(), driver=machine.driver_version())
     require(machine.image_problems(context.preflight.env, context.preflight.device.name))
 
@@ -64,10 +64,10 @@ def test_limits_are_sufficient(context, findings):
     findings.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
 
 
-# a download has a deadline of its own, longer than a test's
+# a download has its own deadline, longer than that of a test
 @pytest.mark.timeout(0)
 def test_weights_are_whole(context, findings):
-    """The model's folder MUST hold every file, whole, before an engine is started on it."""
+    """The model's folder MUST hold every file, complete, before an engine is started on it."""
     folder: Path = context.preflight.folder
     findings.note(folder=folder, weights_bytes=weights.fingerprint(folder).weights_bytes)
 
@@ -75,9 +75,9 @@ def test_weights_are_whole(context, findings):
 @pytest.mark.needs("oracle")
 @pytest.mark.timeout(0)
 def test_tiles_are_the_served_models(context, profile, findings):
-    """The profile MUST NOT say other tiles of a picture than the served model's config.json."""
+    """The profile MUST NOT contradict the tiles of a picture in the served model's config.json."""
     served = context.served_tiling()
     findings.note(**served)
     if not served:
-        pytest.skip("the served config.json is of another kind of model, or tells no tiles")
+        pytest.skip("the served config.json is of another kind of model, or has no tile size")
     require(tiling.contradictions(profile.model.pictures, served, profile.engine.args))

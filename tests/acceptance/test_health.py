@@ -1,4 +1,4 @@
-"""Is it up, is it ours, and does it answer? `/health` alone is not liveness."""
+"""Is it up, is it the right deployment, and does it answer? `/health` alone does not prove liveness."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from vlm_acceptance.engine import log as engine_log
 pytestmark = pytest.mark.smoke
 
 
-# engine starts have deadlines of their own, longer than a test's
+# engine starts have their own deadlines, longer than that of a test
 @pytest.mark.timeout(0)
 def test_readiness(context, vllm_server, findings, stage):
     """The deployment MUST reach every stage of readiness, in order."""
@@ -29,14 +29,14 @@ def test_models_lists_the_served_model(client, findings, profile):
 
 
 def test_version_is_reported(client, findings, profile):
-    """`/version` MUST name the engine's version, the profile's where it names one."""
+    """`/version` MUST give the engine's version, and that of the profile where it has one."""
     exchange = client.get("/version")
     findings.add(server_info.reports_version(exchange, profile.versions.get("vllm")), exchange)
     findings.note(version=exchange.body.decode("utf-8", "replace")[:80])
 
 
 def test_metrics_count(client, findings, profile):
-    """`/metrics` MUST offer vLLM's counters, and they MUST count a request."""
+    """`/metrics` MUST have vLLM's counters, and they MUST count a request."""
     before = client.get("/metrics")
     client.chat("Reply with OK.", max_tokens=1)
     after = client.get("/metrics")
@@ -59,7 +59,7 @@ def test_picture_probe(client, findings):
 
 @pytest.mark.needs("launched")
 def test_engine_log_figures(deployment, findings, profile):
-    """Mode and model memory MUST be the profile's where the log tells them; load time and KV cache are reported."""
+    """Mode and model memory in the log MUST be those of the profile; load time and KV cache are reported."""
     facts = engine_log.figures(deployment.log_text().splitlines())
     findings.note(**server_info.shown(facts))
     if profile.model_memory_gib is not None:

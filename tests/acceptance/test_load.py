@@ -34,13 +34,13 @@ def jobs(client, profile, context):
 
 @pytest.fixture(scope="module")
 def soak_once():
-    """Where the one soak of the run is kept."""
+    """Holds the one soak of the run."""
     return {}
 
 
 @pytest.fixture
 def soaked(client, jobs, context, deployment, soak_once):
-    """The soak, made when the first test asks for it."""
+    """The soak, made when the first test needs it."""
     wanted = context.profile.load
     device = (lambda: context.preflight.device_state().used_mb) if deployment.launched else lambda: None
     rss = (lambda: resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
@@ -202,7 +202,7 @@ def test_soak_is_answered(soaked, jobs, findings, profile, deployment):
     wrong = [fault for fault in soaked.faults if fault.kind is not kinds.LOAD_NO_ANSWER]
     over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)
     findings.add([*over, *(unanswered[: checks.SHOWN] if over else [])])
-    # one picture asked a hundred times is one picture
+    # a picture that is sent a hundred times counts once
     different = sum(not job.asked.report_only for job in jobs)
     least = checks.fewest(soaked.answered, profile.capability.min_correct, different)
     findings.add(checks.counted(wrong, soaked.answered, least))
@@ -249,14 +249,14 @@ def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
 @pytest.mark.soak
 @pytest.mark.needs("launched")
 def test_soak_does_not_leak(steady, findings, profile):
-    """The memory of the engine's processes, and of its card where it has one, MUST NOT grow with the requests."""
+    """The memory of the engine's processes and of its card MUST NOT grow with the requests."""
     wanted = profile.load
     findings.add(trends.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
     findings.note(**soak.memory_figures(steady))
     requests, megabytes = steady.memory("hbm_mb")
     if profile.device.kind != "npu":
         return
-    if not megabytes:  # as at the release: what was not observed is not judged
+    if not megabytes:  # as at the release: without an observation there is no judgement
         findings.note(hbm="not observed")
         return
     findings.add(trends.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))

@@ -1,4 +1,4 @@
-"""Is it the right picture? Twins under caches and at once, several pictures, every kind and size of file."""
+"""Is it the right picture? Similar pictures under caches and at once, several pictures, every format and size."""
 
 import math
 import secrets
@@ -21,7 +21,7 @@ COLOURS = "What colours are these pictures? Answer in order."
 OTHER_PROMPT = "What colour is this picture? Answer with one word."
 WHAT = "What is this?"
 ORDERS = (("red", "green"), ("green", "red"), ("blue", "yellow"), ("yellow", "blue"))
-# a pixel, a line, the most unequal sides
+# one pixel, a line, the most extreme shapes
 ODD_SIZES = ((1, 1), (2, 1), (1, 448), (4000, 8), (8, 4000), (10000, 1), (1, 10000))
 LADDER = (
     (64, 64), (112, 112), (224, 112), (112, 224), (336, 112), (224, 224), (448, 448), (640, 480), (480, 640),
@@ -39,31 +39,23 @@ def rule(context):
 
 
 @pytest.mark.smoke
-def test_similar_pictures(client, findings, profile, context):
-    """Pictures alike in size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
+def test_similar_pictures(client, findings, context, judge_pictures):
+    """Pictures of the same size and prompt, shuffled, at once and twice, MUST each get the answer planted in them."""
     every = similar_pictures.all_pictures(context.inputs.categories)
     below = set()
     for seed in (1, 2):
-        asked = similar_pictures.shuffled(every, seed)
-        exchanges = client.all(
-            [similar_pictures.short_body(client.model_id, one) for one in asked], similar_pictures.CONCURRENCY
-        )
-        by_name = dict(zip([one.name for one in asked], exchanges, strict=True))
-        findings.add(similar_pictures.mixed_up(asked, exchanges))
-        for category in context.inputs.categories:
-            for question in category.questions:
-                mine = [by_name[f"{category.id}/{picture.path.name}"] for picture in question.pictures]
-                verdict = capability.judged(profile, category, question, [one.reply for one in mine])
-                findings.add(verdict.findings)
-                below |= {category.id} if verdict.findings else set()
-                findings.note(**{f"{name}_{seed}": seen for name, seen in verdict.figures.items()})
+        sent = similar_pictures.shuffled(every, seed)
+        bodies = [similar_pictures.short_body(client.model_id, one) for one in sent]
+        exchanges = client.all(bodies, similar_pictures.CONCURRENCY)
+        findings.add(similar_pictures.mixed_up(sent, exchanges))
+        below |= judge_pictures(dict(zip([one.name for one in sent], exchanges, strict=True)), f"_{seed}")
     findings.below_bar(below)
 
 
 @pytest.mark.smoke
 @pytest.mark.needs("cache_metrics")
 def test_long_similar_pictures_hit_the_caches(client, findings, profile, context):
-    """Twins longer than two cache blocks MUST keep their answers while both caches are seen to be hit."""
+    """Similar pictures in prompts longer than two cache blocks MUST get their own answers while both caches are hit."""
     wanted = profile.capability.long_similar_pictures
     group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), wanted.question)
     before = client.get("/metrics")
@@ -82,8 +74,8 @@ def test_long_similar_pictures_hit_the_caches(client, findings, profile, context
 
 
 @pytest.mark.smoke
-def test_other_prompt_right_after(client, findings, profile, context):
-    """A picture asked about again under another prompt MUST be answered anew, and as before under the first."""
+def test_other_prompt_right_after(client, findings, profile, context, judge):
+    """A picture sent again with another prompt MUST get another answer, and with the first prompt the first answer."""
     category = context.inputs.categories[0]
     question = category.questions[0]
     findings.judges(category.id)
@@ -98,16 +90,15 @@ def test_other_prompt_right_after(client, findings, profile, context):
         findings.add(completion.answered(reply), exchange)
     readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
     findings.add(contamination.prompt_unheeded(readable), other[0])
-    verdict = capability.judged(profile, category, question, [exchange.reply for exchange in again])
-    findings.add(verdict.findings)
+    judge(category, question, [exchange.reply for exchange in again])
 
 
 @pytest.mark.smoke
 def test_several_pictures_keep_their_order(client, findings, profile):
-    """Two pictures in one request MUST be answered about in the order sent; what marks in the text do is reported.
+    """The answer about two pictures in one request MUST keep their order; the effect of placeholders is reported.
 
-    Judged like a category: by the same share of right answers; only reported where `capability.report_only` names
-    `multi_picture`.
+    It is judged like a category, by the same share of right answers, and only reported where
+    `capability.report_only` names `multi_picture`.
     """
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
     exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)
@@ -147,7 +138,7 @@ def several_layouts(pair):
 
 @pytest.mark.smoke
 def test_picture_formats(client, findings, profile, context):
-    """A picture MUST be read alike from every lossless PNG, and any other kind of file answered or refused readably."""
+    """Every lossless PNG of a picture MUST be read alike; other formats MUST be answered or refused readably."""
     question = context.inputs.categories[0].questions[0]
     tokens = profile.model.special_tokens
     picture = similar_pictures.first_right(client, question, tokens)
@@ -170,7 +161,7 @@ def test_picture_formats(client, findings, profile, context):
 
 @pytest.mark.smoke
 def test_extreme_sizes(client, findings, profile, rule):
-    """A picture of one pixel or of extreme shape MUST cost its tiles or be refused readably, and the server live on."""
+    """A picture of one pixel or extreme shape MUST cost its tiles or be refused readably; the server MUST live on."""
     plain = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
     findings.add(completion.answered(plain.reply), plain)
     base = similar_pictures.prompt_tokens_of(plain)
@@ -191,7 +182,7 @@ def test_extreme_sizes(client, findings, profile, rule):
 @pytest.mark.smoke
 @pytest.mark.needs("max_pictures")
 def test_limit_of_pictures(client, findings, profile, rule):
-    """As many pictures as the limit allows MUST all get in, and one more be refused with a 4xx that names the limit."""
+    """As many pictures as the limit MUST all be taken; one more MUST be refused with a 4xx that names the limit."""
     limit, url = profile.model.max_pictures, plain_url(64, 64)
     counts = sorted({1, min(2, limit), limit})
     exchanges = {n: client.chat(WHAT, (url,) * n, max_tokens=4) for n in counts}
@@ -218,7 +209,7 @@ def test_many_sizes(client, findings, rule):
 
 @pytest.mark.slow
 def test_picture_near_the_pixel_limit(client, findings, profile):
-    """A picture just below the decoder's own limit MUST be answered or refused readably, and the server live on."""
+    """A picture just below the decoder's limit MUST be answered or refused readably, and the server MUST live on."""
     body = chat_body(client.model_id, WHAT, (bare_url(*NEAR_THE_LIMIT),), max_tokens=4)
     exchange = client.body(body, profile.deadlines.cold_s)
     findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.cold_s), exchange)
@@ -229,8 +220,8 @@ def test_picture_near_the_pixel_limit(client, findings, profile):
 
 @pytest.mark.slow
 def test_uuid_with_other_bytes(client, findings, profile, context, known):
-    """Two pictures sent under one `uuid` MUST be answered as two, or the second be refused."""
-    # alike in size: a server that mixes them up could not survive another one
+    """Two pictures sent under one `uuid` MUST be answered as two, or the second MUST be refused."""
+    # of the same size: a server that mixes them up would not survive pictures of two sizes
     group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), None)[:2]
     uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
     exchanges = []
@@ -243,7 +234,7 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
     if any(exchange.status != 200 for exchange in exchanges):
         return
     found = similar_pictures.mixed_up(group, exchanges)
-    # the first picture's own answer is nobody's known issue
+    # a wrong answer to the first picture is no known issue
     second = [one for one in found if one.where == group[-1].name]
     if len(second) == len(found):
         found = known.filter_known("uuid", second, exchanges[-1], deadline)
@@ -252,7 +243,7 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
 
 @pytest.mark.slow
 def test_no_answer_is_swapped(client, findings, context):
-    """Hundreds of questions in shuffled bursts MUST bring no answer that was planted in another picture."""
+    """Hundreds of questions in shuffled bursts MUST NOT get an answer that was planted in another picture."""
     count = 0
     for asked in similar_pictures.bursts(similar_pictures.all_pictures(context.inputs.categories)):
         exchanges = client.all(

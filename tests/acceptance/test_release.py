@@ -1,4 +1,4 @@
-"""The last test: the engine is released, and nothing of it is left."""
+"""The last test: the engine ends, and no part of it is left."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched")]
 
 
 def test_engine_is_released(deployment, context, findings):
-    """On SIGTERM the engine MUST end within its time, leave no process, free its port and give device memory back."""
+    """On SIGTERM the engine MUST end in time, leave no process, free its port and return the device memory."""
     findings.note(alive="yes" if not deployment.process.has_exited else "no")
     ending = deployment.stop()
     findings.add(checks.ended_cleanly(ending, "the engine"))

@@ -1,4 +1,4 @@
-"""Does it speak the protocol? Bodies, streams, parameters and refusals, as a client would meet them."""
+"""Does it keep the protocol? Bodies, streams, parameters and refusals, as a client sees them."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.smoke
 PROMPT = "Describe this receipt in two sentences, including customer and total."
 SHORT = "What colour is this picture? Answer with one word."
 STORY = "Tell a short story about a lighthouse."
-# natural log units; tokens as near as this are alike to two ways of rounding
+# in natural log units: rounding may order tokens that are nearer than this in another way
 TIE = 0.1
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -33,12 +33,12 @@ def picture(category_of):
 
 @pytest.fixture
 def tries(deployment):
-    """How often a pair of greedy answers may differ: somebody else's requests to an attached one change rounding."""
+    """How often a pair of greedy answers may differ: other clients of an attached endpoint change the rounding."""
     return 1 if deployment.launched else 3
 
 
 def test_completion_body(client, findings, picture):
-    """A completion MUST have the shape clients parse, and its usage MUST add up."""
+    """A completion MUST have the shape that clients parse, and its usage MUST add up."""
     exchange = client.chat(PROMPT, (picture,), max_tokens=256)
     findings.add(completion.body_conforms("completion", exchange), exchange)
     findings.add(completion.names_model(exchange, client.model_id), exchange)
@@ -46,21 +46,21 @@ def test_completion_body(client, findings, picture):
 
 
 def test_models_body(client, findings):
-    """The model list MUST have the shape clients parse."""
+    """The model list MUST have the shape that clients parse."""
     exchange = client.get("/v1/models")
     findings.add(completion.body_conforms("models", exchange), exchange)
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["usage-asked", "usage-not-asked"])
 def test_stream(client, findings, picture, asked):
-    """A stream MUST be sound: one role, one finish_reason, usage when asked, `[DONE]` last, no error inside."""
+    """A stream MUST be sound: one role, one finish_reason, usage when requested, `[DONE]` last, no error inside."""
     options = STREAM if asked else {"stream": True}
     exchange = client.chat(PROMPT, (picture,), max_tokens=256, **options)
     findings.add(stream.stream_is_sound(exchange, expect_usage=asked), exchange)
 
 
 def test_stream_says_the_same(client, findings, picture, tries):
-    """The deltas of a greedy stream MUST join to the text of the same request not streamed, with the same usage."""
+    """The deltas of a greedy stream MUST join to the text of the same request without a stream, with the same usage."""
 
     def attempt():
         plain = client.chat(PROMPT, (picture,), max_tokens=256)
@@ -71,7 +71,7 @@ def test_stream_says_the_same(client, findings, picture, tries):
 
 
 def test_max_tokens_cuts(client, findings, picture):
-    """`max_tokens` MUST cut the answer there and say finish_reason `length`."""
+    """`max_tokens` MUST cut the answer there, with finish_reason `length`."""
     exchange = client.chat(PROMPT, (picture,), max_tokens=5)
     findings.add(completion.cut_at(exchange, 5), exchange)
 
@@ -98,14 +98,14 @@ def test_n_gives_n_choices(client, findings, picture):
 
 
 def test_logprobs(client, findings, picture):
-    """`logprobs` MUST give one entry a token, none above zero, with as many alternatives as asked for."""
+    """`logprobs` MUST give one entry per token, none above zero, with the requested number of alternatives."""
     exchange = client.chat(PROMPT, (picture,), max_tokens=16, logprobs=True, top_logprobs=5)
     findings.add(completion.logprobs_are(exchange, top=5), exchange)
 
 
 def test_temperature_zero_is_greedy(client, findings):
-    """At temperature 0 every token MUST be the likeliest one, in a long text that nothing suggests."""
-    # what a model's own generation_config may ask for must not move the likeliest token
+    """At temperature 0 every token MUST be the likeliest one, also in a long free text."""
+    # settings of the model's generation_config must not change the likeliest token
     plain = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "ignore_eos": True}
     exchange = client.chat(STORY, max_tokens=64, logprobs=True, top_logprobs=completion.ALTERNATIVES, **plain)
     findings.add(completion.greedy(exchange, TIE), exchange)
@@ -156,7 +156,7 @@ def test_wrong_request_is_refused(client, findings, profile, wrong):
 
 
 def test_malformed_json_is_refused(client, findings, profile):
-    """A body that is no JSON MUST be refused with a readable 4xx, and the server MUST live on."""
+    """A body that is not JSON MUST be refused with a readable 4xx, and the server MUST live on."""
     headers = {"Content-Type": "application/json"}
     exchange = client.send(Request("POST", CHAT, b'{"model": ', headers, profile.deadlines.request_s))
     findings.add(refusals.refused(exchange, statuses={400, 422}, deadline_s=profile.deadlines.request_s), exchange)
@@ -175,12 +175,12 @@ def test_unknown_route_is_refused(client, findings, profile):
 @pytest.mark.needs("api_key")
 @pytest.mark.parametrize("key", ["none", "wrong"])
 def test_wrong_key_is_refused(client, findings, profile, deployment, key):
-    """Without the API key, or with a wrong one, a request MUST be refused with 401; a gateway's 403 is one, too."""
+    """Without the API key, or with a wrong one, a request MUST be refused with 401; a gateway may answer 403."""
     headers = {"Authorization": f"Bearer {secrets.token_hex(16)}" if key == "wrong" else ""}
     deadline_s = profile.deadlines.request_s
     body = chat_body(client.model_id, "Reply with OK.", max_tokens=2)
     requests = [Request("POST", CHAT, body, headers, deadline_s)]
-    if deployment.launched:  # a gateway may show its list of models to everybody
+    if deployment.launched:  # a gateway may have a public list of models
         requests.append(Request("GET", "/v1/models", None, headers))
     for request in requests:
         exchange = client.send(request)
@@ -199,7 +199,7 @@ def test_video_is_answered(client, findings):
 
 @pytest.mark.needs("no_video")
 def test_video_is_refused(client, findings, profile):
-    """A video MUST be refused with a readable 4xx where the model takes none, and the server MUST live on."""
+    """A video MUST be refused with a readable 4xx where the model takes no videos, and the server MUST live on."""
     video = {
         "type": "video_url",
         "video_url": {"url": "data:video/mp4;base64,AAAAIGZ0eXBpc29tAAACAGlzb21pc28yYXZjMW1wNDE="},
@@ -213,7 +213,7 @@ def test_video_is_refused(client, findings, profile):
 
 @pytest.mark.needs("max_model_len")
 def test_too_long_prompt_is_refused(client, findings, profile):
-    """A prompt beyond the context length MUST be refused naming it, with a picture too, and the server MUST live on."""
+    """A prompt beyond the context length MUST get a 4xx that names it, with a picture too; the server MUST live on."""
     words = "word " * (profile.model.max_model_len + 64)
     for pictures in ((), (plain_url(64, 64),)):
         exchange = client.chat(words, pictures, max_tokens=8)
@@ -227,11 +227,11 @@ def test_too_long_prompt_is_refused(client, findings, profile):
 
 @pytest.mark.needs("openai")
 def test_openai_client_round_trip(deployment, context, findings, picture):
-    """The official openai client MUST get the same greedy text streamed and not streamed."""
+    """The official openai client MUST get the same greedy text, streamed and not streamed."""
     openai = pytest.importorskip("openai")
     key = context.settings.api_key or "EMPTY"
     deadline = context.profile.deadlines.cold_s
-    # like ours, it must not send what is for this machine to a proxy
+    # requests to this machine must not use a proxy
     direct = openai.DefaultHttpxClient(trust_env=not is_loopback(deployment.base_url))
     where = {"base_url": f"{deployment.base_url}/v1", "api_key": key, "http_client": direct}
     body = chat_body(deployment.model_id, PROMPT, (picture,), max_tokens=64)
