@@ -29,6 +29,7 @@ from vlm_acceptance.run.record import NotApplicable, RunRecord
 from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT, LINES, RESULT
 
 ACCEPTANCE = ROOT / "tests" / "acceptance"
+NARROWING = {f"--{dest.replace('_', '-')}": dest for dest in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")}
 MARKERS = (
     "smoke: after every installation; minutes",
     "slow: nightly; load, soak, accuracy",
@@ -112,11 +113,9 @@ class Uncaptured:
     """Standard error without the capture of pytest, so that progress is shown also without -s."""
 
     def __init__(self, config: pytest.Config, mask: Callable[[str], str]) -> None:
-        self._capture = config.pluginmanager.getplugin("capturemanager")
+        capture: Any = config.pluginmanager.getplugin("capturemanager")
+        self._released = capture.global_and_fixture_disabled if capture else contextlib.nullcontext
         self._mask = mask
-
-    def _released(self) -> contextlib.AbstractContextManager[None]:
-        return self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext()
 
     def isatty(self) -> bool:
         """Whether standard error is a terminal."""
@@ -161,14 +160,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 del record.not_applicable[item.nodeid]
     lost = len(set(record.required) - {item.nodeid for item in items})
     whole = collected >= set(ACCEPTANCE.glob("test_*.py")) and not any("::" in arg for arg in config.args)
-    options = {
-        f"--{name.replace('_', '-')}": bool(config.getoption(name, None))
-        for name in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")
-    }
+    options = {option: bool(config.getoption(dest, None)) for option, dest in NARROWING.items()}
     record.narrowed = requirements.narrowing(mark, config.getoption("keyword"), whole, lost, options)
     used = _fixtures(items)
-    context.wants_accuracy = "accuracy" in used
-    context.wants_offline_logprobs = "offline_logprobs" in used
+    context.wants_accuracy, context.wants_offline_logprobs = "accuracy" in used, "offline_logprobs" in used
     context.wants_offline = any("offline" in _needs(item) for item in items)
     return result
 
@@ -272,8 +267,7 @@ def _remember(item: pytest.Item, report: pytest.TestReport, problem: BaseExcepti
     must = (getattr(item, "obj", None).__doc__ or "").strip().partition("\n")[0]
     collector = item.stash.get(COLLECTOR, None)
     properties = collector.properties if collector else {}
-    item.user_properties[:] = list(properties.items())
-    report.user_properties = list(properties.items())
+    item.user_properties[:] = report.user_properties = list(properties.items())
     item.stash[RESULT] = TestResult(
         id=item.nodeid,
         area=requirements.area_of(item.path),
@@ -341,22 +335,21 @@ def _finish(session: pytest.Session, context: RunContext, exitstatus: int) -> No
     context.release()
     if not context.record.results and not context.launch.tried:
         return
-    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-    stopped = "-x or --maxfail stopped it" if session.shouldfail else ""
+    record = context.record
     ruling = rule(
-        context.record.results,
-        context.record.required,
+        record.results,
+        record.required,
         mark=session.config.getoption("markexpr"),
-        narrowed=context.record.narrowed or stopped,
+        narrowed=record.narrowed or ("-x or --maxfail stopped it" if session.shouldfail else ""),
         blocked=context.blocked,
-        interrupted=interrupted,
+        interrupted=exitstatus == pytest.ExitCode.INTERRUPTED,
     )
     try:
         session.config.stash[LINES] = outputs.write_run(context, ruling)
     except (EnvironmentProblem, OSError) as broken:  # such as a full disk: no verdict without evidence
-        context.record.unwritable = context.record.unwritable or str(broken)
+        record.unwritable = record.unwritable or str(broken)
         seen = "" if ruling.code == EXIT["environment"] else f"; without that: {ruling.verdict.value}: {ruling.reason}"
-        ruling = rule(context.record.results, context.record.required, blocked=context.record.unwritable)
+        ruling = rule(record.results, record.required, blocked=record.unwritable)
         session.config.stash[LINES] = [printable(f"{ruling.verdict.value.upper()}  {ruling.reason}{seen}")]
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         session.exitstatus = ruling.code

@@ -146,19 +146,24 @@ def row_of(result: TestResult) -> dict[str, Any]:
     }
 
 
-def as_json(value: object) -> Any:
-    """A value as JSON: findings as their rows, exchanges as their ids, numbers that are not finite as None."""
+def as_json(value: Any) -> Any:
+    """A value as JSON: findings as rows, exchanges as ids, bytes and data URLs as size and hash, NaN as None."""
     if isinstance(value, Finding):
         return {**value.row(), "exchange": as_json(value.exchange)}
     if isinstance(value, Exchange):
         return value.id
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}>"
+    if isinstance(value, str) and value.startswith("data:") and len(value) > 200:
+        kind = value[5:].partition(";")[0]
+        return f"<{kind}, sha256 {hashlib.sha256(value.encode()).hexdigest()[:16]}, {len(value)} characters>"
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if dataclasses.is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): as_json(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple, array)):
-        return [as_json(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return {key: as_json(inner) for key, inner in value.items()}
+    return [as_json(inner) for inner in value] if isinstance(value, (list, tuple, array)) else value
 
 
 def _new_folder(runs: Path, name: str) -> Path:
@@ -181,7 +186,7 @@ def stored(exchange: Exchange) -> dict[str, Any]:
         "started_utc": exchange.started_utc,
         "method": exchange.request.method,
         "path": exchange.request.path,
-        "request": without_pictures(exchange.request.body),
+        "request": as_json(exchange.request.body),
         "stream": exchange.request.stream,
         "deadline_s": exchange.request.deadline_s,
         "status": exchange.status,
@@ -191,17 +196,3 @@ def stored(exchange: Exchange) -> dict[str, Any]:
         "frames": [[round((frame.at_ns - start) / 1e9, 6), frame.event, frame.data] for frame in exchange.frames],
         "error": {"kind": exchange.error.kind, "message": exchange.error.message} if exchange.error else None,
     }
-
-
-def without_pictures(value: Any) -> Any:
-    """The same JSON with every data URL replaced by its type, SHA-256 and size."""
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}>"
-    if isinstance(value, Mapping):
-        return {key: without_pictures(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_pictures(inner) for inner in value]
-    if isinstance(value, str) and value.startswith("data:") and len(value) > 200:
-        kind = value[5:].partition(";")[0]
-        return f"<{kind}, sha256 {hashlib.sha256(value.encode()).hexdigest()[:16]}, {len(value)} characters>"
-    return value

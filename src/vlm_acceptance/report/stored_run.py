@@ -33,19 +33,6 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Findings about one exchange, and its evidence folder as recorded and as found (`place`, None where absent)."""
-
-    findings: Sequence[Row]
-    recorded: str
-    place: Link | None
-    files: Sequence[Link]
-    pictures: Sequence[Link]
-    repeat: str
-    passage: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Test:
     """One test; `evidence`, `last` exchanges and `rest` of the message are only filled for broken tests."""
 
@@ -60,7 +47,7 @@ class Test:
     message: str
     rest: str
     properties: Sequence[tuple[str, str]]
-    evidence: Sequence[Evidence] = ()
+    evidence: Sequence[Row] = ()
     dropped: int = 0
     last: Sequence[Sequence[str]] = ()
 
@@ -120,18 +107,19 @@ def _test(folder: Path, origin: str, anchor: str, row: Row, passages: Passages) 
     )
 
 
-def _evidence(folder: Path, origin: str, recorded: str, findings: Sequence[Row], passages: Passages) -> Evidence:
+def _evidence(folder: Path, origin: str, recorded: str, findings: Sequence[Row], passages: Passages) -> Row:
+    """Findings about one exchange, and its evidence folder as recorded and as found (`place`, None where absent)."""
     place = _inside(folder, recorded, origin)
     files = files_of(folder, place) if place else []
-    return Evidence(
-        findings=findings,
-        recorded=recorded,
-        place=_link(folder, place) if place else None,
-        files=files,
-        pictures=[link for link in files if link.name.lower().endswith(PICTURES)],
-        repeat=next((str(found["repeat"]) for found in findings if found.get("repeat")), ""),
-        passage=passages.get(Path(recorded).name, []) if recorded else [],
-    )
+    return {
+        "findings": findings,
+        "recorded": recorded,
+        "place": _link(folder, place) if place else None,
+        "files": files,
+        "pictures": [link for link in files if link.name.lower().endswith(PICTURES)],
+        "repeat": next((found["repeat"] for found in findings if found.get("repeat")), ""),
+        "passage": passages.get(Path(recorded).name, []) if recorded else [],
+    }
 
 
 def _inside(folder: Path, recorded: str, origin: str) -> Path | None:

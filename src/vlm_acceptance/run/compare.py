@@ -21,19 +21,12 @@ Run = Callable[[Sequence[str]], int]
 
 
 def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The two runs of pytest: the first records, the second compares."""
+    """The two runs of pytest: the first one records, the second one compares."""
     stored = reports / "logprobs.jsonl"
     base = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "acceptance"), "-m", "smoke", *more]
-    return (
-        [*base, f"--vlm-profile={first}", f"--vlm-reports={reports / 'first'}", f"--vlm-record-baseline={stored}"],
-        [
-            *base,
-            f"--vlm-profile={second}",
-            f"--vlm-reports={reports / 'second'}",
-            f"--vlm-baseline={stored}",
-            f"--vlm-set={EVERY_PROMPT}",
-        ],
-    )
+    one = [f"--vlm-profile={first}", f"--vlm-reports={reports / 'first'}", f"--vlm-record-baseline={stored}"]
+    two = [f"--vlm-profile={second}", f"--vlm-reports={reports / 'second'}", f"--vlm-baseline={stored}"]
+    return [*base, *one], [*base, *two, f"--vlm-set={EVERY_PROMPT}"]
 
 
 def compare(first: str, second: str, reports: Path, more: Sequence[str], run: Run) -> int:

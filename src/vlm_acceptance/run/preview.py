@@ -89,11 +89,11 @@ def _costs(folder: Path) -> dict[str, Cost]:
 
 def _engines(context: RunContext, serves: bool) -> Iterator[str]:
     profile = context.profile
-    engines = []
-    if context.settings.launched and context.wants_offline:
-        engines.append(f"offline engine, at most {_time(profile.offline.timeout_s)}")
-    if context.settings.launched and serves:
-        engines.append(f"server, at most {_time(profile.engine.start_timeout_s)} to start")
+    starts = (
+        (context.wants_offline, f"offline engine, at most {_time(profile.offline.timeout_s)}"),
+        (serves, f"server, at most {_time(profile.engine.start_timeout_s)} to start"),
+    )
+    engines = [text for is_wanted, text in starts if is_wanted and context.settings.launched]
     if engines:
         yield f"starts: {'; '.join(engines)}"
 
@@ -119,10 +119,10 @@ def _left_out(not_applicable: Mapping[str, str], names: bool) -> list[str]:
     found = []
     for reason, count in Counter(not_applicable.values()).items():
         tests = [_short(test) for test, why in not_applicable.items() if why == reason]
-        shown = tests if names else list(dict.fromkeys(test.partition("[")[0] for test in tests))
-        kept = shown if names else shown[:SHOWN]
-        more = f" and {len(shown) - len(kept)} more" if len(shown) > len(kept) else ""
-        found.append(f"  left out, {count}: {reason}: {', '.join(kept)}{more}")
+        tests = tests if names else list(dict.fromkeys(test.partition("[")[0] for test in tests))
+        shown = tests if names else tests[:SHOWN]
+        more = f" and {len(tests) - len(shown)} more" if len(tests) > len(shown) else ""
+        found.append(f"  left out, {count}: {reason}: {', '.join(shown)}{more}")
     return found
 
 

@@ -17,7 +17,7 @@ from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.verdict import TestResult
-from vlm_acceptance.report.store import MASK, RunStore, masker, stored, without_pictures
+from vlm_acceptance.report.store import MASK, RunStore, as_json, masker, stored
 from vlm_acceptance.workloads.load import Disconnection
 from vlm_acceptance.workloads.soak import Served, Soak
 
@@ -132,12 +132,12 @@ def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> Non
 
 def test_pictures_are_stored_as_their_hash() -> None:
     body = {"messages": [{"content": [{"image_url": {"url": PICTURE}}, {"text": "data: short"}]}]}
-    shown = json.dumps(without_pictures(body))
+    shown = json.dumps(as_json(body))
     assert "AAAA" not in shown
     assert "image/png, sha256 " in shown
     assert "data: short" in shown
-    assert without_pictures(body) == without_pictures(body) != without_pictures({**body, "messages": []})
-    assert "3 bytes" in without_pictures(b"abc")
+    assert as_json(body) == as_json(body) != as_json({**body, "messages": []})
+    assert "3 bytes" in as_json(b"abc")
 
 
 def test_an_observation_is_json_and_holds_what_a_check_reads(tmp_path: Path) -> None:
