@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vlm_acceptance.accuracy.item import ANSWERED, CHOICE, REFUSED, Answer, Item, Score
+from vlm_acceptance.accuracy.item import ANSWERED, CHOICE, REFUSED, Answer, Item, Scorer
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
 # Questions in a row without a completion: the rest would cost hours of deadlines and decide nothing.
@@ -32,7 +32,7 @@ class Stop:
 class EarlyStop:
     """Takes answers in any order; the sequential tests `score` and `letters` get them in the planned order.
 
-    `score_one` is the deciding scorer. Unanswered questions count as correct in the tests, so that they cannot cause a
+    `scorer` is the deciding one. Unanswered questions count as correct in the tests, so that they cannot cause a
     rejection. Without tests, only an endpoint that no longer answers stops the run.
     """
 
@@ -40,17 +40,15 @@ class EarlyStop:
         self,
         order: Sequence[str],
         item: Callable[[str], Item],
-        score_one: Callable[[Item, str], Score],
+        scorer: Scorer,
         score: ScoreStop | None,
         letters: LetterStop | None,
     ) -> None:
         self._order = order
         self.done = self.right = self.errors = self._tested = 0
         self.stop: Stop | None = None
-        self._item = item
-        self._score_one = score_one
-        self._score = score
-        self._letters = letters
+        self._item, self._scorer = item, scorer
+        self._score, self._letters = score, letters
         self._last: deque[str] = deque(maxlen=SILENT_IN_A_ROW)
         self._waiting: dict[str, tuple[bool, str | None]] = {}  # until all earlier answers in the order have arrived
 
@@ -59,9 +57,8 @@ class EarlyStop:
         right, letter = True, None
         if answer.status == ANSWERED and answer.text is not None:
             item = self._item(answer.id)
-            score = self._score_one(item, answer.text)
-            right = score.right
-            letter = score.read if item.kind == CHOICE else None
+            score = self._scorer([item], {item.id: answer.text})[item.id]
+            right, letter = score.right, score.read if item.kind == CHOICE else None
             self.right += right
         else:
             self.errors += 1

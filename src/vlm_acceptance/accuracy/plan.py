@@ -79,10 +79,8 @@ class AccuracyPlan:
     @cached_property
     def prompts_sha256(self) -> str:
         """A hash of all requests."""
-        whole = hashlib.sha256()
-        for request in self.requests():
-            whole.update(f"{request.id} {request.sha256}\n".encode())
-        return whole.hexdigest()
+        lines = (f"{request.id} {request.sha256}\n" for request in self.requests())
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @cached_property
     def rule(self) -> TileRule:

@@ -16,7 +16,7 @@ from vlm_acceptance.accuracy.answers_file import AnswerFile
 from vlm_acceptance.accuracy.blank_pictures import BlankPictures
 from vlm_acceptance.accuracy.dataset import Dataset
 from vlm_acceptance.accuracy.early_stop import EarlyStop, Stop
-from vlm_acceptance.accuracy.item import Answer, Item, PreparedRequest, Score
+from vlm_acceptance.accuracy.item import Answer, PreparedRequest
 from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan, planned
@@ -192,21 +192,14 @@ def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str |
     return shlex.join(words)
 
 
-def _early_stop_of(plan: AccuracyPlan, name: str) -> EarlyStop:
+def _early_stop_of(plan: AccuracyPlan, ids: Sequence[str], name: str) -> EarlyStop:
     """The early stop of a pass. With blank pictures, only an endpoint that no longer answers stops it."""
-    wanted, scorer = plan.wanted, plan.scorer
-    if name == BLANK:
-        return EarlyStop(plan.blank_ids, plan.prepared.__getitem__, lambda _item, _text: Score(False, ""), None, None)
-    score = letters = None
-    if wanted.stops_early:
+    wanted, score, letters = plan.wanted, None, None
+    if wanted.stops_early and name != BLANK:
         groups = len({group for _, group in plan.prepared.groups})
         score = ScoreStop(plan.limits.low, len(plan.order), wanted.early_stop_alpha, round_size=groups)
         letters = LetterStop(wanted.shape.top_letter, LETTER_ALPHA)
-
-    def score_one(item: Item, text: str) -> Score:
-        return scorer([item], {item.id: text})[item.id]
-
-    return EarlyStop(plan.order, plan.prepared.__getitem__, score_one, score, letters)
+    return EarlyStop(ids, plan.prepared.__getitem__, plan.scorer, score, letters)
 
 
 class QuestionPass:
@@ -222,10 +215,8 @@ class QuestionPass:
         self.answers = {answer.id: answer for answer in answer_files.answers(self.file.path)} if self.file.kept else {}
         self.remaining = [ident for ident in ids if ident not in self.answers]
         self.new_answers = 0
-        self._log = log
-        self._name = name
-        self._total = len(ids)
-        self._early_stop = _early_stop_of(plan, name)
+        self._log, self._name, self._total = log, name, len(ids)
+        self._early_stop = _early_stop_of(plan, ids, name)
         self._began = time.monotonic()
         for answer in self.answers.values():
             self._early_stop.add(answer)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vlm_acceptance.config.paths import ROOT, input_file, output_file
+from vlm_acceptance.config.paths import ROOT, input_file, output_file, resolve_existing
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.logprobs import is_baseline
@@ -157,7 +157,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     loaded = load_profile(profile, PROFILES, overrides(values, env))
     loaded.profile.check(launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]
-    stored = input_file(*picked["vlm_baseline"])
+    stored, own = input_file(*picked["vlm_baseline"]), loaded.profile.logprobs.baseline
     stored_logprobs = stored if stored is not None and is_baseline(stored) else None
     record = output_file(*picked["vlm_record_baseline"])
     of_logprobs = record is not None and record.suffix == ".jsonl"
@@ -179,6 +179,6 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         resume=picked["vlm_resume"][0],
         baseline=None if stored_logprobs else stored,
         profile_reason=reason,
-        logprobs_baseline=stored_logprobs or loaded.profile.logprobs.stored(),
+        logprobs_baseline=stored_logprobs or (resolve_existing(own, "logprobs.baseline") if own else None),
         record_logprobs=record if of_logprobs else None,
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from vlm_acceptance.config.paths import resolve_existing
 from vlm_acceptance.config.yaml_file import Section
 
 
@@ -43,10 +41,6 @@ class LogProbLimits(Section):
     steady: Nats = 0.14
     steady_prompt: Nats = 0.4
     batch_invariant: bool = False
-
-    def stored(self) -> Path | None:
-        """The file of the baseline, if the profile names one; UsageProblem when it does not exist."""
-        return resolve_existing(self.baseline, "logprobs.baseline") if self.baseline else None
 
 
 class Limits(Section):

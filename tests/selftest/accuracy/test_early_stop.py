@@ -9,7 +9,7 @@ import pytest
 from tests.support.made_run import answered, choice, exact, failed, open_item
 
 from vlm_acceptance.accuracy.early_stop import FIRST_STOP, LAST_STOP, SILENT_IN_A_ROW, EarlyStop
-from vlm_acceptance.accuracy.item import Answer, Item, Score
+from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
 TOTAL = 200
@@ -21,14 +21,10 @@ ITEMS = {
 }
 
 
-def score_one(item: Item, text: str) -> Score:
-    return exact([item], {item.id: text})[item.id]
-
-
 def early_stop(limit: int | None = 60, top_letter: float | None = 0.6) -> EarlyStop:
     score = ScoreStop(limit, TOTAL, 0.01) if limit is not None else None
     letters = LetterStop(top_letter, 0.001) if top_letter is not None else None
-    return EarlyStop(ORDER, ITEMS.__getitem__, score_one, score, letters)
+    return EarlyStop(ORDER, ITEMS.__getitem__, exact, score, letters)
 
 
 def fed(seen: EarlyStop, answers: Iterable[Answer]) -> EarlyStop:
@@ -84,7 +80,7 @@ def test_a_limit_out_of_reach_stops_the_run() -> None:
 @pytest.mark.parametrize(("good", "stops_after"), [(10, 151), (19, 160), (20, None), (40, None)])
 def test_near_its_end_a_hopeless_run_continues_for_the_sake_of_its_metrics(good: int, stops_after: int | None) -> None:
     # with so small an alpha only a limit that is certainly out of reach stops the run
-    seen = EarlyStop(ORDER, ITEMS.__getitem__, score_one, ScoreStop(60, TOTAL, 1e-300), None)
+    seen = EarlyStop(ORDER, ITEMS.__getitem__, exact, ScoreStop(60, TOTAL, 1e-300), None)
     fed(seen, (right(ident) if number < good else wrong(ident) for number, ident in enumerate(ORDER)))
     assert (seen.stop.after if seen.stop else None) == stops_after
     assert LAST_STOP * TOTAL == 160
@@ -110,7 +106,7 @@ def test_spread_letters_never_stop_a_run() -> None:
 
 def test_letters_of_open_questions_are_not_counted() -> None:
     only_open = {ident: open_item(ident) for ident in ORDER}
-    seen = EarlyStop(ORDER, only_open.__getitem__, score_one, None, LetterStop(0.6, 0.001))
+    seen = EarlyStop(ORDER, only_open.__getitem__, exact, None, LetterStop(0.6, 0.001))
     assert fed(seen, (answered(ident, "A") for ident in ORDER)).stop is None
 
 
@@ -206,7 +202,7 @@ def test_the_sequential_tests_get_each_answer_as_soon_as_all_before_it_have_arri
         rng = random.Random(seed)
         rights = [rng.random() < 0.5 for _ in ids]
         recorder = Recorder()
-        seen = EarlyStop(ids, ITEMS.__getitem__, score_one, recorder, None)
+        seen = EarlyStop(ids, ITEMS.__getitem__, exact, recorder, None)
         arrived: set[str] = set()
         for ident in rng.sample(ids, len(ids)):
             seen.add((right if rights[ids.index(ident)] else wrong)(ident))
