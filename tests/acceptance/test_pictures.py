@@ -89,7 +89,7 @@ def test_other_prompt_right_after(client, findings, profile, context, judge):
     for (_, reply), exchange in zip(pairs, other, strict=True):
         findings.add(completion.answered(reply), exchange)
     readable = [pair for pair in pairs if not any(isinstance(reply, NoReply) for reply in pair)]
-    findings.add(contamination.prompt_unheeded(readable), other[0])
+    findings.add(contamination.prompt_ignored(readable), other[0])
     judge(category, question, [exchange.reply for exchange in again])
 
 

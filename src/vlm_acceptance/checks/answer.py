@@ -67,10 +67,7 @@ def judge_picture(
 
 
 def judge_question(
-    question: Question,
-    replies: Sequence[Reply | NoReply],
-    min_correct: int,
-    special_tokens: Sequence[str] = (),
+    question: Question, replies: Sequence[Reply | NoReply], min_correct: int, special_tokens: Sequence[str] = ()
 ) -> list[Finding]:
     """No finding if `min_correct` answers have none and none is fatal; otherwise a summary, then all findings.
 

@@ -34,7 +34,7 @@ def contaminated(
     return found
 
 
-def prompt_unheeded(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
+def prompt_ignored(answers: Sequence[tuple[Reply, Reply]]) -> list[Finding]:
     """Fatal if, for every picture, two prompts that ask for different things got the same answer."""
     if not answers or any(first.text != second.text for first, second in answers):
         return []

@@ -75,7 +75,7 @@ def row_of(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
 
 def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding]:
     """Medians above their budget, and budgets that cannot be judged because there is no stream or no sample."""
-    bounds = {name: bound for name in FIGURES if (bound := getattr(budget, name)) is not None}
+    bounds = budget.model_dump(exclude_none=True)
     if not bounds:
         return []
     if not samples:

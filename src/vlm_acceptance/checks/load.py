@@ -10,7 +10,7 @@ from statistics import median
 from vlm_acceptance.checks.answer import holds
 from vlm_acceptance.checks.contamination import answers_another
 from vlm_acceptance.checks.degeneracy import degenerate
-from vlm_acceptance.checks.latency import FIGURES, Sample
+from vlm_acceptance.checks.latency import Sample
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.config.profile_sections import Limits
 from vlm_acceptance.core import finding_classes as kinds
@@ -158,20 +158,17 @@ def percentiles(values: Sequence[float]) -> Percentiles | None:
 def within(limits: Limits, seen: Percentiles | None, what: str) -> list[Finding]:
     """Percentiles above their limits; not judged are those with fewer than BEYOND samples beyond them."""
     found = []
-    for name, share in QUANTILES.items():
-        bound = getattr(limits, name)
-        if bound is None:
-            continue
+    for name, bound in limits.model_dump(exclude_none=True).items():
         if seen is None:
             found.append(Finding(kinds.LOAD_NO_DATA, f"samples of {what}", "no data (n=0)", what))
-        elif seen.n * (1 - share) >= BEYOND and getattr(seen, name) > bound:
+        elif seen.n * (1 - QUANTILES[name]) >= BEYOND and getattr(seen, name) > bound:
             found.append(Finding(kinds.BY_ID[f"load.{what}"], f"{name} within {bound:g} s", str(seen), what))
     return found
 
 
 def good(samples: Sequence[Sample], budget: Budget) -> int:
     """How many answers are within every latency budget; a time that is not known is not compared."""
-    bounds = {name: bound for name in FIGURES if (bound := getattr(budget, name)) is not None}
+    bounds = budget.model_dump(exclude_none=True)
     return sum(all((getattr(one, name) or 0) <= bound for name, bound in bounds.items()) for one in samples)
 
 

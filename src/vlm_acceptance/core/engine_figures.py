@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """Figures of an engine's start; None where the log does not say. Sizes are GiB, also where vLLM writes GB.
+    """Figures of an engine's start; None if the log does not report them. Sizes are GiB, also where vLLM writes GB.
 
     `graph_sizes` are the batch sizes captured as graphs: empty in eager mode.
     """

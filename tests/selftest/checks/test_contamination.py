@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.checks.contamination import contaminated, prompt_unheeded
+from vlm_acceptance.checks.contamination import contaminated, prompt_ignored
 from vlm_acceptance.core.capability import Picture
 from vlm_acceptance.core.exchange import NoReply, Reply
 
@@ -79,7 +79,7 @@ def test_every_answer_is_judged_by_its_own_name() -> None:
 
 def test_a_prompt_that_changes_no_answer_is_found() -> None:
     first, second = reply("RIVER 472"), reply("GARDEN 815")
-    (found,) = prompt_unheeded([(first, first), (second, second)])
+    (found,) = prompt_ignored([(first, first), (second, second)])
     assert found.fatal
-    assert prompt_unheeded([(first, first), (second, reply("white"))]) == []
-    assert prompt_unheeded([]) == []
+    assert prompt_ignored([(first, first), (second, reply("white"))]) == []
+    assert prompt_ignored([]) == []
