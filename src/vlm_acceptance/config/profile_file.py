@@ -119,7 +119,10 @@ def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
 
 def _override(data: dict[str, Any], key: str, text: str, source: str, notes: list[str]) -> str:
     """Set a dotted key of `data` to a YAML value, null removes it; returns the key's present name."""
-    present = _present_key(key)
+    present = key
+    for former, name in FORMER_KEYS.items():
+        if f"{key}.".startswith(f"{former}."):
+            present = name + key.removeprefix(former)
     _check_key(present, source)
     try:
         value = parse_yaml(text)
@@ -150,13 +153,6 @@ def _section(data: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
         data[name] = dict(below) if isinstance(below, dict) else {}
         data = data[name]
     return data, last
-
-
-def _present_key(key: str) -> str:
-    for former, present in FORMER_KEYS.items():
-        if key == former or key.startswith(f"{former}."):
-            key = present + key.removeprefix(former)
-    return key
 
 
 def _rename_former(data: dict[str, Any], source: str) -> list[str]:
