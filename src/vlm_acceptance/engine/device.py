@@ -128,9 +128,7 @@ def wait_for_release(
 
 
 def npu_sign(
-    root: Path = Path("/"),
-    env: Mapping[str, str] = os.environ,
-    version_of: Callable[[str], str | None] | None = None,
+    root: Path = Path("/"), env: Mapping[str, str] = os.environ, version_of: Callable[[str], str | None] | None = None
 ) -> str | None:
     """Why an NPU was detected on this machine, in a few words; None when there is no sign of one."""
     nodes = sorted((root / "dev").glob("davinci*"))

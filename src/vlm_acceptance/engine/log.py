@@ -44,8 +44,6 @@ HARMLESS = (
     "Found ulimit of",
     "For further information visit",
 )
-
-
 _FIGURES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("version", r"Initializing a V1 LLM engine \(v([^)]+)\)", str),
     ("weights_load_s", r"Loading weights took ([\d.]+) seconds", float),
@@ -73,10 +71,7 @@ def figures(lines: Iterable[str]) -> EngineFigures:
 
 
 def error_lines(text: str, harmless: Sequence[str] = (), limit: int = 12) -> list[str]:
-    """The lines that remedy_for a death, oldest first, without prefixes and repetitions, at most `limit`.
-
-    Lines containing one of `harmless` or HARMLESS are left out. Empty when there is no such line (a SIGKILL).
-    """
+    """At most `limit` lines about a death, oldest first, without prefixes, repetitions, `harmless`, HARMLESS."""
     noise = (*HARMLESS, *harmless)
     found = [line for line in _candidates(text) if not any(word in line for word in noise)]
     causes = [line for line in found if not _CONSEQUENCES.search(line)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import resource
 import shutil
@@ -52,20 +53,16 @@ def disk_problems(folder: Path, needed_bytes: int) -> list[str]:
     free = shutil.disk_usage(there).free
     if free >= needed_bytes:
         return []
-    return [
-        f"{there} has {free / 1e9:.1f} GB free, {needed_bytes / 1e9:.1f} GB are needed: free some or choose another"
-    ]
+    sizes = f"{free / 1e9:.1f} GB free, {needed_bytes / 1e9:.1f} GB are needed"
+    return [f"{there} has {sizes}: free some or choose another"]
 
 
 def cann_version(root: Path = Path("/")) -> str | None:
     """The version of CANN; None when it is not installed."""
+    folder, name = root / "usr/local/Ascend", "*-linux/ascend_toolkit_install.info"
     places = ("ascend-toolkit/latest", "cann", "cann-*", "ascend-toolkit/*")
-    for place in places:
-        for info in sorted((root / "usr/local/Ascend").glob(f"{place}/*-linux/ascend_toolkit_install.info")):
-            version = _entry(info, "version")
-            if version:
-                return version
-    return None
+    versions = (_entry(info, "version") for place in places for info in sorted(folder.glob(f"{place}/{name}")))
+    return next(filter(None, versions), None)
 
 
 def driver_version(root: Path = Path("/")) -> str | None:
@@ -95,12 +92,10 @@ def allocator_problems(env: Mapping[str, str]) -> list[str]:
 
 
 def _entry(path: Path, key: str) -> str | None:
-    try:
-        lines = path.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return None
-    pairs = (line.partition("=") for line in lines)
-    return next((value.strip() for name, _, value in pairs if name.strip().lower() == key), None)
+    with contextlib.suppress(OSError):
+        pairs = (line.partition("=") for line in path.read_text("utf-8", "replace").splitlines())
+        return next((value.strip() for name, _, value in pairs if name.strip().lower() == key), None)
+    return None
 
 
 def _generation_of_soc(soc: str) -> str | None:
@@ -110,9 +105,6 @@ def _generation_of_soc(soc: str) -> str | None:
 
 
 def _generation_of_chip(name: str) -> str | None:
-    if re.fullmatch(r"(Ascend ?)?910B\d.*", name, re.IGNORECASE):
-        return "A2"
     # an A3 die has only the family name
-    if re.fullmatch(r"Ascend ?910|(Ascend ?)?910(C|_93\d\d)", name, re.IGNORECASE):
-        return "A3"
-    return "310P" if re.fullmatch(r"(Ascend ?)?310P\d?.*", name, re.IGNORECASE) else None
+    known = {"A2": r"(Ascend ?)?910B\d.*", "A3": r"Ascend ?910|(Ascend ?)?910(C|_93\d\d)", "310P": r"(Ascend ?)?310P.*"}
+    return next((kind for kind, pattern in known.items() if re.fullmatch(pattern, name, re.IGNORECASE)), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlm_acceptance.core.errors import DeviceProblem
@@ -71,7 +70,10 @@ def parse_info(text: str) -> NpuInfo:
             processes.append(cells)
     if not devices:
         raise DeviceProblem(_no_table(text))
-    chips = tuple(_chip(first, second, has_phy_id, usages) for first, second in _row_pairs(devices))
+    if len(devices) % 2:
+        raise DeviceProblem(f"npu-smi printed a chip without its second row: {' | '.join(devices[-1])}")
+    pairs = zip(devices[::2], devices[1::2], strict=True)
+    chips = tuple(_chip(first, second, has_phy_id, usages) for first, second in pairs)
     return NpuInfo(version, chips, tuple(_process(columns, cells) for cells in processes))
 
 
@@ -89,21 +91,13 @@ def refusal(chip: Chip) -> str | None:
     """Why vllm-ascend does not support this chip, in one sentence; None when it does."""
     if not _FIRST_GENERATION.fullmatch(chip.name.replace(" ", "")):
         return None
-    return (
-        f"NPU {chip.npu} is a {chip.name}, a first-generation Ascend 910 that vllm-ascend does not support: "
-        "run on an Atlas A2 (910B) or A3 machine"
-    )
+    what = "a first-generation Ascend 910 that vllm-ascend does not support"
+    return f"NPU {chip.npu} is a {chip.name}, {what}: run on an Atlas A2 (910B) or A3 machine"
 
 
 def _cells(line: str) -> list[str]:
     line = line.strip()
     return [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-
-
-def _row_pairs(rows: Sequence[list[str]]) -> list[tuple[list[str], list[str]]]:
-    if len(rows) % 2:
-        raise DeviceProblem(f"npu-smi printed a chip without its second row: {' | '.join(rows[-1])}")
-    return list(zip(rows[::2], rows[1::2], strict=True))
 
 
 def _chip(first: list[str], second: list[str], has_phy_id: bool, usages: int) -> Chip:

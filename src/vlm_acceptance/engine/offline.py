@@ -38,10 +38,7 @@ class OfflineEngine:
 
 @dataclass(frozen=True, slots=True)
 class OfflineJob:
-    """Requests for one offline engine, answered `chunk` at a time; its files are `PLACE/NAME-…`.
-
-    Each request has `id`, `messages` and `max_tokens` or `sampling`. `timeout_s` None: the profile's limit.
-    """
+    """Requests (`id`, `messages`, `max_tokens` or `sampling`), `chunk` at a time; `timeout_s` None: the profile's."""
 
     requests: Sequence[Mapping[str, Any]]
     place: Path
@@ -83,10 +80,7 @@ class OfflineRun:
 
 
 def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], place: Path) -> OfflineRun:
-    """Answer all requests in one batch; the rows stay in `place`.
-
-    EngineFailure when an answer is missing or refused, EnvironmentProblem when the machine is the cause.
-    """
+    """Answer all in one batch; EngineFailure: an answer is missing or refused; EnvironmentProblem: by the machine."""
     rows: list[Row] = []
     job = OfflineJob(requests, place, chunk=max(1, len(requests)))
     ended = run_offline_rows(engine, job, rows.append)
@@ -102,12 +96,9 @@ def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], pl
 
 
 def run_offline_rows(
-    engine: OfflineEngine,
-    job: OfflineJob,
-    on_row: Callable[[Row], None],
-    should_stop: Callable[[], bool] = lambda: False,
+    engine: OfflineEngine, job: OfflineJob, on_row: Callable[[Row], None], stop: Callable[[], bool] = lambda: False
 ) -> OfflineEnd:
-    """Run a job; `on_row` gets each row within a second. Ends early when `should_stop()`.
+    """Run a job to its end or `stop()`; `on_row` gets each row within a second.
 
     A row has id, started_utc, elapsed_s, and `error` or text, finish_reason and token counts. EngineFailure or
     EnvironmentProblem when rows are missing; all rows that exist were passed on before.
@@ -125,7 +116,7 @@ def run_offline_rows(
         rows.take()
         if not rows.count:
             engine.progress(f"offline engine, {passed_s:.0f} s: {process.last_line()}")
-        return should_stop()
+        return stop()
 
     try:
         finished, ending = _run(process, engine, job, timeout_s, poll)
@@ -134,7 +125,7 @@ def run_offline_rows(
     is_complete = rows.is_done and rows.count == len(job.requests)
     if rows.problem:
         raise EnvironmentProblem(f"{rows.problem}: prepare the data again")
-    if not should_stop() and not (is_complete and process.exit_code == 0):
+    if not stop() and not (is_complete and process.exit_code == 0):
         raise _failure(process, finished, engine.profile, timeout_s)
     return OfflineEnd(rows.count, is_complete, rows.ready_s, rows.batch_s, ending)
 

@@ -12,7 +12,7 @@ import psutil
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port without a listener; the caller must start its own at once."""
-    with socket.socket(_family(host)) as held:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as held:
         held.bind((host, 0))
         return int(held.getsockname()[1])
 
@@ -74,11 +74,6 @@ def named(processes: Iterable[psutil.Process]) -> str:
     return ", ".join(words) or "another process"
 
 
-def holder(port: int, host: str = "") -> str:
-    """`pid N (name)` of the processes that listen on `port`, or `another process`."""
-    return named(holders(port, host))
-
-
 def _listens(connection: Any, port: int) -> bool:
     return bool(connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port)
 
@@ -92,7 +87,3 @@ def _connections(process: psutil.Process) -> list[Any]:
     # psutil 6 renamed it; containers have either version
     ask = getattr(process, "net_connections", None) or process.connections
     return list(ask("tcp"))
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -32,19 +32,17 @@ class Preflight:
         self._given_env = env
         self._progress = progress
         self._results: dict[str, Any] = {}
-        self._problems: dict[str, EnvironmentProblem] = {}
 
     def _once(self, find: Callable[[], Found]) -> Found:
         """The result of `find`, called once; its EnvironmentProblem is stored too and raised each time."""
         name = find.__name__
-        if name in self._problems:
-            raise self._problems[name]
         if name not in self._results:
             try:
                 self._results[name] = find()
             except EnvironmentProblem as problem:
-                self._problems[name] = problem
-                raise
+                self._results[name] = problem
+        if isinstance(self._results[name], EnvironmentProblem):
+            raise self._results[name]
         return self._results[name]  # type: ignore[no-any-return]
 
     @property
@@ -97,8 +95,7 @@ class Preflight:
     def _import_torch_npu(self) -> None:
         if self.profile.device.kind != "npu" or self.engine.python is None:
             return
-        problem = installation.preflight_torch_npu(self.engine.python, self.env)
-        if problem:
+        if problem := installation.preflight_torch_npu(self.engine.python, self.env):
             raise EnvironmentProblem(problem)
 
     def _source_env(self) -> dict[str, str]:
@@ -127,8 +124,7 @@ class Preflight:
             folder = self._download()
         if folder is None:
             raise WeightsProblem(f"no folder for {model.id!r}: give it with --vlm-model PATH")
-        problems = weights.inspect(folder, model.stop_token_ids, model.weights_bytes)
-        if problems:
+        if problems := weights.inspect(folder, model.stop_token_ids, model.weights_bytes):
             raise WeightsProblem(f"{folder}: " + "; ".join(problems))
         return folder
 
@@ -143,9 +139,8 @@ class Preflight:
         model = self.profile.model
         python = self.engine.python
         if python is None:
-            raise WeightsProblem(
-                f"{model.id!r} is in no known cache, and the interpreter that would download it is not known"
-            )
+            why = "the interpreter that would download it is not known"
+            raise WeightsProblem(f"{model.id!r} is in no known cache, and {why}")
         self._progress(f"{model.id} is in no known cache: downloading it with the ModelScope client")
         return hub.download(model.id, model.revision, env=self.env, python=python, progress=self._progress)
 

@@ -1,7 +1,4 @@
-"""Runs `vllm bench serve` against the served model: its figures are reported beside ours, never judged.
-
-A failure of the tool is reported too; it is no finding about the deployment.
-"""
+"""Runs `vllm bench serve` against the served model: its figures, or its failure, are reported and never judged."""
 
 from __future__ import annotations
 

@@ -14,19 +14,10 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
-from vlm_acceptance.engine import command, port
+from vlm_acceptance.engine import command, port, readiness
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine.process import SupervisedProcess
-from vlm_acceptance.engine.readiness import (
-    ATTACHED,
-    LAUNCHED,
-    ProbeResult,
-    Stage,
-    health_probe,
-    listed_models,
-    token_probe,
-    wait_for,
-)
+from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, ProbeResult, Stage, listed_models
 
 Progress = Callable[[str], None]
 SETTLE_S = 30.0
@@ -82,10 +73,7 @@ def launch(
     api_key: str | None,
     progress: Progress,
 ) -> Deployment:
-    """Start `vllm serve` and wait for every stage; a stage that fails is in the result.
-
-    PortTaken when the port is held, EnvironmentProblem when the machine caused the engine's end.
-    """
+    """Start `vllm serve` and wait for its stages; PortTaken, or EnvironmentProblem when the machine ended it."""
     number = profile.engine.port or port.free_port(profile.engine.host)
     url = port.url_of(profile.engine.host, number)
     client = Client(url, api_key)
@@ -143,7 +131,7 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
     """PortTaken when the port is held; it names the attach command when the holder serves a model."""
     if not port.is_open(number, profile.engine.host):
         return
-    holder = port.holder(number, profile.engine.host)
+    holder = port.named(port.holders(number, profile.engine.host))
     models = listed_models(client.send(get("/v1/models", profile.deadlines.health_s)))
     if models is None:
         raise PortTaken(
@@ -168,16 +156,9 @@ class _Readiness:
         self.port_taken = ""
 
     def wait_for(self, names: tuple[str, ...]) -> None:
-        probes = {
-            "process": self.probe_process,
-            "port": self.probe_port,
-            "health": self.probe_health,
-            "model": self.probe_model,
-            "text": self.probe_text,
-            "picture": self.probe_picture,
-        }
         for name in names:
-            stage = wait_for(name, probes[name], self.timeout_s(name), death=self.death, tick=self.tick)
+            probe: Callable[[], ProbeResult] = getattr(self, f"probe_{name}")
+            stage = readiness.wait_for(name, probe, self.timeout_s(name), death=self.death, tick=self.tick)
             if self.port_taken:
                 raise PortTaken(self.port_taken)
             self.deployment.stages.append(stage)
@@ -221,7 +202,7 @@ class _Readiness:
         return ProbeResult(True, f"port {number} is {'ours' if ours else 'open; its owner cannot be seen here'}")
 
     def probe_health(self) -> ProbeResult:
-        return health_probe(self.deployment.client.send(get("/health", self.profile.deadlines.health_s)))
+        return readiness.health_probe(self.deployment.client.send(get("/health", self.profile.deadlines.health_s)))
 
     def probe_model(self) -> ProbeResult:
         exchange = self.deployment.client.send(get("/v1/models", self.profile.deadlines.health_s))
@@ -245,4 +226,4 @@ class _Readiness:
 
     def probe_token(self, prompt: str, pictures: tuple[str, ...]) -> ProbeResult:
         body = chat_body(self.deployment.model_id, prompt, pictures, max_tokens=1)
-        return token_probe(self.deployment.client.send(chat(body, self.profile.deadlines.cold_s)))
+        return readiness.token_probe(self.deployment.client.send(chat(body, self.profile.deadlines.cold_s)))

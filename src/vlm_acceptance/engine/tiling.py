@@ -22,10 +22,7 @@ _SET_BY: Mapping[str, tuple[str, ...]] = {
 
 
 def served_tiling(folder: Path, engine_args: Sequence[str] = ()) -> dict[str, int | bool]:
-    """Values of `model.pictures` from the folder's config.json and the engine's `--mm-processor-kwargs`.
-
-    Empty for other kinds of models, and when config.json cannot be read or gives no tile size.
-    """
+    """`model.pictures` by config.json and `--mm-processor-kwargs`; empty for other models and without a tile size."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -52,10 +49,11 @@ def contradictions(stated: Pictures, served: Mapping[str, int | bool], engine_ar
     if stated.oracle == "none":
         return []
     given = _options(engine_args)
+    pairs = {key: (getattr(stated, key), value) for key, value in served.items() if key in stated.model_fields_set}
     return [
-        f"the profile says model.pictures.{key}: {_word(getattr(stated, key))}, {_source(key, given)} {_word(value)}"
-        for key, value in served.items()
-        if key in stated.model_fields_set and getattr(stated, key) != value
+        f"the profile says model.pictures.{key}: {json.dumps(ours)}, {_source(key, given)} {json.dumps(theirs)}"
+        for key, (ours, theirs) in pairs.items()
+        if ours != theirs
     ]
 
 
@@ -90,7 +88,3 @@ def _value(text: str) -> Any:
 def _source(key: str, given: Mapping[str, Any]) -> str:
     named = [f"{ARGUMENT} {name}" for name in _SET_BY[key] if name in given]
     return f"the engine's {' and '.join(named)}" if named else "the served config.json"
-
-
-def _word(value: object) -> str:
-    return json.dumps(value)

@@ -67,10 +67,7 @@ def jobs(
 
 
 def _picture_jobs(
-    model: str,
-    categories: Sequence[Category],
-    golden: Mapping[tuple[str, str], str],
-    report_only: Collection[str],
+    model: str, categories: Sequence[Category], golden: Mapping[tuple[str, str], str], report_only: Collection[str]
 ) -> Iterator[Job]:
     for category in categories:
         for question in category.questions:

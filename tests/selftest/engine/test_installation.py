@@ -201,19 +201,19 @@ def test_without_scripts_the_environment_is_not_changed():
 
 def test_missing_script_is_named(tmp_path: Path):
     with pytest.raises(EnvironmentProblem, match=str(tmp_path / "set_env.sh")):
-        apply_source_scripts([tmp_path / "set_env.sh"], {})
+        apply_source_scripts([str(tmp_path / "set_env.sh")], {})
 
 
 def test_missing_script_that_is_not_required_is_left_out(tmp_path: Path):
     there = make_script(tmp_path / "there.sh", "export A=1")
-    env = apply_source_scripts([tmp_path / "none.sh", there], {"PATH": os.environ["PATH"]}, required=False)
+    env = apply_source_scripts([str(tmp_path / "none.sh"), str(there)], {"PATH": os.environ["PATH"]}, required=False)
     assert env["A"] == "1"
 
 
 def test_failing_script_is_an_environment_problem_with_its_last_line(tmp_path: Path):
     script = make_script(tmp_path / "bad.sh", "echo no toolkit here >&2", "return 3\n")
     with pytest.raises(EnvironmentProblem, match="ended with 3: no toolkit here"):
-        apply_source_scripts([script], {"PATH": os.environ["PATH"]})
+        apply_source_scripts([str(script)], {"PATH": os.environ["PATH"]})
 
 
 def test_working_torch_npu_is_no_problem(tmp_path: Path):

@@ -251,7 +251,7 @@ def test_job_that_hangs_is_ended_at_its_own_deadline_and_its_rows_are_kept(in_ch
 
 def test_early_stop_ends_the_engine_and_is_no_failure(in_chunks: Rows) -> None:
     got: list[str] = []
-    rows = in_chunks(appends(HEAD, ROW) + "exec sleep 300", got, should_stop=lambda: bool(got))
+    rows = in_chunks(appends(HEAD, ROW) + "exec sleep 300", got, stop=lambda: bool(got))
     assert (got, rows.is_complete, rows.rows) == (["q1"], False, 1)
 
 

@@ -151,8 +151,8 @@ def test_listener_at_every_address_is_a_holder_for_each():
 
 def test_holder_is_named_by_pid_and_name():
     with closing(listening()) as server:
-        assert port.holder(server.getsockname()[1]) == f"pid {ME.pid} ({ME.name()})"
+        assert port.named(port.holders(server.getsockname()[1])) == f"pid {ME.pid} ({ME.name()})"
 
 
 def test_holder_that_cannot_be_seen_is_another_process():
-    assert port.holder(port.free_port()) == "another process"
+    assert port.named(port.holders(port.free_port())) == "another process"

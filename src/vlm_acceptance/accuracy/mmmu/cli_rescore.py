@@ -73,11 +73,7 @@ def data_of(identity: Mapping[str, Any], given: Path | None) -> Prepared:
 
 
 def rescored(
-    identity: Mapping[str, Any],
-    answers: Mapping[str, Answer],
-    prepared: Prepared,
-    scorer: str,
-    baseline: Path | None,
+    identity: Mapping[str, Any], answers: Mapping[str, Answer], prepared: Prepared, scorer: str, baseline: Path | None
 ) -> dict[str, Any]:
     """The accuracy report of stored answers; what only the run itself could measure is absent."""
     scores = metrics.score(prepared, answers, MMMU.scorers)
