@@ -62,7 +62,7 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
     (one, base), (two, second), *more = sorted(tokens.items())
     step = (second - base) / (two - one)
     counted = ", ".join(f"{count} with {number}" for number, count in sorted(tokens.items()))
-    seen = f"{counted} pictures"
+    seen = f"prompt tokens: {counted} pictures"
     if step < least:
         expected = f"at least {least} more prompt tokens with every picture"
         return [Finding(kinds.MULTI_TOKENS, expected, seen, f"{two} pictures", counts[two].exchange)]
