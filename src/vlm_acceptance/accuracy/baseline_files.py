@@ -49,10 +49,7 @@ class Row:
 
 
 def read_stored(path: Path) -> tuple[list[Row], Mapping[str, Any] | None]:
-    """The rows of a stored run, and the identity in the first line of an answers file.
-
-    The suffix names the format. UsageProblem of one line if the file is not valid.
-    """
+    """The rows of a file and the identity of an answers file; UsageProblem of one line if the file is not valid."""
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise UsageProblem(f"{_shown(path)}: a stored run with one row per question is one of {', '.join(FORMATS)}")

@@ -58,9 +58,7 @@ def limits_of(wanted: Mmmu, references: Mapping[str, Reference], total: int) -> 
 
 
 def incomplete(total: int, answers: Mapping[str, Answer], retried: float) -> str:
-    """Lost requests, unsent questions, or more than the share `retried` of requests that were sent again because they
-    broke before the first byte.
-    """
+    """Lost requests, unsent questions, or more than the share `retried` of requests that were sent again."""
     lost = [answer for answer in answers.values() if answer.status == LOST]
     again = [answer for answer in answers.values() if answer.attempts]
     parts = []

@@ -12,10 +12,7 @@ from vlm_acceptance.config.profile import Mmmu
 
 
 class Prompts(Interface):
-    """A prompt protocol: makes the request of an item.
-
-    `deviations` are sentences about differences from the original, `tiles` is the tile limit that it assumes, if any.
-    """
+    """A prompt protocol. `deviations` are sentences on differences from the original, `tiles` its limit, if any."""
 
     @property
     def name(self) -> str: ...
@@ -30,11 +27,7 @@ class Prompts(Interface):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One data set.
-
-    `stem` begins its file names, `prompts` makes the protocol from the profile's section and stop token ids,
-    `prepare` is the command that prepares the data.
-    """
+    """One data set. `stem` begins file names, `prompts` gets the stop token ids too, `prepare` is a command."""
 
     name: str
     stem: str

@@ -19,12 +19,9 @@ LAST_STOP = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a run ended before its last question, after how many (`after`).
+    """Why a run ended early, `after` so many questions; every cause but endpoint rejects the deployment."""
 
-    `cause` is score, letters, refused or endpoint; all but the last one reject the deployment.
-    """
-
-    cause: str
+    cause: str  # score, letters, refused or endpoint
     reason: str
     after: int
 

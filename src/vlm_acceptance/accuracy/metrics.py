@@ -40,9 +40,7 @@ def score(items: Iterable[Item], answers: Mapping[str, Answer], scorers: Mapping
 
 @dataclass(frozen=True, slots=True)
 class ShapeCounts:
-    """What the answers look like, whether right or not. `letters` are those read from choices; `open_a` counts open
-    questions answered with a bare A.
-    """
+    """What the answers look like. `letters` are those of choices, `open_a` open questions answered with a bare A."""
 
     answered: int = 0
     refused: int = 0

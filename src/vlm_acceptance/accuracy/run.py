@@ -101,10 +101,7 @@ def _resumed_run(resume: str, reports: Path, name: str, own: Path) -> Path:
 
 
 def check_resume(plan: AccuracyPlan, resume: str, reports: Path, mask: Callable[[str], str] = str) -> None:
-    """UsageProblem when the run to resume does not exist, had other requests, or is complete.
-
-    Who answers is compared later, when that is known.
-    """
+    """UsageProblem when the run to resume is absent, complete, or had other requests; who answers is compared later."""
     name = _file_name(plan, "")
     identity = json.loads(json.dumps(plan.identity({}), default=str))
     file = _resumed_run(resume, reports, name, reports) / name
@@ -203,10 +200,7 @@ def _early_stop_of(plan: AccuracyPlan, ids: Sequence[str], name: str) -> EarlySt
 
 
 class QuestionPass:
-    """One pass over questions of a run: takes over the answers of a resumed run and stores each new one at once.
-
-    `name` is '' for the pass over all questions, or BLANK.
-    """
+    """One pass, over all questions (name '') or with BLANK pictures: takes over resumed answers, stores new ones."""
 
     def __init__(self, log: AnswerLog, name: str = "") -> None:
         plan = log.plan
@@ -268,10 +262,7 @@ class QuestionPass:
 
 
 def progress_line(name: str, done: int, total: int, right: int, errors: int, *, fresh: int, elapsed_s: float) -> str:
-    """One line of progress. `done` counts every question with an answer or an error, `fresh` those of this run only.
-
-    The accuracy is that of the answers so far, with its 95 % interval.
-    """
+    """A line of progress: `done` questions have an answer or an error, `fresh` of them in this run; accuracy so far."""
     parts = [f"{name} {done}/{total}"]
     answered = done - errors
     if answered:

@@ -275,9 +275,7 @@ class Mmmu(Section):
 
     @property
     def stops_early(self) -> bool:
-        """Whether the run may be rejected before its end. Not with official_seed42: its guesses depend on all answers,
-        so that it cannot score a single one.
-        """
+        """Whether the run may be rejected early. Not with official_seed42, whose guesses depend on all answers."""
         return self.early_stop and self.scorer != "official_seed42"
 
     def reference_among(self, references: Mapping[str, Reference]) -> tuple[str, Reference | None]:

@@ -26,10 +26,7 @@ FORMER_VALUES = {"capability.report_only": {"several": "multi_picture"}}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A profile with its file and the source of each dotted key that is not a default.
-
-    `notes` holds one line for each former name that a file or an override uses.
-    """
+    """A profile, its file, the source of each dotted key that is set, and a note for each former name that is used."""
 
     profile: Profile
     path: Path
@@ -143,10 +140,7 @@ def _override(data: dict[str, Any], key: str, text: str, source: str, notes: lis
 
 
 def _section(data: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
-    """The mapping that holds a dotted key of `data`, and the key's last part.
-
-    It is a copy, put in its place, because a YAML alias can put one mapping in two places.
-    """
+    """The mapping that holds a dotted key, and its last part; a copy in its place, as YAML aliases share mappings."""
     *sections, last = key.split(".")
     for name in sections:
         below = data.get(name)
@@ -156,10 +150,7 @@ def _section(data: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
 
 
 def _rename_former(data: dict[str, Any], source: str) -> list[str]:
-    """Give former keys and values in `data` their present names; returns one line for each.
-
-    UsageProblem when a key is given by both names.
-    """
+    """Give former keys and values their present names, one note for each; UsageProblem for a key under both names."""
     notes = []
     for former, present in FORMER_KEYS.items():
         if not _holds(data, former):

@@ -75,10 +75,7 @@ def upper_limit(right: int, total: int, n: int, alpha: float) -> int:
 
 
 def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0.8) -> float:
-    """The smallest true drop (a share) below `right` of `total` that the lower limit of `n` refuses with this power.
-
-    Infinite for a limit of 0, which refuses nothing.
-    """
+    """The smallest true drop (a share) that `limit` of `n` refuses with this power; infinite for a limit of 0."""
     share = _share(right, total)
     return bisected(0, share, lambda drop: at_most(limit - 1, n, share - drop) < power)[1] if limit else math.inf
 
