@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from vlm_acceptance.core.errors import HarnessProblem
-from vlm_acceptance.core.finding import Outcome, Verdict
+from vlm_acceptance.core.finding import Verdict
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.store import OBSERVATIONS
 from vlm_acceptance.report.stored_run import files_of, tests_of
@@ -99,13 +99,10 @@ def _view(folder: Path) -> dict[str, Any]:
         "seconds": sum(test.seconds for test in tests),
         "headline": headline(summary),
         "tone": TONES.get(summary["verdict"], "open"),
-        "scope": [(key, value) for key, value in summary["scope"].items() if value is not None],
-        "areas": _areas(summary["areas"]),
         "broken": [test for test in tests if test.broken],
         "tests": _by(tests, lambda test: test.area),
         "times": TIMES,
         "latency": _latency(summary),
-        "environment": _environment_of(summary),
         "command": shlex.join(map(str, summary["engine"].get("command") or ())),
         "stages": summary["engine"].get("stages") or summary["engine"].get("rungs") or [],
         "started_with": shlex.join(map(str, summary["command"])),
@@ -122,40 +119,11 @@ def _by(items: Iterable[Any], key: Callable[[Any], str]) -> dict[str, list[Any]]
     return groups
 
 
-def _areas(areas: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, int, list[tuple[str, int]]]]:
-    """Area, passed tests, all tests, and the counts by outcome, passed first."""
-    passed = Outcome.PASSED.value
-    return [
-        (
-            name,
-            counts.get(passed, 0),
-            sum(counts.values()),
-            sorted(counts.items(), key=lambda row: (row[0] != passed, row)),
-        )
-        for name, counts in areas.items()
-    ]
-
-
 def _latency(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
     """Category, the row of this run and the row of the guide; either may be empty."""
     guide = {row["category"]: row for row in summary["guide"]}
     ours = summary["latency"]
     return [(category, ours.get(category, {}), guide.get(category, {})) for category in {**ours, **guide}]
-
-
-def _environment_of(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The environment of the run as titled lists of names and values."""
-    engine = summary["engine"]
-    parts = (
-        ("Versions", summary["versions"]),
-        ("Device before the launch", summary["device"]),
-        ("Model files", summary["model_files"]),
-        ("Engine, from its log", engine.get("log")),
-        ("Engine, how it ended", engine.get("ending")),
-        ("Profile", summary["profile"]),
-        ("Suite", summary["suite"]),
-    )
-    return [(title, [(name, _plain(value)) for name, value in part.items()]) for title, part in parts if part]
 
 
 def _plain(value: object) -> str:

@@ -194,5 +194,5 @@ def stored(exchange: Exchange) -> dict[str, Any]:
         "elapsed_s": round(exchange.elapsed_s, 6),
         "body": exchange.body.decode("utf-8", "replace") if not exchange.frames else None,
         "frames": [[round((frame.at_ns - start) / 1e9, 6), frame.event, frame.data] for frame in exchange.frames],
-        "error": {"kind": exchange.error.kind, "message": exchange.error.message} if exchange.error else None,
+        "error": as_json(exchange.error),
     }

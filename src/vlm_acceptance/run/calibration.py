@@ -47,13 +47,15 @@ def _record_logprobs(context: RunContext, ruling: Ruling) -> list[str]:
     path, taken = context.settings.record_logprobs, context.record.logprobs
     if path is None:
         return []
-    if len(taken) < len(context.inputs.logprob_prompts):
-        return [f"  baseline: not recorded (log probabilities are missing for some prompts): {path}"]
-    if context.record.narrowed or ruling.code != EXIT["accepted"]:
-        why = "the run was narrowed" if context.record.narrowed else "the deployment was not found right"
+    obstacles = (
+        (len(taken) < len(context.inputs.logprob_prompts), "log probabilities are missing for some prompts"),
+        (bool(context.record.narrowed), "the run was narrowed"),
+        (ruling.code != EXIT["accepted"], "the deployment was not found right"),
+    )
+    if why := next((why for is_so, why in obstacles if is_so), ""):
         return [f"  baseline: not recorded ({why}): {path}"]
-    lines = "".join(f"{context.mask(logprobs.line_of(row))}\n" for row in taken)
     part = path.with_name(f"{path.name}.part")
+    lines = "".join(f"{context.mask(logprobs.line_of(row))}\n" for row in taken)
     part.write_text(lines, "utf-8", errors="replace")  # a lone surrogate is not valid in UTF-8
     part.replace(path)  # the baseline is written whole or not at all
     return [f"  baseline: {path} ({len(taken)} prompts)"]

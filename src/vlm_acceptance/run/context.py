@@ -8,11 +8,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
+from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
@@ -20,14 +22,13 @@ from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.tiles import TileRule
 from vlm_acceptance.engine import device as devices
-from vlm_acceptance.engine import tiling
+from vlm_acceptance.engine import tiling, weights
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage
 from vlm_acceptance.engine.server import Deployment, attach, launch
 from vlm_acceptance.report.store import RunStore, masker
-from vlm_acceptance.run import accuracy_target
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
@@ -151,18 +152,32 @@ class RunContext:
         log = accuracy.AnswerLog(plan, self.store.folder, self.store.mask, self.progress, self.say)
         if plan.wanted.engine == "offline":
             ready = self._ready_to_start()
-            log.open(accuracy_target.own_engine(ready, "offline"), settings.resume, settings.reports)
+            log.open(self._engine_target("offline"), settings.resume, settings.reports)
             self.say(f"offline engine: starting for {plan.dataset.name}")
             result = by_offline_engine(log, ready.offline_engine(self.tag))
             self.device_returned()  # the server must not find the card in use
             return result
         deployment = self.ready_deployment()
-        if settings.launched:
-            target = accuracy_target.own_engine(self.preflight, "server")
-        else:
-            target = accuracy_target.endpoint(deployment, self.profile.deadlines.health_s)
+        target = self._engine_target("server") if settings.launched else self._endpoint_target(deployment)
         log.open(target, settings.resume, settings.reports)
         return accuracy.by_server(log, deployment.client, deployment.model_id, settings.api_key_env)
+
+    def _engine_target(self, kind: str) -> dict[str, Any]:
+        """What answers an accuracy run; an unfinished run is only resumed with the same target."""
+        files = dataclasses.asdict(weights.fingerprint(self.preflight.folder))
+        return {"engine": kind, "files": files, "versions": dict(self.preflight.engine.versions)}
+
+    def _endpoint_target(self, deployment: Deployment) -> dict[str, Any]:
+        bodies: dict[str, Any] = {}
+        for path in ("/version", "/v1/models"):
+            exchange = deployment.client.send(get(path, self.profile.deadlines.health_s))
+            with contextlib.suppress(ValueError):
+                bodies[path] = exchange.json()
+        listed, model = bodies.get("/v1/models", {}).get("data", []), deployment.model_id
+        card: dict[str, Any] = next((card for card in listed if card.get("id") == model), {})
+        shown = {key: card.get(key) for key in ("root", "parent", "max_model_len")}
+        url, version = self.settings.base_url, bodies.get("/version")
+        return {"engine": "server", "url": url, "model": model, **shown, "version": version}
 
     def device_returned(self) -> DeviceRelease:
         """Waits until device memory is back to what it was before the first launch, at most the profile's time."""
