@@ -1,4 +1,4 @@
-"""The session's fixtures: profile, engines, and for each test a deployment, a client and its findings."""
+"""Fixtures: profile and engines of the session, and for each test the deployment, a client and its findings."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ pytest_plugins = ["vlm_acceptance.pytest_plugin"]
 
 @pytest.fixture(scope="session")
 def context(pytestconfig: pytest.Config) -> RunContext:
-    """The state of this run."""
+    """The engines and the record of this run."""
     return pytestconfig.stash[CONTEXT]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def junit_properties(pytestconfig: pytest.Config, record_testsuite_property: Callable[..., None]) -> Iterator[None]:
-    """What was judged, in the JUnit file; the first half is there even when the run is interrupted."""
+    """Properties of the JUnit file; those known before the tests are written even when the run is interrupted."""
     context = pytestconfig.stash.get(CONTEXT, None)
     for name, value in summary.known_before(context).items() if context else ():
         record_testsuite_property(name, value)
@@ -46,32 +46,32 @@ def junit_properties(pytestconfig: pytest.Config, record_testsuite_property: Cal
 
 @pytest.fixture(scope="session")
 def profile(context: RunContext) -> Profile:
-    """What is deployed and what it must reach."""
+    """The profile: what is deployed, and what it must reach."""
     return context.profile
 
 
 @pytest.fixture(scope="session")
 def inputs(context: RunContext) -> RunInputs:
-    """What the run asks: capability categories, log-probability prompts."""
+    """The questions and prompts of the run."""
     return context.inputs
 
 
 @pytest.fixture(scope="session")
 def vllm_server(context: RunContext) -> Iterator[OnceResource[Deployment]]:
-    """`vllm serve`, started when the first test asks for it (or the attached endpoint), released at the end."""
+    """`vllm serve`, started when the first test needs it, or the attached endpoint; released at the end."""
     yield context.launch
     context.release()
 
 
 @pytest.fixture(scope="session")
 def offline_llm(context: RunContext) -> OnceResource[OfflineRun]:
-    """The offline `LLM`: one batch, run before the server starts, gone when it is done."""
+    """The offline `LLM`: one batch; it runs and ends before the server starts."""
     return context.offline
 
 
 @pytest.fixture
 def deployment(context: RunContext, vllm_server: OnceResource[Deployment]) -> Deployment:
-    """The deployment, every stage of its readiness proven, still alive."""
+    """The deployment, alive, with every stage of its readiness proven."""
     return context.ready_deployment()
 
 
@@ -83,13 +83,13 @@ def offline(offline_llm: OnceResource[OfflineRun]) -> OfflineRun:
 
 @pytest.fixture
 def offline_logprobs(offline: OfflineRun) -> Mapping[str, LogProbs]:
-    """The offline engine's log probabilities by prompt id; a test that asks for them has them made."""
+    """The offline engine's log probabilities by prompt id; they are computed only when a test needs them."""
     return {name.removeprefix(OFFLINE): found for name, found in offline.logprobs.items()}
 
 
 @pytest.fixture(scope="session")
 def picture_server() -> Iterator[str]:
-    """Base URL under which a launched engine finds the pictures."""
+    """Base URL of the pictures for a launched engine."""
     with serve_pictures(IMAGES) as url:
         yield url
 
@@ -98,7 +98,7 @@ def picture_server() -> Iterator[str]:
 def client(
     context: RunContext, deployment: Deployment, findings: FindingCollector, request: pytest.FixtureRequest
 ) -> RecordingClient:
-    """Asks the deployment; every exchange is recorded under this test's id, and no answer may be degenerate."""
+    """Sends requests to the deployment, records every exchange of this test, and watches for degenerate answers."""
 
     def record(exchange: Exchange) -> None:
         context.store.exchange(request.node.nodeid, exchange)
@@ -112,7 +112,7 @@ def client(
 
 @pytest.fixture
 def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingCollector:
-    """Collects findings; the test fails at its end with all of them."""
+    """Collects findings; the test fails with all of them when it ends."""
     settings = context.settings
     base_url = context.launch.value.base_url if context.launch.value else ""
     made = FindingCollector(request.node.nodeid, context.store, base_url, settings.api_key_env, settings.evidence)
@@ -122,5 +122,5 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
 
 @pytest.fixture
 def accuracy(context: RunContext, vllm_server: OnceResource[Deployment]) -> AccuracyResult:
-    """The accuracy run, made once: by the server, or before it starts by the offline engine."""
+    """The accuracy run, made once: by the server, or by the offline engine before the server starts."""
     return context.accuracy.get()

@@ -91,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("-n: one card holds one engine, and one process decides on a run; leave it out")
     progress = Progress(Uncaptured(config, masker(settings.api_key)))
-    context = RunContext(settings, progress, progress.say, RunRecord(unreachable=unreachable))
+    context = RunContext(settings, progress, progress.line, RunRecord(unreachable=unreachable))
     config.stash[CONTEXT] = context
     if config.getoption("collectonly"):
         return

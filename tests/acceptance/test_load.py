@@ -47,7 +47,7 @@ def soaked(client, jobs, context, deployment, soak_once):
     dog = load.Watchdog(client.http, wanted.hang_s, rss, device)
 
     def run():
-        context.say(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
+        context.log(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
         tokens = context.profile.model.special_tokens
         made = soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
         context.store.observation("soak", made)
@@ -74,7 +74,7 @@ def vllm_bench(steady, context, deployment):
     ready, concurrency = context.preflight, context.profile.load.soak_concurrency
     wanted = serve_benchmark.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
     env = command.engine_env(context.profile, ready.env)
-    context.say("load: vllm bench serve, for its figures")
+    context.log("load: vllm bench serve, for its figures")
     measured = serve_benchmark.measure(
         ready.engine.command, wanted, env, context.store.folder, context.tag, context.settings.api_key
     )
@@ -240,7 +240,7 @@ def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
     for name, short in soak.TIMES.items():
         points = steady.points(name)
         if short == "tpot" and not trends.can_drift(points):
-            findings.note(tpot_drift=f"not judged: {len(points)} answers were long enough to tell")
+            findings.note(tpot_drift=f"not judged: {len(points)} answers were long enough to judge")
             continue
         findings.add(trends.drift(points, short, profile.load.drift))
 

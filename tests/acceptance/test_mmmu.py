@@ -70,7 +70,7 @@ def test_answers_have_the_shape_of_a_models(accuracy, findings):
         findings.add([Finding(kinds.ACCURACY_ONE_LETTER, expected, stop.reason, f"after {stop.after} questions")])
         return
     if stop is not None or not accuracy.answered:
-        accuracy.require_whole()  # shares of a few answers say little; the criterion that stopped the run says more
+        accuracy.require_whole()  # a few answers give no shares; the criterion that stopped the run decides
     findings.add(criteria.wrong_shape(accuracy.shape, limits))
 
 

@@ -60,10 +60,9 @@ def test_long_similar_pictures_hit_the_caches(client, findings, profile, context
     group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), wanted.question)
     before = client.get("/metrics")
     for seed in (1, 2):
-        asked = similar_pictures.shuffled(group, seed)
-        exchanges = client.all([similar_pictures.long_body(client.model_id, one, wanted) for one in asked], len(asked))
-        found = similar_pictures.mixed_up(asked, exchanges)
-        findings.add(found)
+        sent = similar_pictures.shuffled(group, seed)
+        exchanges = client.all([similar_pictures.long_body(client.model_id, one, wanted) for one in sent], len(sent))
+        findings.add(similar_pictures.mixed_up(sent, exchanges))
     after = client.get("/metrics")
     used, block = server_info.cache_uses(before, after), server_info.block_size(after)
     longest = max((n for n in map(similar_pictures.prompt_tokens_of, exchanges) if n is not None), default=None)
@@ -123,8 +122,8 @@ def several_layouts(pair):
     """Other ways to send two pictures and a text, by name: the API leaves open where a picture then stands."""
     first, second = ({"type": "image_url", "image_url": {"url": url}} for url in pair)
 
-    def text(said):
-        return {"type": "text", "text": said}
+    def text(words):
+        return {"type": "text", "text": words}
 
     return {
         "marked": [first, second, text(f"<image>\n<image>\n{COLOURS}")],
@@ -245,13 +244,11 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
 def test_no_answer_is_swapped(client, findings, context):
     """Hundreds of questions in shuffled bursts MUST NOT get an answer that was planted in another picture."""
     count = 0
-    for asked in similar_pictures.bursts(similar_pictures.all_pictures(context.inputs.categories)):
-        exchanges = client.all(
-            [similar_pictures.short_body(client.model_id, one) for one in asked], similar_pictures.CONCURRENCY
-        )
-        found = similar_pictures.mixed_up(asked, exchanges)
+    for sent in similar_pictures.bursts(similar_pictures.all_pictures(context.inputs.categories)):
+        bodies = [similar_pictures.short_body(client.model_id, one) for one in sent]
+        found = similar_pictures.mixed_up(sent, client.all(bodies, similar_pictures.CONCURRENCY))
         findings.add(found)
-        count += len(asked)
+        count += len(sent)
         if found:
             break
     findings.note(requests=count)

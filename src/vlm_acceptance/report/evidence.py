@@ -38,20 +38,20 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
 
     It uses only the standard library (the vllm-ascend image has no curl).
     """
-    asked = exchange.request
+    sent = exchange.request
     steps = ["import os, urllib.request as u"]
-    steps.append(f"h = {_quoted({'Content-Type': 'application/json', **asked.headers})}")
-    if key_env and "Authorization" not in asked.headers:
+    steps.append(f"h = {_quoted({'Content-Type': 'application/json', **sent.headers})}")
+    if key_env and "Authorization" not in sent.headers:
         steps.append(f'h["Authorization"] = "Bearer " + os.environ[{_quoted(key_env)}]')
-    data = "None" if asked.method == "GET" else f'open({_quoted(str(request))}, "rb").read()'
-    steps.append(f"q = u.Request({_quoted(base_url + asked.path)}, {data}, h, method={_quoted(asked.method)})")
+    data = "None" if sent.method == "GET" else f'open({_quoted(str(request))}, "rb").read()'
+    steps.append(f"q = u.Request({_quoted(base_url + sent.path)}, {data}, h, method={_quoted(sent.method)})")
     # an opener without error and redirect handlers shows every status; loopback uses no proxy
     handlers = ["u.HTTPSHandler()" if base_url.startswith("https:") else "u.HTTPHandler()"]
     if urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1"):
         handlers.append("u.ProxyHandler()")
     steps.append("o = u.OpenerDirector()")
     steps.extend(f"o.add_handler({handler})" for handler in handlers)
-    steps.append(f"r = o.open(q, timeout={asked.deadline_s:g})")
+    steps.append(f"r = o.open(q, timeout={sent.deadline_s:g})")
     steps.append('print(r.status, r.read().decode("utf-8", "replace"))')
     return f"python3 -c {shlex.quote('; '.join(steps))}"
 

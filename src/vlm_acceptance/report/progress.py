@@ -38,7 +38,7 @@ class Progress:
             self._last_at = now
             self._out.write(f"\n{clean}")
 
-    def say(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Show a line that stays."""
         lead = "\r\x1b[K" if self._tty else "\n"
         self._out.write(f"{lead}{printable(text)}\n")

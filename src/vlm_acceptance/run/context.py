@@ -45,7 +45,7 @@ class RunContext:
 
     settings: Settings
     progress: Callable[[str], None]
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     record: RunRecord = field(default_factory=RunRecord)
     wants_offline: bool = False
     wants_offline_logprobs: bool = False
@@ -111,12 +111,12 @@ class RunContext:
 
     def _run_offline(self) -> OfflineRun:
         ready = self._ready_to_start()
-        self.say("offline engine: starting")
+        self.log("offline engine: starting")
         requests = capability.offline_requests(self.inputs.categories)
         if self.wants_offline_logprobs:
             requests += logprobs.offline_requests(self.inputs.logprob_prompts, IMAGES)
         run = run_offline(ready.offline_engine(self.tag), requests, self.store.folder)
-        self.say(
+        self.log(
             f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"
         )
         self.record.offline_release = self.device_returned()
@@ -134,26 +134,26 @@ class RunContext:
             self.offline.prepare()
         if self.wants_accuracy and self.profile.mmmu and self.profile.mmmu.engine == "offline":
             self.accuracy.prepare()
-        self.say(f"engine: starting {' '.join(ready.engine.command)} serve {ready.folder}")
+        self.log(f"engine: starting {' '.join(ready.engine.command)} serve {ready.folder}")
         log, command = self.store.folder / "server.log", ready.engine.command
         deployment = launch(
             self.profile, command, ready.folder, ready.env, log, self.tag,
             api_key=settings.api_key, progress=self.progress,
         )  # fmt: skip
         if broken := deployment.broken:
-            self.say(f"engine: {broken.name} broke: {broken.detail.splitlines()[0]}")
+            self.log(f"engine: {broken.name} broke: {broken.detail.splitlines()[0]}")
         else:
-            self.say(f"engine: ready after {sum(stage.seconds for stage in deployment.stages):.1f} s")
+            self.log(f"engine: ready after {sum(stage.seconds for stage in deployment.stages):.1f} s")
         return deployment
 
     def _run_accuracy(self) -> AccuracyResult:
         settings = self.settings
         plan = dataclasses.replace(self.accuracy_plan.get(), served_rule=self.tile_rule)
-        log = accuracy.AnswerLog(plan, self.store.folder, self.store.mask, self.progress, self.say)
+        log = accuracy.AnswerLog(plan, self.store.folder, self.store.mask, self.progress, self.log)
         if plan.wanted.engine == "offline":
             ready = self._ready_to_start()
             log.open(self._engine_target("offline"), settings.resume, settings.reports)
-            self.say(f"offline engine: starting for {plan.dataset.name}")
+            self.log(f"offline engine: starting for {plan.dataset.name}")
             result = by_offline_engine(log, ready.offline_engine(self.tag))
             self.device_returned()  # the server must not find the card in use
             return result

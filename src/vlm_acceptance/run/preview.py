@@ -56,9 +56,9 @@ def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, s
 def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
     seen = [costs[test] for test in tests if test in costs]
     more = "+" if len(seen) < len(tests) else ""
-    asked = f"{sum(cost.requests for cost in seen)}{more}" if seen else "-"
+    requests = f"{sum(cost.requests for cost in seen)}{more}" if seen else "-"
     takes = f"{_time(sum(cost.seconds for cost in seen))}{more}" if seen else "-"
-    return f"  {name:<14} {len(tests):>5} {asked:>9} {takes:>10}"
+    return f"  {name:<14} {len(tests):>5} {requests:>9} {takes:>10}"
 
 
 def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[str, Cost]]:
@@ -76,14 +76,14 @@ def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[
 
 def _costs(folder: Path) -> dict[str, Cost]:
     """Costs of the tests of a stored run; only the JUnit file has times with fixtures, such as the soak."""
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
     with (folder / "exchanges.jsonl").open(encoding="utf-8") as file:
-        asked.update(_short(json.loads(line)["test"]) for line in file)
+        requests.update(_short(json.loads(line)["test"]) for line in file)
     cases = ET.parse(folder / "junit.xml").iter("testcase")  # noqa: S314  (a file that the suite has written)
     found = {}
     for case in cases:
         test = f"{area_of(case.attrib['classname'].replace('.', '/'))}::{case.attrib['name']}"
-        found[test] = Cost(asked[test], float(case.attrib["time"]))
+        found[test] = Cost(requests[test], float(case.attrib["time"]))
     return found
 
 

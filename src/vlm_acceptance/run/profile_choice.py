@@ -20,7 +20,7 @@ DEADLINE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A profile's name and why it was chosen; `unreachable` says why the endpoint could not be asked."""
+    """A profile's name and why it was chosen; `unreachable` is why the endpoint could not be reached."""
 
     name: str
     reason: str
@@ -59,7 +59,7 @@ def by_endpoint(url: str, key: str | None) -> Chosen:
     fitting = [name for name in names if _deploys(name, models)]
     if not fitting:
         raise UsageProblem(f"--vlm-base-url: {url} serves {models}, which no profile deploys; {_name_one(names)}")
-    # variants of one deployment cannot be told apart from outside; the start of all names is their base
+    # variants of one deployment look the same from outside; the name that all names start with is their base
     base = next((name for name in fitting if all(f"{other}-".startswith(f"{name}-") for other in fitting)), None)
     if base is None:
         raise UsageProblem(

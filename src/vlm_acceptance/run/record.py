@@ -30,8 +30,8 @@ class DeviceRelease:
 class RunRecord:
     """One run, as far as it got. Node ids are keys of `not_applicable`, categories of `latency`.
 
-    `unwritable` and `unreachable` say why reports cannot be written, or the endpoint not be reached. `known_issues`
-    has the tests in which an issue occurred.
+    `unwritable` and `unreachable` are why reports cannot be written or the endpoint cannot be reached; `known_issues`
+    holds the tests in which an issue occurred.
     """
 
     required: list[str] = field(default_factory=list)

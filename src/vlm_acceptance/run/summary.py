@@ -77,9 +77,9 @@ def scope(context: RunContext) -> dict[str, Any]:
 
 def known_before(context: RunContext) -> dict[str, str]:
     """Properties of the JUnit suite that are known before the first test."""
-    ours = suite_version()
+    suite = suite_version()
     return {
-        "suite": f"{ours['version']} {ours['commit'] or 'without a commit'}{' (changed)' if ours['dirty'] else ''}",
+        "suite": f"{suite['version']} {suite['commit'] or 'without a commit'}{' (changed)' if suite['dirty'] else ''}",
         "statement": statement(context),
         "control": "yes" if context.profile.model.control else "no",
         **{name: str(value) for name, value in scope(context).items() if value is not None},
@@ -145,7 +145,7 @@ def versions(context: RunContext) -> Mapping[str, str]:
 
 
 def fingerprint(context: RunContext) -> dict[str, Any] | None:
-    """Hashes of the served folder; None when no engine of ours was started."""
+    """Hashes of the served folder; None when no engine was launched."""
     if context.launch.value is None or not context.settings.launched:
         return None
     return dataclasses.asdict(weights.fingerprint(context.preflight.folder))

@@ -17,7 +17,7 @@ def test_a_terminal_has_one_line_rewritten() -> None:
     progress = Progress(out)
     for n in range(5):
         progress(f"loading {n}")
-    progress.say("ready")
+    progress.line("ready")
     assert out.getvalue().count("\n") == 1
     assert out.getvalue().split("\r\x1b[K")[1:] == [*(f"loading {n}" for n in range(5)), "ready\n"]
 
@@ -43,7 +43,7 @@ def test_what_is_said_is_never_dropped_and_lets_the_next_state_through() -> None
     progress = Progress(out, every_s=20, clock=lambda: 0.0)
     progress("a")
     progress("b")
-    progress.say("c")
+    progress.line("c")
     progress("d")
     assert out.getvalue().split() == ["a", "c", "d"]
 
@@ -52,5 +52,5 @@ def test_an_engines_log_line_cannot_steer_the_terminal() -> None:
     out = io.StringIO()
     progress = Progress(out)
     progress("\x1b[2J\rboo\n\udc80")
-    progress.say("\x1b[2J\rboo\udc80")
+    progress.line("\x1b[2J\rboo\udc80")
     assert not set(out.getvalue()) & {"\x1b", "\r", "\udc80"}
