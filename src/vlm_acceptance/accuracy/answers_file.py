@@ -1,11 +1,9 @@
-"""The answers file of a run: line 1 is its identity, each further line is one answer in JSON.
-
-The identity is everything that makes answers comparable: data, prompts, profile and target.
-"""
+"""The answers file of a run: line 1 is its identity (data, prompts, profile, target), each other one answer in JSON."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -35,10 +33,7 @@ _IDENTITY_TYPES = {**dict.fromkeys(_SECTIONS, (dict, "an object")), **dict.fromk
 
 
 class AnswerFile:
-    """An answers file open for writing. `add` returns when the answer is in the file, as one whole line.
-
-    Made by `create` or `resume`. `kept` are the ids of answers copied from an earlier run. Not for two threads.
-    """
+    """A file open for writing, by `create` or `resume`; `kept` are ids of earlier answers. Not for two threads."""
 
     def __init__(self, path: Path, kept: frozenset[str], mask: Mask) -> None:
         self.path = path
@@ -51,7 +46,7 @@ class AnswerFile:
         """A new file, with its identity or not there at all. UsageProblem when the path exists."""
         if path.exists():
             raise UsageProblem(f"{path} exists already, and answers are never overwritten")
-        _write_whole(path, [_first_line(identity, mask)])
+        _write_whole(path, [_line({"identity": _written(identity, mask)})])
         return cls(path, frozenset(), mask)
 
     @classmethod
@@ -70,7 +65,8 @@ class AnswerFile:
         """
         require_same(old, identity, mask=mask)
         kept: set[str] = set()
-        _write_whole(new, _resumed_lines(old, _first_line(identity, mask), kept, hashes))
+        first = _line({"identity": _written(identity, mask)})
+        _write_whole(new, itertools.chain([first], _resumed_lines(old, kept, hashes)))
         return cls(new, frozenset(kept), mask)
 
     def add(self, answer: Answer) -> None:
@@ -126,22 +122,17 @@ def read_identity(path: Path) -> dict[str, Any]:
 
 
 def require_same(old: Path, identity: Mapping[str, Any], ignore: Collection[str] = (), mask: Mask = str) -> None:
-    """UsageProblem naming each key of the identity that differs from the file's, but for the top-level keys `ignore`.
-
-    `mask` is the one that the file was written with.
-    """
+    """UsageProblem naming each key of the identity that differs from the file's; top-level keys in `ignore` may."""
     stored = {key: value for key, value in read_identity(old).items() if key not in ignore}
     wanted = {key: value for key, value in _written(identity, mask).items() if key not in ignore}
-    differences = _differences(stored, wanted)
-    if differences:
+    if differences := _differences(stored, wanted):
         raise UsageProblem(f"{old} cannot be resumed: {'; '.join(differences)}")
 
 
 def answers(path: Path) -> Iterator[Answer]:
     """All answers in the order written, one at a time in memory; an incomplete last line is ignored."""
-    for number, line in _whole_lines(path):
-        if number > 1:
-            yield _answer(path, number, line)
+    for number, line in itertools.islice(_whole_lines(path), 1, None):
+        yield _answer(path, number, line)
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -174,11 +165,8 @@ def _answer(path: Path, number: int, line: bytes) -> Answer:
     raise UsageProblem(f"{path}: line {number} is not a valid answer: {problem}")
 
 
-def _resumed_lines(old: Path, first: bytes, kept: set[str], hashes: Mapping[str, str] | None) -> Iterator[bytes]:
-    yield first
-    for number, line in _whole_lines(old):
-        if number == 1:
-            continue
+def _resumed_lines(old: Path, kept: set[str], hashes: Mapping[str, str] | None) -> Iterator[bytes]:
+    for number, line in itertools.islice(_whole_lines(old), 1, None):
         answer = _answer(old, number, line)
         if hashes is not None and hashes.get(answer.id) != answer.prompt_sha256:
             what = "another prompt than this run's" if answer.id in hashes else "no question of this run"
@@ -186,10 +174,6 @@ def _resumed_lines(old: Path, first: bytes, kept: set[str], hashes: Mapping[str,
         if answer.status == ANSWERED and answer.id not in kept:
             kept.add(answer.id)
             yield line
-
-
-def _first_line(identity: Mapping[str, Any], mask: Mask) -> bytes:
-    return _line({"identity": _written(identity, mask)})
 
 
 def _written(identity: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
@@ -230,11 +214,9 @@ def _write_whole(path: Path, lines: Iterable[bytes]) -> None:
 def _differences(old: object, new: object, where: str = "") -> list[str]:
     """'key was X, is Y' for each leaf that differs, keys as dotted paths."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found: list[str] = []
-        for key in sorted(old.keys() | new.keys()):
-            place = f"{where}.{key}" if where else key
-            found += _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), place)
-        return found
+        places = {key: f"{where}.{key}" if where else key for key in sorted(old.keys() | new.keys())}
+        found = (_differences(old.get(key, _ABSENT), new.get(key, _ABSENT), place) for key, place in places.items())
+        return [*itertools.chain.from_iterable(found)]
     return [] if old == new else [f"{where} was {_shown(old)}, is {_shown(new)}"]
 
 

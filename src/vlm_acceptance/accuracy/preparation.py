@@ -49,10 +49,6 @@ class NewItem:
     pictures: tuple[NewPicture, ...]
 
 
-def _ignore(_: int) -> None:
-    pass
-
-
 def write_prepared(
     folder: Path,
     items: Iterable[NewItem],
@@ -62,21 +58,19 @@ def write_prepared(
     revision: str | None,
     about: Mapping[str, Any] = MappingProxyType({}),
     replace: bool = False,
-    progress: Callable[[int], None] = _ignore,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Prepared:
-    """Store questions in a folder, which appears in one step, and open it; after an error there is no folder.
+    """Store questions in a folder, which appears in one step or not at all, and open it; UsageProblem as check_place.
 
-    `about` are more fields of the manifest, `progress` gets the number of stored questions. UsageProblem: the folder
-    holds data and `replace` is off, or it holds other things.
+    `about` are more fields of the manifest, `progress` gets the number of stored questions.
     """
     folder = folder.resolve()
     check_place(folder, replace)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _workplace(folder) as work:
-            manifest: dict[str, Any] = {"schema": SCHEMA, "dataset": dataset, "source": source, "revision": revision}
-            manifest.update(_store(work, items, progress))
-            manifest.update(about)
+            known = {"schema": SCHEMA, "dataset": dataset, "source": source, "revision": revision}
+            manifest = {**known, **_store(work, items, progress), **about}
             (work / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
             _swap(work, folder)
     except OSError as broken:
@@ -148,10 +142,8 @@ def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]
     (work / _PICTURES).mkdir()
     (work / _VARIANTS).mkdir()
     digest = hashlib.sha256()
-    groups: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
-    pictures = 0
-    seen: set[str] = set()
+    groups, kinds = Counter[str](), Counter[str]()
+    pictures, seen = 0, set[str]()
     with (work / INDEX).open("wb") as index:
         for item in items:
             if item.id in seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -53,10 +54,9 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path, command: str = _COMMAND) -> Prepared:
-        """The data of a complete and undamaged folder; `command` prepares such data.
+        """The data of a folder; EnvironmentProblem, with the `command` that prepares them: incomplete or damaged.
 
-        EnvironmentProblem, in one line with the command: no data, or a part is missing or differs. Only the sizes of
-        pictures are checked here; `picture_bytes` checks their content.
+        Only the sizes of pictures are checked here; `picture_bytes` checks their content.
         """
         try:
             manifest = _manifest(folder)
@@ -104,13 +104,11 @@ class Prepared:
         return stored
 
     def _item(self, id: str, line: bytes) -> Item:
-        try:
+        with contextlib.suppress(ValidationError):
             item = _rows().validate_json(line)
-        except ValidationError:
-            raise self._changed() from None
-        if item.id != id:
-            raise self._changed()
-        return item
+            if item.id == id:
+                return item
+        raise self._changed()
 
     def _changed(self) -> EnvironmentProblem:
         return EnvironmentProblem(f"{self.folder / INDEX} was changed while it was in use: start again")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from vlm_acceptance.accuracy.item import ANSWERED, LOST, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Reply, Request, token_count
+from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Request, token_count
 
 TOKENIZE = "/tokenize"
 TRIES = 3
@@ -30,10 +30,7 @@ class Pictures(Protocol):
 
 
 class QuestionSender:
-    """Sends questions to one served model; may be used from many threads at once.
-
-    `deadline_s` bounds each request. `defaults` are body fields for every request; fields of a question replace them.
-    """
+    """Sends questions to one served model, also from many threads; fields of a question replace the `defaults`."""
 
     def __init__(
         self,
@@ -115,10 +112,8 @@ def picture_lead(picture: PictureFile) -> str:
 
 def _never_began(exchange: Exchange) -> bool:
     """Whether the connection broke before the first byte of a response: then it is safe to send the request again."""
-    error = exchange.error
-    if error is None or exchange.status is not None or error.kind not in ("connect", "reset"):
-        return False
-    return "BadStatusLine" not in error.message
+    error = exchange.error if exchange.status is None else None
+    return error is not None and error.kind in ("connect", "reset") and "BadStatusLine" not in error.message
 
 
 def _answer(question: PreparedRequest, model_id: str, exchange: Exchange, attempts: tuple[str, ...]) -> Answer:
@@ -128,7 +123,7 @@ def _answer(question: PreparedRequest, model_id: str, exchange: Exchange, attemp
     usage = answered.usage if answered else None
     return Answer(
         id=question.id,
-        status=_status(exchange, answered),
+        status=ANSWERED if answered else LOST if exchange.error or exchange.status in PASSING else REFUSED,
         text=text,
         finish_reason=answered.finish_reason if answered else None,
         prompt_tokens=token_count(usage.prompt) if usage else None,
@@ -142,12 +137,6 @@ def _answer(question: PreparedRequest, model_id: str, exchange: Exchange, attemp
         pictures=tuple(picture.sha256 for picture in question.pictures),
         model=answered.model if answered else None,
     )
-
-
-def _status(exchange: Exchange, answered: Reply | None) -> Any:
-    if answered is not None:
-        return ANSWERED
-    return LOST if exchange.error is not None or exchange.status in PASSING else REFUSED
 
 
 def _count_of(exchange: Exchange) -> int | None:

@@ -28,10 +28,7 @@ class TextCounts:
         concurrency: int,
         show: Callable[[int], None] = lambda _: None,
     ) -> Mapping[str, int]:
-        """Counts for (hash, system message, text), without those that the endpoint does not report.
-
-        Each is tried up to TRIES times; a batch without any count is the last. `show` gets how many are counted.
-        """
+        """Counts for (hash, system message, text), if reported in TRIES; a batch without any count is the last."""
         counts: dict[str, int] = {}
         rows = iter(wanted)
         with self._path.open("w", encoding="utf-8") as file:

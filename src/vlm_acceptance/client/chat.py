@@ -31,13 +31,8 @@ def user_message(prompt: str, pictures: Sequence[str] = ()) -> dict[str, Any]:
 
 def chat_body(model: str, prompt: str, pictures: Sequence[str] = (), **params: Any) -> dict[str, Any]:
     """A greedy chat request; `params` replace or add fields. Temperature is always sent: the default may be 1."""
-    return {
-        "model": model,
-        "messages": [user_message(prompt, pictures)],
-        "temperature": 0.0,
-        "max_tokens": 64,
-        **params,
-    }
+    greedy = {"temperature": 0.0, "max_tokens": 64}
+    return {"model": model, "messages": [user_message(prompt, pictures)], **greedy, **params}
 
 
 def chat_defaults(thinking: bool) -> dict[str, Any]:

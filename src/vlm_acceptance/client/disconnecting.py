@@ -8,10 +8,7 @@ from vlm_acceptance.client.http import Client, Observed
 
 
 class DisconnectingClient(Client):
-    """Closes the connection of every stream after `events` events; the exchange holds those and no error.
-
-    `before_leaving` is called right before, while the stream is still open.
-    """
+    """Closes every stream without an error after `events` events, and calls `before_leaving` right before."""
 
     def __init__(self, base_url: str, api_key: str | None, events: int, before_leaving: Callable[[], object]) -> None:
         super().__init__(base_url, api_key)

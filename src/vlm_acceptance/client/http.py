@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from vlm_acceptance.client.cutoff import Cutoff
 from vlm_acceptance.client.sse import EventSplitter
@@ -25,18 +26,13 @@ CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 64 << 20
 HEADERS = {"User-Agent": "vlm-acceptance", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 TIMEOUTS = (urllib3.exceptions.TimeoutError, TimeoutError)
-UNCONNECTED = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ProxyError,
-    urllib3.exceptions.SSLError,
-    ConnectionError,
-)
+UNCONNECTED = (NewConnectionError, ProxyError, SSLError, ConnectionError)
 
 
 class Client:
     """Sends requests to one endpoint, each over a connection of its own: servers may close idle connections.
 
-    The environment's proxies and certificates are used, but not for loopback; a ~/.netrc is not read. A request's own
+    Uses the environment's proxies and certificates, but not for loopback, and no ~/.netrc. A request's own
     Authorization header replaces the key; an empty one is not sent.
     """
 
@@ -125,19 +121,14 @@ class Observed:
                 self.frames.extend(splitter.feed(piece, now))
             size += len(piece)
             if now > self.deadline_ns:
-                self.error = ErrorDetail("timeout", f"not complete after {self.deadline_s:g} s")
-                return
+                break
             if size > MAX_BODY_BYTES:
                 self.error = ErrorDetail("protocol", f"the body exceeds {MAX_BODY_BYTES} bytes")
                 return
+        promised = self.headers.get("content-length", "")
         if self.is_late:
             self.error = ErrorDetail("timeout", f"not complete after {self.deadline_s:g} s")
-            return
-        self._whole(size)
-
-    def _whole(self, size: int) -> None:
-        promised = self.headers.get("content-length", "")
-        if promised.isdigit() and int(promised) != size:
+        elif promised.isdigit() and int(promised) != size:
             self.error = ErrorDetail("protocol", f"the body has {size} of the promised {promised} bytes")
 
     def exchange(self, ident: str, request: Request, started_utc: str) -> Exchange:
@@ -185,9 +176,9 @@ def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
     if is_late:
         return ErrorDetail("timeout", f"not complete after {deadline_s:g} s")
     # urllib3 1.26 calls every connection that cannot be opened a timeout
-    if isinstance(broken, TIMEOUTS) and not isinstance(broken, urllib3.exceptions.NewConnectionError):
+    if isinstance(broken, TIMEOUTS) and not isinstance(broken, NewConnectionError):
         return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
-    if "reset by peer" in text or "Broken pipe" in text or "Connection aborted" in text or "RemoteDisconnected" in text:
+    if any(sign in text for sign in ("reset by peer", "Broken pipe", "Connection aborted", "RemoteDisconnected")):
         return ErrorDetail("reset", text)
     if isinstance(broken, UNCONNECTED):
         reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)

@@ -21,9 +21,8 @@ Received = TypeVar("Received")
 class Pool(Generic[Sent, Received]):
     """Calls `send` on everything in `given`, in order, with at most `concurrency` (1 to 64) calls in flight.
 
-    Iterating yields `(sent, received)` pairs as they come, and None after each `tick_s` seconds without a pair. A pair
-    counts as in flight until the next iteration. An error in `send` stops the pool and is raised at the end: ours as
-    it is, any other as HarnessProblem.
+    Iterating yields `(sent, received)` pairs, in flight until the next iteration, and None after `tick_s` seconds
+    without one. An error in `send` stops the pool and is raised at the end: ours as it is, others as HarnessProblem.
     """
 
     def __init__(

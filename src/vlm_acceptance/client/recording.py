@@ -7,27 +7,22 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.client.chat import chat, chat_body, get
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import send_all
 from vlm_acceptance.config.profile import Deadlines
-from vlm_acceptance.core.exchange import CHAT, Exchange, Request
-
-Recorder = Callable[[Exchange], None]
+from vlm_acceptance.core.exchange import Exchange, Request
 
 
 class RecordingClient:
-    """Sends requests for one model id. The engine may compile at the first request of a kind; `warm` holds known kinds.
-
-    `defaults` are body fields for every chat request; fields of a request replace them.
-    """
+    """Sends requests for one model; `warm` holds kinds that were sent before, `defaults` fields for every body."""
 
     def __init__(
         self,
         client: Client,
         model_id: str,
         deadlines: Deadlines,
-        record: Recorder,
+        record: Callable[[Exchange], None],
         warm: set[str],
         defaults: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
@@ -57,12 +52,11 @@ class RecordingClient:
 
     def request(self, body: dict[str, Any]) -> Request:
         """The chat request of a body; does not send it."""
-        whole = {**self.defaults, **body}
-        return Request("POST", CHAT, whole, deadline_s=self.deadline(kind_of(body)), stream=bool(body.get("stream")))
+        return chat({**self.defaults, **body}, self.deadline(kind_of(body)))
 
     def get(self, path: str) -> Exchange:
         """A GET request with the health deadline."""
-        return self.send(Request("GET", path, deadline_s=self.deadlines.health_s), "get")
+        return self.send(get(path, self.deadlines.health_s), "get")
 
     def send(self, request: Request, kind: str = "raw") -> Exchange:
         """Send any request and record the exchange."""
@@ -88,10 +82,7 @@ class RecordingClient:
 def kind_of(body: dict[str, Any]) -> str:
     """A name for the features of a body that make an engine compile, such as `chat+stream+picture`."""
     features = [name for name in ("stream", "logprobs", "n", "stop", "tools") if body.get(name)]
-    if body.get("temperature"):
-        features.append("sampled")
-    if any(
-        isinstance(message, dict) and isinstance(message.get("content"), list) for message in body.get("messages") or []
-    ):
-        features.append("picture")
+    contents = [message.get("content") for message in body.get("messages") or [] if isinstance(message, dict)]
+    features += ["sampled"] if body.get("temperature") else []
+    features += ["picture"] if any(isinstance(content, list) for content in contents) else []
     return "+".join(["chat", *features])

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ TEXTS = (
     ("count", "Count from 1 to 20.", "20", tuple(map(str, range(1, 21)))),
 )
 TEXT_TOKENS = 256
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 POLL_S = 0.5
 POLL_DEADLINE_S = 2.0
 HBM_EVERY_S = 5.0
@@ -56,14 +57,13 @@ def jobs(
     report_only: Collection[str] = (),
     seed: int = 0,
 ) -> list[Job]:
-    """Every capability picture once and eight texts, shuffled, every other one streamed.
+    """Every capability picture once and eight texts, shuffled, every other one streamed; `golden` as of golden_answers.
 
-    `golden` holds exact answers by prompt and picture file (names as in `fixtures/images`, '' for no picture);
-    wrong answers of the categories in `report_only` do not count.
+    Wrong answers of the categories in `report_only` do not count.
     """
     made = [*_picture_jobs(model, categories, golden, report_only), *_text_jobs(model, golden)]
     random.Random(seed).shuffle(made)  # noqa: S311  (a seeded order, no secret)
-    return [_streamed(job) if number % 2 else job for number, job in enumerate(made)]
+    return [replace(job, body={**job.body, **STREAMED}) if number % 2 else job for number, job in enumerate(made)]
 
 
 def _picture_jobs(
@@ -72,13 +72,9 @@ def _picture_jobs(
     for category in categories:
         for question in category.questions:
             for picture in question.pictures:
-                asked = checks.Asked(
-                    f"{category.id}/{picture.path.stem}",
-                    picture.parts,
-                    picture.visible,
-                    golden.get((question.prompt, "/".join(picture.path.parts[-2:]))),
-                    report_only=category.id in report_only,
-                )
+                name, is_reported = f"{category.id}/{picture.path.stem}", category.id in report_only
+                exact = golden.get((question.prompt, "/".join(picture.path.parts[-2:])))
+                asked = checks.Asked(name, picture.parts, picture.visible, exact, report_only=is_reported)
                 url = png_url(picture.path)
                 yield Job(asked, chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens))
 
@@ -89,10 +85,6 @@ def _text_jobs(model: str, golden: Mapping[tuple[str, str], str]) -> Iterator[Jo
             exact = golden.get((prompt, ""))
             asked = checks.Asked(f"text/{name}-{turn}", ((word,),), frozenset(shown), exact, is_picture=False)
             yield Job(asked, chat_body(model, prompt, max_tokens=TEXT_TOKENS))
-
-
-def _streamed(job: Job) -> Job:
-    return Job(job.asked, {**job.body, "stream": True, "stream_options": {"include_usage": True}})
 
 
 def mixed(all_jobs: Sequence[Job], size: int) -> list[Job]:
@@ -147,10 +139,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self, counts: Callable[[], tuple[int, int]]) -> Iterator[None]:
-        """Read every POLL_S seconds in a thread of its own; what breaks the thread is raised when the block ends.
-
-        `counts` gives how many of our requests are answered and how many are in flight.
-        """
+        """Read every POLL_S seconds in a thread, whose error is raised at the end; `counts`: answered, in flight."""
         ended = threading.Event()
 
         def watch() -> None:
@@ -218,10 +207,7 @@ def send_watched(
     take: Callable[[int, Exchange], None],
     watchdog: Watchdog,
 ) -> Hang | None:
-    """Send numbered requests to the last one, or to a hang, which is returned: what is in flight then is given up.
-
-    `take` gets each exchange with the number of its request, in the caller's thread.
-    """
+    """Send numbered requests up to the last or to a hang, which is returned; `take` gets each number and exchange."""
     pool = Pool(lambda one: client.send(one[1]), numbered, concurrency, TICK_S)
     done = 0
     with watchdog.watching(lambda: (done, pool.in_flight)):
@@ -299,26 +285,21 @@ class Disconnection:
 def disconnect(
     client: RecordingClient, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool
 ) -> Disconnection:
-    """Start streams once nothing runs, disconnect each after `events` events, and see whether the slots are freed.
-
-    An endpoint that others keep busy for `within_s` seconds gets no request.
-    """
+    """Start streams once nothing runs, disconnect each after `events` events, and see whether the slots are freed."""
     before = _until(client, lambda running: running == 0, within_s)[-1][1]
     if before is None or (before > 0 and not is_alone):
         return Disconnection(before)
     during: list[float | None] = []
-    http = DisconnectingClient(
-        client.http.base_url, client.http.api_key, events, lambda: during.append(_running(client))
-    )
+    see, url, key = lambda: during.append(_running(client)), client.http.base_url, client.http.api_key
+    http = DisconnectingClient(url, key, events, see)
     exchanges = send_all(http, [client.request(body) for body in bodies], len(bodies))
     last_ns = max(exchange.finished_ns for exchange in exchanges)
     late_s = (time.monotonic_ns() - last_ns) / NS
     after = _until(client, lambda running: running is not None and running <= (before or 0.0), within_s)
     for exchange, body in zip(exchanges, bodies, strict=True):
         client.keep(exchange, body)
-    return Disconnection(
-        before, tuple(during), tuple(exchanges), tuple((late_s + at_s, running) for at_s, running in after)
-    )
+    later = tuple((late_s + at_s, running) for at_s, running in after)
+    return Disconnection(before, tuple(during), tuple(exchanges), later)
 
 
 def _until(

@@ -29,10 +29,7 @@ TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is kept of one answer: when its request was sent (seconds of the soak), times, and its fault.
-
-    An answer that is not `counted` is of a category that is reported only.
-    """
+    """What is kept of one answer: when it was sent (seconds of the soak), times, fault, and whether it counts."""
 
     began_s: float
     sample: Sample | None
@@ -99,8 +96,7 @@ def soak(
 ) -> Soak:
     """The jobs round after round, each shuffled anew, for `seconds`, or until nothing is answered any more.
 
-    The exchanges of the first round are recorded, and the first few with a fault. Raises EnvironmentProblem when no
-    request was sent at all.
+    Records the first round and the first few faults. EnvironmentProblem when no request was sent at all.
     """
     run = _Run(client, jobs, seconds, special_tokens)
     watchdog.least_s = run.warmup.least_s

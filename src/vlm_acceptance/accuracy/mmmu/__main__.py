@@ -29,8 +29,7 @@ class Parser(argparse.ArgumentParser):
     def _hint(self, message: str) -> str:
         known = {option: action for action in self._actions for option in action.option_strings}
         words = [word.partition("=")[0].strip(":,") for word in message.split() if word.startswith("--")]
-        wrong_value = _INVALID_CHOICE.search(message)
-        if wrong_value is not None:
+        if wrong_value := _INVALID_CHOICE.search(message):
             choices = known[words[0]].choices if words and words[0] in known else None
             return nearest(wrong_value[1], map(str, choices or ()))
         wrong = next((word for word in words if word not in known), "")
@@ -54,9 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(_overview())
             return 0
         command = COMMANDS[name]
-        parser = Parser(
-            prog=f"python -m vlm_acceptance.accuracy.mmmu {name}", description=command.purpose, allow_abbrev=False
-        )
+        program = f"python -m vlm_acceptance.accuracy.mmmu {name}"
+        parser = Parser(prog=program, description=command.purpose, allow_abbrev=False)
         command.options(parser)
         return command.run(parser.parse_args(rest))
     except UsageProblem as problem:
@@ -102,13 +100,8 @@ def _jobs(text: str) -> int:
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--from",
-        dest="source",
-        default="modelscope",
-        metavar="WHERE",
-        help=f"{', '.join(PUBLISHERS)}, a folder, a .parquet or a .tsv file (default: %(default)s)",
-    )
+    where = f"{', '.join(PUBLISHERS)}, a folder, a .parquet or a .tsv file (default: %(default)s)"
+    add("--from", dest="source", default="modelscope", metavar="WHERE", help=where)
     ids = ", ".join(f"{publisher.id} of {name}" for name, publisher in PUBLISHERS.items())
     add("--id", help=f"the hub's data set (default: {ids})")
     add("--revision", help="branch, tag or commit of the hub's data set")

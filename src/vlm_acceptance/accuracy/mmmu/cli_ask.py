@@ -64,12 +64,7 @@ def main(given: argparse.Namespace) -> int:
         near = nearest(given.id, [ident for ident, _ in prepared.groups])
         raise UsageProblem(f"{prepared.dataset} has no question {given.id!r}.{near}")
     item = prepared[given.id]
-    prompts = protocol(
-        given.protocol,
-        stop_token_ids=given.stop_token_id,
-        system_message=not given.no_system_message,
-        max_tokens=given.max_tokens,
-    )
+    prompts = protocol(given.protocol, given.stop_token_id, not given.no_system_message, given.max_tokens)
     request = prompts.request(item)
     sender = _sender(given, prepared)
     if given.body is not None:
@@ -86,9 +81,8 @@ def _sender(given: argparse.Namespace, prepared: Prepared) -> QuestionSender:
     if given.api_key_env and not os.environ.get(given.api_key_env):
         raise UsageProblem(f"--api-key-env: the environment variable {given.api_key_env!r} is not set or empty")
     key = os.environ[given.api_key_env] if given.api_key_env else None
-    return QuestionSender(
-        Client(given.base_url, key), given.model, prepared, given.deadline, chat_defaults(given.no_thinking)
-    )
+    client, defaults = Client(given.base_url, key), chat_defaults(given.no_thinking)
+    return QuestionSender(client, given.model, prepared, given.deadline, defaults)
 
 
 def _shown(item: Item, request: PreparedRequest, answer: Answer) -> Iterator[str]:

@@ -25,7 +25,6 @@ from vlm_acceptance.engine.hub import HUGGING_FACE, MODELSCOPE, Hub, download_da
 
 _FILES = ("*validation-*.parquet", "*counts.json")
 _TSV = "MMMU_DEV_VAL.tsv"
-_REPORT_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,9 @@ class Publisher:
 
     hub: Hub
     id: str
+
+    def __str__(self) -> str:
+        return f"{self.hub.name} {self.id}"
 
 
 PUBLISHERS = {
@@ -63,10 +65,7 @@ class Request:
 
 
 def prepare(request: Request, log: Callable[[str], None]) -> Prepared:
-    """Download, check and convert the data, unless the folder holds them already; `log` gets lines of progress.
-
-    UsageProblem: no such source, or the folder holds something else. EnvironmentProblem: the data are incomplete.
-    """
+    """Download, check and convert what the folder lacks; UsageProblem: source or folder; EnvironmentProblem: data."""
     publisher = _publisher(request)
     is_kept = not request.force and (request.to / MANIFEST).exists()
     existing = Prepared.open(request.to) if is_kept else None
@@ -87,12 +86,11 @@ def prepare(request: Request, log: Callable[[str], None]) -> Prepared:
 
 def _publisher(request: Request) -> Publisher | None:
     if request.source in PUBLISHERS:
-        return PUBLISHERS[request.source]
+        usual = PUBLISHERS[request.source]
+        return replace(usual, id=request.id or usual.id)
     if not Path(request.source).exists():
-        raise UsageProblem(
-            f"--from {request.source}: no such file or folder, and not a hub ({', '.join(PUBLISHERS)})."
-            f"{nearest(request.source, PUBLISHERS)}"
-        )
+        what = f"no such file or folder, and not a hub ({', '.join(PUBLISHERS)})"
+        raise UsageProblem(f"--from {request.source}: {what}.{nearest(request.source, PUBLISHERS)}")
     if request.id or request.revision:
         raise UsageProblem("--id and --revision choose what a hub sends; a folder or file is taken as it is")
     return None
@@ -101,24 +99,19 @@ def _publisher(request: Request) -> Publisher | None:
 def _is_same_download(existing: Prepared, publisher: Publisher, request: Request) -> bool:
     revisions = (None, existing.revision, existing.manifest.get("asked"))
     same_data = request.dataset in (None, existing.dataset)
-    return existing.source == _name(publisher, request) and request.revision in revisions and same_data
-
-
-def _name(publisher: Publisher, request: Request) -> str:
-    return f"{publisher.hub.name} {request.id or publisher.id}"
+    return existing.source == str(publisher) and request.revision in revisions and same_data
 
 
 def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], None]) -> tuple[Source, str]:
     """The data of a hub, under the hub's name, and their revision."""
-    name = _name(publisher, request)
-    log(f"downloading {name}")
-    folder = download_dataset(publisher.hub, request.id or publisher.id, request.revision, _FILES)
+    log(f"downloading {publisher}")
+    folder = download_dataset(publisher.hub, publisher.id, request.revision, _FILES)
     source = parquet_folder(folder)
     if source is None:
-        raise EnvironmentProblem(f"{name} has no validation-*.parquet: is this MMMU? Choose another with --id")
+        raise EnvironmentProblem(f"{publisher} has no validation-*.parquet: is this MMMU? Choose another with --id")
     # Hugging Face's client names the folder for the commit
     commit = folder.name if folder.parent.name == "snapshots" else None
-    return replace(source, name=name), commit or request.revision or "master"
+    return replace(source, name=str(publisher)), commit or request.revision or "master"
 
 
 def _local(given: Path) -> Source:
@@ -132,9 +125,8 @@ def _local(given: Path) -> Source:
         return tsv_file(given)
     if given.suffix == ".parquet":
         return parquet_file(given)
-    raise UsageProblem(
-        f"--from {given}: expected a folder, a .parquet or a .tsv file, or one of {', '.join(PUBLISHERS)}"
-    )
+    expected = f"a folder, a .parquet or a .tsv file, or one of {', '.join(PUBLISHERS)}"
+    raise UsageProblem(f"--from {given}: expected {expected}")
 
 
 def _written(
@@ -147,7 +139,7 @@ def _written(
     log(f"converting the pictures with {request.jobs} jobs")
 
     def progress(done: int) -> None:
-        if done % _REPORT_EVERY == 0 or done == total:
+        if done % 100 == 0 or done == total:
             log(f"{done}/{total}")
 
     return write_prepared(

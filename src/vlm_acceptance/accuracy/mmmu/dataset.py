@@ -16,12 +16,7 @@ PREPARE = "python -m vlm_acceptance.accuracy.mmmu prepare --from modelscope"
 
 def prompts(wanted: Mmmu, stop_token_ids: Sequence[int]) -> Prompts:
     """The protocol of a profile's section `mmmu`."""
-    return protocol(
-        wanted.protocol,
-        stop_token_ids=stop_token_ids,
-        system_message=wanted.system_message,
-        max_tokens=wanted.max_tokens,
-    )
+    return protocol(wanted.protocol, stop_token_ids, wanted.system_message, wanted.max_tokens)
 
 
 MMMU = Dataset(

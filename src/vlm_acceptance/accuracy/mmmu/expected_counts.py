@@ -18,7 +18,6 @@ from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 MMMU_VAL = "MMMU_val"
-COUNTS_FILE = "counts.json"
 SEVERAL = "a list of several answers"
 # content_sha256 by data set. MMMU_val has no published hash: its counts decide, and preparation records the hash.
 PINNED = {"mmmu_mini": "10094325aaaee4dc11fccfba28319888f0b6bb869b2770246b2871eb91d8ebc3"}
@@ -65,11 +64,8 @@ PUBLISHED = Expected(
 
 
 def expected_counts(dataset: str | None, folder: Path) -> Expected:
-    """The published counts for MMMU_val, else those of `counts.json` in the folder if it is for this data set.
-
-    `dataset` None: the data set that `counts.json` names. EnvironmentProblem if the file cannot be read.
-    """
-    file = folder / COUNTS_FILE
+    """Those published for MMMU_val, else of `counts.json` in the folder if it is for this data set (None: for any)."""
+    file = folder / "counts.json"
     try:
         stated = Expected.model_validate_json(file.read_bytes()) if file.is_file() else Expected()
     except (OSError, ValidationError) as broken:
@@ -98,10 +94,7 @@ def check_prepared(prepared: Prepared) -> None:
 
 
 def check_rows(rows: Iterable[Row], expected: Expected, *, keeps_lists: bool = True) -> tuple[int, str]:
-    """Number of questions and content_sha256 of complete data; EnvironmentProblem names what differs.
-
-    Without `keeps_lists` the format may hold several accepted answers as one text.
-    """
+    """Number of questions and content_sha256; EnvironmentProblem names what differs. `keeps_lists` as in Source."""
     found: dict[str, Row] = {}
     problems = []
     for row in rows:
@@ -175,9 +168,8 @@ def _answer(row: Row) -> str:
 
 
 def _content_problems(sha256: str, wanted: str) -> list[str]:
-    if sha256 == wanted:
-        return []
-    return [f"the hash of ids, questions, options and answers is {sha256[:16]} instead of {wanted[:16]}"]
+    message = f"the hash of ids, questions, options and answers is {sha256[:16]} instead of {wanted[:16]}"
+    return [] if sha256 == wanted else [message]
 
 
 def _first(most: int, found: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ from typing import Any, Literal, NoReturn
 from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
 from vlm_acceptance.core.errors import EnvironmentProblem
 
-MOST_PICTURES = 7
 PLACEHOLDER = re.compile(r"<image[ _]([0-9]+)>")
 KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
     "multiple-choice": CHOICE,
@@ -24,10 +23,7 @@ KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A published question. `pictures` are pairs of slot and encoded bytes, empty if only texts were read.
-
-    `file` is where it was read; `file_subject` is the subject of that file, None for a file with all subjects.
-    """
+    """A published question; `pictures` are pairs of slot and encoded bytes, `file_subject` None: a file of all."""
 
     id: str
     group: str
@@ -47,10 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Source:
-    """Published data in one format. `name` describes it in reports; `files` are all files that are read, in `folder`.
-
-    `keeps_lists`: several accepted answers of an open question are stored as a list.
-    """
+    """Published data: `files` in `folder`; with `keeps_lists` several accepted answers of a question are a list."""
 
     name: str
     folder: Path

@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy.item import OPEN
-from vlm_acceptance.accuracy.mmmu.source import (
-    MOST_PICTURES,
-    Row,
-    Source,
-    check_pictures,
-    gold_of,
-    kind_of,
-    options_of,
-    refuse,
-)
+from vlm_acceptance.accuracy.mmmu.source import Row, Source, check_pictures, gold_of, kind_of, options_of, refuse
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 PYARROW = 'pip install "pyarrow>=16,<26"'
 _TEXTS = ("id", "question", "options", "answer", "question_type")
-_PICTURES = tuple(f"image_{slot}" for slot in range(1, MOST_PICTURES + 1))
+_PICTURES = tuple(f"image_{slot}" for slot in range(1, 8))
 _SHARD = re.compile(r"validation-([0-9]+)-of-([0-9]+)\.parquet")
 _ROWS_AT_ONCE = 4  # a row may hold seven pictures of several MB
 
@@ -39,10 +30,7 @@ class ParquetSource(Source):
 
 
 def parquet_folder(folder: Path) -> ParquetSource | None:
-    """The validation files below a folder; None if there are none.
-
-    EnvironmentProblem if a part of a file in several parts is missing.
-    """
+    """The validation files below a folder, or None; EnvironmentProblem if a part of a file in parts is missing."""
     found = [path for path in folder.rglob("validation-*.parquet") if not _hidden(path.relative_to(folder))]
     if not found:
         return None
@@ -64,11 +52,9 @@ def _hidden(path: Path) -> bool:
 
 def _refuse_missing_parts(folder: Path, found: Sequence[Path]) -> None:
     for path in found:
-        shard = _SHARD.fullmatch(path.name)
-        if shard is None:
-            continue
-        for number in range(int(shard[2])):
-            part = path.with_name(f"validation-{number:05}-of-{shard[2]}.parquet")
+        count = shard[2] if (shard := _SHARD.fullmatch(path.name)) else "0"
+        for number in range(int(count)):
+            part = path.with_name(f"validation-{number:05}-of-{count}.parquet")
             if part not in found:
                 raise EnvironmentProblem(f"{folder}: {part.relative_to(folder)} is missing: download the data again")
 
