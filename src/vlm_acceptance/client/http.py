@@ -75,7 +75,7 @@ class Client:
                 url,
                 body=data,
                 headers=headers,
-                timeout=urllib3.Timeout(min(CONNECT_TIMEOUT_S, request.deadline_s), request.deadline_s),
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, request.deadline_s), read=request.deadline_s),
                 retries=False,
                 redirect=False,
                 preload_content=False,

@@ -13,6 +13,7 @@ import pytest
 from tests.support.wire import RESET, Answer, WireServer, response
 
 from vlm_acceptance.cases.picture_servers import serve_pictures
+from vlm_acceptance.client import http
 from vlm_acceptance.client.http import Client, is_loopback
 from vlm_acceptance.core.exchange import Exchange, Request
 
@@ -113,6 +114,12 @@ def test_a_response_that_passes_its_deadline_is_cut(wire: Wire, steps: tuple[obj
     seen = get(wire, *steps, deadline_s=0.5)
     assert kind(seen) == "timeout"
     assert 0.5 <= seen.elapsed_s < 10
+
+
+def test_an_answer_may_take_longer_than_a_connection(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT_S", 0.3)
+    seen = get(wire, 0.9, response(b"late"))
+    assert (seen.body, kind(seen)) == (b"late", None)
 
 
 def test_a_body_within_its_deadline_is_whole_however_it_drips(wire: Wire) -> None:
