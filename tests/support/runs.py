@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 # parts of acceptance modules, for small checkouts
 HEAD = """
 import pytest
-from vlm_acceptance.workloads import capability as exam
 from vlm_acceptance.checks import completion
 from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem
 from vlm_acceptance.core.finding import Finding

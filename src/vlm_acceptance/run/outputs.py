@@ -58,9 +58,9 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
     if made is None:
         return []
     profile = context.profile
-    started = min((answer.started_utc for answer in made.answers.values()), default="")
+    started_utc = min((answer.started_utc for answer in made.answers.values()), default="")
     run = {"verdict": ruling.verdict.value, "reason": ruling.reason, "run": context.store.folder.name}
-    run["started_utc"] = started
+    run["started_utc"] = started_utc
     about = accuracy_report.about(made.plan, profile.device.kind, summary.versions(context), profile.model.id, run)
     try:
         described = accuracy_report.describe(made, about, context.settings.baseline)

@@ -40,10 +40,10 @@ def test_the_line_sends_the_very_same_request(store: RunStore, tmp_path: Path) -
     with QuickServer() as server:
         exchange = Client(server.url).send(Request("POST", CHAT, body))
         folder, line = keep(store, "tests/test_x.py::test_y[a]", exchange, server.url, None)
-        said = repeated(line, tmp_path)
+        output = repeated(line, tmp_path)
         first, second = server.seen
     assert (first.method, first.path, first.json()) == (second.method, second.path, second.json())
-    status, _, answer = said.partition(" ")
+    status, _, answer = output.partition(" ")
     assert status == "200"
     assert json.loads(answer)["choices"] == exchange.json()["choices"]
     assert (folder / "repeat.txt").read_text("utf-8") == line + "\n"

@@ -159,7 +159,7 @@ def test_what_is_not_applicable_is_grouped_by_reason(run: Path) -> None:
 
 
 @pytest.mark.parametrize("absent", ["results.jsonl", "exchanges.jsonl", "evidence"])
-def test_a_missing_file_leaves_a_page_that_says_so(run: Path, absent: str) -> None:
+def test_a_missing_file_is_named_on_the_page(run: Path, absent: str) -> None:
     path = run / absent
     path.unlink() if path.is_file() else shutil.rmtree(path)
     read = sound(render(run))

@@ -38,7 +38,7 @@ def test_a_log_gets_a_state_only_now_and_then() -> None:
     assert out.getvalue().split() == ["at", "0", "at", "20", "at", "40", "at", "60", "at", "80"]
 
 
-def test_what_is_said_is_never_dropped_and_lets_the_next_state_through() -> None:
+def test_a_line_is_never_dropped_and_the_next_state_is_shown() -> None:
     out = io.StringIO()
     progress = Progress(out, every_s=20, clock=lambda: 0.0)
     progress("a")

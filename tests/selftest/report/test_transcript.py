@@ -73,6 +73,6 @@ def test_a_request_out_of_shape_is_shown_as_it_is(body: Any) -> None:
     assert "HTTP 400" in entry("t", exchange(body, {"error": "no"}, 400))
 
 
-def test_an_exchange_without_an_answer_says_why() -> None:
+def test_an_exchange_without_an_answer_has_the_reason() -> None:
     shown = entry("t", exchange(asked("q"), b"", None, ErrorDetail("timeout", "not complete after 5 s")))
     assert "< timeout: not complete after 5 s (1.500 s)" in shown

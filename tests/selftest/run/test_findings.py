@@ -54,7 +54,7 @@ def test_a_finding_about_no_exchange_keeps_its_own_evidence(store: RunStore) -> 
     assert made.properties["evidence"] == "answers.jsonl (q1)"
 
 
-def test_what_was_watched_may_be_disregarded_and_what_was_found_not(store: RunStore) -> None:
+def test_watched_findings_may_be_disregarded_but_added_ones_may_not(store: RunStore) -> None:
     made, babble, answer = collector(store), exchange(1), exchange(2)
     made.watch([SMALL], babble)
     made.disregard(babble)
@@ -128,7 +128,7 @@ def test_absent_figures_are_left_out(store: RunStore) -> None:
     assert made.properties == {"a": "1", "c": "0.0"}
 
 
-def test_a_watched_answer_counts_where_the_test_says_nothing_of_the_kind(store: RunStore) -> None:
+def test_a_watched_finding_counts_where_the_test_does_not_add_it(store: RunStore) -> None:
     made = collector(store)
     made.watch([FATAL], exchange())
     with pytest.raises(DeploymentFailure, match="death"):
@@ -137,7 +137,7 @@ def test_a_watched_answer_counts_where_the_test_says_nothing_of_the_kind(store: 
     assert kept(store) != []
 
 
-def test_what_the_test_says_of_a_watched_answer_is_said_once(store: RunStore) -> None:
+def test_a_watched_finding_that_the_test_adds_counts_once(store: RunStore) -> None:
     made = collector(store)
     made.add([FATAL.at("question 1")], exchange())
     made.watch([FATAL], exchange())

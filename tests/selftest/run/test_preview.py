@@ -77,7 +77,7 @@ def test_areas_have_their_tests_and_the_engines_and_long_parts_are_named(control
     assert "accuracy run: 120 questions, 120 again with blank pictures (mmmu.engine: server)" in ran.out
 
 
-def test_without_a_stored_run_requests_and_times_are_unknown_and_the_plan_says_so(control: tuple[Ran, Path]) -> None:
+def test_without_a_stored_run_requests_and_times_are_reported_as_unknown(control: tuple[Ran, Path]) -> None:
     ran, reports = control
     assert f"requests and times are unknown: no stored run of this profile in {reports}" in ran.out
     assert row(ran, "total")[1:] == ["-", "-"]
@@ -119,7 +119,7 @@ def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(
     assert re.search(r"left out, \d+: the endpoint is attached: .*load::test_soak_does_not_leak", ran.out)
 
 
-def test_names_are_listed_when_asked_for_and_a_partial_run_says_so() -> None:
+def test_names_are_listed_with_v_and_a_partial_run_is_named() -> None:
     ran = pytest_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_reported")
     assert ran.code == 0, ran.output
     assert "    health::test_version_is_reported" in ran.out.splitlines()

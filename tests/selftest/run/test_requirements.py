@@ -129,7 +129,7 @@ def test_a_plain_run_is_not_narrowed(marks: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "words"),
     [
         (("smoke and not slow", "", True, 3, {}), "-m 'smoke and not slow'"),
         (("smoke", "health", True, 3, {}), "-k 'health'"),
@@ -138,8 +138,8 @@ def test_a_plain_run_is_not_narrowed(marks: str) -> None:
         (("smoke", "", True, 2, {}), "2 required tests were deselected"),
     ],
 )
-def test_each_way_to_narrow_a_run_is_named(given: tuple[str, str, bool, int, dict[str, bool]], said: str) -> None:
-    assert narrowing(*given) == said
+def test_each_way_to_narrow_a_run_is_named(given: tuple[str, str, bool, int, dict[str, bool]], words: str) -> None:
+    assert narrowing(*given) == words
 
 
 def test_a_keyword_that_leaves_nothing_out_does_not_narrow() -> None:

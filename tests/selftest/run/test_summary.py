@@ -1,4 +1,4 @@
-"""What a run says about itself, and the profiles it records for the next one."""
+"""The summary of a run, and the profiles and baselines that it records."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from vlm_acceptance.core.finding_classes import Severity
 from vlm_acceptance.core.verdict import Ruling, TestResult
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import calibration, outputs
-from vlm_acceptance.run import summary as facts
+from vlm_acceptance.run import summary as run_summary
 from vlm_acceptance.run.context import RunContext
 
 ACCEPTED = Ruling(Verdict.ACCEPTED, 0, "all 1 required tests passed")
 ROW = LatencyRow(3, 0.1, None, 2.0, None, 9.0, 12)
 
 
-def suite_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> RunContext:
+def context_of(tmp_path: Path, profile: str = "control-cpu", **values: object) -> RunContext:
     given = {"vlm_reports": str(tmp_path), **values}
     return RunContext(load(given, {}, profile, "a test"), lambda _: None, lambda _: None)
 
 
 def attached(tmp_path: Path, profile: str = "control-cpu", **values: object) -> RunContext:
-    return suite_of(tmp_path, profile, vlm_base_url="http://127.0.0.1:9", **values)
+    return context_of(tmp_path, profile, vlm_base_url="http://127.0.0.1:9", **values)
 
 
 def result(area: str, outcome: Outcome, *categories: str) -> TestResult:
@@ -43,8 +43,8 @@ def found(kind: kinds.FindingClass, graded: Severity | None = None) -> Finding:
     return Finding(kind, "this", "that", graded=graded)
 
 
-def test_an_attached_run_says_what_it_could_not_see(tmp_path: Path) -> None:
-    summary = facts.collect(attached(tmp_path), ACCEPTED)
+def test_an_attached_run_lists_what_was_not_examined(tmp_path: Path) -> None:
+    summary = run_summary.collect(attached(tmp_path), ACCEPTED)
     assert summary["scope"]["deployment"] == "endpoint only"
     assert summary["scope"]["mode"] == "as attached"
     assert (summary["versions"], summary["device"], summary["model_files"], summary["engine"]) == ({}, None, None, {})
@@ -52,18 +52,18 @@ def test_an_attached_run_says_what_it_could_not_see(tmp_path: Path) -> None:
     assert json.loads(json.dumps(summary, default=str))["verdict"] == "accepted"
 
 
-def test_an_accepted_control_says_nothing_about_another_model(tmp_path: Path) -> None:
-    assert "nothing is said about InternVL2-2B" in facts.statement(attached(tmp_path))
+def test_the_statement_of_a_control_is_about_no_other_model(tmp_path: Path) -> None:
+    assert "nothing is said about InternVL2-2B" in run_summary.statement(attached(tmp_path))
     real = attached(tmp_path, "internvl2-2b-ascend")
-    assert facts.statement(real).startswith("OpenGVLab/InternVL2-2B as profile internvl2-2b-ascend deploys it")
+    assert run_summary.statement(real).startswith("OpenGVLab/InternVL2-2B as profile internvl2-2b-ascend deploys it")
 
 
-def test_what_displaces_a_setting_or_was_never_calibrated_is_noted(tmp_path: Path) -> None:
-    notes = "\n".join(facts.notes(suite_of(tmp_path, "internvl2-2b-ascend")))
+def test_replaced_settings_and_missing_calibration_are_notes(tmp_path: Path) -> None:
+    notes = "\n".join(run_summary.notes(context_of(tmp_path, "internvl2-2b-ascend")))
     assert "uncalibrated" in notes
     assert "first estimates" in notes
     assert "PYTORCH_NPU_ALLOC_CONF" in notes
-    demoted = facts.notes(attached(tmp_path, vlm_set=["capability.report_only=[ocr, chinese]"]))
+    demoted = run_summary.notes(attached(tmp_path, vlm_set=["capability.report_only=[ocr, chinese]"]))
     assert any("ocr, chinese" in note for note in demoted)
 
 
@@ -75,23 +75,23 @@ def test_tests_of_the_plan_that_never_finished_count_as_not_run(tmp_path: Path) 
         "tests/acceptance/test_health.py::y",
         "tests/acceptance/test_offline.py::z",
     ]
-    assert facts.areas(context) == {"health": {"passed": 1, "failed": 1, "not run": 1}, "offline": {"not run": 1}}
+    assert run_summary.areas(context) == {"health": {"passed": 1, "failed": 1, "not run": 1}, "offline": {"not run": 1}}
 
 
-def test_the_profile_is_told_by_hash_and_by_what_overrides_it(tmp_path: Path) -> None:
-    plain = facts.profile_facts(attached(tmp_path))
-    changed = facts.profile_facts(attached(tmp_path, vlm_set=["deadlines.cold_s=7"]))
+def test_the_profile_is_reported_by_hash_and_overrides(tmp_path: Path) -> None:
+    plain = run_summary.profile_facts(attached(tmp_path))
+    changed = run_summary.profile_facts(attached(tmp_path, vlm_set=["deadlines.cold_s=7"]))
     assert plain["overrides"] == {}
     assert changed["overrides"] == {"deadlines.cold_s": "--vlm-set"}
     assert plain["sha256"] != changed["sha256"]
-    assert plain["sha256"] == facts.profile_facts(attached(tmp_path))["sha256"]
+    assert plain["sha256"] == run_summary.profile_facts(attached(tmp_path))["sha256"]
 
 
 def test_junit_properties_are_strings(tmp_path: Path) -> None:
     context = attached(tmp_path)
-    told = {**facts.known_before(context), **facts.known_after(context)}
-    assert all(isinstance(value, str) and value for value in told.values())
-    assert told["control"] == "yes"
+    properties = {**run_summary.known_before(context), **run_summary.known_after(context)}
+    assert all(isinstance(value, str) and value for value in properties.values())
+    assert properties["control"] == "yes"
 
 
 def test_the_summary_is_on_disk_and_latest_points_to_it(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(t
     assert budget.ttft_s == pytest.approx(0.15)
     assert (budget.tpot_s, budget.e2e_s) == (0.03, pytest.approx(3.0))
     assert profile.latency.recorded
-    assert not any("first estimates" in note for note in facts.notes(attached(tmp_path, str(file))))
+    assert not any("first estimates" in note for note in run_summary.notes(attached(tmp_path, str(file))))
 
 
 def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_header_names_the_present_name_of_a_former_key(tmp_path: Path) -> No
     assert [line for line in header if line.startswith("note: --vlm-set: the key 'capability.demoted' is now")]
 
 
-def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
+def test_calibration_sets_only_the_failed_categories_to_report_only(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
     context.record.results = [
@@ -151,7 +151,7 @@ def test_calibration_demotes_what_failed_and_only_that(tmp_path: Path) -> None:
 WRONG = found(kinds.ANSWER_COUNT)
 
 
-def test_calibration_demotes_what_any_test_found_below_its_bar(tmp_path: Path) -> None:
+def test_calibration_uses_every_test_that_found_a_category_below_its_bar(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     context = attached(tmp_path, vlm_calibrate=str(file))
     context.record.results = [
@@ -183,9 +183,9 @@ def test_a_finding_about_anything_but_ability_calibrates_nothing(
         result("capability", Outcome.PASSED, "chinese"),
         replace(result("pictures", Outcome.FAILED, *named), findings=(finding,)),
     ]
-    (said,) = calibration.record(context, replace(ACCEPTED, code=1))
-    assert "not recorded" in said
-    assert why in said
+    (line,) = calibration.record(context, replace(ACCEPTED, code=1))
+    assert "not recorded" in line
+    assert why in line
 
 
 def test_a_run_whose_cases_did_not_all_run_calibrates_nothing(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_deployment_that_was_not_found_right_records_nothing(tmp_path: Path, s
     assert not file.exists()
 
 
-def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
+def test_recorded_log_probabilities_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
     assert context.settings.record_baseline is None
@@ -237,13 +237,13 @@ def test_recorded_numbers_are_a_baseline_to_compare_with(tmp_path: Path) -> None
     assert list(again.inputs.stored_logprobs) == context.record.logprobs
 
 
-def test_recorded_numbers_hold_no_key_and_can_be_read_whatever_was_answered(tmp_path: Path) -> None:
+def test_recorded_log_probabilities_hold_no_key_and_can_be_read_after_any_answer(tmp_path: Path) -> None:
     key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
     context.mask = masker(key)
     known = list(context.inputs.stored_logprobs)
-    said = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
-    context.record.logprobs = [replace(row, logprobs=replace(row.logprobs, text=said)) for row in known]
+    answer = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
+    context.record.logprobs = [replace(row, logprobs=replace(row.logprobs, text=answer)) for row in known]
     assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
     assert key[-10:] not in file.read_text("utf-8")
     again = list(attached(tmp_path, vlm_baseline=str(file)).inputs.stored_logprobs)
@@ -286,23 +286,23 @@ BARE: dict[str, object] = {"id": "b", "pictures": []}
         ([], "holds no row"),
     ],
 )
-def test_prompts_that_cannot_be_asked_are_told_before_anything_starts(
+def test_prompts_that_cannot_be_sent_are_reported_before_anything_starts(
     tmp_path: Path, rows: list[dict[str, object]], why: str
 ) -> None:
-    with pytest.raises(UsageProblem, match=why) as told:
+    with pytest.raises(UsageProblem, match=why) as raised:
         attached(tmp_path, vlm_set=[prompts(tmp_path, *rows)]).inputs.check(str)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_question_for_long_twins_that_is_none_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_question_for_long_similar_pictures_is_reported_with_the_nearest(tmp_path: Path) -> None:
     attached(tmp_path, vlm_set=[prompts(tmp_path, SIGN, BARE)]).inputs.check(str)
     wanted = "capability.long_similar_pictures.question=understanding/plumb"
-    with pytest.raises(UsageProblem, match="Did you mean 'understanding/plum'") as told:
+    with pytest.raises(UsageProblem, match="Did you mean 'understanding/plum'") as raised:
         attached(tmp_path, vlm_set=[wanted]).inputs.check(str)
-    assert str(told.value).startswith("capability.long_similar_pictures.question: 'understanding/plumb'")
+    assert str(raised.value).startswith("capability.long_similar_pictures.question: 'understanding/plumb'")
 
 
-def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_starts(tmp_path: Path) -> None:
+def test_an_unusable_baseline_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="line 1 is not a valid row of log probabilities"):
         attached(tmp_path, vlm_set=["logprobs.baseline=fixtures/control/expected.jsonl"]).inputs.check(str)
     row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
@@ -312,12 +312,12 @@ def test_stored_numbers_that_cannot_be_compared_with_are_told_before_anything_st
         attached(tmp_path, vlm_baseline=str(foreign)).inputs.check(str)
 
 
-@pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without numbers", "rejected"])
-def test_numbers_of_what_was_not_found_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
+@pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without log probabilities", "rejected"])
+def test_log_probabilities_of_a_deployment_that_is_not_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
     file = tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
     known = list(attached(tmp_path).inputs.stored_logprobs)
-    context.record.logprobs = known[1:] if spoiled == "a prompt without numbers" else known
+    context.record.logprobs = known[1:] if spoiled == "a prompt without log probabilities" else known
     context.record.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
     ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
     assert "not recorded" in calibration.record(context, ruling)[0]
@@ -338,14 +338,14 @@ def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Pa
 
 def test_a_proxy_is_a_note_of_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    notes = facts.collect(attached(tmp_path), ACCEPTED)["notes"]
+    notes = run_summary.collect(attached(tmp_path), ACCEPTED)["notes"]
     assert "a proxy is set (HTTPS_PROXY); requests to this machine do not use it" in notes
     monkeypatch.setenv("HTTPS_PROXY", "")
-    assert not any("proxy" in note for note in facts.notes(attached(tmp_path)))
+    assert not any("proxy" in note for note in run_summary.notes(attached(tmp_path)))
 
 
-def test_known_issues_that_showed_are_notes_of_the_verdict(tmp_path: Path) -> None:
+def test_known_issues_that_occurred_are_notes_of_the_verdict(tmp_path: Path) -> None:
     context = attached(tmp_path)
     context.record.known_issues = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
-    notes = facts.collect(context, ACCEPTED)["notes"]
+    notes = run_summary.collect(context, ACCEPTED)["notes"]
     assert "known issue, seen in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes
