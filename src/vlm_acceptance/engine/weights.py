@@ -262,8 +262,7 @@ def _template_sha256(folder: Path) -> str | None:
     if (folder / "chat_template.jinja").is_file():
         return _sha256(folder / "chat_template.jinja")
     for name in ("chat_template.json", "tokenizer_config.json"):
-        template = _read_json(folder, name)[0].get("chat_template")
-        if template:
+        if template := _read_json(folder, name)[0].get("chat_template"):
             text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
             return hashlib.sha256(text.encode()).hexdigest()
     return None

@@ -260,10 +260,7 @@ def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s:
 
 @dataclass(frozen=True, slots=True)
 class Disconnection:
-    """Clients that disconnect: running requests by `/metrics` before, in mid-stream, and after, by seconds since.
-
-    Without exchanges nothing was sent: other clients kept the endpoint busy.
-    """
+    """Running requests by `/metrics` before, in mid-stream, and after (by seconds since); no exchange: nothing sent."""
 
     before: float | None
     during: tuple[float | None, ...] = ()

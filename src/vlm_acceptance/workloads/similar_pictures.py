@@ -97,8 +97,7 @@ def prompt_tokens_of(exchange: Exchange) -> int | None:
 def first_right(client: RecordingClient, question: Question, special_tokens: Sequence[str]) -> Picture | None:
     """The first picture of a question with a right answer; None when all answers are wrong."""
     for picture in question.pictures:
-        exchange = client.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens)
-        reply = exchange.reply
+        reply = client.chat(question.prompt, (png_url(picture.path),), max_tokens=question.max_tokens).reply
         if not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, special_tokens):
             return picture
     return None

@@ -77,9 +77,8 @@ def protocol(
     if chosen.system and not system_message:
         deviations.append("No system message is sent, as the profile says; the original sends InternVL's own.")
     if max_tokens is not None and max_tokens != chosen.max_tokens:
-        deviations.append(
-            f"An answer may have {max_tokens} tokens, as the profile says; the protocol allows {chosen.max_tokens}."
-        )
+        allowed = f"the protocol allows {chosen.max_tokens}"
+        deviations.append(f"An answer may have {max_tokens} tokens, as the profile says; {allowed}.")
     return replace(
         chosen,
         system=chosen.system if system_message else "",
@@ -90,10 +89,7 @@ def protocol(
 
 
 def text_only_prompt(request: PreparedRequest) -> str:
-    """The text with `<img></img>` for each picture, also for pictures that vLLM puts in front of the text.
-
-    Sent without pictures, it has the prompt tokens of the request minus those of the tiles.
-    """
+    """The text with `<img></img>` for each picture: its prompt tokens are those of the request without the tiles."""
     missing = len(request.pictures) - request.text.count(IMAGE)
     return "\n".join([IMAGE] * missing + [request.text]).replace(IMAGE, "<img></img>")
 
@@ -105,9 +101,8 @@ def _without_placeholders(text: str) -> str:
 
 def _variant(item: Item, picture: Picture, name: str) -> PictureFile:
     if name not in picture.variants:
-        raise EnvironmentProblem(
-            f"{item.id}: the prepared data have no {name!r} copy of <image {picture.slot}>: prepare the data again"
-        )
+        copy = f"{name!r} copy of <image {picture.slot}>"
+        raise EnvironmentProblem(f"{item.id}: the prepared data have no {copy}: prepare the data again")
     return picture.variants[name]
 
 
