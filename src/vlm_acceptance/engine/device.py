@@ -91,7 +91,7 @@ def device_problems(
             problems.append(f"{where} has {chip.hbm_total_mb} MB, the profile is for {expected_total_mb}: another card")
         if chip.health != "OK":
             problems.append(f"{where} reports health {chip.health!r}: see `npu-smi info -t health -i {chip.npu}`")
-        if chip.hbm_used_mb is not None and chip.hbm_used_mb > floor_mb:
+        if chip.hbm_used_mb is not None and chip.hbm_used_mb > floor_mb:  # idle chips show 2.8 to 3.4 GB
             problems.append(_occupied(chip, where, floor_mb, state.others))
     return problems
 
