@@ -25,7 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from vlm_acceptance.engine.port import free_port, holder, is_open
+from vlm_acceptance.engine.port import free_port, holders, is_open, named
 from vlm_acceptance.engine.process import RUN_TAG, tagged_processes
 
 PROOF = Path(__file__).resolve().parent
@@ -211,7 +211,7 @@ def leftovers(pid: int, tree: Sequence[psutil.Process], port: int) -> list[str]:
         with contextlib.suppress(OSError):
             if note.read_text("utf-8").startswith(f"{pid}-"):
                 left.append(str(note.parent))
-    return left + ([f"port {port} held by {holder(port)}"] if is_open(port) else [])
+    return left + ([f"port {port} held by {named(holders(port))}"] if is_open(port) else [])
 
 
 def tagged_by(pid: int) -> list[psutil.Process]:

@@ -7,7 +7,9 @@ import http.client
 import ipaddress
 import itertools
 import json
+import math
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
@@ -42,6 +44,8 @@ class Client:
         self._ids = itertools.count(1)
         self._cutoff = Cutoff()
         self._proxy, self._certificates = _network_settings(self.base_url)
+        # it bounds the sending of the body, too; on this machine a connection is opened or refused at once
+        self._connect_s = math.inf if is_loopback(self.base_url) else CONNECT_TIMEOUT_S
 
     def send(self, request: Request) -> Exchange:
         """Send once, no retry; every transport problem comes back as the exchange's `error`."""
@@ -75,7 +79,7 @@ class Client:
                 url,
                 body=data,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, request.deadline_s), read=request.deadline_s),
+                timeout=urllib3.Timeout(connect=min(self._connect_s, request.deadline_s), read=request.deadline_s),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -159,9 +163,12 @@ def _pieces(response: urllib3.HTTPResponse) -> Iterator[bytes]:
 
 
 def _shut(response: Any) -> None:
-    """End a waiting read; urllib3 before 2.3 cannot, so that the socket's own timeout ends it later."""
+    """End a waiting read."""
     with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
-        response.shutdown()
+        if hasattr(response, "shutdown"):
+            response.shutdown()
+        else:  # urllib3 before 2.3
+            response._fp.fp.raw._sock.shutdown(socket.SHUT_RD)
 
 
 def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
@@ -178,6 +185,8 @@ def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
     # urllib3 1.26 calls every connection that cannot be opened a timeout
     if isinstance(broken, TIMEOUTS) and not isinstance(broken, NewConnectionError):
         return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
+    if isinstance(broken, urllib3.exceptions.ProtocolError) and isinstance(broken.args[-1], TimeoutError):
+        return ErrorDetail("timeout", f"the request was not taken within {deadline_s:g} s ({type(broken).__name__})")
     if any(sign in text for sign in ("reset by peer", "Broken pipe", "Connection aborted", "RemoteDisconnected")):
         return ErrorDetail("reset", text)
     if isinstance(broken, UNCONNECTED):

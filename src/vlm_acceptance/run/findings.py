@@ -41,7 +41,7 @@ class FindingCollector:
         for found in findings:
             about = found.exchange or exchange
             place, repeat = self._keep(about) if about is not None else (found.evidence, found.repeat)
-            self.all.append(replace(found.at(where) if where else found, evidence=place, repeat=repeat))
+            self.all.append(replace(found.at(where) if where else found, exchange=None, evidence=place, repeat=repeat))
 
     def watch(self, findings: Sequence[Finding], exchange: Exchange) -> None:
         """Findings about an answer that the test may judge itself; they count unless the test adds the same ones."""

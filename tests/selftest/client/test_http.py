@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from tests.support.wire import RESET, Answer, WireServer, response
 
 from vlm_acceptance.cases.picture_servers import serve_pictures
@@ -120,6 +123,41 @@ def test_an_answer_may_take_longer_than_a_connection(wire: Wire, monkeypatch: py
     monkeypatch.setattr(http, "CONNECT_TIMEOUT_S", 0.3)
     seen = get(wire, 0.9, response(b"late"))
     assert (seen.body, kind(seen)) == (b"late", None)
+
+
+@pytest.mark.parametrize(("deadline_s", "expected"), [(20.0, (200, None)), (0.6, (None, "timeout"))])
+def test_a_request_may_be_taken_as_late_as_its_deadline(
+    deadline_s: float, expected: tuple[int | None, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that prepares pictures reads nothing for a while; the body does not fit into the buffers."""
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT_S", 0.3)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            time.sleep(1.2)
+            connection.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                while connection.recv(1 << 20):
+                    pass
+            connection.sendall(response(b"{}"))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    seen = Client(url).send(Request("POST", "/x", bytes(20 << 20), deadline_s=deadline_s))
+    assert (seen.status, kind(seen)) == expected
+    thread.join(10)
+    listener.close()
+
+
+def test_an_older_urllib3_cuts_a_late_read_too(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(urllib3.HTTPResponse, "shutdown")
+    steps = (b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\nx", 0.8, b"x", 20.0)
+    seen = get(wire, *steps, deadline_s=1.0)
+    assert kind(seen) == "timeout"
+    assert 1.0 <= seen.elapsed_s < 1.7  # the socket's own time-out would end it at 1.8
 
 
 def test_a_body_within_its_deadline_is_whole_however_it_drips(wire: Wire) -> None:
