@@ -191,8 +191,9 @@ def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
             ids.append(exchange.json()["id"])
         except (ValueError, KeyError, TypeError):
             return [Finding(kinds.ID_MISSING, "an id in every answer", _outcome(exchange), exchange.id)]
-    twice = ", ".join(map(str, sorted({ident for ident in ids if ids.count(ident) > 1})))
-    return [Finding(kinds.ID_REPEATED, f"{len(ids)} different ids", f"{twice} more than once")] if twice else []
+    twice = sorted({str(ident) for ident in ids if ids.count(ident) > 1})
+    seen = f"{', '.join(twice)} more than once"
+    return [Finding(kinds.ID_REPEATED, f"{len(ids)} different ids", seen)] if twice else []
 
 
 def client_texts(plain: str | None, streamed: str) -> list[Finding]:

@@ -74,7 +74,7 @@ def finished(reply: Reply | NoReply) -> Reply | NoReply:
     """The same; NoReply if it neither stopped nor reached its length."""
     if isinstance(reply, NoReply) or reply.finish_reason in FINISHED:
         return reply
-    return NoReply(f"an answer that was not finished: finish_reason {reply.finish_reason!r}")
+    return NoReply(f"an answer that was not finished: finish_reason {reply.finish_reason!r}", reply.exchange)
 
 
 def fault_of(

@@ -89,7 +89,7 @@ def tokens_match_tiles(
         return found
     for size, name, count, reply in zip(sizes[1:], names[1:], counts[1:], replies[1:], strict=True):
         wanted = picture_tokens(*size, rule) - picture_tokens(*sizes[0], rule)
-        if isinstance(count, int) and count - counts[0] != wanted:
+        if not isinstance(count, Finding) and count - counts[0] != wanted:
             expected, seen = f"{wanted} prompt tokens more than a picture of {names[0]}", f"{count - counts[0]} more"
             found.append(Finding(kinds.TILE_COUNT, expected, seen, name, reply.exchange))
     return found
@@ -110,7 +110,7 @@ def tokenize_agrees(counted: Exchange, reply: Reply | NoReply) -> list[Finding]:
 
 
 def _prompt_tokens(reply: Reply | NoReply, kind: kinds.FindingClass, where: str) -> int | Finding:
-    if not isinstance(reply, NoReply) and reply.usage is not None:
+    if not isinstance(reply, NoReply) and reply.usage is not None and isinstance(reply.usage.prompt, (int, float)):
         return reply.usage.prompt
     seen = str(reply) if isinstance(reply, NoReply) else "no usage"
     return Finding(kind, "an answer with usage", seen, where, reply.exchange)

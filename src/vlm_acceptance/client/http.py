@@ -165,9 +165,9 @@ def _pieces(response: urllib3.HTTPResponse) -> Iterator[bytes]:
 def _shut(response: Any) -> None:
     """End a waiting read."""
     with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
-        if hasattr(response, "shutdown"):
+        try:
             response.shutdown()
-        else:  # urllib3 before 2.3
+        except (AttributeError, NotImplementedError):  # urllib3 before 2.3
             response._fp.fp.raw._sock.shutdown(socket.SHUT_RD)
 
 

@@ -197,11 +197,21 @@ def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> N
 def test_a_lost_question_with_blank_pictures_makes_the_ablation_impossible(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, sighted={"sample": 3})
     run = made.accuracy(plan, right(plan), dict.fromkeys(plan.blank_ids[:2], "A"))
-    with pytest.raises(EnvironmentProblem, match="1 of 3 questions with blank pictures"):
+    with pytest.raises(EnvironmentProblem, match="1 of 3 questions of the picture ablation"):
         run.picture_ablation()
     lost = {**run.blank_answers, plan.blank_ids[2]: failed(plan.blank_ids[2], "lost", "x")}
     with pytest.raises(EnvironmentProblem, match="1 of 3"):
         replace(run, blank_answers=lost).picture_ablation()
+
+
+def test_a_lost_question_of_the_sample_makes_the_ablation_impossible_and_breaks_no_report(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path, sighted={"sample": 3})
+    answers = {**right(plan), plan.blank_ids[1]: failed(plan.blank_ids[1], "lost", "x")}
+    run = made.accuracy(plan, answers, dict.fromkeys(plan.blank_ids, "A"))
+    with pytest.raises(EnvironmentProblem, match="1 of 3"):
+        run.picture_ablation()
+    about = report.about(plan, "cpu", {}, "m", {})
+    assert report.describe(run, about, None)
 
 
 def test_a_stored_run_is_scored_by_the_same_scorer_question_by_question(tmp_path: Path) -> None:

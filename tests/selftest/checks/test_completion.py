@@ -188,6 +188,7 @@ def test_ids_must_be_there_and_differ() -> None:
     one, two = exchange(body(id="a")), exchange(body(id="b"))
     assert judge.unique_ids([one, two]) == []
     assert checks(judge.unique_ids([one, two, one])) == ["ids.unique"]
+    assert checks(judge.unique_ids([exchange({"id": ""})] * 2)) == ["ids.unique"]
     assert checks(judge.unique_ids([one, exchange({})])) == ["ids.missing"]
     assert checks(judge.unique_ids([one, BROKEN])) == ["ids.missing"]
     assert checks(judge.unique_ids([one, exchange([])])) == ["ids.missing"]

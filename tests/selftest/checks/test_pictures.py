@@ -102,6 +102,12 @@ def test_one_token_too_many_or_a_tile_too_few_is_found(extra: tuple[int, int, in
     assert all(finding.fatal for finding in found)
 
 
+@pytest.mark.parametrize("count", [300.0, None])
+def test_a_count_that_is_not_an_integer_is_judged_all_the_same(count: Any) -> None:
+    answer = Reply("x", "stop", Usage(count, 1, 1), "m", 0.1)
+    assert len(tokens_match_tiles(SIZES, [answer] * 3, RULE)) >= 2
+
+
 def test_a_server_that_ignores_the_picture_is_found() -> None:
     assert len(tokens_match_tiles(SIZES, [reply(prompt=11)] * 3, RULE)) == 2
 

@@ -153,7 +153,7 @@ def test_a_request_may_be_taken_as_late_as_its_deadline(
 
 
 def test_an_older_urllib3_cuts_a_late_read_too(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(urllib3.HTTPResponse, "shutdown")
+    monkeypatch.delattr(urllib3.HTTPResponse, "shutdown")  # its base class then raises NotImplementedError
     steps = (b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\nx", 0.8, b"x", 20.0)
     seen = get(wire, *steps, deadline_s=1.0)
     assert kind(seen) == "timeout"
