@@ -18,7 +18,7 @@ from vlm_acceptance.workloads import capability
 pytestmark = pytest.mark.smoke
 
 LOOK_S = 5.0
-LADDER = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
+SIZES = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
 
 
 def test_category(client, findings, profile, category, route, judge, request):
@@ -55,9 +55,9 @@ def test_questions_without_their_picture_do_not_score(client, findings, profile,
 def test_picture_costs_its_tiles(client, findings, context):
     """Prompt tokens of two pictures under one text MUST differ by the tile formula, and `/tokenize` MUST agree."""
     rule = context.tile_rule
-    bodies = [chat_body(client.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in LADDER]
+    bodies = [chat_body(client.model_id, "What is this?", (plain_url(*size),), max_tokens=1) for size in SIZES]
     exchanges = client.all(bodies, 1)
-    findings.add(pictures.tokens_match_tiles(LADDER, [e.reply for e in exchanges], rule))
+    findings.add(pictures.tokens_match_tiles(SIZES, [e.reply for e in exchanges], rule))
     counted = client.send(Request("POST", "/tokenize", {"model": client.model_id, "messages": bodies[1]["messages"]}))
     findings.add(pictures.tokenize_agrees(counted, exchanges[1].reply), counted)
 

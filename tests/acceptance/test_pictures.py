@@ -22,8 +22,8 @@ OTHER_PROMPT = "What colour is this picture? Answer with one word."
 WHAT = "What is this?"
 ORDERS = (("red", "green"), ("green", "red"), ("blue", "yellow"), ("yellow", "blue"))
 # one pixel, a line, the most extreme shapes
-ODD_SIZES = ((1, 1), (2, 1), (1, 448), (4000, 8), (8, 4000), (10000, 1), (1, 10000))
-LADDER = (
+EXTREME_SIZES = ((1, 1), (2, 1), (1, 448), (4000, 8), (8, 4000), (10000, 1), (1, 10000))
+MANY_SIZES = (
     (64, 64), (112, 112), (224, 112), (112, 224), (336, 112), (224, 224), (448, 448), (640, 480), (480, 640),
     (896, 448), (448, 896), (896, 896), (1024, 768), (1344, 448), (448, 1344), (1344, 896), (1920, 1080),
     (1080, 1920), (2688, 896), (1792, 1344), (3000, 250), (250, 3000),
@@ -164,7 +164,7 @@ def test_extreme_sizes(client, findings, profile, rule):
     plain = client.chat(WHAT, (plain_url(64, 64),), max_tokens=4)
     findings.add(completion.answered(plain.reply), plain)
     base = similar_pictures.prompt_tokens_of(plain)
-    for width, height in ODD_SIZES:
+    for width, height in EXTREME_SIZES:
         exchange = client.chat(WHAT, (bare_url(width, height),), max_tokens=4)
         name = pictures.size_name((width, height))
         findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.request_s), exchange, name)
@@ -199,11 +199,11 @@ def test_limit_of_pictures(client, findings, profile, rule):
 @pytest.mark.needs("oracle")
 def test_many_sizes(client, findings, rule):
     """Pictures of every shape, up to the most tiles, MUST cost the prompt tokens of the tile formula."""
-    bodies = [chat_body(client.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in LADDER]
+    bodies = [chat_body(client.model_id, WHAT, (plain_url(*size),), max_tokens=1) for size in MANY_SIZES]
     exchanges = client.all(bodies, 2)
-    found = pictures.tokens_match_tiles(LADDER, [exchange.reply for exchange in exchanges], rule)
+    found = pictures.tokens_match_tiles(MANY_SIZES, [exchange.reply for exchange in exchanges], rule)
     findings.add(found)
-    findings.note(most_tiles=max(tiles.tiles(*size, rule) for size in LADDER))
+    findings.note(most_tiles=max(tiles.tiles(*size, rule) for size in MANY_SIZES))
 
 
 @pytest.mark.slow

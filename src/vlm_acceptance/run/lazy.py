@@ -1,4 +1,4 @@
-"""A costly resource that is made at most once."""
+"""A resource that is made at most once."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ T = TypeVar("T")
 
 
 class OnceResource(Generic[T]):
-    """A resource, made at most once. Its failure is raised by the first call of `get`; later calls raise NotRun.
+    """A costly resource, made at most once. Its failure is raised to the first caller of `get`; later ones get NotRun.
 
-    `tried` is whether it was needed, `value` the resource, `error` the failure.
+    `tried`: somebody asked for it. `value`: the resource. `error`: its failure, once it was raised.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._is_reported = False
+        self._failure: VlmAcceptanceError | None = None
         self.tried = False
         self.value: T | None = None
         self.error: VlmAcceptanceError | None = None
 
     def prepare(self) -> None:
         """Make it now, if it was not made; a failure is kept for the first caller of `get`."""
-        if self.value is not None or self.error is not None:
+        if self.value is not None or self._failure is not None:
             return
         self.tried = True
         try:
             self.value = self._make()
         except VlmAcceptanceError as broken:
-            self.error = broken
+            self._failure = broken
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as broken:  # noqa: BLE001
-            # an internal error, or a test's time-out (not an Exception), must not start the engine again for every test
-            self.error = HarnessProblem(f"{type(broken).__name__}: {broken}")
-            self.error.__cause__ = broken
+            # a bug of ours, or a test's time-out (not an Exception), must not start the engine again for every test
+            self._failure = HarnessProblem(f"{type(broken).__name__}: {broken}")
+            self._failure.__cause__ = broken
 
     def get(self) -> T:
         """The resource; NotRun when its failure was raised before."""
         self.prepare()
         if self.error is not None:
-            if self._is_reported:
-                raise NotRun(str(self.error).splitlines()[0])
-            self._is_reported = True
+            raise NotRun(str(self.error).splitlines()[0])
+        if self._failure is not None:
+            self.error = self._failure
             raise self.error
         assert self.value is not None
         return self.value
