@@ -40,8 +40,8 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One question. `gold` is one letter for a choice, all accepted texts for an open question."""
+class ItemText:
+    """The text of a question. `gold` is one letter for a choice, all accepted texts for an open question."""
 
     id: str
     group: str
@@ -49,6 +49,12 @@ class Item:
     question: str
     options: tuple[str, ...]
     gold: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item(ItemText):
+    """One question with its stored pictures."""
+
     pictures: tuple[Picture, ...]
 
     @property

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
-from vlm_acceptance.accuracy.item import CHOICE
+from vlm_acceptance.accuracy.item import CHOICE, ItemText
 from vlm_acceptance.accuracy.prepared import INDEX, MANIFEST, SCHEMA, Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 
@@ -37,15 +37,9 @@ class NewPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class NewItem:
+class NewItem(ItemText):
     """A question to be stored: an Item with its pictures as bytes."""
 
-    id: str
-    group: str
-    kind: Literal["multiple-choice", "open"]
-    question: str
-    options: tuple[str, ...]
-    gold: tuple[str, ...]
     pictures: tuple[NewPicture, ...]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
+from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN, ItemText
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 PLACEHOLDER = re.compile(r"<image[ _]([0-9]+)>")
@@ -22,15 +22,9 @@ KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(ItemText):
     """A published question; `pictures` are pairs of slot and encoded bytes, `file_subject` None: a file of all."""
 
-    id: str
-    group: str
-    kind: Literal["multiple-choice", "open"]
-    question: str
-    options: tuple[str, ...]
-    gold: tuple[str, ...]
     pictures: tuple[tuple[int, bytes], ...]
     file: str
     file_subject: str | None = None
