@@ -95,8 +95,9 @@ def test_degenerate_text_is_fatal_though_it_holds_the_answer() -> None:
 def test_an_answer_that_was_not_finished_is_not_an_answer() -> None:
     assert all(isinstance(finished(Reply("x", ending, None, "m", 0.1)), Reply) for ending in ("stop", "length"))
     for ending in (None, "abort", "error"):
-        seen = finished(Reply("RIVER 472", ending, None, "m", 0.1))
+        seen = finished(Reply("RIVER 472", ending, None, "m", 0.1, exchange=lasting(1)))
         assert isinstance(seen, NoReply)
+        assert seen.exchange is not None  # its evidence is kept
         assert repr(ending) in str(seen)
 
 
