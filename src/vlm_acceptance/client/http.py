@@ -186,7 +186,7 @@ def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
     if isinstance(broken, TIMEOUTS) and not isinstance(broken, NewConnectionError):
         return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
     if isinstance(broken, urllib3.exceptions.ProtocolError) and isinstance(broken.args[-1], TimeoutError):
-        return ErrorDetail("timeout", f"the request was not taken within {deadline_s:g} s ({type(broken).__name__})")
+        return ErrorDetail("timeout", f"the server did not take the request in time ({type(broken).__name__})")
     if any(sign in text for sign in ("reset by peer", "Broken pipe", "Connection aborted", "RemoteDisconnected")):
         return ErrorDetail("reset", text)
     if isinstance(broken, UNCONNECTED):
