@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from vlm_acceptance.cases.pictures import data_url, encoded
+from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.tiles import TileRule, tiles
 
 # the sizes for a model whose tile rule is not known: those of InternVL2
@@ -17,6 +18,8 @@ FEWEST_TILES, MOST_TILES = 6, 12
 SHORT_SIDE = 2
 # a longer grid is mostly padding, and squeezes the thumbnail
 LONGEST_RATIO = 2
+# the form of pictures that must be of one size
+SIMILAR = 0
 
 
 @lru_cache
@@ -61,3 +64,13 @@ def large_picture(path: Path, rule: TileRule | None, number: int) -> Image.Image
 def large_url(path: Path, rule: TileRule | None, number: int) -> str:
     """The large form as the data URL of a PNG."""
     return data_url("image/png", encoded(large_picture(path, rule, number), "PNG"))
+
+
+def forms(question: Question) -> list[tuple[Picture, int]]:
+    """Every large form that a run sends: each picture in the form of its own place, and all in the form SIMILAR."""
+    return [(picture, number) for place, picture in enumerate(question.pictures) for number in sorted({SIMILAR, place})]
+
+
+def own_urls(question: Question, rule: TileRule | None) -> list[str]:
+    """The question's pictures, each in the form of its own place, so that the sizes vary."""
+    return [large_url(picture.path, rule, place) for place, picture in enumerate(question.pictures)]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vlm_acceptance.cases.large_pictures import grids, large_picture, large_url, size_of
+from vlm_acceptance.cases.capability import load_categories
+from vlm_acceptance.cases.large_pictures import SIMILAR, forms, grids, large_picture, large_url, own_urls, size_of
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.tiles import TileRule, tiles
 
@@ -118,3 +119,13 @@ def test_every_border_of_a_committed_picture_has_one_colour() -> None:
         assert {colour for line in lines for colour in (picture.crop(line).getcolors() or [])} == {
             (448, picture.getpixel((0, 0)))
         }
+
+
+def test_a_question_is_sent_in_every_size_and_once_more_in_one() -> None:
+    question = load_categories(ROOT / "fixtures" / "cases", ROOT / "fixtures" / "images")[0].questions[0]
+
+    sent = forms(question)
+
+    assert [number for picture, number in sent if picture is question.pictures[0]] == [0]
+    assert [number for picture, number in sent if picture is question.pictures[5]] == [SIMILAR, 5]
+    assert own_urls(question, CONTROL)[3] == large_url(question.pictures[3].path, CONTROL, 3)
