@@ -4,6 +4,7 @@ import pytest
 
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import release as checks
+from vlm_acceptance.checks import server_info
 from vlm_acceptance.workloads import capability
 
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched", "offline")]
@@ -28,6 +29,13 @@ def test_answers_like_the_server(offline, client, findings, profile, category):
         equal, found = checks.same_texts(question.id, served, replies)
         findings.note(**{f"{question.id}_equal": f"{equal} of {len(served)}"})
         findings.add(found if profile.offline.same_text else [])
+
+
+def test_offline_engine_log_figures(offline, findings, profile):
+    """The mode in the offline engine's own log MUST be that of the profile; its other figures are reported."""
+    findings.note(**server_info.shown(offline.figures))
+    if profile.offline.mode is not None:
+        findings.add(server_info.mode_is(offline.figures, profile.offline.mode, "offline.log"))
 
 
 def test_offline_engine_is_gone(offline, context, findings):

@@ -77,6 +77,7 @@ OFFLINE = (
     "offline::test_answers_like_the_server[ocr]",
     "logprobs::test_server_gives_the_logprobs_of_the_offline_engine",
 )
+OFFLINE_FIGURES = "offline::test_offline_engine_log_figures"
 INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
     f"environment::test_{name}"
     for name in (

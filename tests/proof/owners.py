@@ -56,6 +56,7 @@ from check_ids import (
     NOT_JSON,
     OCR,
     OFFLINE,
+    OFFLINE_FIGURES,
     OPENAI,
     ORDER,
     OTHER_PROMPT,
@@ -255,6 +256,8 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "leaves-children": (RELEASED,),
     "memory-leaked": (LEAK,),
     "log-of-another-model": (FIGURES,),
+    "graphs-not-captured": (FIGURES,),
+    "offline-graphs-not-captured": (OFFLINE_FIGURES,),
     "logo-not-read": (GUIDE,),
     "offline-differs": OFFLINE,
     # on the real engine

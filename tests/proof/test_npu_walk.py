@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from check_ids import OFFLINE_FIGURES, node
 from proof_engines import STANDINS, fake_npu
 from walk.container import EXPECTED, WALK, card, container
 
@@ -86,6 +87,18 @@ def test_memory_that_is_never_given_back_is_rejected(accept, tmp_path, prove):
     assert len(run.refused_by) == 2, run.out
     assert "23161 MB in use" in run.out
     assert "capability cases are uncalibrated for this model" in run.out
+
+
+@pytest.mark.fault("offline-graphs-not-captured")
+def test_offline_engine_that_captures_no_graph_is_rejected(accept, tmp_path, prove):
+    graph = ["--vlm-set=offline.mode=graph", "--vlm-set=offline.llm.enforce_eager=false", node(OFFLINE_FIGURES)]
+    right = accept(*PROFILE, *container(tmp_path), *graph, env=card(tmp_path))
+    assert right.ids("failed") | right.ids("error") == set(), right.out
+    assert "offline engine: graph mode (PIECEWISE), 35 sizes captured" in right.out
+    run = accept(*PROFILE, *container(tmp_path / "none"), *graph, env=card(tmp_path, VLM_STANDIN_GRAPHS="none"))
+    prove("offline-graphs-not-captured", run)
+    assert run.code == 1, run.out
+    assert "offline.log: eager mode (no graph captured, enforce_eager=False" in run.messages
 
 
 def test_container_of_the_expected_versions_is_fit(accept, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from acceptance_runs import CONTROL as MODEL
-from check_ids import COMPLETE, node
+from check_ids import COMPLETE, FIGURES, node
 from proof_engines import NPU, fake_npu, held_port
 
 from vlm_acceptance.config.options import PROFILES
@@ -60,6 +60,18 @@ def test_dead_engine_is_reported_with_the_lines_that_explain_it(accept, stand_in
     assert len(texts) == 1
     assert "Error" in texts[0]
     assert "server.log" in texts[0]
+
+
+@pytest.mark.fault("graphs-not-captured")
+def test_engine_that_captures_no_graph_is_not_taken_for_graph_mode(accept, stand_in_engine, prove):
+    # configured for graphs, as the profile promises; only the log shows that none was captured
+    graph = ("--vlm-set=engine.args=[--trust-remote-code]", "--vlm-set=engine.mode=graph")
+    asked = (*CONTROL, *graph, node(FIGURES), f"--vlm-engine={stand_in_engine}")
+    assert accept(*asked, env={"VLM_STANDIN": "ready"}).refused_by == set()
+    run = accept(*asked, env={"VLM_STANDIN": "ready", "VLM_STANDIN_GRAPHS": "none"})
+    prove("graphs-not-captured", run)
+    assert run.code == 1, run.out
+    assert "eager mode (no graph captured, enforce_eager=False, cudagraph_mode NONE)" in run.messages
 
 
 @pytest.mark.fault("dies-in-request")

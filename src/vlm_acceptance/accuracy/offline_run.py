@@ -65,7 +65,8 @@ def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
             job = OfflineJob(requests.all, log.folder, name="offline-mmmu", timeout_s=timeout_s)
             at_end.callback(job.rows_file.unlink, missing_ok=True)  # every answer is in the answers files
             ended = run_offline_rows(_with_llm(engine, plan), job, requests.take, lambda: main.stop is not None)
-            log.print_line(f"offline engine: {ended.rows} answers, engine ready after {ended.ready_s:.1f} s")
+            ready = f"engine ready after {ended.ready_s:.1f} s, {ended.figures.mode_shown}"
+            log.print_line(f"offline engine: {ended.rows} answers, {ready}")
     return main.result(
         text_tokens=texts,
         blank_answers=blind.answers if blind is not None else {},

@@ -161,22 +161,24 @@ def block_size(page: Exchange) -> int | None:
 
 def shown(figures: EngineFigures) -> dict[str, str]:
     """Every figure of an engine's log by name; `not reported` if the log does not hold it."""
-    values = dataclasses.asdict(figures)
+    values = {**dataclasses.asdict(figures), "mode": figures.mode_shown}
     return {name: "not reported" if value is None else str(value) for name, value in values.items()}
 
 
-def mode_is(figures: EngineFigures, mode: str) -> list[Finding]:
-    """The engine runs in the profile's mode, eager or graph; not judged if the log does not report the mode."""
-    if figures.eager is None or figures.eager == (mode == "eager"):
+def mode_is(figures: EngineFigures, mode: str, log: str = LOG) -> list[Finding]:
+    """The engine runs in the profile's mode, told from captured graphs; a log without any word is accepted as eager."""
+    if figures.mode == mode or (figures.mode is None and mode == "eager"):
         return []
-    return [Finding(kinds.LOG_MODE, f"{mode} mode", "eager mode" if figures.eager else "graph mode", LOG)]
+    return [Finding(kinds.LOG_MODE, f"{mode} mode", figures.mode_shown, log)]
 
 
-def graphs_are(figures: EngineFigures, count: int | None) -> list[Finding]:
+def graphs_are(figures: EngineFigures, count: int | None, log: str = LOG) -> list[Finding]:
     """As many sizes are captured as the profile expects; not judged if profile or log give no number."""
-    if count is None or figures.graph_sizes is None or len(figures.graph_sizes) == count:
+    sizes = None if figures.graph_sizes is None else len(figures.graph_sizes)
+    seen = sizes if figures.graphs_captured is None else figures.graphs_captured
+    if count is None or seen is None or seen == count:
         return []
-    return [Finding(kinds.LOG_GRAPHS, f"{count} captured sizes", str(len(figures.graph_sizes)), LOG)]
+    return [Finding(kinds.LOG_GRAPHS, f"{count} captured sizes", str(seen), log)]
 
 
 def close_to(value: float | None, measure: Measure, what: str) -> list[Finding]:

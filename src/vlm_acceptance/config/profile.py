@@ -80,9 +80,13 @@ class Engine(Section):
 
 
 class Offline(Section):
-    """The offline `LLM`: its arguments, its sampling, and the time limit of the whole batch."""
+    """The offline `LLM`: its arguments, its sampling, and the time limit of the whole batch.
+
+    `mode` is compared with its own log; without it the mode is reported only.
+    """
 
     enabled: bool = True
+    mode: Literal["eager", "graph"] | None = None
     llm: dict[str, Any] = {}
     sampling: dict[str, Any] = {}
     timeout_s: Seconds = 1800

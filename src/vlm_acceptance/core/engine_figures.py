@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class EngineFigures:
     """Figures of an engine's start; None if the log does not report them. Sizes are GiB, also where vLLM writes GB.
 
-    `graph_sizes` are the batch sizes captured as graphs: empty in eager mode.
+    `eager`, `cudagraph_mode` and `graph_sizes` (batch sizes to capture) are what the engine was configured for,
+    `graphs_captured` and `graph_capture_s` what it did.
     """
 
     version: str | None = None
@@ -23,6 +24,29 @@ class EngineFigures:
     alloc_conf: str | None = None
     eager: bool | None = None
     graph_sizes: tuple[int, ...] | None = None
+    cudagraph_mode: str | None = None
+    graphs_captured: int | None = None
+
+    @property
+    def mode(self) -> str | None:
+        """`graph` only if graphs were captured, whatever was configured; `eager` if none were; None: not reported."""
+        if self.graph_capture_s is not None and self.cudagraph_mode != "NONE":
+            return "graph"
+        is_reported = any(value is not None for value in (self.eager, self.cudagraph_mode, self.graph_capture_s))
+        return "eager" if is_reported else None
+
+    @property
+    def mode_shown(self) -> str:
+        """The mode and what it was read from, for reports."""
+        if self.mode is None:
+            return "mode not reported"
+        if self.mode == "graph":
+            count = self.graphs_captured if self.graphs_captured is not None else len(self.graph_sizes or ())
+            kind = f" ({self.cudagraph_mode})" if self.cudagraph_mode else ""
+            return f"graph mode{kind}, {count or 'unknown number of'} sizes captured in {self.graph_capture_s:g} s"
+        asked = "" if self.eager is None else f", enforce_eager={self.eager}"
+        kind = "" if self.cudagraph_mode is None else f", cudagraph_mode {self.cudagraph_mode}"
+        return f"eager mode (no graph captured{asked}{kind})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ _FIGURES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("engine_init_s", r"init engine \(profile, create kv cache, warmup model\) took ([\d.]+) s", float),
     ("alloc_conf", r"Set PYTORCH_NPU_ALLOC_CONF=(\S+)", str),
     ("eager", r"enforce_eager=(True|False)", lambda text: text == "True"),
+    ("cudagraph_mode", r"cudagraph_mode['\"]: ?<CUDAGraphMode\.(\w+)", str),
+    ("cudagraph_mode", r"Skipping CUDA graph capture\.()", lambda _: "NONE"),
+    ("graphs_captured", r"Capturing CUDA graphs \(mixed[^|]*100%\|[^|]*\| (\d+)/\d+", int),
     ("graph_sizes", r"cudagraph_capture_sizes['\"]: ?(\[[\d, ]*\])", lambda text: tuple(sorted(literal_eval(text)))),
 )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.core.engine_figures import ExitReport
+from vlm_acceptance.core.engine_figures import EngineFigures, ExitReport
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.core.exchange import Reply, Usage
 from vlm_acceptance.core.logprobs import LogProbs
@@ -59,13 +59,14 @@ class OfflineJob:
 
 @dataclass(frozen=True, slots=True)
 class OfflineEnd:
-    """How a job ended: number of rows, whether every request has one, times in seconds, exit of the engine."""
+    """How a job ended: number of rows, whether every request has one, times in seconds, exit and log of the engine."""
 
     rows: int
     is_complete: bool
     ready_s: float
     batch_s: float
     ending: ExitReport
+    figures: EngineFigures = field(default_factory=EngineFigures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class OfflineRun:
     ready_s: float
     batch_s: float
     ending: ExitReport
+    figures: EngineFigures = field(default_factory=EngineFigures)
 
 
 def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], place: Path) -> OfflineRun:
@@ -92,7 +94,7 @@ def run_offline(engine: OfflineEngine, requests: Sequence[Mapping[str, Any]], pl
         logprobs = {row["id"]: _logprobs(row) for row in rows if "top" in row}
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
         raise HarnessProblem(f"{job.rows_file} is not in the format of the offline worker: {broken!r:.200}") from broken
-    return OfflineRun(replies, logprobs, ended.ready_s, ended.batch_s, ended.ending)
+    return OfflineRun(replies, logprobs, ended.ready_s, ended.batch_s, ended.ending, ended.figures)
 
 
 def run_offline_rows(
@@ -127,7 +129,8 @@ def run_offline_rows(
         raise EnvironmentProblem(f"{rows.problem}: prepare the data again")
     if not stop() and not (is_complete and process.exit_code == 0):
         raise _failure(process, finished, engine.profile, timeout_s)
-    return OfflineEnd(rows.count, is_complete, rows.ready_s, rows.batch_s, ending)
+    figures = engine_log.figures(process.log_text().splitlines())
+    return OfflineEnd(rows.count, is_complete, rows.ready_s, rows.batch_s, ending, figures)
 
 
 class _Rows:

@@ -19,6 +19,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     shown += [_area(name, counts) for name, counts in summary["areas"].items()]
     shown += _environment(summary)
     shown += _engine(summary)
+    shown += _offline(summary)
     shown += _latency(summary)
     shown += [f"  {line}" for line in summary.get("accuracy", [])]
     left_out = sorted(set(summary["not_applicable"].values()))
@@ -77,7 +78,12 @@ def _engine(summary: Mapping[str, Any]) -> list[str]:
         seen = f"{_count(log[key])} {unit}" if log.get(key) is not None else "not reported"
         expected = summary.get("expected", {}).get(key)
         parts.append(f"{what} {seen}{' (expected ' + _count(expected['value']) + ')' if expected else ''}")
-    return [f"  engine: {', '.join(parts)}"]
+    return [f"  engine: {', '.join([log.get('mode') or 'mode not reported', *parts])}"]
+
+
+def _offline(summary: Mapping[str, Any]) -> list[str]:
+    log = summary.get("offline", {}).get("log")
+    return [f"  offline engine: {log['mode']}"] if log else []
 
 
 def _count(value: float) -> str:

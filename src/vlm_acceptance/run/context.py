@@ -119,6 +119,7 @@ class RunContext:
         self.log(
             f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"
         )
+        self.record.offline_figures = run.figures
         self.record.offline_release = self.device_returned()
         return run
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vlm_acceptance.checks.latency import LatencyRow
+from vlm_acceptance.core.engine_figures import EngineFigures
 from vlm_acceptance.core.logprobs import StoredLogProbs
 from vlm_acceptance.core.verdict import TestResult
 
@@ -42,6 +43,7 @@ class RunRecord:
     results: list[TestResult] = field(default_factory=list)
     orphans: Sequence[str] = ()
     offline_release: DeviceRelease | None = None
+    offline_figures: EngineFigures | None = None
     latency: dict[str, LatencyRow] = field(default_factory=dict)
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)

@@ -46,6 +46,7 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "model_files": fingerprint(context),
         "device": device(context),
         "engine": engine(context),
+        "offline": offline(context),
         "areas": areas(context),
         "required": len(context.record.required),
         "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
@@ -104,7 +105,15 @@ def statement(context: RunContext) -> str:
     where = "launched" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
     if profile.model.control:
         return f"the control ({profile.model.id}, {where}); nothing is said about InternVL2-2B or any other model"
-    return f"{profile.model.id} as profile {profile.name} deploys it ({where}, {profile.engine.mode} mode)"
+    return f"{profile.model.id} as profile {profile.name} deploys it ({where}, {_modes(context)})"
+
+
+def _modes(context: RunContext) -> str:
+    """The modes that the profile promises, those of server and offline engine apart."""
+    profile = context.profile
+    server = f"{profile.engine.mode} mode"
+    is_offline = context.settings.launched and profile.offline.enabled
+    return f"{server}; offline engine {profile.offline.mode or 'in any'} mode" if is_offline else server
 
 
 def suite_version() -> dict[str, Any]:
@@ -172,9 +181,16 @@ def engine(context: RunContext) -> dict[str, Any]:
         "stages": [
             {"name": s.name, "ok": s.ok, "seconds": round(s.seconds, 3), "detail": s.detail} for s in deployment.stages
         ],
-        "log": dataclasses.asdict(log) if log else None,
+        "log": {**dataclasses.asdict(log), "mode": log.mode_shown} if log else None,
         "ending": dataclasses.asdict(deployment.ending) if deployment.ending else None,
     }
+
+
+def offline(context: RunContext) -> dict[str, Any]:
+    """Log figures of the offline engine and the time until its memory was back; empty if it did not run."""
+    figures, release = context.record.offline_figures, context.record.offline_release
+    log = {"log": {**dataclasses.asdict(figures), "mode": figures.mode_shown}} if figures else {}
+    return {**log, **({"device_memory": release.seen} if release else {})}
 
 
 def areas(context: RunContext) -> dict[str, dict[str, int]]:

@@ -21,9 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import start_log
 from quick_server import Behaviour, QuickServer
+from start_log import VERSION
 
-VERSION = "0.18.0"
 CHILD_LIFE_S = 300
 # with eight requests at once at most about 30 MB/s
 SLOW_TOKEN_S = 0.1
@@ -42,6 +43,7 @@ class Options:
     host: str
     port: int
     served: str
+    eager: bool = True
 
     @property
     def behaviour(self) -> Behaviour:
@@ -68,19 +70,20 @@ def loading(options: Options) -> None:
     Log.info("APIServer", "utils.py:299", f"vLLM API server version {VERSION}")
     Log.info("APIServer", "model.py:533", "Resolved architecture: InternVLChatModel")
     Log.info("APIServer", "model.py:1582", "Using max model len 4096")
-    config = f"model='{options.model}', dtype=torch.bfloat16, max_seq_len=4096, enforce_eager=True"
-    Log.info("EngineCore", "core.py:103", f"Initializing a V1 LLM engine (v{VERSION}) with config: {config}")
+    Log.info("EngineCore", "core.py:103", start_log.config(options.model, options.eager))
     print(
         f"(EngineCore pid={os.getpid()}) Loading safetensors checkpoint shards: 100% | 1/1", file=sys.stderr, flush=True
     )
 
 
-def loaded() -> None:
+def loaded(options: Options) -> None:
     """Log lines after that."""
     Log.info("EngineCore", "default_loader.py:291", "Loading weights took 2.03 seconds")
     Log.info("EngineCore", "model_runner_v1.py:2589", "Loading model weights took 4.1153 GB")
     Log.info("EngineCore", "worker.py:358", "Available KV cache memory: 21.37 GiB")
     Log.info("EngineCore", "kv_cache_utils.py:1307", "GPU KV cache size: 233,344 tokens")
+    for line in start_log.capture(options.eager):
+        Log.info("EngineCore", "gpu_model_runner.py:5746", line)
     Log.info("EngineCore", "core.py:272", "init engine (profile, create kv cache, warmup model) took 12.96 seconds")
 
 
@@ -102,7 +105,7 @@ def serving(options: Options, server: QuickServer, ignores_signals: bool = False
     """Load, bind and serve, with log lines; 1 when the port is taken."""
     stopped = listen_to_signals(ignores_signals)  # before the port is open
     loading(options)
-    loaded()
+    loaded(options)
     try:
         with server:
             Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on {server.url}")
@@ -201,7 +204,7 @@ def listens_nothing(options: Options) -> int:
     """Logs that it is ready, and listens on no port."""
     stopped = listen_to_signals()
     loading(options)
-    loaded()
+    loaded(options)
     Log.info("APIServer", "launcher.py:37", f"Starting vLLM API server 0 on http://{options.host}:{options.port}")
     wait_until(stopped)
     return 0
@@ -323,11 +326,13 @@ def main() -> int:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("--served-model-name")
+    serve.add_argument("--enforce-eager", action="store_true")
     given, _ = parser.parse_known_args()
     name = os.environ.get("VLM_STANDIN", "ready")
     if name not in BEHAVIOURS:
         sys.exit(f"vllm: VLM_STANDIN is {name!r}; known: {', '.join(BEHAVIOURS)}")
-    return BEHAVIOURS[name](Options(given.model, given.host, given.port, given.served_model_name or given.model))
+    served = given.served_model_name or given.model
+    return BEHAVIOURS[name](Options(given.model, given.host, given.port, served, given.enforce_eager))
 
 
 if __name__ == "__main__":

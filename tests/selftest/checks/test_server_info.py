@@ -246,12 +246,44 @@ def test_a_figure_without_a_tolerance_is_reported_only() -> None:
     assert close_to(99.0, Measure(value=4.13), "model memory") == []
 
 
+CAPTURED = EngineFigures(eager=False, cudagraph_mode="PIECEWISE", graph_capture_s=14.0, graphs_captured=35)
+EAGER = EngineFigures(eager=True, cudagraph_mode="NONE")
+# not eager by its configuration, but nothing was captured
+NO_GRAPHS = EngineFigures(eager=False, cudagraph_mode="NONE")
+NOT_CAPTURED = EngineFigures(eager=False, cudagraph_mode="PIECEWISE", graph_sizes=(1, 2))
+NOTHING = EngineFigures()
+
+
 @pytest.mark.parametrize(
-    ("eager", "mode", "found"),
-    [(True, "eager", 0), (False, "graph", 0), (None, "graph", 0), (True, "graph", 1), (False, "eager", 1)],
+    ("figures", "mode", "found"),
+    [
+        *((CAPTURED, "graph", 0), (CAPTURED, "eager", 1)),
+        *((EAGER, "eager", 0), (EAGER, "graph", 1)),
+        *((NO_GRAPHS, "eager", 0), (NO_GRAPHS, "graph", 1)),
+        *((NOT_CAPTURED, "eager", 0), (NOT_CAPTURED, "graph", 1)),
+        *((NOTHING, "eager", 0), (NOTHING, "graph", 1)),
+    ],
 )
-def test_another_mode_than_the_profiles_is_found(eager: bool | None, mode: str, found: int) -> None:
-    assert len(mode_is(EngineFigures(eager=eager), mode)) == found
+def test_another_mode_than_the_profiles_is_found(figures: EngineFigures, mode: str, found: int) -> None:
+    assert len(mode_is(figures, mode)) == found
+
+
+@pytest.mark.parametrize(
+    ("figures", "says"),
+    [
+        (CAPTURED, "graph mode (PIECEWISE), 35 sizes captured in 14 s"),
+        (EAGER, "eager mode (no graph captured, enforce_eager=True, cudagraph_mode NONE)"),
+        (NO_GRAPHS, "eager mode (no graph captured, enforce_eager=False, cudagraph_mode NONE)"),
+        (EngineFigures(graph_capture_s=14.0), "graph mode, unknown number of sizes captured in 14 s"),
+        (NOTHING, "mode not reported"),
+    ],
+)
+def test_a_mode_is_shown_with_its_reason(figures: EngineFigures, says: str) -> None:
+    assert figures.mode_shown == says
+
+
+def test_a_mode_is_found_in_the_log_that_shows_it() -> None:
+    assert mode_is(EAGER, "graph", "offline.log")[0].where == "offline.log"
 
 
 @pytest.mark.parametrize(
@@ -260,3 +292,8 @@ def test_another_mode_than_the_profiles_is_found(eager: bool | None, mode: str, 
 )
 def test_another_number_of_graphs_is_found(sizes: tuple[int, ...] | None, count: int | None, found: int) -> None:
     assert len(graphs_are(EngineFigures(graph_sizes=sizes), count)) == found
+
+
+def test_captured_graphs_count_before_configured_sizes() -> None:
+    assert graphs_are(EngineFigures(graph_sizes=(1, 2, 4), graphs_captured=3), 3) == []
+    assert len(graphs_are(EngineFigures(graph_sizes=(1, 2, 4), graphs_captured=2), 3)) == 1

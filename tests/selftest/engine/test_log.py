@@ -45,7 +45,10 @@ def test_npu_graph_start_gives_every_figure():
         alloc_conf="expandable_segments:True",
         eager=False,
         graph_sizes=found.graph_sizes,
+        cudagraph_mode="PIECEWISE",
+        graphs_captured=35,
     )
+    assert found.mode_shown == "graph mode (PIECEWISE), 35 sizes captured in 14 s"
     assert found.graph_sizes is not None
     assert (len(found.graph_sizes), found.graph_sizes[0], found.graph_sizes[-1]) == (35, 1, 256)
 
@@ -192,3 +195,29 @@ def test_known_cause_of_one_line(line: str, remedy: str, environment: bool):
 def test_request_for_more_memory_than_exists_is_a_mistake_of_the_deployment(free: str, asked: float, environment: bool):
     line = f"Available memory on node 0 ({free} GiB) on kv cache allocation is less than requested memory for kv "
     assert is_environment([f"ValueError: {line}({asked} GiB). Decrease --kv-cache-memory-bytes."]) is environment
+
+
+NO_CAPTURE = "Graph capturing finished"
+
+
+def lines_of(name: str) -> list[str]:
+    return read(name).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "mode"),
+    [
+        (lines_of("npu_graph.txt"), "graph"),
+        # configured for graphs, but none was captured
+        ([line for line in lines_of("npu_graph.txt") if NO_CAPTURE not in line], "eager"),
+        (
+            [line.replace("CUDAGraphMode.PIECEWISE: 1", "CUDAGraphMode.NONE: 0") for line in lines_of("npu_graph.txt")],
+            "eager",
+        ),
+        (lines_of("cpu_started.txt"), "eager"),
+        (lines_of("npu_older.txt"), None),
+        (["Skipping CUDA graph capture. To turn on CUDA graph capture, ensure"], "eager"),
+    ],
+)
+def test_mode_is_told_from_captured_graphs_not_from_the_configuration(lines: list[str], mode: str | None):
+    assert figures(lines).mode == mode
