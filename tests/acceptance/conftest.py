@@ -71,7 +71,9 @@ def known(context, deployment, findings) -> KnownHere:
 
     def report(issue) -> None:
         findings.note(known_issue=issue.sentence)
-        context.record.known_issues.setdefault(issue.sentence, []).append(findings.test)
+        tests = context.record.known_issues.setdefault(issue.sentence, [])
+        if findings.test not in tests:
+            tests.append(findings.test)
 
     return KnownHere(ISSUES, engine_versions(answer, summary.versions(context)), report)
 

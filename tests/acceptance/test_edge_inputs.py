@@ -1,4 +1,4 @@
-"""Does it survive every input? Edge inputs, a picture whose request was refused, and answers that must end."""
+"""Does it survive every input? Edge inputs, and answers that must end."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import pytest
 
 from vlm_acceptance.cases.edge_inputs import load_inputs
 from vlm_acceptance.cases.picture_servers import serve_edge_pictures
-from vlm_acceptance.cases.pictures import fresh_png_url, png_url
+from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import completion, edge_inputs, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.paths import ROOT
@@ -126,33 +126,6 @@ def test_edge_input(send_edge_input, edge):
 def test_rare_edge_input(send_edge_input, edge, odd_pictures):
     """An edge input MUST be handled as its row says, in bounded time and memory, and the server MUST still answer."""
     send_edge_input(edge, odd_pictures.url)
-
-
-@pytest.mark.smoke
-@pytest.mark.needs("max_model_len")
-def test_refused_picture_is_no_poison(client, findings, profile, known, sign):
-    """A picture of a request that was too long MUST be answered in a short request, and so MUST other pictures."""
-    deadline_s = profile.deadlines.request_s
-    bodies = capability.bodies(client.model_id, sign, [png_url(picture.path) for picture in sign.pictures])
-    before = client.all(bodies, profile.capability.concurrency)
-    fit = [p for p, e in zip(sign.pictures, before, strict=True) if not edge_inputs.right(e, p.parts, deadline_s)]
-    if not fit:
-        findings.add(
-            edge_inputs.right(before[0], sign.pictures[0].parts, deadline_s), before[0], "before anything was refused"
-        )
-        return
-    poisoned = fresh_png_url(fit[0].path)  # in no cache yet
-    length = "word " * (profile.model.max_model_len + 64)
-    refusal = client.chat(length, (poisoned,), max_tokens=8)
-    findings.add(refusals.refused(refusal, statuses={400}, deadline_s=deadline_s), refusal, "a text too long")
-    again = client.chat(sign.prompt, (poisoned,), max_tokens=sign.max_tokens)
-    found = [found.at("the same picture afterwards") for found in edge_inputs.right(again, fit[0].parts, deadline_s)]
-    findings.add(known.filter_known("poison", found, again, deadline_s), again)
-    for picture in fit[1:]:
-        other = client.chat(sign.prompt, (fresh_png_url(picture.path),), max_tokens=sign.max_tokens)
-        findings.add(edge_inputs.right(other, picture.parts, deadline_s), other, "another picture afterwards")
-    alive = client.chat("Reply with OK.", max_tokens=2)
-    findings.add(completion.answered(alive.reply), alive, "a text afterwards")
 
 
 @pytest.mark.smoke

@@ -27,7 +27,8 @@ VIDEO, VIDEO_TAKEN = "schema::test_video_is_refused", "schema::test_video_is_ans
 TRUNCATED, NOT_BASE64, WRONG_MIME = (
     f"edge_inputs::test_edge_input[{name}]" for name in ("png-truncated", "not-base64", "wrong-mime")
 )
-POISON, STOPS = "edge_inputs::test_refused_picture_is_no_poison", "edge_inputs::test_short_answer_stops"
+POISON, COUNTED = (f"refused_pictures::test_{name}_picture_is_no_poison" for name in ("refused", "counted"))
+STOPS = "edge_inputs::test_short_answer_stops"
 COMPLETE, EARLY, SHAPE, SCORE, BLANK_PICTURES, ANSWERS, TOKENS = (
     f"mmmu::test_{name}"
     for name in (

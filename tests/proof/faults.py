@@ -165,6 +165,24 @@ _INPUTS = (
         inputs.refused_poisons,
     ),
     (
+        "refused-fails-once",
+        "a picture of a refused request is answered once with status 500 and a message of no known issue",
+        1,
+        inputs.refused_fails_once,
+    ),
+    (
+        "refused-poisons-others",
+        "after a refused request with a picture, every other picture is answered with status 500",
+        1,
+        inputs.refused_poisons_others,
+    ),
+    (
+        "counted-poisons",
+        "a picture that /tokenize saw is answered with status 500 from then on",
+        1,
+        inputs.counted_poisons,
+    ),
+    (
         "hangs-on-broken",
         "a picture that cannot be read hangs for so many seconds and is cut",
         3600,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from typing import Any
 
 from fault_stages import Call, Cut, Dose, Response, Stages, error_response, json_response
 from faults_server import small_answer
@@ -13,7 +14,11 @@ from PIL import Image
 
 def pictures_of(call: Call) -> list[str]:
     """The addresses of all pictures in a chat request."""
-    messages = (call.json() or {}).get("messages") if call.is_chat else None
+    return _pictures_in(call.json()) if call.is_chat else []
+
+
+def _pictures_in(body: dict[str, Any] | None) -> list[str]:
+    messages = (body or {}).get("messages")
     contents = [m.get("content") for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
     parts = [part for content in contents if isinstance(content, list) for part in content]
     return [part["image_url"]["url"] for part in parts if part.get("type") == "image_url"]
@@ -31,20 +36,66 @@ def is_broken(url: str) -> bool:
     return False
 
 
+CACHE_MISS = "Expected a cached item for mm_hash"
+
+
 def refused_poisons(dose: Dose) -> Stages:
-    refused: set[str] = set()
+    """The form of vLLM 0.18, on any version: for ever."""
+    refused, response = _refused_pictures()
 
     def instead(call: Call) -> Response | None:
-        if not refused.intersection(pictures_of(call)):
-            return None
-        return error_response(500, "Expected a cached item for mm_hash")
+        return error_response(500, CACHE_MISS) if refused.intersection(pictures_of(call)) else None
+
+    return Stages(instead=instead, response=response)
+
+
+def refused_fails_once(dose: Dose) -> Stages:
+    """The form of later versions, once, but not with their message."""
+    refused, response = _refused_pictures()
+
+    def instead(call: Call) -> Response | None:
+        again = refused.intersection(pictures_of(call))
+        refused.difference_update(again)
+        return error_response(500, "The picture is not available.") if again else None
+
+    return Stages(instead=instead, response=response)
+
+
+def refused_poisons_others(dose: Dose) -> Stages:
+    """Every other picture is answered with the message of the known issue, the refused one rightly."""
+    refused, response = _refused_pictures()
+
+    def instead(call: Call) -> Response | None:
+        asked = pictures_of(call)
+        return error_response(500, CACHE_MISS) if refused and asked and not refused.intersection(asked) else None
+
+    return Stages(instead=instead, response=response)
+
+
+def counted_poisons(dose: Dose) -> Stages:
+    """What /tokenize saw first is never answered."""
+    counted: set[str] = set()
+
+    def instead(call: Call) -> Response | None:
+        return error_response(500, CACHE_MISS) if counted.intersection(pictures_of(call)) else None
+
+    def response(call: Call, response: Response) -> Response:
+        if call.route == "/tokenize":
+            counted.update(_pictures_in(call.json()))
+        return response
+
+    return Stages(instead=instead, response=response)
+
+
+def _refused_pictures() -> tuple[set[str], Callable[[Call, Response], Response]]:
+    refused: set[str] = set()
 
     def response(call: Call, response: Response) -> Response:
         if 400 <= response.status < 500:
             refused.update(pictures_of(call))
         return response
 
-    return Stages(instead=instead, response=response)
+    return refused, response
 
 
 def _on_broken_pictures(act: Callable[[Dose], Response | None]) -> Callable[[Dose], Stages]:

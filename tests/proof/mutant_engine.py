@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 LAUNCHER = Path(__file__).resolve().parents[2] / "src" / "vlm_acceptance" / "engine" / "cpu_launcher.py"
-# Where vLLM's releases keep the function that cuts a picture into tiles.
+# Where vLLM's releases keep the function that cuts a picture into tiles: 0.32 in the first, 0.18 in the second.
 HOMES = ("vllm.transformers_utils.processors.internvl", "vllm.model_executor.models.internvl")
 CUT = "dynamic_preprocess_internvl"
 
@@ -79,12 +79,19 @@ def load_launcher() -> ModuleType:
 
 def break_tiling(name: str) -> None:
     """Replace the function that cuts pictures in the modules of HOMES that have it; LookupError when none has."""
-    homes = [importlib.import_module(home) for home in HOMES]
+    homes = [importlib.import_module(home) for home in HOMES if _exists(home)]
     own = [home for home in homes if hasattr(home, CUT)]
     if not own:
         raise LookupError(f"this vLLM has no {CUT} in {' or '.join(HOMES)}")
     for home in own:
         setattr(home, CUT, FAULTS[name](getattr(home, CUT)))
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its package is missing, too
+        return False
 
 
 # A spawned worker imports its parent's script under the second name.

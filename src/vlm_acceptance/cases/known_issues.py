@@ -27,7 +27,8 @@ def _range(text: object) -> SpecifierSet:
 class KnownIssue(Section):
     """One issue, the versions that have it, and how it shows until it is fixed.
 
-    `within_s` is in seconds, None for the deadline of the request. An input with `sent: false` would end the engine.
+    `within_s` is in seconds, None for the deadline of the request. An input with `sent: false` would end the engine,
+    one with `lasting: true` harms it for good.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -41,6 +42,7 @@ class KnownIssue(Section):
     says: re.Pattern[str] = re.compile("")
     within_s: float | None = Field(default=None, gt=0)
     sent: bool = True
+    lasting: bool = False
     source: str
 
     @model_validator(mode="after")
@@ -58,11 +60,22 @@ class KnownIssue(Section):
         """
         if name not in self.inputs:
             return False
+        version = self._installed(versions)
+        return not self.sent if version is None else self.versions.contains(version, prereleases=True)
+
+    def harms(self, name: str, versions: Mapping[str, str]) -> bool:
+        """Whether the input of this name harms a deployment of these versions for good; an unknown version may be."""
+        return (
+            self.lasting
+            and name in self.inputs
+            and (self._installed(versions) is None or self.concerns(name, versions))
+        )
+
+    def _installed(self, versions: Mapping[str, str]) -> Version | None:
         try:
-            version = Version(versions.get(self.package, ""))
+            return Version(versions.get(self.package, ""))
         except InvalidVersion:
-            return not self.sent
-        return self.versions.contains(version, prereleases=True)
+            return None
 
     def shows_in(self, exchange: Exchange, deadline_s: float) -> bool:
         """Whether the exchange is how the issue shows: by status, body, and time (`within_s`, else the deadline)."""
@@ -88,6 +101,10 @@ class KnownHere:
     def of(self, name: str) -> list[KnownIssue]:
         """The issues that the input of this name meets here."""
         return [issue for issue in self.issues if issue.concerns(name, self.versions)]
+
+    def harm_of(self, name: str) -> KnownIssue | None:
+        """The issue by which the input of this name harms the engine for good; None when it does not."""
+        return next((issue for issue in self.issues if issue.harms(name, self.versions)), None)
 
     def filter_known(
         self, name: str, found: Sequence[Finding], exchange: Exchange, deadline_s: float

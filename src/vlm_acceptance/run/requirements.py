@@ -10,7 +10,7 @@ from vlm_acceptance.config.profile import Mmmu, Profile
 
 AREAS = (
     "environment", "accuracy_data", "health", "schema", "capability", "pictures", "edge_inputs", "latency", "offline",
-    "load", "repeatability", "logprobs", "mmmu", "release",
+    "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
 RUNNING, CACHES = "vllm:num_requests_running", {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")

@@ -69,6 +69,33 @@ def test_a_picture_is_poisoned_by_a_refusal_and_no_other_is(engine: QuickServer)
     assert statuses == [200, 400, 500, 200, 200]
 
 
+def test_a_refused_picture_fails_once(engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "refused-fails-once") as proxy:
+        statuses = [
+            send(proxy.url, "POST", CHAT, body).status_code
+            for body in (about(WHOLE, LONG_TEXT), about(WHOLE), about(WHOLE), chat())
+        ]
+    assert statuses == [400, 500, 200, 200]
+
+
+def test_every_picture_but_the_refused_one_is_poisoned(engine: QuickServer) -> None:
+    other = picture_url((32, 32))
+    with FaultProxy(engine.url, "refused-poisons-others") as proxy:
+        statuses = [
+            send(proxy.url, "POST", CHAT, body).status_code
+            for body in (about(other), about(WHOLE, LONG_TEXT), about(WHOLE), about(other), chat())
+        ]
+    assert statuses == [200, 400, 200, 500, 200]
+
+
+def test_a_picture_is_poisoned_by_being_counted(engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "counted-poisons") as proxy:
+        assert send(proxy.url, "POST", CHAT, about(WHOLE)).status_code == 200
+        assert send(proxy.url, "POST", "/tokenize", about(WHOLE)).status_code == 200
+        assert send(proxy.url, "POST", CHAT, about(WHOLE)).status_code == 500
+        assert send(proxy.url, "POST", CHAT, about(picture_url((32, 32)))).status_code == 200
+
+
 def test_only_a_broken_picture_is_reset(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "resets-on-broken") as proxy:
         assert send(proxy.url, "POST", CHAT, about(WHOLE)).status_code == 200

@@ -125,7 +125,8 @@ def test_the_version_is_that_of_the_endpoint_or_else_the_installed_one() -> None
 
 
 def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
-    inputs = {row.id for row in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")} | {"poison", "uuid"}
+    inputs = {row.id for row in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")} | {"uuid"}
+    inputs |= {"poison", "poison-again", "counted", "counted-again"}
     issues = load_known_issues(FILE)
     assert {name for issue in issues for name in issue.inputs} <= inputs
     assert len({issue.id for issue in issues}) == len(issues)
@@ -155,14 +156,43 @@ WRONG = [Finding("edge_input.status", "HTTP 200", "HTTP 500")]
 def test_a_known_issue_is_reported_in_place_of_its_findings() -> None:
     reported: list[str] = []
     known = here("0.18.0", reported)
-    assert list(known.filter_known("poison", WRONG, seen(500, "Expected a cached item for mm_hash='1'"), 5)) == []
-    assert reported == ["rejected-picture-stays-in-the-cache"]
+    for asked in ("poison", "poison-again", "counted", "counted-again"):
+        assert list(known.filter_known(asked, WRONG, seen(500, "Expected a cached item for mm_hash='1'"), 5)) == []
+    assert reported == ["refused-picture-breaks-the-cache"] * 4
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "known"),
+    [
+        ("0.32.0", "poison", True),
+        ("0.32.0", "poison-again", False),
+        ("0.32.0", "counted", False),
+        ("0.33.0", "poison", False),
+        ("0.17.0", "poison", False),
+    ],
+)
+def test_later_versions_lose_a_refused_picture_once(version: str, asked: str, known: bool) -> None:
+    reported: list[str] = []
+    found = here(version, reported).filter_known(asked, WRONG, seen(500, "Internal server error"), 5)
+    assert (list(found) == [], reported == ["refused-picture-fails-once"]) == (known, known)
+
+
+@pytest.mark.parametrize(
+    ("versions", "harmed"),
+    [({}, True), ({"vllm": "dev"}, True), ({"vllm": "0.18.0rc1"}, True), ({"vllm": "0.19.0"}, False)],
+)
+def test_an_input_that_harms_for_good_is_known_for_unknown_versions_too(versions: dict[str, str], harmed: bool) -> None:
+    known = KnownHere(load_known_issues(FILE), versions, lambda issue: None)
+    for asked in ("poison", "counted"):
+        assert (known.harm_of(asked) is not None) == harmed
+    assert known.harm_of("uuid") is None
+    assert known.of("poison") == [] or versions in ({"vllm": "0.18.0rc1"}, {"vllm": "0.19.0"})
 
 
 @pytest.mark.parametrize(
     ("version", "exchange"),
     [
-        ("0.32.0", seen(500, "Expected a cached item for mm_hash='1'")),
+        ("0.33.0", seen(500, "Expected a cached item for mm_hash='1'")),
         ("0.18.0", seen(500, "EngineCore encountered an issue. See stack trace above for the root cause.")),
         ("0.18.0", seen(503, "Internal server error")),
         ("0.18.0", seen(200, "another answer")),
