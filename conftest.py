@@ -105,8 +105,9 @@ def client(
         findings.watch(edge_inputs.sane(exchange, context.profile.model.special_tokens), exchange)
 
     defaults = chat_defaults(context.profile.model.thinking)
+    clock = context.processor_clock
     return RecordingClient(
-        deployment.client, deployment.model_id, context.profile.deadlines, record, context.warm, defaults
+        deployment.client, deployment.model_id, context.profile.deadlines, record, context.warm, defaults, clock
     )
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 
 from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_known_issues
+from vlm_acceptance.checks import latency as checks
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Category
+from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.exchange import NoReply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT
-from vlm_acceptance.workloads import capability
+from vlm_acceptance.workloads import capability, latency
 
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
@@ -62,6 +69,31 @@ def judge_pictures(context, judge) -> Callable[..., set[str]]:
         return below
 
     return judge_pictures
+
+
+@pytest.fixture
+def measure_latency(context, client, findings) -> Callable[..., None]:
+    """Sends bodies one after another, the first one cold; judges the medians of the others and reports the row.
+
+    A median over its budget that waiting for a processor explains is an error: the machine was busy.
+    """
+
+    def measure_latency(name, bodies, budget) -> None:
+        measured = latency.measure(client, bodies)
+        if isinstance(measured, NoReply):
+            found = Finding(kinds.LATENCY_NO_ANSWER, "a streamed answer", str(measured), name)
+            findings.add([found], measured.exchange)
+            return
+        found = checks.within(budget, measured.warm, name)
+        findings.add(found, measured.last)
+        findings.note(**asdict(measured.row), waited=in_words(measured.waits))
+        context.record.latency[name] = measured.row
+        context.record.waits += measured.waits
+        busy = checks.starved(budget, measured.warm, name)
+        if busy and not found:
+            raise EnvironmentProblem(busy)
+
+    return measure_latency
 
 
 @pytest.fixture

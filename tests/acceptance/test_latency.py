@@ -1,7 +1,5 @@
 """How fast is it? Medians of warm streamed requests by category; the cold first request is reported, not judged."""
 
-from dataclasses import asdict
-
 import pytest
 
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
@@ -16,26 +14,14 @@ pytestmark = pytest.mark.smoke
 TRIES = 3
 
 
-def test_category_is_within_budget(context, client, findings, profile, category):
+def test_category_is_within_budget(client, measure_latency, profile, category):
     """TTFT, TPOT and end to end MUST stay within the category's budgets, each as the median of warm requests."""
     question = category.questions[0]
-    samples = []
-    for number in range(profile.latency.repeats + 1):
-        # a picture that is in no cache: earlier tests have sent these files
-        picture = fresh_png_url(question.pictures[number % len(question.pictures)].path)
-        extra = {"stream": True, "stream_options": {"include_usage": True}}
-        body = chat_body(client.model_id, question.prompt, (picture,), max_tokens=question.max_tokens, **extra)
-        exchange = client.body(body)
-        reply = exchange.reply
-        if isinstance(reply, NoReply):
-            findings.add([Finding(kinds.LATENCY_NO_ANSWER, "a streamed answer", str(reply), category.id)], exchange)
-            return
-        samples.append(latency.from_reply(reply))
-    cold, warm = samples[0], samples[1:]
-    findings.add(latency.within(profile.latency.budget(category.id), warm, category.id), exchange)
-    row = latency.row_of(cold, warm)
-    findings.note(**asdict(row))
-    context.record.latency[category.id] = row
+    # a picture that is in no cache: earlier tests have sent these files
+    files = [question.pictures[number % len(question.pictures)].path for number in range(profile.latency.repeats + 1)]
+    pictures = [(fresh_png_url(file),) for file in files]
+    bodies = [chat_body(client.model_id, question.prompt, one, max_tokens=question.max_tokens) for one in pictures]
+    measure_latency(category.id, bodies, profile.latency.budget(category.id))
 
 
 def test_text_flows(client, findings, profile, category_of):

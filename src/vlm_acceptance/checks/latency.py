@@ -1,15 +1,19 @@
-"""Median times of answers against budgets: to the first token, per token after it, and end to end."""
+"""Median times of answers against budgets: to the first token, per token after it, and end to end.
+
+A median over its budget is a finding only if it is still over it without what waiting for a processor can explain.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.waiting import Waited
 
 FEWEST_FOR_TPOT = 8
 STREAM_S = 0.5
@@ -22,17 +26,31 @@ FIGURES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Times of one answer in seconds, and its tokens; None if not known."""
+    """Times of one answer in seconds, and its tokens; None if not known.
+
+    `waited` has for each time what was waited for a processor during it; empty if that was not observed.
+    """
 
     ttft_s: float | None
     tpot_s: float | None
     e2e_s: float
     tokens: int | None
+    waited: Mapping[str, Waited] = field(default_factory=dict)
+
+    def explained_s(self, name: str) -> float:
+        """How much of one of its times waiting can explain; of a time per token, its part."""
+        waited = self.waited.get(name)
+        if waited is None:
+            return 0.0
+        return waited.explained_s / max(1, (self.tokens or 2) - 1) if name == "tpot_s" else waited.explained_s
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyRow:
-    """The report of a category: medians in seconds of `n` warm answers, the first (cold) one, tokens of the last."""
+    """The report of a category: medians in seconds of `n` warm answers, the first (cold) one, tokens of the last.
+
+    `waited_s` is the median of what waiting for a processor can explain of the answers; None if unobserved.
+    """
 
     n: int
     ttft_s: float | None
@@ -41,6 +59,7 @@ class LatencyRow:
     cold_ttft_s: float | None
     cold_e2e_s: float
     tokens: int | None
+    waited_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +77,18 @@ def from_reply(reply: Reply) -> Sample:
     """Times of an answer; no time per token below FEWEST_FOR_TPOT tokens or if all arrived at once."""
     tokens = reply.usage.completion if reply.usage else None
     pace = reply.tpot_s if tokens is not None and tokens >= FEWEST_FOR_TPOT else None
-    return Sample(reply.ttft_s, pace if pace and pace >= BURST_TPOT_S else None, reply.elapsed_s, tokens)
+    pace = pace if pace and pace >= BURST_TPOT_S else None
+    return Sample(reply.ttft_s, pace, reply.elapsed_s, tokens, _waited(reply))
+
+
+def _waited(reply: Reply) -> dict[str, Waited]:
+    exchange, stamps = reply.exchange, reply.delta_ns
+    if exchange is None:
+        return {}
+    spans = {"e2e_s": exchange.waited()}
+    if stamps:
+        spans |= {"ttft_s": exchange.waited(to_ns=stamps[0]), "tpot_s": exchange.waited(stamps[0], stamps[-1])}
+    return {name: waited for name, waited in spans.items() if waited is not None and waited.is_observed}
 
 
 def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:
@@ -70,11 +100,16 @@ def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:
 def row_of(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
     """The row of one category."""
     ttft, tpot, e2e = (figure.median_s for figure in median_of(warm).values())
-    return LatencyRow(len(warm), ttft, tpot, e2e, cold.ttft_s, cold.e2e_s, warm[-1].tokens)
+    waits = [one.explained_s("e2e_s") for one in warm if one.waited]
+    waited_s = median(waits) if waits else None
+    return LatencyRow(len(warm), ttft, tpot, e2e, cold.ttft_s, cold.e2e_s, warm[-1].tokens, waited_s)
 
 
 def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding]:
-    """Medians above their budget, and budgets that cannot be judged because there is no stream or no sample."""
+    """Medians above their budget, and budgets that cannot be judged because there is no stream or no sample.
+
+    Not here is a median that may be over its budget only because of waiting for a processor: see `starved`.
+    """
     bounds = budget.model_dump(exclude_none=True)
     if not bounds:
         return []
@@ -86,11 +121,39 @@ def within(budget: Budget, samples: Sequence[Sample], what: str) -> list[Finding
         seen = f"no streamed text in {len(samples)} answers: {FIGURES['ttft_s']} is not known"
         found.append(Finding(kinds.LATENCY_NO_STREAM, STREAMED, seen, what))
     for name, bound in bounds.items():
-        figure = figures[name]
-        if figure.median_s is not None and figure.median_s > bound:
-            expected = f"{FIGURES[name]} within {bound:g} s (median)"
-            found.append(Finding(kinds.BY_ID[f"latency.{name.removesuffix('_s')}"], expected, str(figure), what))
+        if _over(name, bound, samples, without_waits=True):
+            expected, seen = f"{FIGURES[name]} within {bound:g} s (median)", str(figures[name])
+            if any(one.explained_s(name) > 0 for one in samples):
+                seen += f", {_unexplained_s(name, samples):.4g} s without what waiting for a processor explains"
+            found.append(Finding(kinds.BY_ID[f"latency.{name.removesuffix('_s')}"], expected, seen, what))
     return found
+
+
+def starved(budget: Budget, samples: Sequence[Sample], what: str) -> str:
+    """Why medians over their budget say nothing about the deployment: waiting explains the excess; '' otherwise."""
+    bounds = budget.model_dump(exclude_none=True)
+    excused = [
+        (name, bound)
+        for name, bound in bounds.items()
+        if _over(name, bound, samples) and not _over(name, bound, samples, without_waits=True)
+    ]
+    if not excused:
+        return ""
+    seen = "; ".join(f"{FIGURES[name]} {median_of(samples)[name]}, budget {bound:g} s" for name, bound in excused)
+    spans = sorted((one.waited["e2e_s"] for one in samples if one.waited), key=lambda waited: waited.explained_s)
+    return f"machine busy: {spans[len(spans) // 2]}; {what}: {seen}"
+
+
+def _over(name: str, bound: float, samples: Sequence[Sample], without_waits: bool = False) -> bool:
+    value = _unexplained_s(name, samples) if without_waits else median_of(samples)[name].median_s
+    return value is not None and not value <= bound
+
+
+def _unexplained_s(name: str, samples: Sequence[Sample]) -> float | None:
+    """The median of one time without what waiting explains of it."""
+    values = [(getattr(one, name), one.explained_s(name)) for one in samples]
+    rest = [value - explained for value, explained in values if value is not None]
+    return median(rest) if rest else None
 
 
 def flows(reply: Reply) -> list[Finding]:

@@ -21,11 +21,15 @@ import urllib3
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from vlm_acceptance.client.cutoff import Cutoff
+from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.client.sse import EventSplitter
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
+from vlm_acceptance.core.waiting import ProcessorReading
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 64 << 20
+# the first event may have only the role, the next one has the first text
+EVENTS_READ = 3
 HEADERS = {"User-Agent": "vlm-acceptance", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 TIMEOUTS = (urllib3.exceptions.TimeoutError, TimeoutError)
 UNCONNECTED = (NewConnectionError, ProxyError, SSLError, ConnectionError)
@@ -47,8 +51,11 @@ class Client:
         # it bounds the sending of the body, too; on this machine a connection is opened or refused at once
         self._connect_s = math.inf if is_loopback(self.base_url) else CONNECT_TIMEOUT_S
 
-    def send(self, request: Request) -> Exchange:
-        """Send once, no retry; every transport problem comes back as the exchange's `error`."""
+    def send(self, request: Request, clock: ProcessorClock | None = None) -> Exchange:
+        """Send once, no retry; every transport problem comes back as the exchange's `error`.
+
+        With a clock the exchange holds its readings: before the start, at the first events, after the end.
+        """
         ident = f"r{next(self._ids):05d}"
         started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         key = request.headers.get("Authorization", f"Bearer {self.api_key}" if self.api_key else "")
@@ -56,7 +63,10 @@ class Client:
         if not key:
             del headers["Authorization"]
         data = _encoded(request.body, headers)
+        first = clock.begin() if clock is not None else None
         seen = self._observed(request.deadline_s)
+        if clock is not None and first is not None:
+            seen.clock, seen.readings = clock, [first]
         try:
             self._exchange(request, data, headers, seen)
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
@@ -103,6 +113,8 @@ class Observed:
         self.pieces: list[bytes] = []
         self.frames: list[Frame] = []
         self.error: ErrorDetail | None = None
+        self.clock: ProcessorClock | None = None
+        self.readings: list[ProcessorReading] = []
 
     @property
     def is_late(self) -> bool:
@@ -123,6 +135,8 @@ class Observed:
             self.pieces.append(piece)
             if splitter is not None:
                 self.frames.extend(splitter.feed(piece, now))
+                if self.clock is not None and self.frames and len(self.readings) <= EVENTS_READ:
+                    self.readings.append(self.clock.read(now))
             size += len(piece)
             if now > self.deadline_ns:
                 break
@@ -136,18 +150,22 @@ class Observed:
             self.error = ErrorDetail("protocol", f"the body has {size} of the promised {promised} bytes")
 
     def exchange(self, ident: str, request: Request, started_utc: str) -> Exchange:
+        finished_ns = time.monotonic_ns()
+        if self.clock is not None:
+            self.readings.append(self.clock.read())
         return Exchange(
             id=ident,
             request=request,
             started_utc=started_utc,
             started_ns=self.started_ns,
-            finished_ns=time.monotonic_ns(),
+            finished_ns=finished_ns,
             status=self.status,
             headers=self.headers,
             headers_ns=self.headers_ns,
             body=b"".join(self.pieces),
             frames=tuple(self.frames),
             error=self.error,
+            readings=tuple(self.readings),
         )
 
 

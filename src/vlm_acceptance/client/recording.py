@@ -10,12 +10,16 @@ from typing import Any
 from vlm_acceptance.client.chat import chat, chat_body, get
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import send_all
+from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.config.profile import Deadlines
 from vlm_acceptance.core.exchange import Exchange, Request
 
 
 class RecordingClient:
-    """Sends requests for one model; `warm` holds kinds that were sent before, `defaults` fields for every body."""
+    """Sends requests for one model; `warm` holds kinds that were sent before, `defaults` fields for every body.
+
+    `clock` observes the waits for a processor around requests that are timed.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class RecordingClient:
         record: Callable[[Exchange], None],
         warm: set[str],
         defaults: Mapping[str, Any] = MappingProxyType({}),
+        clock: ProcessorClock | None = None,
     ) -> None:
         self.http = client
         self.model_id = model_id
@@ -32,6 +37,7 @@ class RecordingClient:
         self._record = record
         self._warm = warm
         self.defaults = defaults
+        self.clock = clock or ProcessorClock()
 
     def is_warm(self, kind: str) -> bool:
         """Whether a request of this kind was answered or failed before."""
@@ -50,6 +56,10 @@ class RecordingClient:
         request = self.request(body)
         return self.send(request if deadline_s is None else replace(request, deadline_s=deadline_s), kind_of(body))
 
+    def timed(self, body: dict[str, Any]) -> Exchange:
+        """One chat request with exactly this body, with the readings of the clock."""
+        return self.send(self.request(body), kind_of(body), self.clock)
+
     def request(self, body: dict[str, Any]) -> Request:
         """The chat request of a body; does not send it."""
         return chat({**self.defaults, **body}, self.deadline(kind_of(body)))
@@ -58,9 +68,9 @@ class RecordingClient:
         """A GET request with the health deadline."""
         return self.send(get(path, self.deadlines.health_s), "get")
 
-    def send(self, request: Request, kind: str = "raw") -> Exchange:
+    def send(self, request: Request, kind: str = "raw", clock: ProcessorClock | None = None) -> Exchange:
         """Send any request and record the exchange."""
-        exchange = self.http.send(request)
+        exchange = self.http.send(request, clock)
         self._record(exchange)
         self._warm.add(kind)
         return exchange

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlm_acceptance.core.text import trimmed
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, around
 
 NS = 1_000_000_000
 CHAT = "/v1/chat/completions"
@@ -50,7 +51,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and what came back; times are monotonic nanoseconds, `started_utc` is ISO-8601."""
+    """A request and what came back; times are monotonic nanoseconds, `started_utc` is ISO-8601.
+
+    `readings` are those of the processor clock around it and at its first events; empty if it was sent without one.
+    """
 
     id: str
     request: Request
@@ -63,6 +67,7 @@ class Exchange:
     body: bytes = b""
     frames: tuple[Frame, ...] = ()
     error: ErrorDetail | None = None
+    readings: tuple[ProcessorReading, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status is None and self.error is None:
@@ -72,6 +77,11 @@ class Exchange:
     def elapsed_s(self) -> float:
         """From before the first byte sent to after the last byte read, in seconds."""
         return (self.finished_ns - self.started_ns) / NS
+
+    def waited(self, from_ns: int | None = None, to_ns: int | None = None) -> Waited | None:
+        """What was waited for a processor from `from_ns` to `to_ns`, by default from start to end; None: not read."""
+        begin, end = from_ns or self.started_ns, to_ns or self.finished_ns
+        return around(self.readings, begin, end)
 
     def json(self) -> Any:
         """The body as JSON; ValueError when it is not JSON."""

@@ -15,6 +15,7 @@ from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.client.chat import get
+from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
@@ -76,6 +77,12 @@ class RunContext:
     def store(self) -> RunStore:
         """The run's files; the folder is made when the first test needs it."""
         return RunStore(self.settings.reports, self.profile.name, self.settings.api_key)
+
+    @cached_property
+    def processor_clock(self) -> ProcessorClock:
+        """Reads the waits for a processor: of our threads, and of the engine's if this run launched it."""
+        process = self.launch.get().process
+        return ProcessorClock(None if process is None else lambda: [one.pid for one in process.tree()])
 
     @cached_property
     def tile_rule(self) -> TileRule | None:

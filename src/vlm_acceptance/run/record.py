@@ -9,6 +9,7 @@ from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.core.engine_figures import EngineFigures
 from vlm_acceptance.core.logprobs import StoredLogProbs
 from vlm_acceptance.core.verdict import TestResult
+from vlm_acceptance.core.waiting import Waited
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class RunRecord:
     """One run, as far as it got. Node ids are keys of `not_applicable`, categories of `latency`.
 
     `unwritable` and `unreachable` are why reports cannot be written or the endpoint cannot be reached; `known_issues`
-    holds the tests in which an issue occurred.
+    holds the tests in which an issue occurred, `waits` what was waited for a processor during requests that were timed.
     """
 
     required: list[str] = field(default_factory=list)
@@ -45,6 +46,7 @@ class RunRecord:
     offline_release: DeviceRelease | None = None
     offline_figures: EngineFigures | None = None
     latency: dict[str, LatencyRow] = field(default_factory=dict)
+    waits: list[Waited] = field(default_factory=list)
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
     serve_benchmark: str = ""

@@ -18,6 +18,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.verdict import Ruling
+from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import machine, weights
 from vlm_acceptance.report.store import row_of
@@ -214,6 +215,8 @@ def notes(context: RunContext) -> list[str]:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
     if profile.capability.report_only:
         found.append(f"only reported by calibration, not judged: {', '.join(profile.capability.report_only)}")
+    if record.latency:
+        found.append(f"the machine while latency was measured: {in_words(record.waits)}")
     if not profile.latency.recorded:
         found.append("latency budgets are first estimates, not a recorded baseline (--vlm-record-baseline)")
     unasked = {row.reason for row in record.not_applicable.values() if row.feature == "mmmu"}

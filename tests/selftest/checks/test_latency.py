@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, within
+from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, row_of, starved, within
 from vlm_acceptance.config.profile import Budget
-from vlm_acceptance.core.exchange import Reply, Usage
+from vlm_acceptance.core.exchange import Exchange, Reply, Request, Usage
+from vlm_acceptance.core.waiting import ProcessorReading, Waited
 
 MS = 1_000_000
 
@@ -116,3 +117,52 @@ def test_a_budget_for_the_first_token_cannot_be_met_without_streaming() -> None:
 
 def test_an_unstreamed_answer_is_still_judged_end_to_end() -> None:
     assert checks(Budget(tpot_s=0.1, e2e_s=0.5), from_reply(streamed(40))) == ["latency.no_stream", "latency.e2e"]
+
+
+def busy(value: float, waited_s: float, own: float | None = 0.0, others: float | None = None) -> Sample:
+    """An answer of `value` seconds during which the engine waited."""
+    waited = Waited(value, own, waited_s, 0.0, others)
+    return Sample(value, value / 50, value, 51, {"ttft_s": waited, "tpot_s": waited, "e2e_s": waited})
+
+
+@pytest.mark.parametrize("name", ["ttft_s", "tpot_s", "e2e_s"])
+def test_an_excess_that_waiting_explains_is_no_finding_but_says_that_the_machine_was_busy(name: str) -> None:
+    budget = Budget(**{name: 0.006 if name == "tpot_s" else 0.3})
+    samples = [busy(1.0, 0.8)] * 3
+    assert within(budget, samples, "ocr") == []
+    said = starved(budget, samples, "ocr")
+    assert said.startswith("machine busy: 800 ms of 1000 ms waiting for a processor (own thread 0 ms, ")
+    assert f"budget {0.006 if name == 'tpot_s' else 0.3:g} s" in said
+
+
+def test_an_excess_greater_than_the_wait_is_a_finding() -> None:
+    (finding,) = within(Budget(ttft_s=0.3), [busy(1.2, 0.8)] * 3, "ocr")
+    assert finding.observed == "1.2 s (n=3), 0.4 s without what waiting for a processor explains"
+    assert starved(Budget(ttft_s=0.3), [busy(1.2, 0.8)] * 3, "ocr") == ""
+
+
+def test_an_engine_that_is_slow_by_itself_is_not_excused_by_its_waits() -> None:
+    samples = [busy(1.0, 0.8, others=0.05)] * 3
+    assert [finding.check for finding in within(Budget(e2e_s=0.3), samples, "ocr")] == ["latency.e2e"]
+
+
+def test_waits_below_the_budget_excuse_nothing_and_are_reported() -> None:
+    samples = [busy(0.2, 0.1), busy(0.2, 0.15), busy(0.2, 0.05)]
+    assert starved(Budget(ttft_s=0.3), samples, "ocr") == ""
+    assert row_of(samples[0], samples).waited_s == 0.1
+    assert row_of(sample(), [sample()]).waited_s is None
+
+
+def test_times_are_as_they_are_where_no_wait_was_observed() -> None:
+    assert starved(Budget(ttft_s=0.05), [sample()], "ocr") == ""
+    assert checks(Budget(ttft_s=0.05), sample()) == ["latency.ttft"]
+
+
+def test_waits_are_those_of_the_part_of_the_answer() -> None:
+    at = {0: 0, 100: 10, 600: 500}
+    readings = tuple(ProcessorReading(ms * MS, own_ns=waited * MS) for ms, waited in at.items())
+    exchange = Exchange("r1", Request("POST", "/"), "", 1, 600 * MS, 200, readings=readings)
+    reply = Reply("text", "stop", Usage(10, 50, 60), "m", 0.6, 1, (100 * MS, 590 * MS), exchange)
+    waits = {name: waited.own_s for name, waited in from_reply(reply).waited.items()}
+    assert waits == {"ttft_s": 0.01, "tpot_s": 0.49, "e2e_s": 0.5}
+    assert from_reply(reply).explained_s("tpot_s") == pytest.approx(0.01)

@@ -1,0 +1,91 @@
+"""Reads how long threads waited for a processor: of this thread, of an engine's processes, and of the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from vlm_acceptance.core.waiting import NS, ProcessorReading
+
+# user, nice, system, irq, softirq: what ran, without idle, iowait, steal, and guests (they are in user)
+RAN, STOLEN = (0, 1, 2, 5, 6), 7
+Counts = tuple[int, int]
+
+
+class ProcessorClock:
+    """Reads the counters of the calling thread, of the machine, and of the processes whose ids `processes` returns.
+
+    Without `processes` the engine is unobserved: an attached endpoint may be on another machine. May be used by many
+    threads.
+    """
+
+    def __init__(self, processes: Callable[[], Sequence[int]] | None = None, proc: Path = Path("/proc")) -> None:
+        self._processes = processes
+        self._proc = str(proc)
+        self._lock = threading.Lock()
+        self._pids: Sequence[int] = ()
+        self._last: dict[str, Counts] | None = None
+        self._ran_ns = self._waited_ns = 0
+
+    def begin(self) -> ProcessorReading:
+        """The first reading of a span; it also looks for new processes, which takes some milliseconds."""
+        if self._processes is not None:
+            self._pids = tuple(self._processes())
+        return self.read()
+
+    def read(self, at_ns: int | None = None) -> ProcessorReading:
+        """The counters now, under the time `at_ns` if it is given."""
+        at_ns = time.monotonic_ns() if at_ns is None else at_ns
+        own = _counts(f"{self._proc}/thread-self/schedstat")
+        ran_ns, waited_ns = self._engine()
+        busy_ns, stolen_ns = self._machine()
+        return ProcessorReading(at_ns, own[1] if own else None, waited_ns, ran_ns, busy_ns, stolen_ns)
+
+    def _engine(self) -> tuple[int | None, int | None]:
+        """Processor time and waits of the engine's threads since the first reading, those of ended threads included."""
+        if self._processes is None:
+            return None, None
+        with self._lock:
+            seen = dict(self._threads())
+            if not seen:
+                return None, None
+            for thread, counts in seen.items():
+                ran, waited = self._last.get(thread, (0, 0)) if self._last is not None else counts
+                self._ran_ns += max(0, counts[0] - ran)
+                self._waited_ns += max(0, counts[1] - waited)
+            self._last = seen
+            return self._ran_ns, self._waited_ns
+
+    def _threads(self) -> Iterator[tuple[str, Counts]]:
+        for pid in self._pids:
+            folder = f"{self._proc}/{pid}/task"
+            with contextlib.suppress(OSError):  # the process has ended
+                for thread in os.listdir(folder):
+                    if (counts := _counts(f"{folder}/{thread}/schedstat")) is not None:
+                        yield f"{pid}/{thread}", counts
+
+    def _machine(self) -> tuple[int | None, int | None]:
+        """Processor time of the whole machine, and what its host withheld."""
+        try:
+            with open(f"{self._proc}/stat", "rb", buffering=0) as file:
+                ticks = [int(word) for word in file.read(1024).split(b"\n", 1)[0].split()[1:]]
+            return sum(ticks[n] for n in RAN) * NS // _HERTZ, ticks[STOLEN] * NS // _HERTZ
+        except (OSError, ValueError, IndexError):
+            return None, None
+
+
+def _counts(path: str) -> Counts | None:
+    """Processor time and waits of a thread; None where the kernel does not report them."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            ran, waited = file.read(100).split()[:2]
+            return int(ran), int(waited)
+    except (OSError, ValueError):
+        return None
+
+
+_HERTZ = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

@@ -1,0 +1,105 @@
+"""How long threads waited for a processor while a time was measured, and how much of the time that can explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NS = 1_000_000_000
+# the machine's own counters have steps of 10 ms, and there is one at each end
+STEP_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorReading:
+    """Counters in nanoseconds at the monotonic time `at_ns`; None where one cannot be read.
+
+    `own_ns`: waits of the reading thread; `engine_ns` and `engine_ran_ns`: waits and processor time of every thread of
+    the engine; `busy_ns`: processor time of the whole machine; `stolen_ns`: time that its host withheld.
+    """
+
+    at_ns: int
+    own_ns: int | None = None
+    engine_ns: int | None = None
+    engine_ran_ns: int | None = None
+    busy_ns: int | None = None
+    stolen_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Seconds of waiting during `elapsed_s` seconds; None where unobserved. `others_s` is what others ran meanwhile."""
+
+    elapsed_s: float
+    own_s: float | None = None
+    engine_s: float | None = None
+    stolen_s: float | None = None
+    others_s: float | None = None
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether any wait could be read."""
+        return self.own_s is not None or self.engine_s is not None
+
+    @property
+    def explained_s(self) -> float:
+        """The longest delay that waiting can explain.
+
+        Threads that wait one after the other delay by the sum, and at the same time by less: the sum is never too
+        small. It is no more than what others ran, because an engine whose threads wait for each other is slow by
+        itself, and no more than the time itself.
+        """
+        waits = (self.own_s or 0.0) + (self.engine_s or 0.0)
+        if self.others_s is not None:
+            waits = min(waits, self.others_s + STEP_S)
+        return max(0.0, min(self.elapsed_s, waits + (self.stolen_s or 0.0)))
+
+    def __str__(self) -> str:
+        return in_words([self])
+
+
+def between(first: ProcessorReading, last: ProcessorReading) -> Waited:
+    """What was waited from one reading to a later one."""
+    ran_s = _seconds(first.engine_ran_ns, last.engine_ran_ns)
+    busy_s = _seconds(first.busy_ns, last.busy_ns)
+    return Waited(
+        (last.at_ns - first.at_ns) / NS,
+        _seconds(first.own_ns, last.own_ns),
+        _seconds(first.engine_ns, last.engine_ns),
+        _seconds(first.stolen_ns, last.stolen_ns),
+        None if busy_s is None else max(0.0, busy_s - (ran_s or 0.0)),
+    )
+
+
+def around(readings: Sequence[ProcessorReading], from_ns: int, to_ns: int) -> Waited | None:
+    """What was waited between the nearest readings not after `from_ns` and not before `to_ns`; None without such."""
+    before = [one for one in readings if one.at_ns <= from_ns]
+    after = [one for one in readings if one.at_ns >= to_ns]
+    return between(before[-1], after[0]) if before and after else None
+
+
+def in_words(waits: Sequence[Waited]) -> str:
+    """How much of one or several spans waiting explains; a part that is unobserved in one of them is so in all."""
+    if not waits or not all(one.is_observed for one in waits):
+        return "waiting for a processor unobserved"
+    parts = {
+        "own thread": [one.own_s for one in waits],
+        "engine's threads": [one.engine_s for one in waits],
+        "stolen": [one.stolen_s for one in waits],
+    }
+    shown = ", ".join(f"{name} {_sum_in_words(values)}" for name, values in parts.items())
+    explained_s, elapsed_s = sum(one.explained_s for one in waits), sum(one.elapsed_s for one in waits)
+    return f"{_milliseconds(explained_s)} of {_milliseconds(elapsed_s)} waiting for a processor ({shown})"
+
+
+def _sum_in_words(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return _milliseconds(sum(known)) if len(known) == len(values) else "unobserved"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _seconds(first_ns: int | None, last_ns: int | None) -> float | None:
+    return None if first_ns is None or last_ns is None else max(0, last_ns - first_ns) / NS

@@ -1,0 +1,74 @@
+"""Counters of threads and of the machine, read from files in the form of /proc."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vlm_acceptance.client.processor import ProcessorClock
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    thread(tmp_path, "thread-self", 7, 70)
+    (tmp_path / "stat").write_text("cpu  10 1 20 400 30 3 4 6 5 0\ncpu0 1 2 3\n", "utf-8")
+    return tmp_path
+
+
+def thread(proc: Path, place: str, ran: int, waited: int) -> None:
+    folder = proc / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schedstat").write_text(f"{ran} {waited} 3\n", "utf-8")
+
+
+def test_own_waits_and_the_machine_are_read(proc: Path) -> None:
+    reading = ProcessorClock(proc=proc).begin()
+    assert (reading.own_ns, reading.engine_ns, reading.engine_ran_ns) == (70, None, None)
+    assert (reading.busy_ns, reading.stolen_ns) == (38 * TICK_NS, 6 * TICK_NS)
+
+
+def test_waits_of_every_thread_of_every_process_add(proc: Path) -> None:
+    thread(proc, "5/task/5", 100, 10)
+    thread(proc, "5/task/6", 100, 20)
+    thread(proc, "9/task/9", 100, 30)
+    clock = ProcessorClock(lambda: [5, 9], proc)
+    first = clock.begin()
+    thread(proc, "5/task/6", 150, 21)
+    thread(proc, "9/task/9", 101, 35)
+    last = clock.read(at_ns=44)
+    assert last.at_ns == 44
+    assert last.engine_ns is not None and first.engine_ns is not None
+    assert (last.engine_ns - first.engine_ns, last.engine_ran_ns) == (6, 51)
+
+
+def test_new_threads_count_from_their_start_and_ended_ones_keep_what_they_waited(proc: Path) -> None:
+    thread(proc, "5/task/5", 100, 10)
+    clock = ProcessorClock(lambda: [5], proc)
+    assert clock.begin().engine_ns == 0
+    thread(proc, "5/task/6", 40, 4)
+    assert clock.read().engine_ns == 4
+    for file in (proc / "5/task/6").iterdir():
+        file.unlink()
+    assert clock.read().engine_ns == 4
+    thread(proc, "5/task/6", 3, 2)  # another thread got the number
+    assert clock.read().engine_ns == 6
+
+
+def test_what_cannot_be_read_is_none_not_zero(tmp_path: Path) -> None:
+    reading = ProcessorClock(lambda: [5], tmp_path / "absent").begin()
+    assert (reading.own_ns, reading.engine_ns, reading.engine_ran_ns) == (None, None, None)
+    assert (reading.busy_ns, reading.stolen_ns) == (None, None)
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").is_file(), reason="this kernel counts no waits")
+def test_this_kernel_counts_the_waits_of_this_thread_and_process() -> None:
+    clock = ProcessorClock(lambda: [os.getpid()])
+    first = clock.begin()
+    sum(range(300_000))
+    last = clock.read()
+    assert None not in (first.own_ns, last.own_ns, first.engine_ran_ns, last.engine_ran_ns, last.busy_ns)
+    assert (last.engine_ran_ns or 0) > (first.engine_ran_ns or 0)
