@@ -26,10 +26,12 @@ BROKEN_URL = "data:image/png;base64,%%%"
 
 @pytest.fixture
 def jobs(client, profile, context):
-    """Every capability picture and some texts, shuffled, half of them streamed."""
+    """Every capability picture, every second one in many tiles too, and some texts, shuffled, half of them streamed."""
     file = profile.capability.golden_answers
     known = load.golden_answers(existing(file)) if file else {}
-    return load.jobs(client.model_id, context.inputs.categories, known, profile.capability.report_only)
+    model, categories, report_only = client.model_id, context.inputs.categories, profile.capability.report_only
+    large = load.large_jobs(model, categories, context.tile_rule, report_only) if context.sends_large_pictures else []
+    return load.jobs(model, categories, known, report_only, large=large)
 
 
 @pytest.fixture(scope="module")

@@ -244,7 +244,9 @@ def test_uuid_with_other_bytes(client, findings, profile, context, known):
 def test_no_answer_is_swapped(client, findings, context):
     """Hundreds of questions in shuffled bursts MUST NOT get an answer that was planted in another picture."""
     count = 0
-    for sent in similar_pictures.bursts(similar_pictures.all_pictures(context.inputs.categories)):
+    every = similar_pictures.all_pictures(context.inputs.categories)
+    large = similar_pictures.large(every, context.tile_rule) if context.sends_large_pictures else None
+    for sent in similar_pictures.bursts(every, large=large):
         bodies = [similar_pictures.short_body(client.model_id, one) for one in sent]
         found = similar_pictures.mixed_up(sent, client.all(bodies, similar_pictures.CONCURRENCY))
         findings.add(found)

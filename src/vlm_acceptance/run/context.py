@@ -14,6 +14,7 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
+from vlm_acceptance.cases.large_pictures import grids
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.config.options import Settings
@@ -93,6 +94,11 @@ class RunContext:
         served = self.served_tiling() if self.settings.launched else {}
         return TileRule(**tiling.effective(pictures, served))
 
+    @cached_property
+    def sends_large_pictures(self) -> bool:
+        """Whether the run asks about pictures of many tiles: the profile wants it, and the served model cuts them."""
+        return self.profile.capability.large_pictures and bool(grids(self.tile_rule))
+
     def served_tiling(self) -> Mapping[str, int | bool]:
         """Tile constants of the served folder and of the engine's arguments."""
         return tiling.served_tiling(self.preflight.folder, self.profile.engine.args)
@@ -120,6 +126,8 @@ class RunContext:
         ready = self._ready_to_start()
         self.log("offline engine: starting")
         requests = capability.offline_requests(self.inputs.categories)
+        if self.sends_large_pictures:
+            requests += capability.offline_large_requests(self.inputs.categories, self.tile_rule)
         if self.wants_offline_logprobs:
             requests += logprobs.offline_requests(self.inputs.logprob_prompts, IMAGES)
         run = run_offline(ready.offline_engine(self.tag), requests, self.store.folder)

@@ -6,11 +6,13 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
+from vlm_acceptance.cases.large_pictures import grids
 from vlm_acceptance.config.profile import Mmmu, Profile
+from vlm_acceptance.core.tiles import TileRule
 
 AREAS = (
-    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "edge_inputs", "latency", "offline",
-    "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
+    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "large_pictures", "edge_inputs",
+    "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
 RUNNING, CACHES = "vllm:num_requests_running", {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
@@ -45,6 +47,7 @@ def missing_features(
         ("npu", device == "npu", f"the profile's device is {device}"),
         ("offline", profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
         ("oracle", model.pictures.oracle != "none", "the profile has no tile oracle (model.pictures.oracle)"),
+        ("large_pictures", not (why := _no_large_pictures(profile)), why),
         ("golden_answers", wanted.golden_answers, "the profile has no golden answers (capability.golden_answers)"),
         ("url_picture", wanted.url_picture, "the profile names no public picture (capability.url_picture)"),
         ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
@@ -70,11 +73,17 @@ def missing_features(
         ("logprobs_baseline", has_logprobs, "no stored log probabilities (logprobs.baseline, --vlm-baseline)"),
         ("logprobs_recording", records_logprobs, "nothing is recorded (--vlm-record-baseline=FILE.jsonl)"),
     )
-    missing: dict[str, str] = {}
-    for feature, is_there, reason in rows:
-        if not is_there:
-            missing.setdefault(feature, reason)
-    return missing
+    # reversed: of several reasons the first one is given
+    return {feature: reason for feature, is_there, reason in reversed(rows) if not is_there}
+
+
+def _no_large_pictures(profile: Profile) -> str:
+    """Why the profile allows no pictures of many tiles; '' when it does."""
+    stated = profile.model.pictures
+    if not profile.capability.large_pictures:
+        return "the profile switches pictures of many tiles off (capability.large_pictures)"
+    rule = None if stated.oracle == "none" else TileRule(**stated.model_dump(exclude={"oracle"}))
+    return "" if grids(rule) else "the model cuts no picture into 6 tiles (model.pictures)"
 
 
 def narrowing(markexpr: str, keyword: str, args_are_whole: bool, lost: int, options: Mapping[str, bool]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vlm_acceptance.cases.large_pictures import own_urls
 from vlm_acceptance.cases.pictures import jpeg_url, png_url
 from vlm_acceptance.checks.answer import judge_picture, judge_question
 from vlm_acceptance.client.chat import chat_body, plain_url, user_message
@@ -15,8 +16,10 @@ from vlm_acceptance.core.capability import Category, Picture, Question
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.tiles import TileRule
 
 PICTURE_PX = 448
+LARGE = "-large"
 
 
 def picture_url(picture: Picture, route: str, images: Path, served_at: str | None) -> str:
@@ -59,23 +62,30 @@ def require_question(categories: Sequence[Category], ident: str | None) -> None:
         raise UsageProblem(f"{key}: {ident!r} does not exist; there are: {listed}.{nearest(ident, known)}")
 
 
-def offline_ids(category: Category, question: Question) -> list[str]:
-    """The ids of a question's pictures in the requests to the offline engine."""
-    return [f"{category.id}/{question.id}-{number}" for number, _ in enumerate(question.pictures, 1)]
+def offline_ids(category: Category, question: Question, form: str = "") -> list[str]:
+    """The ids of a question's pictures in the requests to the offline engine; `form` is LARGE for many tiles."""
+    return [f"{category.id}/{question.id}{form}-{number}" for number, _ in enumerate(question.pictures, 1)]
 
 
 def offline_requests(categories: Sequence[Category]) -> list[Mapping[str, Any]]:
     """Every question and picture as requests to the offline engine."""
     return [
-        {
-            "id": ident,
-            "messages": [user_message(question.prompt, (png_url(picture.path),))],
-            "max_tokens": question.max_tokens,
-        }
+        _offline_request(ident, question, png_url(picture.path))
         for category in categories
         for question in category.questions
         for ident, picture in zip(offline_ids(category, question), question.pictures, strict=True)
     ]
+
+
+def offline_large_requests(categories: Sequence[Category], rule: TileRule | None) -> list[Mapping[str, Any]]:
+    """The first question of the first category with its pictures in many tiles."""
+    category, question = categories[0], categories[0].questions[0]
+    named = zip(offline_ids(category, question, LARGE), own_urls(question, rule), strict=True)
+    return [_offline_request(ident, question, url) for ident, url in named]
+
+
+def _offline_request(ident: str, question: Question, url: str) -> Mapping[str, Any]:
+    return {"id": ident, "messages": [user_message(question.prompt, (url,))], "max_tokens": question.max_tokens}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vlm_acceptance.cases.large_pictures import large_url
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.checks.hang import RUNNING, Hang, Reading, counted_while_running, freed, hang_in, only_ours
@@ -26,6 +27,7 @@ from vlm_acceptance.core.capability import Category
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.tiles import TileRule
 
 TEXTS = (
     ("ok", "Reply with OK.", "OK", ()),
@@ -34,6 +36,7 @@ TEXTS = (
     ("count", "Count from 1 to 20.", "20", tuple(map(str, range(1, 21)))),
 )
 TEXT_TOKENS = 256
+LARGE = "large"
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 POLL_S = 0.5
 POLL_DEADLINE_S = 2.0
@@ -56,12 +59,13 @@ def jobs(
     golden: Mapping[tuple[str, str], str],
     report_only: Collection[str] = (),
     seed: int = 0,
+    large: Iterable[Job] = (),
 ) -> list[Job]:
-    """Every capability picture once and eight texts, shuffled, every other one streamed; `golden` as of golden_answers.
+    """Every capability picture once, eight texts and the jobs `large`, shuffled, every other one streamed.
 
-    Wrong answers of the categories in `report_only` do not count.
+    `golden` is that of golden_answers. Wrong answers of the categories in `report_only` do not count.
     """
-    made = [*_picture_jobs(model, categories, golden, report_only), *_text_jobs(model, golden)]
+    made = [*_picture_jobs(model, categories, golden, report_only), *_text_jobs(model, golden), *large]
     random.Random(seed).shuffle(made)  # noqa: S311  (a seeded order, no secret)
     return [replace(job, body={**job.body, **STREAMED}) if number % 2 else job for number, job in enumerate(made)]
 
@@ -76,6 +80,19 @@ def _picture_jobs(
                 exact = golden.get((question.prompt, "/".join(picture.path.parts[-2:])))
                 asked = checks.Asked(name, picture.parts, picture.visible, exact, report_only=is_reported)
                 url = png_url(picture.path)
+                yield Job(asked, chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens))
+
+
+def large_jobs(
+    model: str, categories: Sequence[Category], rule: TileRule | None, report_only: Collection[str] = ()
+) -> Iterator[Job]:
+    """Every second picture in many tiles, in sizes that vary; they are a category of their own."""
+    for category in categories:
+        for question in category.questions:
+            for place, picture in list(enumerate(question.pictures))[1::2]:
+                name, is_reported = f"{LARGE}/{category.id}/{picture.path.stem}", category.id in report_only
+                asked = checks.Asked(name, picture.parts, picture.visible, report_only=is_reported)
+                url = large_url(picture.path, rule, place)
                 yield Job(asked, chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens))
 
 
@@ -98,7 +115,7 @@ def mixed(all_jobs: Sequence[Job], size: int) -> list[Job]:
 
 
 def category_of(job: Job) -> str:
-    """The category of a job; `text` for one without a picture."""
+    """The category of a job; `text` for one without a picture, `large` for one of many tiles."""
     return job.asked.id.partition("/")[0]
 
 

@@ -151,6 +151,17 @@ def test_a_category_without_a_budget_of_its_own_has_the_default() -> None:
     assert latency.budget("ocr") == Budget(ttft_s=1, e2e_s=2)
 
 
+def test_large_pictures_have_three_times_the_default_until_they_have_a_budget_of_their_own() -> None:
+    usual = Budget(ttft_s=2, tpot_s=0.1, e2e_s=10)
+
+    assert Latency(default=usual).budget("large_pictures") == Budget(ttft_s=6, tpot_s=0.1, e2e_s=14)
+    own = Latency(default=usual, categories={"large_pictures": Budget(ttft_s=3)})
+    assert own.budget("large_pictures") == Budget(ttft_s=3, tpot_s=0.1, e2e_s=14)
+    assert Latency(default=Budget(e2e_s=10)).budget("large_pictures") == Budget(e2e_s=10)
+    assert Latency(default=Budget(ttft_s=1)).budget("large_pictures") == Budget(ttft_s=3)
+    assert Latency().budget("large_pictures") == Budget()
+
+
 @pytest.mark.parametrize("keys", ["latency: {categories: {orc: {}}}", "capability: {report_only: [orc]}"])
 def test_an_unknown_category_is_refused_with_the_nearest(tmp_path: Path, keys: str) -> None:
     with pytest.raises(UsageProblem, match="Did you mean 'ocr'"):

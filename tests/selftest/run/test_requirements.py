@@ -52,6 +52,8 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"offline": {"enabled": False}}, "offline"),
         ({"versions": {}}, "versions"),
         ({"metrics": CACHES}, "running_metric"),
+        ({"capability": {**FULL["capability"], "large_pictures": False}}, "large_pictures"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "pictures": {"oracle": "internvl", "max_tiles": 4}}}, "large_pictures"),  # type: ignore[dict-item]
         ({"load": {}}, "load_budgets"),
         ({"load": {"budgets": {"errors": 0.01}}}, "load_budgets"),
         ({"metrics": [*RUNNING, CACHES[0]]}, "cache_metrics"),
@@ -104,7 +106,8 @@ def test_the_reason_of_the_mode_comes_before_that_of_the_profile() -> None:
 def test_every_need_an_acceptance_test_names_is_known() -> None:
     texts = [path.read_text("utf-8") for path in ACCEPTANCE.glob("*.py")]
     named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
-    bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, "offline": {"enabled": False}})
+    off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
+    bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
     known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
     assert {word.strip(" \"'") for word in named} <= known
 

@@ -121,6 +121,20 @@ def test_offline_requests_are_the_same_questions_under_ids_of_their_own() -> Non
     assert {len(request["messages"][0]["content"]) for request in requests} == {2}
 
 
+def test_offline_requests_of_large_pictures_are_of_one_question_in_sizes_that_vary() -> None:
+    large = capability.offline_large_requests(CATEGORIES, None)
+    small = capability.offline_requests(CATEGORIES)[:8]
+
+    assert [one["id"] for one in large] == [f"ocr/sign-large-{number}" for number in range(1, 9)]
+    assert not {one["id"] for one in large} & {one["id"] for one in small}
+    for one, other in zip(large, small, strict=True):
+        assert one["max_tokens"] == other["max_tokens"]
+        (picture, text), (shown, same) = one["messages"][0]["content"], other["messages"][0]["content"]
+        assert text == same
+        assert picture != shown
+    assert len({one["messages"][0]["content"][0]["image_url"]["url"] for one in large}) == 8
+
+
 def test_an_exchange_without_an_answer_is_never_a_text() -> None:
     gone = Exchange("r1", Request("POST", "/x"), "t", 0, 1, error=ErrorDetail("reset", "by peer"))
     assert isinstance(gone.reply, NoReply)

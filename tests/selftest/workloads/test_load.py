@@ -83,6 +83,25 @@ def test_a_small_load_is_drawn_from_all_categories_alike() -> None:
     assert len(load.mixed(made, 64)) == 64
 
 
+def test_pictures_of_many_tiles_are_a_part_of_every_burst_in_sizes_that_vary() -> None:
+    categories = load_categories(CASES, IMAGES)
+    large = list(load.large_jobs("m", categories, None, ["chinese"]))
+    made = load.jobs("m", categories, {}, large=large)
+
+    assert len(large) == 28
+    assert len(made) == 92
+    assert len({one.asked.id for one in made}) == 92
+    assert Counter(map(load.category_of, load.mixed(made, 16))) == Counter(
+        dict.fromkeys(("text", "ocr", "description", "understanding", "reasoning", "chinese", "large"), 2) | {"text": 4}
+    )
+    assert len(load.mixed(made, 64)) == 64
+    assert {one.asked.id for one in large if one.asked.report_only} == {f"large/chinese/sign-{n}" for n in (2, 4, 6, 8)}
+    assert len({one.body["messages"][0]["content"][0]["image_url"]["url"] for one in large}) == 28
+    answers = [one.asked for one in large if one.asked.id.startswith("large/ocr")]
+    assert answers[0].is_answered_by("RIVER 472") is False
+    assert answers[0].is_answered_by("GARDEN 815")
+
+
 def test_jobs_of_a_report_only_category_are_marked() -> None:
     made = load.jobs("m", load_categories(CASES, IMAGES), {}, ["chinese"])
     assert {load.category_of(one) for one in made if one.asked.report_only} == {"chinese"}

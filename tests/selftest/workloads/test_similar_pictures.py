@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections import Counter
 from itertools import groupby
 
 import pytest
+from PIL import Image
 
 from vlm_acceptance.cases.capability import load_categories
 from vlm_acceptance.config.profile import LongSimilarPictures
@@ -60,6 +63,24 @@ def test_every_burst_holds_every_picture_shuffled() -> None:
     runs = [sum(1 for _ in groupby(sent, key=lambda t: t.group)) for sent in rounds]
     assert runs[1] == runs[3] == 7 and min(runs[0], runs[2]) > 20
     assert sum(map(len, similar_pictures.bursts(EVERY))) > 700
+
+
+def test_large_pictures_are_of_one_size_and_fill_every_fifth_burst() -> None:
+    large = similar_pictures.large(EVERY, None)
+
+    assert [one.name for one in large] == [one.name for one in EVERY]
+    assert len({one.url for one in (*large, *EVERY)}) == 112
+    assert {png_size(one.url) for one in large} == {(1344, 896)}
+    body = similar_pictures.short_body("m", large[0])
+    assert body["messages"][0]["content"][0]["image_url"]["url"] == large[0].url
+    rounds = list(similar_pictures.bursts(EVERY, 10, large))
+    assert [number for number, sent in enumerate(rounds) if sent[0].url in {one.url for one in large}] == [4, 9]
+    assert [len(sent) for sent in rounds] == [56] * 10
+
+
+def png_size(url: str) -> tuple[int, int]:
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+        return picture.size
 
 
 def test_a_swap_between_questions_is_found_and_right_answers_have_no_finding() -> None:
