@@ -58,6 +58,11 @@ SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, FORMATS, EDGE_SIZES, LIMIT, LADDER, 
     )
 )
 
+MANY_TILES = tuple(
+    f"large_pictures::test_category[{name}]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")
+)
+MANY_SIMILAR, MANY_OFFLINE = (f"large_pictures::test_{name}" for name in ("similar_pictures", "offline_category"))
+
 BURST, LARGE_BURST, ALONE, DISCONNECTS, SOAK, BUDGETS, SLOWS = (
     f"load::test_{name}"
     for name in (
@@ -75,6 +80,7 @@ LEAK, PAIRED = "load::test_soak_does_not_leak", "mmmu::test_not_worse_than_the_b
 GUIDE, FIGURES = "capability::test_guide_request", "health::test_engine_log_figures"
 OFFLINE = (
     "offline::test_category[ocr]",
+    MANY_OFFLINE,
     "offline::test_answers_like_the_server[ocr]",
     "logprobs::test_server_gives_the_logprobs_of_the_offline_engine",
 )

@@ -41,6 +41,40 @@ def thumbnail_first(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     return wrong
 
 
+def _grey(tile: Any) -> Any:
+    return tile.point(lambda _: 128)
+
+
+def tiles_grey(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Every tile but the first is grey; their number and the thumbnail stay."""
+
+    def wrong(*args: Any, use_thumbnail: bool, **options: Any) -> list[Any]:
+        tiles = cut(*args, use_thumbnail=use_thumbnail, **options)
+        last = len(tiles) - 1 if use_thumbnail and len(tiles) > 1 else len(tiles)
+        return [tiles[0], *map(_grey, tiles[1:last]), *tiles[last:]]
+
+    return wrong
+
+
+def thumbnail_grey(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """The thumbnail of a picture is grey; the tiles stay."""
+
+    def wrong(*args: Any, use_thumbnail: bool, **options: Any) -> list[Any]:
+        tiles = cut(*args, use_thumbnail=use_thumbnail, **options)
+        return [*tiles[:-1], _grey(tiles[-1])] if use_thumbnail and len(tiles) > 1 else tiles
+
+    return wrong
+
+
+def tiles_dropped(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Only the first tile of a picture is kept, and no thumbnail."""
+
+    def wrong(*args: Any, **options: Any) -> list[Any]:
+        return cut(*args, **options)[:1]
+
+    return wrong
+
+
 class Coarse:
     """A picture whose resize takes the nearest pixels; otherwise unchanged."""
 
@@ -64,7 +98,14 @@ def nearest(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     return wrong
 
 
-FAULTS = {"tiles-reversed": tiles_reversed, "thumbnail-first": thumbnail_first, "nearest": nearest}
+FAULTS = {
+    "tiles-reversed": tiles_reversed,
+    "tiles-grey": tiles_grey,
+    "tiles-dropped": tiles_dropped,
+    "thumbnail-first": thumbnail_first,
+    "thumbnail-grey": thumbnail_grey,
+    "nearest": nearest,
+}
 
 
 def load_launcher() -> ModuleType:

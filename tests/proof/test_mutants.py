@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 from acceptance_runs import CONTROL, PROOF, Run, run_suite
-from check_ids import ALL_LOGPROBS, GOLDEN, LOGPROBS, TILES, node, short
+from check_ids import ALL_LOGPROBS, GOLDEN, LOGPROBS, MANY_TILES, TILES, node, short
 from mutant_engine import FAULTS
 from owners import MUTANTS
 
@@ -24,6 +24,10 @@ CATEGORIES = tuple(
 )
 ASKED = (*CATEGORIES, GOLDEN, TILES, LOGPROBS)
 QUIET = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-soak-s=20")
+# nothing is stored of a deployment on its first day
+NOTHING_STORED = ("--vlm-set=capability.golden_answers=null", "--vlm-set=logprobs.baseline=null")
+# mutants that cut pictures wrongly, whatever is stored
+MISCUT = ("tiles-reversed", "tiles-grey", "tiles-dropped", "thumbnail-grey", "no-thumbnail", "no-tiling")
 # a checkpoint without a layer is lighter than the profile says, and no engine would be started
 LIGHTER = {"layer-dropped", "vision-layer-dropped"}
 # the texts are right: only log probabilities may refuse these
@@ -89,6 +93,15 @@ def test_mutant_is_refused(prove, runs, whole_suite, fault):
     assert len(refused & set(CATEGORIES)) >= CATEGORIES_REFUSED.get(fault, 0)
     if fault in SILENT and not whole_suite:
         assert refused == {LOGPROBS, *ALL_LOGPROBS}
+
+
+@pytest.mark.parametrize("fault", MISCUT)
+def test_large_pictures_alone_refuse_wrong_tiles_where_nothing_is_stored(tmp_path, fault):
+    options, env = broken(fault, tmp_path)
+    tests = "tests/acceptance/test_large_pictures.py"
+    run = run_suite(tmp_path, *QUIET, *NOTHING_STORED, *options, tests, env=env, timeout_s=850)
+    assert run.code == 1, run.out
+    assert {short(ident) for ident in run.refused_by} & set(MANY_TILES)
 
 
 def logprob_run(accept, *options: str):

@@ -11,6 +11,7 @@ import mutant_engine
 import mutants
 import owners
 import pytest
+from PIL import Image
 
 MODEL = mutants.MODEL
 WEIGHTS, CONFIG, TEMPLATE = {"model.safetensors"}, {"config.json"}, {"tokenizer_config.json"}
@@ -185,6 +186,27 @@ def test_a_mutant_of_the_tiles_orders_them_wrongly(name: str, wrong: list[object
     assert broken(None, use_thumbnail=True) == wrong
     assert broken(None, use_thumbnail=True, tiles=1) == [0]
     assert sorted(broken(None, use_thumbnail=False)) == [0, 1, 2]
+
+
+def shades(tiles: list[Any]) -> list[object]:
+    return [tile.getpixel((0, 0)) for tile in tiles]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("tiles-grey", [0, 128, 128, 3]), ("thumbnail-grey", [0, 1, 2, 128]), ("tiles-dropped", [0])],
+)
+def test_a_mutant_of_the_tiles_loses_what_they_show(name: str, wrong: list[object]) -> None:
+    def cut(*, use_thumbnail: bool, tiles: int = 3) -> list[Any]:
+        count = tiles + (use_thumbnail and tiles > 1)
+        return [Image.new("L", (4, 4), shade) for shade in range(count)]
+
+    broken = mutant_engine.FAULTS[name](cut)
+
+    assert shades(broken(use_thumbnail=True)) == wrong
+    assert shades(broken(use_thumbnail=True, tiles=1)) == [0]
+    bare = {"tiles-grey": [0, 128, 128], "thumbnail-grey": [0, 1, 2], "tiles-dropped": [0]}
+    assert shades(broken(use_thumbnail=False)) == bare[name]
 
 
 def test_the_coarse_mutant_resizes_by_nearest_pixels_and_changes_nothing_else() -> None:
