@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the stand-ins are sc
 
 import matrix
 import owners
+import part
 from acceptance_runs import CONTROL, PROOF, WHOLE, Run, run_suite
 from tests.support.interrupts import interrupts_are_heard  # noqa: F401  (a fixture)
 
@@ -39,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the faults of owners.PART, which `make test` runs; a run of the whole suite has no time limit."""
+    """Mark the faults of part.PART, which `make test` runs; a run of the whole suite has no time limit."""
     for item in items:
         if item.path.parent != PROOF:
             continue  # a selftest of the stand-ins: no row of the matrix
@@ -49,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fault = call.params.get("fault") if call else None
         for mark in item.iter_markers("fault"):
             fault = mark.args[0]
-        if fault in owners.PART:
+        if fault in part.PART:
             item.add_marker(pytest.mark.part)
 
 

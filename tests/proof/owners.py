@@ -338,58 +338,6 @@ CROSS_SECTION = (
     REFUSED_MODEL,
 )
 
-# the faults of `make test`: every family, in five minutes
-PART = frozenset(
-    {
-        # wire: one of each kind
-        "missing-usage",
-        "usage-off-by-one",
-        "truncated-body",
-        "special-token-leaked",
-        "mojibake",
-        "chunk-lost",
-        "done-missing",
-        "error-event-in-200",
-        "not-streamed",
-        "ttft-added",
-        "picture-dropped",
-        "picture-of-previous",
-        "pictures-reversed",
-        "max-tokens-ignored",
-        "health-only",
-        "health-lost",
-        "any-route-answered",
-        "malformed-accepted",
-        "logprobs-unsteady",
-        "answers-constant",
-        "failure-spreads",
-        "refused-poisons",
-        "caches-idle",
-        # mutants: one with wrong texts, one with wrong log probabilities alone
-        "blind",
-        "int4",
-        # processes and machines
-        "dies-loading",
-        "wrong-model-id",
-        "ignores-sigterm",
-        "video-refused",
-        "log-of-another-model",
-        "port-held",
-        "port-taken-meanwhile",
-        "out-of-memory-by-others",
-        "weights-truncated",
-        "card-busy",
-        "torch-npu-broken",
-        "data-picture-gone",
-        # the suite itself
-        "reports-full",
-        "reports-not-writable",
-        "two-runs-one-card",
-        "key-in-url",
-        "killed",
-    }
-)
-
 # family -> fault -> tests that must fail
 REFUSED: dict[str, dict[str, tuple[str, ...]]] = {"wire": WIRE, "mutant": MUTANTS, "process": PROCESS}
 # family -> fault -> tests that must be errors
