@@ -2,9 +2,11 @@
 
 import pytest
 
+from vlm_acceptance.cases.large_pictures import fresh_urls
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import latency
 from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.config.profile import LARGE_PICTURES
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
@@ -22,6 +24,17 @@ def test_category_is_within_budget(client, measure_latency, profile, category):
     pictures = [(fresh_png_url(file),) for file in files]
     bodies = [chat_body(client.model_id, question.prompt, one, max_tokens=question.max_tokens) for one in pictures]
     measure_latency(category.id, bodies, profile.latency.budget(category.id))
+
+
+@pytest.mark.needs("large_pictures")
+def test_large_pictures_are_within_budget(client, context, measure_latency, profile, category_of):
+    """With pictures of the most tiles the times MUST stay within a budget of their own."""
+    if not context.sends_large_pictures:
+        pytest.skip(f"the served model cuts no picture into 6 tiles: {context.tile_rule}")
+    question = category_of["ocr"].questions[0]
+    urls = fresh_urls(question, context.tile_rule, profile.latency.repeats + 1)
+    bodies = [chat_body(client.model_id, question.prompt, (url,), max_tokens=question.max_tokens) for url in urls]
+    measure_latency(LARGE_PICTURES, bodies, profile.latency.budget(LARGE_PICTURES))
 
 
 def test_text_flows(client, findings, profile, category_of):

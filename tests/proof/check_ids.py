@@ -61,6 +61,7 @@ SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, FORMATS, EDGE_SIZES, LIMIT, LADDER, 
 MANY_TILES = tuple(
     f"large_pictures::test_category[{name}]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")
 )
+MANY_LATENCY = "latency::test_large_pictures_are_within_budget"
 MANY_SIMILAR, MANY_OFFLINE = (f"large_pictures::test_{name}" for name in ("similar_pictures", "offline_category"))
 
 BURST, LARGE_BURST, ALONE, DISCONNECTS, SOAK, BUDGETS, SLOWS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vlm_acceptance.cases.pictures import data_url, encoded
+from vlm_acceptance.cases.pictures import data_url, encoded, freshened_url
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.tiles import TileRule, tiles
 
@@ -74,3 +74,11 @@ def forms(question: Question) -> list[tuple[Picture, int]]:
 def own_urls(question: Question, rule: TileRule | None) -> list[str]:
     """The question's pictures, each in the form of its own place, so that the sizes vary."""
     return [large_url(picture.path, rule, place) for place, picture in enumerate(question.pictures)]
+
+
+def fresh_urls(question: Question, rule: TileRule | None, count: int) -> list[str]:
+    """`count` pictures of the most tiles among the own forms, new to every cache."""
+    areas = [width * height for width, height in (size_of(rule, place) for place in range(len(question.pictures)))]
+    places = [place for place, area in enumerate(areas) if area == max(areas)]
+    chosen = [places[number % len(places)] for number in range(count)]
+    return [freshened_url(large_picture(question.pictures[place].path, rule, place)) for place in chosen]

@@ -104,7 +104,11 @@ def jpeg_url(path: Path) -> str:
 def fresh_png_url(path: Path) -> str:
     """The picture with four nearly white corner pixels of random shade: the same to a model, new to every cache."""
     with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+        return freshened_url(opened.convert("RGB"))
+
+
+def freshened_url(picture: Image.Image) -> str:
+    """The same with an RGB picture, whose corner pixels it replaces."""
     right, bottom = picture.width - 1, picture.height - 1
     for corner in ((0, 0), (right, 0), (0, bottom), (right, bottom)):
         picture.putpixel(corner, tuple(240 + byte % 16 for byte in secrets.token_bytes(3)))

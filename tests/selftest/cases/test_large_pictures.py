@@ -10,7 +10,16 @@ import pytest
 from PIL import Image
 
 from vlm_acceptance.cases.capability import load_categories
-from vlm_acceptance.cases.large_pictures import SIMILAR, forms, grids, large_picture, large_url, own_urls, size_of
+from vlm_acceptance.cases.large_pictures import (
+    SIMILAR,
+    forms,
+    fresh_urls,
+    grids,
+    large_picture,
+    large_url,
+    own_urls,
+    size_of,
+)
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.tiles import TileRule, tiles
 
@@ -119,6 +128,26 @@ def test_every_border_of_a_committed_picture_has_one_colour() -> None:
         assert {colour for line in lines for colour in (picture.crop(line).getcolors() or [])} == {
             (448, picture.getpixel((0, 0)))
         }
+
+
+def test_fresh_pictures_are_of_the_most_tiles_and_new_to_every_cache() -> None:
+    question = load_categories(ROOT / "fixtures" / "cases", ROOT / "fixtures" / "images")[0].questions[0]
+
+    urls = fresh_urls(question, INTERNVL2, 4)
+
+    assert len({*urls, *fresh_urls(question, INTERNVL2, 4)}) == 8
+    assert [png(url).size for url in urls] == [(1792, 1344), (1344, 1792)] * 2
+    drawn, plain = png(urls[0]), large_picture(question.pictures[5].path, INTERNVL2, 5)
+    drawn.paste((255, 255, 255), (0, 0, 1, 1))
+    for corner in ((0, 0), (1791, 0), (0, 1343), (1791, 1343)):
+        assert min(drawn.getpixel(corner)) >= 240  # type: ignore[type-var,arg-type]
+        drawn.putpixel(corner, (255, 255, 255))
+    assert drawn.tobytes() == plain.tobytes()
+
+
+def png(url: str) -> Image.Image:
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as read:
+        return read.convert("RGB")
 
 
 def test_a_question_is_sent_in_every_size_and_once_more_in_one() -> None:
