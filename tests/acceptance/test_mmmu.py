@@ -40,12 +40,12 @@ def test_no_early_rejection(accuracy, findings):
 @pytest.mark.needs("oracle")
 def test_pictures_arrive_tiled_as_intended(accuracy, findings):
     """Prompt tokens of every answer MUST be those of its text and of its pictures by the tile formula."""
-    if not accuracy.text_tokens:
+    if not accuracy.counted:
         accuracy.require_whole()
     tile = accuracy.plan.rule.tokens_per_tile
     findings.add(accuracy.with_repeat(criteria.wrong_tokens(accuracy.token_counts(), tile)))
     findings.note(answers=accuracy.answered)
-    doubt = criteria.doubtful_tokens(accuracy.token_counts(), tile)
+    doubt = criteria.uncounted_tokens(accuracy.token_counts())
     if doubt:
         raise EnvironmentProblem(f"the tiles are not judged: {doubt}")
 

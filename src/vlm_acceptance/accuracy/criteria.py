@@ -135,51 +135,67 @@ def _one_letter(seen: ShapeCounts, limits: Shape) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """Prompt tokens of one answer: counted by the server, of the text alone, and of its pictures by the formula."""
+    """Prompt tokens of one question: `seen` in its answer, `small_seen` with pictures of one tile, `text` without any.
+
+    `pictures` and `small_pictures` are the tokens of the tiles by the formula.
+    """
 
     id: str
     seen: int | None
-    text: int | None
     pictures: int
+    small_seen: int | None
+    small_pictures: int
+    text: int | None
 
     @property
-    def surplus(self) -> int | None:
-        """Tokens beyond those of text and pictures; None if a count is missing."""
-        return None if self.seen is None or self.text is None else self.seen - self.text - self.pictures
+    def beside(self) -> int | None:
+        """Tokens of the prompt beside its tiles; None if they were not counted."""
+        return None if self.small_seen is None else self.small_seen - self.small_pictures
+
+    def is_wrong(self, tile: int) -> bool:
+        """Whether the tiles cost other tokens than by the formula, or those of the small pictures are not there."""
+        if self.seen is None or self.beside is None:
+            return self.seen is None
+        return self.seen - self.beside != self.pictures or self.lacks_small_pictures(tile)
+
+    def lacks_small_pictures(self, tile: int) -> bool:
+        """Whether the pictures of one tile cost about another number of tiles, compared with the text alone.
+
+        Only about: a prompt with a picture may be encoded into some tokens more or less than its text alone.
+        """
+        if self.beside is None or self.text is None:
+            return False
+        return 2 * abs(self.beside - self.text) >= tile
 
 
 def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
-    """Prompt tokens of every answer are those of its text and of its pictures by the tile formula.
+    """Prompt tokens of every answer are those of its prompt beside the tiles and of its tiles by the formula.
 
-    A missing usage is wrong, and so are whole tiles too many or too few; `doubtful_tokens` has the other differences.
+    A missing usage is wrong; `uncounted_tokens` has the questions that cannot be judged.
     """
-    wrong = [row for row in rows if row.seen is None or (row.surplus and row.surplus % tile == 0)]
-    found = []
-    for row in wrong[:MAX_EXAMPLES]:
-        seen = "no usage in the answer"
-        if row.seen is not None and row.text is not None:
-            seen = f"{row.seen - row.text} ({row.seen} prompt tokens, {row.text} of text)"
-        expected = f"{row.pictures} tokens of pictures beside the text's"
-        found.append(Finding(kinds.ACCURACY_TOKENS, expected, seen, row.id))
+    wrong = [row for row in rows if row.is_wrong(tile)]
+    found = [_wrong_count(row, tile) for row in wrong[:MAX_EXAMPLES]]
     if len(wrong) > MAX_EXAMPLES:
         found.append(Finding(kinds.ACCURACY_TOKENS, "no answer with other counts", f"{len(wrong)} answers in all"))
     return found
 
 
-def doubtful_tokens(rows: Iterable[TokenCount], tile: int) -> str:
-    """Texts that were not counted, and differences that are not whole tiles."""
-    counted = [row for row in rows if row.seen is not None]
-    missing = [row for row in counted if row.text is None]
-    odd = [row for row in counted if row.surplus and row.surplus % tile]
-    parts = []
-    if missing:
-        parts.append(f"the text of {len(missing)} questions was not counted, first {missing[0].id}")
-    if odd:
-        parts.append(
-            f"{len(odd)} answers differ by tokens that are not whole tiles, first {odd[0].id} by {odd[0].surplus}: "
-            "check how the text alone is counted"
-        )
-    return "; ".join(parts)
+def _wrong_count(row: TokenCount, tile: int) -> Finding:
+    expected = f"{row.pictures} tokens of pictures beside those of the text"
+    if row.seen is None or row.beside is None:
+        return Finding(kinds.ACCURACY_TOKENS, expected, "no usage in the answer", row.id)
+    if row.lacks_small_pictures(tile):
+        expected = f"about {row.small_pictures} tokens of pictures of one tile each"
+        seen = f"{row.small_seen} prompt tokens with them, {row.text} without"
+        return Finding(kinds.ACCURACY_TOKENS, expected, seen, row.id)
+    seen = f"{row.seen - row.beside} ({row.seen} prompt tokens, {row.beside} beside the pictures)"
+    return Finding(kinds.ACCURACY_TOKENS, expected, seen, row.id)
+
+
+def uncounted_tokens(rows: Iterable[TokenCount]) -> str:
+    """Questions whose prompt was not counted, with pictures of one tile or without any."""
+    missing = [row for row in rows if row.seen is not None and (row.small_seen is None or row.text is None)]
+    return f"the prompt of {len(missing)} questions was not counted, first {missing[0].id}" if missing else ""
 
 
 def ignores_pictures(right: int, blank: int, questions: int, wanted: PictureAblation) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""An accuracy run by the offline engine: questions, text-only prompts and blank pictures in one job."""
+"""An accuracy run by the offline engine: questions, counts of prompt tokens and blank pictures in one job."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.accuracy.blank_pictures import BlankPictures
+from vlm_acceptance.accuracy.blank_pictures import TOKENIZED, BlankPictures
 from vlm_acceptance.accuracy.item import ANSWERED, REFUSED, Answer, PictureFile, PreparedRequest, kept_text
 from vlm_acceptance.accuracy.plan import AccuracyPlan
+from vlm_acceptance.accuracy.prompt_tokens import counting_requests
 from vlm_acceptance.accuracy.result import AccuracyResult
-from vlm_acceptance.accuracy.run import BLANK, AnswerLog, QuestionPass, repeat_line, texts_of
+from vlm_acceptance.accuracy.run import BLANK, AnswerLog, QuestionPass, repeat_line
 from vlm_acceptance.accuracy.server_run import Pictures, picture_lead, system_messages, tile_limit
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.engine.offline import OfflineEngine, OfflineJob, Row, run_offline_rows
@@ -48,7 +49,7 @@ class _Requests:
 def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
     """Ask the offline engine; on return its process tree is gone and every answer is on disk."""
     plan = log.plan
-    texts: dict[str, int] = {}
+    counted: dict[str, int] = {}
     with contextlib.ExitStack() as at_end:
         main = at_end.enter_context(QuestionPass(log))
         blind = at_end.enter_context(QuestionPass(log, BLANK)) if plan.blank_ids else None
@@ -57,7 +58,9 @@ def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
         requests = _Requests()
         _add_questions(requests, "question", main, plan.request, stored_files(plan.prepared.folder))
         if plan.profile.model.pictures.oracle != "none":
-            requests.add("text", text_requests(texts_of(plan, plan.prepared)), partial(_take_count, texts))
+            wanted = [replace(one, id=digest) for digest, one in counting_requests(plan, plan.prepared).items()]
+            small = written_files(BlankPictures(TOKENIZED), blank_folder)
+            requests.add("count", offline_requests(wanted, small), partial(_take_count, counted))
         if blind is not None:
             _add_questions(requests, "blank", blind, plan.blank_request, written_files(BlankPictures(), blank_folder))
         if requests.all and not main.stop:
@@ -68,7 +71,7 @@ def by_offline_engine(log: AnswerLog, engine: OfflineEngine) -> AccuracyResult:
             ready = f"engine ready after {ended.ready_s:.1f} s, {ended.figures.mode_shown}"
             log.print_line(f"offline engine: {ended.rows} answers, {ready}")
     return main.result(
-        text_tokens=texts,
+        counted=counted,
         blank_answers=blind.answers if blind is not None else {},
         span_s=sum(answer.elapsed_s for answer in main.answers.values()),
         by_server=False,
@@ -83,9 +86,9 @@ def _add_questions(
     requests.add(kind, asked, lambda ident, row: questions.add(answer_of(row, make(ident))))
 
 
-def _take_count(texts: dict[str, int], ident: str, row: Row) -> None:
-    if "error" not in row:  # a text that the engine refuses has no count
-        texts[ident] = int(row["prompt_tokens"])
+def _take_count(counted: dict[str, int], ident: str, row: Row) -> None:
+    if "error" not in row:  # a prompt that the engine refuses has no count
+        counted[ident] = int(row["prompt_tokens"])
 
 
 def _with_llm(engine: OfflineEngine, plan: AccuracyPlan) -> OfflineEngine:
@@ -125,13 +128,6 @@ def offline_requests(questions: Iterable[PreparedRequest], file_of: FileOf) -> I
             "sampling": {name: value for name, value in asked.params.items() if name not in _ROUTE_FIELDS},
             "chat": tile_limit(asked),
         }
-
-
-def text_requests(texts: Iterable[tuple[str, str, str]]) -> Iterator[dict[str, Any]]:
-    """Requests for (id, system message, text-only prompt) whose rows count the prompt tokens."""
-    for ident, system, text in texts:
-        messages = _messages(system, [{"type": "text", "text": text}])
-        yield {"id": ident, "messages": messages, "sampling": {"temperature": 0.0, "max_tokens": 1}}
 
 
 def answer_of(row: Row, asked: PreparedRequest) -> Answer:

@@ -6,18 +6,21 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
-from vlm_acceptance.accuracy.blank_pictures import with_blank_pictures
+from vlm_acceptance.accuracy.blank_pictures import blank, with_blank_pictures
 from vlm_acceptance.accuracy.criteria import Limits, limits_of
 from vlm_acceptance.accuracy.dataset import Dataset, Prompts
-from vlm_acceptance.accuracy.item import PictureFile, PreparedRequest, Scorer
+from vlm_acceptance.accuracy.item import PreparedRequest, Scorer
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.config.profile import Mmmu, Profile, Reference
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.tiles import TileRule, tiles
 
 ORDER_SEED = 0
+# parameters of a request that only counts prompt tokens
+COUNT_PARAMS: Mapping[str, Any] = MappingProxyType({"temperature": 0.0, "max_tokens": 1})
 LETTER_ALPHA = 0.001  # error probability of the stop on a repeated letter
 # Sections of a profile that change answers, without the keys that change none: ports, time limits, harmless log lines.
 NOT_COMPARED = {
@@ -87,10 +90,19 @@ class AccuracyPlan:
         """The constants of the token formula: from the served model if it was read, else from the profile."""
         return self.served_rule or TileRule(**self.profile.model.pictures.model_dump(exclude={"oracle"}))
 
-    def picture_cost(self, picture: PictureFile, max_tiles: int | None) -> int:
-        """Prompt tokens of a picture's tiles; the two around them are in the text-only prompt."""
-        rule = self.rule if max_tiles is None else replace(self.rule, max_tiles=max_tiles)
-        return tiles(picture.width, picture.height, rule) * rule.tokens_per_tile
+    def picture_cost(self, request: PreparedRequest) -> int:
+        """Prompt tokens of the tiles of all pictures of a request; the two around each picture are not counted."""
+        limit = request.max_tiles
+        rule = self.rule if limit is None else replace(self.rule, max_tiles=limit)
+        return sum(tiles(one.width, one.height, rule) for one in request.pictures) * rule.tokens_per_tile
+
+    def counting_requests(self, request: PreparedRequest) -> tuple[PreparedRequest, PreparedRequest]:
+        """The request with a plain picture of one tile in place of each picture, and the request without pictures."""
+        small = (blank(self.rule.tile_px, self.rule.tile_px),) * len(request.pictures)
+        counted = replace(request, params=COUNT_PARAMS)
+        return replace(counted, pictures=small), replace(
+            counted, text=self.dataset.text_only_prompt(request), pictures=(), max_tiles=None
+        )
 
     def identity(self, target: Mapping[str, Any]) -> dict[str, Any]:
         """What must be equal so that answers of two runs may be in one file; `target` says who answers."""

@@ -34,14 +34,14 @@ class PictureAblation(NamedTuple):
 class AccuracyResult:
     """A finished or stopped run.
 
-    `text_tokens` are prompt tokens of the text alone by the request's hash, `blank_answers` the answers on blank
+    `counted` are prompt tokens of the plan's counting requests by their hash, `blank_answers` the answers on blank
     pictures. `new_answers` are the answers of this run, without resumed ones, made in `span_s` seconds. `repeat` is
     the command that sends a question again, but for its id.
     """
 
     plan: AccuracyPlan
     answers: Mapping[str, Answer]
-    text_tokens: Mapping[str, int]
+    counted: Mapping[str, int]
     blank_answers: Mapping[str, Answer]
     stop: Stop | None
     span_s: float
@@ -117,9 +117,15 @@ class AccuracyResult:
         for request in self.plan.requests():
             answer = self.answers.get(request.id)
             if answer is not None and answer.text is not None:
-                pictures = sum(self.plan.picture_cost(picture, request.max_tiles) for picture in request.pictures)
-                text = self.text_tokens.get(request.sha256)
-                yield criteria.TokenCount(request.id, answer.prompt_tokens, text, pictures)
+                small, text = self.plan.counting_requests(request)
+                yield criteria.TokenCount(
+                    request.id,
+                    seen=answer.prompt_tokens,
+                    pictures=self.plan.picture_cost(request),
+                    small_seen=self.counted.get(small.sha256),
+                    small_pictures=self.plan.picture_cost(small),
+                    text=self.counted.get(text.sha256),
+                )
 
     def picture_ablation(self) -> PictureAblation:
         """Scores with and without pictures; EnvironmentProblem if a question got no answer with or without them."""

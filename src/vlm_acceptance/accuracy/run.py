@@ -6,14 +6,14 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy import answers_file as answer_files
 from vlm_acceptance.accuracy.answers_file import AnswerFile
-from vlm_acceptance.accuracy.blank_pictures import BlankPictures
+from vlm_acceptance.accuracy.blank_pictures import COUNTED_BY_CHAT, TOKENIZED, BlankPictures
 from vlm_acceptance.accuracy.dataset import Dataset
 from vlm_acceptance.accuracy.early_stop import EarlyStop, Stop
 from vlm_acceptance.accuracy.item import Answer, PreparedRequest
@@ -21,21 +21,22 @@ from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan, planned
 from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.accuracy.prompt_tokens import PromptTokenCounts, counting_requests, stored_counts
 from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.accuracy.server_run import Pictures, QuestionSender
-from vlm_acceptance.accuracy.text_tokens import TextCounts
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import Pool
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.stats.binomial import wilson
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
-TEXT_S = 60.0  # deadline of a request that only counts the tokens of a text
+COUNT_S = 60.0  # deadline of a request that only counts prompt tokens
 BLANK = "blank"  # the pass with blank pictures; the pass over all questions has the name ''
-TEXTS = "texts"
+TOKENS = "tokens"
 PrintLine = Callable[[str], None]
 
 
@@ -114,13 +115,13 @@ def check_resume(plan: AccuracyPlan, resume: str, reports: Path, mask: Callable[
 
 
 def _is_complete(plan: AccuracyPlan, run: Path) -> bool:
-    """Whether a run has nothing left to send: questions, texts without pictures, questions with blank pictures."""
-    main, blank, texts = (run / _file_name(plan, name) for name in ("", BLANK, TEXTS))
+    """Whether a run has nothing left to send: questions, counts of tokens, questions with blank pictures."""
+    main, blank, counts = (run / _file_name(plan, name) for name in ("", BLANK, TOKENS))
     if _unanswered(plan.order, main) or (plan.blank_ids and _unanswered(plan.blank_ids, blank)):
         return False
     if plan.wanted.engine == "offline" or plan.profile.model.pictures.oracle == "none":
         return True
-    return texts.is_file() and texts.read_bytes().count(b"\n") >= len(plan.order)
+    return counts.is_file() and counting_requests(plan, plan.prepared).keys() <= stored_counts(counts).keys()
 
 
 def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
@@ -131,20 +132,23 @@ def _unanswered(ids: Sequence[str], file: Path) -> set[str]:
 def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None = None) -> AccuracyResult:
     """Send the run to a served model; on return every answer is on disk."""
     plan = log.plan
-    text_tokens: Mapping[str, int] = {}
+    counted: Mapping[str, int] = {}
     blank_answers: Mapping[str, Answer] = {}
     with QuestionPass(log) as main:
         began = time.monotonic()
         main.ask(_sender(plan, client, model_id, plan.prepared))
         span_s = time.monotonic() - began
     if main.stop is None or main.stop.cause in ("score", "letters"):
-        text_tokens = _text_tokens(log, main, _sender(plan, client, model_id, plan.prepared, TEXT_S))
+        senders = (
+            _sender(plan, client, model_id, BlankPictures(each), COUNT_S) for each in (TOKENIZED, COUNTED_BY_CHAT)
+        )
+        counted = _counted(log, main, *senders)
     if main.stop is None and plan.blank_ids:
         with QuestionPass(log, BLANK) as blank:
             blank.ask(_sender(plan, client, model_id, BlankPictures()))
         blank_answers = blank.answers
     return main.result(
-        text_tokens=text_tokens,
+        counted=counted,
         blank_answers=blank_answers,
         span_s=span_s,
         by_server=True,
@@ -152,22 +156,25 @@ def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None
     )
 
 
-def _text_tokens(log: AnswerLog, main: QuestionPass, sender: QuestionSender) -> Mapping[str, int]:
+def _counted(
+    log: AnswerLog, main: QuestionPass, tokenizing: QuestionSender, asking: QuestionSender
+) -> Mapping[str, int]:
+    """Counts by /tokenize, where that fails by a chat with pictures that /tokenize never saw."""
     plan = log.plan
     if plan.profile.model.pictures.oracle == "none":
         return {}
 
+    wanted = counting_requests(plan, main.answers)
+
+    def count(request: PreparedRequest) -> int | NoReply:
+        tokens = tokenizing.tokenized(request)
+        return asking.prompt_tokens(request) if tokens is None else tokens
+
     def show(done: int) -> None:
-        log.progress(f"{plan.prepared.dataset}: counting the tokens of the texts alone, {done}/{len(main.answers)}")
+        log.progress(f"{plan.prepared.dataset}: counting prompt tokens without the tiles, {done}/{len(wanted)}")
 
-    counts = TextCounts(log.file(TEXTS), log.resumed_file(TEXTS))
-    return counts.of(texts_of(plan, main.answers), sender.count_text_tokens, plan.wanted.concurrency, show)
-
-
-def texts_of(plan: AccuracyPlan, ids: Container[str]) -> Iterator[tuple[str, str, str]]:
-    """Hash of the request, system message and text-only prompt of these questions."""
-    requests = (plan.request(ident) for ident in plan.order if ident in ids)
-    return ((request.sha256, request.system, plan.dataset.text_only_prompt(request)) for request in requests)
+    counts = PromptTokenCounts(log.file(TOKENS), log.resumed_file(TOKENS))
+    return counts.of(wanted, count, plan.wanted.concurrency, show)
 
 
 def _sender(

@@ -65,7 +65,10 @@ class QuestionSender:
 
     def body(self, question: PreparedRequest) -> bytes:
         """The chat request as JSON: system message, then pictures in order and one text."""
-        fields = {"model": self._model_id, **self._defaults, **question.params, **tile_limit(question)}
+        return self._body({**self._defaults, **question.params}, question)
+
+    def _body(self, fields: Mapping[str, Any], question: PreparedRequest) -> bytes:
+        fields = {"model": self._model_id, **fields, **tile_limit(question)}
         pieces = [_dumps(fields)[:-1], b', "messages": [']
         pieces += [_dumps(message) + b", " for message in system_messages(question.system)]
         pieces.append(b'{"role": "user", "content": [')
@@ -76,22 +79,20 @@ class QuestionSender:
         pieces += [_dumps({"type": "text", "text": question.text}), b"]}]}"]
         return b"".join(pieces)
 
-    def count_text_tokens(self, text: str, system: str) -> int | NoReply:
-        """Prompt tokens of the same conversation without pictures; NoReply when the endpoint does not report them."""
-        messages = [*system_messages(system), {"role": "user", "content": [{"type": "text", "text": text}]}]
-        body: dict[str, Any] = {"model": self._model_id, "messages": messages}
+    def tokenized(self, question: PreparedRequest) -> int | None:
+        """Prompt tokens of a request by /tokenize; None when the endpoint does not count them."""
         template = {name: self._defaults[name] for name in ("chat_template_kwargs",) if name in self._defaults}
-        tokenized = self._client.send(Request("POST", TOKENIZE, {**body, **template}, deadline_s=self._deadline_s))
-        count = _count_of(tokenized)
-        if count is not None:
-            return count
-        short = {**body, **self._defaults, "temperature": 0.0, "max_tokens": 1}
-        sent = self._client.send(Request("POST", CHAT, short, deadline_s=self._deadline_s))
+        body = self._body(template, question)
+        return _count_of(self._client.send(Request("POST", TOKENIZE, body, JSON_HEADERS, self._deadline_s)))
+
+    def prompt_tokens(self, question: PreparedRequest) -> int | NoReply:
+        """Prompt tokens of a request by its answer; NoReply when the endpoint does not report them."""
+        sent = self._client.send(Request("POST", CHAT, self.body(question), JSON_HEADERS, self._deadline_s))
         reply = sent.reply_by(self._model_id)
         if isinstance(reply, NoReply):
             return reply
         count = token_count(reply.usage.prompt) if reply.usage else None
-        return NoReply("neither /tokenize nor usage has the number of prompt tokens", sent) if count is None else count
+        return NoReply("the answer's usage has no number of prompt tokens", sent) if count is None else count
 
 
 def system_messages(text: str) -> list[dict[str, Any]]:

@@ -70,8 +70,11 @@ def lower_limit(right: int, total: int, n: int, alpha: float) -> int:
 
 
 def upper_limit(right: int, total: int, n: int, alpha: float) -> int:
-    """The smallest count of `n` that a sound model reaches with a probability of at most `alpha`, at most n + 1."""
-    return n + 1 - lower_limit(total - right, total, n, alpha)
+    """The most right answers of `n` that are accepted, where `right` of `total` is the true share.
+
+    A sound model has more with a probability of at most `alpha`.
+    """
+    return n - lower_limit(total - right, total, n, alpha)
 
 
 def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0.8) -> float:

@@ -19,7 +19,6 @@ from vlm_acceptance.accuracy.offline_run import (
     by_offline_engine,
     offline_requests,
     stored_files,
-    text_requests,
     written_files,
 )
 from vlm_acceptance.accuracy.plan import AccuracyPlan
@@ -42,7 +41,7 @@ ROW = {
     "elapsed_s": 0.5,
 }
 
-# Answers every question with A and counts every text; `refused` are the ids of requests that it refuses.
+# Answers every question with A, counts a prompt by its number of pictures, refuses the requests of the ids `refused`.
 ENGINE = """#!{python}
 import json, sys
 requests = json.load(open(sys.argv[2]))["requests"]
@@ -51,8 +50,8 @@ with open(sys.argv[3], "w") as file:
     print(json.dumps({{"ready_s": 1.0, "vllm": "0.18.0"}}), file=file)
     for request in requests:
         row = {{"text": "A", "finish_reason": "stop", "prompt_tokens": 23, "completion_tokens": 1}}
-        if request["id"].startswith("text/"):
-            row["prompt_tokens"] = 7
+        if request["id"].startswith("count/"):
+            row["prompt_tokens"] = 6 + len(request["messages"][-1]["content"])
         if request["id"] in {refused!r}:
             row = {{"error": "ValueError: too long"}}
         print(json.dumps({{"id": request["id"], **row, **times}}), file=file)
@@ -76,26 +75,27 @@ def run_of(plan: AccuracyPlan, place: Path, refused: list[str]) -> AccuracyResul
     return run
 
 
-def test_questions_blank_pictures_and_text_only_prompts_are_kept_apart(tmp_path: Path) -> None:
+def test_questions_blank_pictures_and_counts_are_kept_apart(tmp_path: Path) -> None:
     plan = made.plan(tmp_path, engine="offline", sighted={"sample": 4})
     run = run_of(plan, tmp_path, [])
     assert {answer.text for answer in run.answers.values()} == {"A"}
     assert (sorted(run.answers), sorted(run.blank_answers)) == (sorted(plan.order), sorted(plan.blank_ids))
     assert read(run.file)[1] == run.answers
-    assert run.text_tokens == {plan.request(ident).sha256: 7 for ident in plan.order}
+    expected = {ident: plan.counting_requests(plan.request(ident)) for ident in plan.order}
+    assert run.counted == {one.sha256: 7 + len(one.pictures) for pair in expected.values() for one in pair}
     assert {answer.model for answer in run.answers.values()} == {None}
 
 
-@pytest.mark.parametrize("which", ["text/", "blank/", "question/"])
+@pytest.mark.parametrize("which", ["count/", "blank/", "question/"])
 def test_only_what_the_engine_refuses_is_refused_or_left_out(tmp_path: Path, which: str) -> None:
     plan = made.plan(tmp_path, engine="offline", sighted={"sample": 4})
     first = plan.order[0]
-    hash_of = plan.request(first).sha256
-    run = run_of(plan, tmp_path, [which + (hash_of if which == "text/" else first)])
+    hash_of = plan.counting_requests(plan.request(first))[0].sha256
+    run = run_of(plan, tmp_path, [which + (hash_of if which == "count/" else first)])
     refused = {
         "question/": [ident for ident, answer in run.answers.items() if answer.status == "refused"],
         "blank/": [ident for ident, answer in run.blank_answers.items() if answer.status == "refused"],
-        "text/": [] if hash_of in run.text_tokens else [first],
+        "count/": [] if hash_of in run.counted else [first],
     }
     assert {part: ids for part, ids in refused.items() if ids} == {which: [first]}
 
@@ -141,13 +141,6 @@ def test_made_pictures_are_written_once_under_the_hash_of_their_bytes(tmp_path: 
     part = requests[0]["messages"][1]["content"][0]
     assert part["path"] == str(file)
     assert part["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest() == file.stem
-
-
-def test_request_of_a_text_only_prompt_asks_for_one_token() -> None:
-    (request,) = text_requests([("q1", "system", "Which?")])
-    assert request["id"] == "q1"
-    assert request["sampling"]["max_tokens"] == 1
-    assert request["messages"][-1] == {"role": "user", "content": [{"type": "text", "text": "Which?"}]}
 
 
 def test_row_becomes_an_answer() -> None:

@@ -141,7 +141,12 @@ def test_tokens_follow_text_and_tiles_of_every_question(tmp_path: Path) -> None:
     ident = plan.order[5]
     wrong = right(plan) | {ident: answered(ident, "A", prompt_tokens=made.TEXT_TOKENS + 2 * made.TILE_TOKENS)}
     found = criteria.wrong_tokens(made.accuracy(plan, wrong).token_counts(), made.TILE_TOKENS)
-    assert [(one.where, one.expected) for one in found] == [(ident, "16 tokens of pictures beside the text's")]
+    assert [(one.where, one.expected) for one in found] == [(ident, "16 tokens of pictures beside those of the text")]
+
+
+def with_size(request: PreparedRequest, width: int, height: int) -> PreparedRequest:
+    """The request with its first picture in another size."""
+    return replace(request, pictures=(replace(request.pictures[0], width=width, height=height),))
 
 
 def test_tokens_are_compared_for_answered_questions_only(tmp_path: Path) -> None:
@@ -158,27 +163,45 @@ def test_tokens_are_compared_for_answered_questions_only(tmp_path: Path) -> None
         "lost": failed("lost", "lost", "x"),
     }
 
-    def cost(shown: PictureFile, max_tiles: int | None) -> int:
-        return (max_tiles or 1) * (8 if shown is picture else 2)
-
-    plan: Any = SimpleNamespace(requests=lambda: asked, picture_cost=cost)
-    run = replace(made.accuracy(made.plan(tmp_path), answers), plan=plan, text_tokens={asked[0].sha256: 15})
-    assert list(run.token_counts()) == [TokenCount("both", 75, 15, 60), TokenCount("one", None, None, 2)]
+    plan: Any = replace(made.plan(tmp_path), prompts=None)
+    requests = SimpleNamespace(
+        requests=lambda: asked, picture_cost=plan.picture_cost, counting_requests=plan.counting_requests
+    )
+    counted_small, counted_text = plan.counting_requests(asked[0])
+    counted = {counted_small.sha256: 48, counted_text.sha256: 15}
+    run: Any = replace(made.accuracy(made.plan(tmp_path), answers), plan=requests, counted=counted)
+    tiles = (7 + 1) * made.TILE_TOKENS
+    assert list(run.token_counts()) == [
+        TokenCount("both", 75, tiles, 48, 2 * made.TILE_TOKENS, 15),
+        TokenCount("one", None, made.TILE_TOKENS, None, made.TILE_TOKENS, None),
+    ]
 
 
 def test_pictures_cost_tiles_and_a_thumbnail_under_the_limit_of_the_request(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
-    picture = replace(plan.request(plan.order[0]).pictures[0], width=32, height=16)
-    assert plan.picture_cost(picture, None) == 9 * made.TILE_TOKENS
-    assert plan.picture_cost(picture, 2) == 3 * made.TILE_TOKENS
-    assert plan.picture_cost(picture, 1) == made.TILE_TOKENS
+    request = with_size(plan.request(plan.order[0]), 32, 16)
+    assert plan.picture_cost(request) == 9 * made.TILE_TOKENS
+    assert plan.picture_cost(replace(request, max_tiles=2)) == 3 * made.TILE_TOKENS
+    assert plan.picture_cost(replace(request, max_tiles=1)) == made.TILE_TOKENS
+    assert plan.picture_cost(replace(request, pictures=request.pictures * 2)) == 18 * made.TILE_TOKENS
+
+
+def test_tokens_beside_the_tiles_are_counted_with_white_pictures_of_one_tile_and_without_any(tmp_path: Path) -> None:
+    plan = made.plan(tmp_path)
+    request = with_size(plan.request(plan.order[0]), 32, 16)
+    request = replace(request, pictures=request.pictures * 2, max_tiles=4)
+    small, text = plan.counting_requests(request)
+    assert (small.system, small.text, small.max_tiles) == (request.system, request.text, 4)
+    assert [(one.width, one.height) for one in small.pictures] == 2 * [(plan.rule.tile_px, plan.rule.tile_px)]
+    assert plan.picture_cost(small) == 2 * made.TILE_TOKENS
+    assert (text.system, text.text, text.pictures) == (request.system, plan.dataset.text_only_prompt(request), ())
+    assert {one.params["max_tokens"] for one in (small, text)} == {1}
 
 
 def test_tiles_of_the_served_model_take_precedence_over_the_profile(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
     served = replace(plan, served_rule=replace(plan.rule, tokens_per_tile=7, max_tiles=2))
-    picture = replace(plan.request(plan.order[0]).pictures[0], width=32, height=16)
-    assert served.picture_cost(picture, None) == 3 * 7
+    assert served.picture_cost(with_size(plan.request(plan.order[0]), 32, 16)) == 3 * 7
 
 
 def test_blank_pictures_are_compared_over_their_sample_only(tmp_path: Path) -> None:
@@ -276,7 +299,7 @@ def test_the_statements_name_limits_and_detectable_drop(tmp_path: Path) -> None:
     limits = {"min_correct": None, "max_correct": None, "reference": "half", "early_stop": True}
     said = report.statements(made.accuracy(made.plan(tmp_path, REFERENCE, **limits), {}))
     assert len(said) == 3
-    assert said[0].startswith("3 to 12 of 12 right are accepted: 450 of 900 (a card)")
+    assert said[0].startswith("3 to 11 of 12 right are accepted: 450 of 900 (a card)")
     assert "below 450 of 900 is refused with a probability of 80 %" in said[1]
     assert said[2] == (
         "an early stop rejects a run that would reach 3 right with a probability of at most 1 %, and a run without a "

@@ -14,7 +14,9 @@ import pytest
 from tests.support.wire import RESET, Answer, WireRequest, WireServer, completion, response
 
 from vlm_acceptance.accuracy import item
+from vlm_acceptance.accuracy.blank_pictures import BlankPictures, blank
 from vlm_acceptance.accuracy.item import PictureFile
+from vlm_acceptance.accuracy.plan import COUNT_PARAMS
 from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.exchange import NoReply
@@ -253,21 +255,32 @@ def test_a_very_long_reason_is_cut(wire: Wire) -> None:
     assert len(answer.error) < 500
 
 
+COUNTED = item.PreparedRequest("q", "你", "<image>\nWhich?", (blank(8, 8),), COUNT_PARAMS, max_tiles=6)
+
+
 def tokenize(request: WireRequest, count: object) -> list[object]:
     return [response(json.dumps({"count": count}).encode())] if request.path == "/tokenize" else [OK]
 
 
-def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
+def test_a_prompt_is_counted_by_the_tokenizer_route_with_its_pictures_and_tile_limit(wire: Wire) -> None:
     server = wire(lambda request: tokenize(request, 41))
     defaults = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 1}
-    assert sender(server.url, defaults=defaults).count_text_tokens("Which?", "你") == 41
-    assert json.loads(server.requests[0].body) == {
+    counting = QuestionSender(Client(server.url), "quick-standin", BlankPictures(), 5, defaults)
+    assert counting.tokenized(COUNTED) == 41
+    body = json.loads(server.requests[0].body)
+    url = body["messages"][1]["content"][0]["image_url"].pop("url")
+    assert url.startswith("data:image/png;base64,")
+    assert body == {
         "model": "quick-standin",
         "messages": [
             {"role": "system", "content": "你"},
-            {"role": "user", "content": [{"type": "text", "text": "Which?"}]},
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {}}, {"type": "text", "text": "<image>\nWhich?"}],
+            },
         ],
         "chat_template_kwargs": {"enable_thinking": False},
+        "mm_processor_kwargs": {"max_dynamic_patch": 6},
     }
 
 
@@ -280,15 +293,24 @@ def test_text_is_counted_by_the_tokenizer_route(wire: Wire) -> None:
         [response(b'{"count": true}')],
     ],
 )
-def test_text_is_counted_by_a_one_token_answer_where_the_route_is_missing(wire: Wire, missing: list[object]) -> None:
-    server = wire(lambda request: missing if request.path == "/tokenize" else [OK])
-    assert sender(server.url).count_text_tokens("Which?", "") == 3
-    assert json.loads(server.requests[-1].body)["max_tokens"] == 1
-    assert json.loads(server.requests[-1].body)["messages"] == json.loads(server.requests[0].body)["messages"]
+def test_a_tokenizer_route_without_a_count_gives_none(wire: Wire, missing: list[object]) -> None:
+    assert counter(wire(lambda _: missing).url).tokenized(COUNTED) is None
+
+
+def counter(url: str) -> QuestionSender:
+    return QuestionSender(Client(url), "quick-standin", BlankPictures(), 5)
+
+
+def test_a_prompt_is_counted_by_a_one_token_answer(wire: Wire) -> None:
+    server = wire(lambda _: [OK])
+    assert counter(server.url).prompt_tokens(COUNTED) == 3
+    body = json.loads(server.requests[0].body)
+    assert (body["max_tokens"], body["temperature"]) == (1, 0)
+    assert body["mm_processor_kwargs"] == {"max_dynamic_patch": 6}
 
 
 def uncounted(url: str) -> str:
-    count = sender(url).count_text_tokens("Which?", "")
+    count = counter(url).prompt_tokens(COUNTED)
     assert isinstance(count, NoReply)
     return count.reason
 
@@ -298,6 +320,6 @@ def test_endpoint_that_counts_nothing_has_no_count(wire: Wire) -> None:
     server = wire(lambda request: [response(b"{}", "404 Not Found" if "token" in request.path else "500 Oh")])
     assert "500" in uncounted(server.url)
     server = wire(lambda request: [response(json.dumps(bare).encode())])
-    assert "has the number of prompt tokens" in uncounted(server.url)
+    assert "has no number of prompt tokens" in uncounted(server.url)
     server = wire(lambda request: [response(json.dumps(completion("B", "another")).encode())])
     assert "by model 'another'" in uncounted(server.url)

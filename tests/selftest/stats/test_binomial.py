@@ -76,10 +76,10 @@ def test_the_lower_limit_is_the_first_count_that_is_not_refused(alpha: float, re
     assert at_most(limit - 1, 900, 327 / 900) <= alpha < at_most(limit, 900, 327 / 900)
 
 
-@pytest.mark.parametrize(("alpha", "limit"), [(0.05, 352), (0.01, 362), (0.001, 373)])
-def test_the_upper_limit_is_the_first_count_that_is_rarely_reached(alpha: float, limit: int) -> None:
+@pytest.mark.parametrize(("alpha", "limit"), [(0.05, 351), (0.01, 361), (0.001, 372)])
+def test_the_upper_limit_is_the_last_count_that_is_rarely_exceeded(alpha: float, limit: int) -> None:
     assert upper_limit(327, 900, 900, alpha) == limit
-    assert at_least(limit, 900, 327 / 900) <= alpha < at_least(limit - 1, 900, 327 / 900)
+    assert at_least(limit + 1, 900, 327 / 900) <= alpha < at_least(limit, 900, 327 / 900)
 
 
 @pytest.mark.parametrize(("n", "refused", "caught"), [(300, 83, 0.90), (150, 36, 0.47)])
@@ -91,8 +91,8 @@ def test_limits_hold_for_a_part_of_the_questions(n: int, refused: int, caught: f
 def test_limits_without_a_possible_refusal_refuse_nothing() -> None:
     assert lower_limit(0, 900, 900, 0.05) == 0
     assert lower_limit(327, 900, 5, 0.05) == 0
-    assert upper_limit(327, 900, 2, 0.05) == 3
-    assert (lower_limit(900, 900, 900, 0.05), upper_limit(0, 900, 900, 0.05)) == (900, 1)
+    assert upper_limit(327, 900, 2, 0.05) == 2
+    assert (lower_limit(900, 900, 900, 0.05), upper_limit(0, 900, 900, 0.05)) == (900, 0)
 
 
 @pytest.mark.parametrize("n", [1, 30, 900, 11_000])
@@ -101,7 +101,7 @@ def test_limits_agree_with_scipy_quantiles(n: int) -> None:
     for share, alpha in itertools.product((1, 90, 327, 500, 899), (0.05, 0.01, 0.001)):
         # scipy's quantile is the first count whose cumulated probability reaches alpha
         assert lower_limit(share, 900, n, alpha) == int(binom.ppf(alpha, n, share / 900))
-        assert upper_limit(share, 900, n, alpha) == int(binom.isf(alpha, n, share / 900)) + 1
+        assert upper_limit(share, 900, n, alpha) == int(binom.isf(alpha, n, share / 900))
 
 
 def test_wilson_reproduces_published_intervals() -> None:
@@ -217,7 +217,7 @@ def test_the_exact_paired_test_needs_little_more_than_the_approximation(share: f
     def power(drop: float) -> float:
         chance = (1 + drop / share) / 2
         return sum(
-            probability(n, 900, share) * at_least(upper_limit(1, 2, n, 0.05), n, chance)
+            probability(n, 900, share) * at_least(upper_limit(1, 2, n, 0.05) + 1, n, chance)
             for n in range(200)
             if probability(n, 900, share) > 1e-9
         )

@@ -203,6 +203,10 @@ _OWN_TAGS = (
     "Each picture has its own pair of <img> and </img>; the original has one pair around the tiles of all pictures."
 )
 _FIRST_NAMED = "If the text names another picture before the question's first one, that picture is not doubled."
+_NONE = (
+    "An option whose text is None is sent (option D of validation_Geography_15); the original loses it where its table "
+    "is read."
+)
 _LLAVA = (
     "The served model's chat template and picture handling are used in place of LLaVA's, and no system message is "
     "sent.",
@@ -212,7 +216,7 @@ _LLAVA = (
 
 
 def _of_vlmevalkit(name: str, compose: Callable[[Item], Composed], *more: str) -> Protocol:
-    return Protocol(name, compose, "vlmevalkit_2024_07", INTERNVL_SYSTEM, 1024, (*_ENDPOINT, *more), tiles=12)
+    return Protocol(name, compose, "vlmevalkit_2024_07", INTERNVL_SYSTEM, 1024, (*_ENDPOINT, _NONE, *more), tiles=12)
 
 
 PROTOCOLS = {

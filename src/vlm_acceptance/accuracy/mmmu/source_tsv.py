@@ -47,7 +47,7 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Numbers and fields of the rows; EnvironmentProblem if the table is incomplete or another one."""
     limit = csv.field_size_limit(_LARGEST_FIELD)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark in front
             reader = csv.reader(file, delimiter="\t", strict=True)
             names = next(reader, [])
             if absent := sorted(_NEEDED - set(names)):

@@ -43,7 +43,7 @@ def run_of(folder: Path, changes: dict[str, Answer] | None = None) -> AccuracyRe
     with QuestionPass(log) as part:
         for ident in plan.order:
             part.add(answers[ident])
-    return part.result(text_tokens={}, blank_answers={}, span_s=5.0, by_server=True, repeat="ask")
+    return part.result(counted={}, blank_answers={}, span_s=5.0, by_server=True, repeat="ask")
 
 
 def report_of(run: AccuracyResult) -> dict[str, Any]:

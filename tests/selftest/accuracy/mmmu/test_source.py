@@ -253,6 +253,21 @@ def test_table_has_no_types_so_a_question_without_options_is_open(tmp_path: Path
     assert subject_of(made[2]) == rows[2].group == "Art"
 
 
+def test_table_with_a_byte_order_mark_is_read_alike(tmp_path: Path):
+    path = table_of(tmp_path, small("Art"))
+    rows = read_table(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [(row.id, row.options) for row in read_table(path)] == [(row.id, row.options) for row in rows]
+
+
+def test_option_with_the_text_none_is_an_option(tmp_path: Path):
+    values = values_of("validation_Geography_15", "<image 1>?", ["one", "two", "three", "None"], "A", 1)
+    parquet = parquet_folder(write_folder([values], tmp_path / "parquet"))
+    assert parquet is not None
+    for rows in (read_table(table_of(tmp_path, [values])), list(parquet.rows(pictures=True))):
+        assert [row.options for row in rows] == [("one", "two", "three", "None")]
+
+
 def test_categories_are_read_with_blanks_and_ampersands(tmp_path: Path):
     path = table_of(tmp_path, small("Energy_and_Power", each=1))
     path.write_text(path.read_text().replace("\tEnergy_and_Power\t", "\tEnergy & Power\t"))

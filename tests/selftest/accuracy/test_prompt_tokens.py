@@ -1,4 +1,4 @@
-"""Counts of text tokens: each text is counted once, counts are stored as they come, a resumed run reuses them."""
+"""Counts of prompt tokens: each prompt is counted once, counts are stored as they come, a resumed run reuses them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.accuracy.text_tokens import TextCounts
+from vlm_acceptance.accuracy.item import PreparedRequest
+from vlm_acceptance.accuracy.prompt_tokens import PromptTokenCounts
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.core.exchange import NoReply
 
-WANTED = [(f"hash {n}", "Be brief.", f"text {n}") for n in range(100)]
+WANTED = {f"hash {n}": PreparedRequest(f"q{n}", "Be brief.", f"text {n}", (), {}) for n in range(100)}
 
 
 class Counter:
@@ -24,16 +25,16 @@ class Counter:
         self._silent = silent
         self._lock = threading.Lock()
 
-    def __call__(self, text: str, system: str) -> int:
+    def __call__(self, request: PreparedRequest) -> int | NoReply:
         with self._lock:
-            self.texts.append((text, system))
-        if text in self._silent:
-            return NoReply("404")
-        return len(text)
+            self.texts.append((request.text, request.system))
+        return NoReply("404") if request.text in self._silent else len(request.text)
 
 
-def counted(path: Path, old: Path | None, count: Callable[[str, str], int], concurrency: int = 4) -> dict[str, int]:
-    return dict(TextCounts(path, old).of(WANTED, count, concurrency))
+def counted(
+    path: Path, old: Path | None, count: Callable[[PreparedRequest], int | NoReply], concurrency: int = 4
+) -> dict[str, int]:
+    return dict(PromptTokenCounts(path, old).of(WANTED, count, concurrency))
 
 
 def rows(path: Path) -> dict[str, int]:
@@ -41,14 +42,14 @@ def rows(path: Path) -> dict[str, int]:
     return {row["sha256"]: row["tokens"] for row in found}
 
 
-EXPECTED = {digest: len(text) for digest, _, text in WANTED}
+EXPECTED = {digest: len(one.text) for digest, one in WANTED.items()}
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 64])
 def test_every_text_is_counted_once_with_its_system_message(tmp_path: Path, concurrency: int) -> None:
     count = Counter()
     assert counted(tmp_path / "new", None, count, concurrency) == EXPECTED
-    assert sorted(count.texts) == sorted((text, system) for _, system, text in WANTED)
+    assert sorted(count.texts) == sorted((one.text, one.system) for one in WANTED.values())
     assert rows(tmp_path / "new") == EXPECTED
 
 
@@ -86,18 +87,18 @@ def test_a_run_that_breaks_keeps_the_counts_it_has(tmp_path: Path) -> None:
     class Broken(Exception):
         pass
 
-    def count(text: str, system: str) -> int:
-        if text == "text 70":
+    def count(request: PreparedRequest) -> int:
+        if request.text == "text 70":
             raise Broken
-        return len(text)
+        return len(request.text)
 
     with pytest.raises(HarnessProblem, match="Broken"):
         counted(tmp_path / "new", None, count, 1)
-    assert set(rows(tmp_path / "new")) >= {digest for digest, _, _ in WANTED[:64]}
+    assert set(rows(tmp_path / "new")) >= set(list(WANTED)[:64])
 
 
 def test_a_broken_thread_is_a_harness_problem(tmp_path: Path) -> None:
-    def count(text: str, system: str) -> int:
+    def count(request: PreparedRequest) -> int:
         raise ZeroDivisionError
 
     with pytest.raises(HarnessProblem):
@@ -105,5 +106,5 @@ def test_a_broken_thread_is_a_harness_problem(tmp_path: Path) -> None:
 
 
 def test_nothing_to_count_leaves_an_empty_file(tmp_path: Path) -> None:
-    assert TextCounts(tmp_path / "new", None).of([], Counter(), 4) == {}
+    assert PromptTokenCounts(tmp_path / "new", None).of({}, Counter(), 4) == {}
     assert (tmp_path / "new").read_bytes() == b""
