@@ -98,6 +98,7 @@ INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
 )
 BLIND, MIXED = "capability::test_questions_without_their_picture_do_not_score", "repeatability::test_mixed_round"
 EDGE_BROKEN, EDGE_N = (f"edge_inputs::test_rare_edge_input[{name}]" for name in ("jpeg-truncated", "n-negative"))
+FAST = "latency::test_category_is_within_budget[ocr]"
 MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
     f"schema::test_{name}"
     for name in (

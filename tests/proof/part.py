@@ -43,6 +43,8 @@ PART = frozenset(
         "weights-truncated",
         "card-busy",
         "torch-npu-broken",
+        "slow-on-busy-machine",
+        "machine-busy",
         "data-picture-gone",
         # the suite itself
         "reports-full",

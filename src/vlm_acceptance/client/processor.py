@@ -13,6 +13,12 @@ from vlm_acceptance.core.waiting import NS, ProcessorReading
 
 # user, nice, system, irq, softirq: what ran, without idle, iowait, steal, and guests (they are in user)
 RAN, STOLEN = (0, 1, 2, 5, 6), 7
+# what a quota of this container withheld: file (cgroup 2, then 1), key, nanoseconds a unit
+THROTTLED = (
+    ("cpu.stat", b"throttled_usec", 1000),
+    ("cpu/cpu.stat", b"throttled_time", 1),
+    ("cpu,cpuacct/cpu.stat", b"throttled_time", 1),
+)
 Counts = tuple[int, int]
 
 
@@ -23,9 +29,15 @@ class ProcessorClock:
     threads.
     """
 
-    def __init__(self, processes: Callable[[], Sequence[int]] | None = None, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self,
+        processes: Callable[[], Sequence[int]] | None = None,
+        proc: Path = Path("/proc"),
+        cgroup: Path = Path("/sys/fs/cgroup"),
+    ) -> None:
         self._processes = processes
         self._proc = str(proc)
+        self._quotas = [(str(cgroup / name), key, unit) for name, key, unit in THROTTLED if (cgroup / name).is_file()]
         self._lock = threading.Lock()
         self._pids: Sequence[int] = ()
         self._last: dict[str, Counts] | None = None
@@ -69,11 +81,12 @@ class ProcessorClock:
                         yield f"{pid}/{thread}", counts
 
     def _machine(self) -> tuple[int | None, int | None]:
-        """Processor time of the whole machine, and what its host withheld."""
+        """Processor time of the whole machine with what a quota withheld, and what its host withheld."""
         try:
             with open(f"{self._proc}/stat", "rb", buffering=0) as file:
                 ticks = [int(word) for word in file.read(1024).split(b"\n", 1)[0].split()[1:]]
-            return sum(ticks[n] for n in RAN) * NS // _HERTZ, ticks[STOLEN] * NS // _HERTZ
+            ran_ns = sum(ticks[n] for n in RAN) * NS // _HERTZ
+            return ran_ns + sum(_throttled(*quota) for quota in self._quotas), ticks[STOLEN] * NS // _HERTZ
         except (OSError, ValueError, IndexError):
             return None, None
 
@@ -86,6 +99,14 @@ def _counts(path: str) -> Counts | None:
             return int(ran), int(waited)
     except (OSError, ValueError):
         return None
+
+
+def _throttled(path: str, key: bytes, unit: int) -> int:
+    """Nanoseconds for which a quota held back threads that wanted to run; 0 without a quota."""
+    with contextlib.suppress(OSError, ValueError), open(path, "rb", buffering=0) as file:
+        figures = dict(line.split()[:2] for line in file.read(1000).splitlines() if b" " in line)
+        return int(figures.get(key, 0)) * unit
+    return 0
 
 
 _HERTZ = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

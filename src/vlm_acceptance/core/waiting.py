@@ -15,7 +15,8 @@ class ProcessorReading:
     """Counters in nanoseconds at the monotonic time `at_ns`; None where one cannot be read.
 
     `own_ns`: waits of the reading thread; `engine_ns` and `engine_ran_ns`: waits and processor time of every thread of
-    the engine; `busy_ns`: processor time of the whole machine; `stolen_ns`: time that its host withheld.
+    the engine; `busy_ns`: processor time of the whole machine, and what a quota of its container withheld; `stolen_ns`:
+    time that its host withheld.
     """
 
     at_ns: int

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from standins.probes import direct
@@ -219,6 +220,19 @@ def test_floods_log_gets_ready(tmp_path: Path) -> None:
         assert eventually(lambda: engine.log.stat().st_size > size)
         engine.process.terminate()
         assert engine.process.wait(5) == 0
+
+
+def test_computes_runs_and_sleeps_on_its_only_processor(tmp_path: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    how = {"VLM_STANDIN_CPU": str(cpu), "VLM_STANDIN_RUNS": "0.1", "VLM_STANDIN_SLEEPS": "0.2"}
+    with started("computes", tmp_path, **how) as engine:
+        assert eventually(engine.is_up)
+        process = psutil.Process(engine.process.pid)
+        began_s, ran_s = time.monotonic(), sum(process.cpu_times()[:2])
+        assert engine.chat(60).status_code == 200
+        assert time.monotonic() - began_s >= 0.3
+        assert sum(process.cpu_times()[:2]) - ran_s >= 0.08
+        assert os.sched_getaffinity(engine.process.pid) == {cpu}
 
 
 def test_dies_in_request_answers_the_first_ones(tmp_path: Path) -> None:

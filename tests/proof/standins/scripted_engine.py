@@ -4,7 +4,9 @@
 `scripted_engine.py serve MODEL --port N ...`, or linked into a folder of PATH under the name `vllm`; options it does
 not know are accepted. Its answers are those of `quick_server` and prove nothing about a deployment. Standard library
 only. VLM_STANDIN_DELAY is the time before `dies-loading` dies, in seconds (2); VLM_STANDIN_AFTER the number of chat
-requests answered before `dies-in-request` and `hangs-in-request` do as they are called (2, as many as readiness asks).
+requests answered before `dies-in-request` and `hangs-in-request` do as they are called (2, as many as readiness asks);
+VLM_STANDIN_CPU the only processor of `computes`, VLM_STANDIN_RUNS and VLM_STANDIN_SLEEPS for how many seconds it
+computes and sleeps before it answers.
 """
 
 from __future__ import annotations
@@ -263,6 +265,20 @@ def leaks(options: Options) -> int:
     return serving(options, site(options, unhurried))
 
 
+def computes(options: Options) -> int:
+    """Computes and sleeps before every answer, on one processor alone: those that run there too make it wait."""
+    os.sched_setaffinity(0, {int(os.environ["VLM_STANDIN_CPU"])})
+    runs_s, sleeps_s = (float(os.environ.get(f"VLM_STANDIN_{name}", "0")) for name in ("RUNS", "SLEEPS"))
+
+    def on_chat(_: int) -> None:
+        time.sleep(sleeps_s)
+        until = time.thread_time() + runs_s
+        while time.thread_time() < until:
+            pass
+
+    return serving(options, site(options, replace(options.behaviour, on_chat=on_chat)))
+
+
 def dies_in_request(options: Options) -> int:
     def on_chat(number: int) -> None:
         if number < answered_first():
@@ -310,6 +326,7 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "logs-key": logs_key,
     "dies-of-key": dies_of_key,
     "answers-slowly": answers_slowly,
+    "computes": computes,
     "leaks": leaks,
     "dies-in-request": dies_in_request,
     "hangs-in-request": hangs_in_request,

@@ -26,16 +26,26 @@ def thread(proc: Path, place: str, ran: int, waited: int) -> None:
 
 
 def test_own_waits_and_the_machine_are_read(proc: Path) -> None:
-    reading = ProcessorClock(proc=proc).begin()
+    reading = ProcessorClock(proc=proc, cgroup=proc).begin()
     assert (reading.own_ns, reading.engine_ns, reading.engine_ran_ns) == (70, None, None)
     assert (reading.busy_ns, reading.stolen_ns) == (38 * TICK_NS, 6 * TICK_NS)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "more_ns"),
+    [("cpu.stat", "throttled_usec 5", 5000), ("cpu/cpu.stat", "throttled_time 5", 5), ("cpu.stat", "nr_periods 5", 0)],
+)
+def test_what_a_quota_withholds_counts_as_run_by_others(proc: Path, name: str, line: str, more_ns: int) -> None:
+    (proc / "cpu").mkdir()
+    (proc / name).write_text(f"usage_usec 7\n{line}\n", "utf-8")
+    assert ProcessorClock(proc=proc, cgroup=proc).begin().busy_ns == 38 * TICK_NS + more_ns
 
 
 def test_waits_of_every_thread_of_every_process_add(proc: Path) -> None:
     thread(proc, "5/task/5", 100, 10)
     thread(proc, "5/task/6", 100, 20)
     thread(proc, "9/task/9", 100, 30)
-    clock = ProcessorClock(lambda: [5, 9], proc)
+    clock = ProcessorClock(lambda: [5, 9], proc, proc)
     first = clock.begin()
     thread(proc, "5/task/6", 150, 21)
     thread(proc, "9/task/9", 101, 35)
@@ -47,7 +57,7 @@ def test_waits_of_every_thread_of_every_process_add(proc: Path) -> None:
 
 def test_new_threads_count_from_their_start_and_ended_ones_keep_what_they_waited(proc: Path) -> None:
     thread(proc, "5/task/5", 100, 10)
-    clock = ProcessorClock(lambda: [5], proc)
+    clock = ProcessorClock(lambda: [5], proc, proc)
     assert clock.begin().engine_ns == 0
     thread(proc, "5/task/6", 40, 4)
     assert clock.read().engine_ns == 4
@@ -59,7 +69,7 @@ def test_new_threads_count_from_their_start_and_ended_ones_keep_what_they_waited
 
 
 def test_what_cannot_be_read_is_none_not_zero(tmp_path: Path) -> None:
-    reading = ProcessorClock(lambda: [5], tmp_path / "absent").begin()
+    reading = ProcessorClock(lambda: [5], tmp_path / "absent", tmp_path).begin()
     assert (reading.own_ns, reading.engine_ns, reading.engine_ran_ns) == (None, None, None)
     assert (reading.busy_ns, reading.stolen_ns) == (None, None)
 
