@@ -6,7 +6,9 @@ PROOF := $(PYTEST) tests/proof --ignore=tests/proof/selftest -q --junitxml=$(REP
 # vLLM gives up an endless picture after 1, 4 and 16 s, not after 5, 20 and 80
 SHORT_FETCH := --vlm-set=engine.env.VLLM_IMAGE_FETCH_TIMEOUT=1
 
-.PHONY: smoke test selftest proof check catalogue control venv clean
+TARGET_PROFILES := control-cpu $(basename $(notdir $(wildcard fixtures/profiles/control-spm.yaml)))
+
+.PHONY: smoke test selftest proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv clean
 
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
@@ -36,8 +38,20 @@ control: venv  ## train the control again from its pictures, and keep it only if
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control
 	.venv/bin/python fixtures/control/recipe/baseline.py
 
+target-smoke: $(TARGET_PROFILES:%=target-%)  ## smoke and slow (a short soak) of the control on vLLM 0.18.0, the target's; 11 GB of disk
+
+$(TARGET_PROFILES:%=target-%): target-%: target-venv
+	env $$(cat .venv-target/env) $(PYTEST) -m "smoke or slow" --vlm-profile $* --vlm-soak-s=30 $(SHORT_FETCH) --vlm-engine-python=.venv-target/bin/python --vlm-reports=$(REPORTS)/target/$*
+
+target-proof: target-venv  ## mutants of the control and the simulated card, on vLLM 0.18.0
+	env $$(cat .venv-target/env) PATH="$(CURDIR)/.venv-target/bin:$$PATH" PROOF_REPORTS=$(REPORTS)/target/proof \
+		$(PYTEST) tests/proof/test_mutants.py tests/proof/test_npu_walk.py -q --junitxml=$(REPORTS)/target/proof/junit.xml
+
+target-venv: venv
+	@scripts/prepare_target.sh
+
 venv:
 	@scripts/prepare_venv.sh
 
 clean:
-	rm -rf .venv reports/runs reports/*.xml
+	rm -rf .venv .venv-target reports/runs reports/*.xml
