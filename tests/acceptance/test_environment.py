@@ -7,6 +7,7 @@ import pytest
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import installation, machine, tiling, weights
 
 OPEN_FILES = 256
@@ -37,9 +38,16 @@ def test_versions_are_the_expected_ones(context, profile, findings):
     findings.add([Finding(kinds.VERSIONS, "the profile's versions", problem) for problem in problems])
 
 
+def test_port_is_free(context):
+    """Nothing MUST listen on the engine's port; it is looked at before anything that takes minutes."""
+    context.require_free_port()
+
+
 @pytest.mark.needs("npu")
+# sourcing, import and the first operation of an impaired card have limits of their own
+@pytest.mark.timeout(0)
 def test_torch_npu_imports(context):
-    """`import torch_npu` MUST work in the engine's interpreter and environment."""
+    """`import torch_npu` MUST work in the engine's interpreter, and a card of doubtful health MUST answer it."""
     context.preflight.require_torch_npu()
 
 
@@ -48,6 +56,8 @@ def test_device_is_present_and_free(context, findings):
     """The card MUST be the card of the profile, healthy, and not in use."""
     device = context.preflight.device
     findings.note(device=device.name, used_mb=device.used_mb, total_mb=device.total_mb, detail=device.detail)
+    if impaired := devices.impaired(device):  # an error only if it does not answer torch_npu
+        findings.note(health="; ".join(impaired))
 
 
 @pytest.mark.needs("npu")

@@ -250,7 +250,7 @@ def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.needs("launched")
-def test_soak_does_not_leak(steady, findings, profile):
+def test_soak_does_not_leak(steady, findings, profile, context):
     """The memory of the engine's processes and of its card MUST NOT grow with the requests."""
     wanted = profile.load
     findings.add(trends.leak(*steady.memory("rss_mb"), "the engine's processes", wanted.leak_kb_per_request))
@@ -261,4 +261,5 @@ def test_soak_does_not_leak(steady, findings, profile):
     if not megabytes:  # as at the release: without an observation there is no judgement
         findings.note(hbm="not observed")
         return
-    findings.add(trends.leak(requests, megabytes, "the card", wanted.hbm_leak_kb_per_request))
+    where = f"the card ({context.allocator})" if context.settings.launched else "the card"
+    findings.add(trends.leak(requests, megabytes, where, wanted.hbm_leak_kb_per_request))

@@ -17,6 +17,6 @@ def test_engine_is_released(deployment, context, findings):
     findings.add(checks.ended_cleanly(ending, "the engine"))
     if port.is_open(deployment.port, deployment.profile.engine.host):
         findings.add([Finding(kinds.RELEASE_PORT, f"port {deployment.port} closed", "it still accepts connections")])
-    release = context.device_returned()
+    release = context.record.server_release = context.device_returned()
     findings.add(checks.memory_returned(release.returned, release.seen))
     findings.note(seconds=ending.seconds, exit_code=ending.code, device_memory=release.seen)

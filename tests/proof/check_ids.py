@@ -86,6 +86,7 @@ OFFLINE = (
     "logprobs::test_server_gives_the_logprobs_of_the_offline_engine",
 )
 OFFLINE_FIGURES = "offline::test_offline_engine_log_figures"
+PORT_FREE = "environment::test_port_is_free"
 INSTALLED, TORCH_NPU, DEVICE, IMAGE, LIMITS = (
     f"environment::test_{name}"
     for name in (

@@ -28,6 +28,7 @@ def fake_npu(tmp_path: Path, variant: str) -> dict[str, str]:
         "failing": {"NPU_SMI_VARIANT": "failed"},
         "910A": {"NPU_SMI_VARIANT": "910a"},
         "busy": {"NPU_SMI_OTHERS": "4242:someone:31000"},
+        "critical": {"NPU_SMI_HEALTH": "Critical"},
         "small": {"NPU_SMI_VARIANT": "310p"},
         "a3": {"NPU_SMI_VARIANT": "a3"},
     }

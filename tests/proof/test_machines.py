@@ -33,6 +33,24 @@ def test_torch_npu_that_does_not_import_is_an_environment_error(accept, tmp_path
     prove("torch-npu-broken", run)
 
 
+def test_card_with_a_warning_that_answers_is_used(accept, tmp_path):
+    environment = ("tests/acceptance/test_environment.py", "--vlm-set=model.more_stop_token_ids=[9999]")
+    run = accept(*PROFILE, *container(tmp_path), *environment, env=card(tmp_path, NPU_SMI_HEALTH="Warning"))
+    assert run.ids("failed") | run.ids("error") == set(), run.out
+    assert "NPU 0 chip 0 reports health 'Warning'" in run.out
+    assert "torch_npu answers" in run.out
+    assert "not at 9999 too" in run.out
+
+
+@pytest.mark.fault("card-alarmed-and-mute")
+def test_card_with_an_alarm_that_does_not_answer_is_an_environment_error(accept, tmp_path, prove):
+    env = card(tmp_path, NPU_SMI_HEALTH="Alarm", TORCH_NPU_DEAD="1")
+    run = accept(*PROFILE, *container(tmp_path), node(TORCH_NPU), env=env)
+    assert "reports health 'Alarm'" in run.messages
+    assert "507033" in run.messages
+    prove("card-alarmed-and-mute", run)
+
+
 @pytest.mark.fault("image-of-another-chip")
 def test_image_for_another_chip_is_an_environment_error(accept, tmp_path, prove):
     env = card(tmp_path, SOC_VERSION="ascend310p3")

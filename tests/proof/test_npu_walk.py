@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from check_ids import OFFLINE_FIGURES, node
-from proof_engines import STANDINS, fake_npu
+from check_ids import LEAK, OFFLINE_FIGURES, PORT_FREE, node
+from proof_engines import STANDINS, fake_npu, held_port
 from walk.container import EXPECTED, WALK, card, container
 
 from vlm_acceptance.engine.installation import find_engine
@@ -99,6 +99,27 @@ def test_offline_engine_that_captures_no_graph_is_rejected(accept, tmp_path, pro
     prove("offline-graphs-not-captured", run)
     assert run.code == 1, run.out
     assert "offline.log: eager mode (no graph captured, enforce_eager=False" in run.messages
+
+
+def test_port_that_is_held_is_reported_before_the_offline_engine_starts(accept, tmp_path):
+    areas = [f"tests/acceptance/test_{area}.py" for area in ("environment", "health", "offline")]
+    with held_port() as port:
+        run = accept(*PROFILE, *container(tmp_path), *areas, f"--vlm-port={port}", env=card(tmp_path))
+    assert run.code == 10, run.out
+    assert node(PORT_FREE).rpartition("/")[2] in run.ids("error")
+    assert f"port {port} is held by pid" in run.out
+    assert list(run.reports.glob("runs/*/offline*")) == []
+
+
+@pytest.mark.fault("card-leaks")
+def test_memory_of_the_card_that_grows_is_rejected_and_its_allocator_named(accept, tmp_path, prove):
+    # the card is read every five seconds
+    soak = ["-m", "smoke or slow", "--vlm-soak-s=100", "--vlm-set=offline.enabled=false", node(LEAK)]
+    env = card(tmp_path, VLM_STANDIN="answers-slowly", NPU_SMI_GROW_MB_S="50")
+    run = accept(*PROFILE, *container(tmp_path), *soak, env=env)
+    prove("card-leaks", run)
+    assert run.code == 1, run.out
+    assert "allocator: PYTORCH_NPU_ALLOC_CONF=max_split_size_mb:256, without expandable_segments" in run.messages
 
 
 def test_container_of_the_expected_versions_is_fit(accept, tmp_path):

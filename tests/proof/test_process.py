@@ -247,6 +247,7 @@ def broken_folder(folder: Path, fault: str) -> Path:
         ("card-910A", "910A"),
         ("card-busy", "someone"),
         ("card-small", "MB"),
+        ("card-critical", "reports health 'Critical'"),
     ],
 )
 def test_unusable_device_is_an_environment_error(accept, stand_in_engine, tmp_path, prove, fault, says):

@@ -130,7 +130,7 @@ def planned(dataset: Dataset, profile: Profile, prepared: Prepared) -> AccuracyP
             f"{dataset.prepare}"
         )
     dataset.check_prepared(prepared)
-    return AccuracyPlan(dataset, profile, wanted, prepared, dataset.prompts(wanted, profile.model.stop_token_ids))
+    return AccuracyPlan(dataset, profile, wanted, prepared, dataset.prompts(wanted, profile.model.ends_of_answers))
 
 
 def stratified_order(groups: Sequence[tuple[str, str]], seed: int) -> list[str]:

@@ -188,7 +188,7 @@ def repeat_line(plan: AccuracyPlan, base_url: str, model_id: str, key_env: str |
     """The command that sends a question again, but for its id."""
     words = ["python", "-m", "vlm_acceptance.accuracy.mmmu", "ask", "--data", str(plan.prepared.folder.resolve())]
     words += ["--base-url", base_url, "--model", model_id, "--protocol", plan.prompts.name]
-    words += [word for ident in plan.profile.model.stop_token_ids for word in ("--stop-token-id", str(ident))]
+    words += [word for ident in plan.profile.model.ends_of_answers for word in ("--stop-token-id", str(ident))]
     words += [] if plan.wanted.max_tokens is None else ["--max-tokens", str(plan.wanted.max_tokens)]
     words += [] if plan.wanted.system_message else ["--no-system-message"]
     words += ["--no-thinking"] if plan.profile.model.thinking else []

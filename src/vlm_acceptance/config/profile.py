@@ -41,7 +41,8 @@ class Pictures(Section):
 class Model(Section):
     """The served model: its id in requests, where its folder comes from, and what the folder must hold.
 
-    The deployment fetches pictures from `media_domains` only; empty for no restriction.
+    generation_config.json must stop at `stop_token_ids`; that it lacks one of `more_stop_token_ids` is a note. The
+    deployment fetches pictures from `media_domains` only; empty for no restriction.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Model(Section):
     control: bool = False
     weights_bytes: float | None = None
     stop_token_ids: list[int] = []
+    more_stop_token_ids: list[int] = []
     special_tokens: list[str] = []
     video: bool = False
     thinking: bool = False
@@ -59,6 +61,11 @@ class Model(Section):
     media_domains: list[str] = []
     max_pictures: int | None = Field(default=None, gt=0)
     pictures: Pictures = Pictures()
+
+    @property
+    def ends_of_answers(self) -> list[int]:
+        """Every id that ends an answer, for requests that name them."""
+        return [*self.stop_token_ids, *self.more_stop_token_ids]
 
 
 class Engine(Section):
@@ -102,7 +109,7 @@ class Device(Section):
     memory_mb: int | None = None
     idle_floor_mb: int = 4096
     release_tolerance_mb: int = 512
-    release_timeout_s: Seconds = 60
+    release_timeout_s: Seconds = 180
 
 
 class Budget(Section):

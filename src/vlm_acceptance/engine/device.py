@@ -18,6 +18,7 @@ from subprocess import DEVNULL, PIPE, STDOUT
 from vlm_acceptance.core.errors import DeviceProblem
 from vlm_acceptance.engine.npu_smi import Chip, Process, parse_info, parse_map, refusal
 
+IMPAIRED = ("WARNING", "ALARM")
 NPU_DISTRIBUTIONS = ("vllm-ascend", "torch-npu")
 
 
@@ -89,11 +90,21 @@ def device_problems(
         tolerance_mb = 0.02 * (expected_total_mb or 0)
         if expected_total_mb and chip.hbm_total_mb and abs(chip.hbm_total_mb - expected_total_mb) > tolerance_mb:
             problems.append(f"{where} has {chip.hbm_total_mb} MB, the profile is for {expected_total_mb}: another card")
-        if chip.health != "OK":
-            problems.append(f"{where} reports health {chip.health!r}: see `npu-smi info -t health -i {chip.npu}`")
+        if chip.health.upper() not in ("OK", *IMPAIRED):
+            problems.append(f"{where} {_health(chip)}")
         if chip.hbm_used_mb is not None and chip.hbm_used_mb > floor_mb:  # idle chips show 2.8 to 3.4 GB
             problems.append(_occupied(chip, where, floor_mb, state.others))
     return problems
+
+
+def impaired(state: DeviceState) -> list[str]:
+    """Chips that report a Warning or an Alarm: many such boards work, so they must answer before they are used."""
+    chips = (chip for chip in state.chips if chip.health.upper() in IMPAIRED)
+    return [f"NPU {chip.npu} chip {chip.chip} {_health(chip)}" for chip in chips]
+
+
+def _health(chip: Chip) -> str:
+    return f"reports health {chip.health!r}: see `npu-smi info -t health -i {chip.npu}`"
 
 
 def wait_for_release(

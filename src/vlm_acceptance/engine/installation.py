@@ -30,10 +30,15 @@ for name in sys.argv[1:]:
         pass
 print(json.dumps(found))
 """
+_ADD_ON_NPU = "import torch, torch_npu; assert (torch.ones(2).npu() + 1).sum().item() == 4"
 _PYTHON_NAME = re.compile(r"python[\d.]*")
 # pip writes this when the first line would exceed the kernel's limit; relocatable scripts use the dirname form
 _LONG_SHEBANG = re.compile(r"'''exec'\s+(\"\$\(dirname [^\n]*?\)\"/)?['\"]?([^'\"\n]+?)['\"]?\s+\"\$0\"")
 _SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
+# the end of a script's path, and the variable with the folder that it sets
+_SETS = {"ascend-toolkit/set_env.sh": "ASCEND_HOME_PATH", "nnal/atb/set_env.sh": "ATB_HOME_PATH"}
+# that of ATB imports torch twice, which takes minutes in a cold container
+SOURCE_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,14 @@ def versions(python: Path, env: Mapping[str, str]) -> dict[str, str]:
     raise EnvironmentProblem(f"{python} cannot list its packages: {why}")
 
 
-def apply_source_scripts(scripts: Iterable[str], env: Mapping[str, str], required: bool = True) -> dict[str, str]:
-    """`env` after bash has sourced `scripts`; EnvironmentProblem when one fails, or is missing and `required`."""
-    wanted = [Path(script).expanduser().absolute() for script in scripts]
+def apply_source_scripts(
+    scripts: Iterable[str], env: Mapping[str, str], required: bool = True, timeout_s: float = SOURCE_TIMEOUT_S
+) -> dict[str, str]:
+    """`env` after bash has sourced `scripts`, without those that `env` comes from already.
+
+    EnvironmentProblem when one fails, or is missing and `required`.
+    """
+    wanted = [Path(script).expanduser().absolute() for script in scripts if not is_sourced(script, env)]
     present = [script for script in wanted if script.is_file()]
     if required and present != wanted:
         missing = next(script for script in wanted if script not in present)
@@ -113,17 +123,29 @@ def apply_source_scripts(scripts: Iterable[str], env: Mapping[str, str], require
         return dict(env)
     # the output of the scripts must not be read as variables
     sourcing = " && ".join(f"source {shlex.quote(str(script))} >&2" for script in present)
+    named = ", ".join(map(str, present))
     try:
         argv = ["bash", "--noprofile", "--norc", "-c", f"{sourcing} && exec env -0"]
-        done = subprocess.run(argv, env=dict(env), capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as broken:
-        raise EnvironmentProblem(f"{', '.join(map(str, present))} could not be sourced: {broken}") from None
+        done = subprocess.run(argv, env=dict(env), capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        advice = "source it in the shell that starts pytest, to see where it stops"
+        raise EnvironmentProblem(f"sourcing {named} took over {timeout_s:g} s: {advice}") from None
+    except OSError as broken:
+        raise EnvironmentProblem(f"{named} could not be sourced: {broken}") from None
     if done.returncode:
         last = (done.stderr.decode("utf-8", "replace").strip() or "it printed nothing").splitlines()[-1]
-        raise EnvironmentProblem(f"sourcing {', '.join(map(str, present))} ended with {done.returncode}: {last}")
+        raise EnvironmentProblem(f"sourcing {named} ended with {done.returncode}: {last}")
     pairs = (entry.partition("=") for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0") if entry)
     after = {name: value for name, _, value in pairs if name not in _SHELL_OWN}
     return {**after, **{name: env[name] for name in _SHELL_OWN if name in env}}
+
+
+def is_sourced(script: str, env: Mapping[str, str]) -> bool:
+    """Whether `env` has the folder that a CANN script sets, and its libraries on LD_LIBRARY_PATH."""
+    variable = next((name for end, name in _SETS.items() if str(script).endswith(end)), "")
+    folder = env.get(variable, "").rstrip("/")
+    libraries = env.get("LD_LIBRARY_PATH", "").split(":")
+    return bool(folder) and any(place.startswith(f"{folder}/") for place in libraries)
 
 
 def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float = 120) -> str | None:
@@ -140,6 +162,20 @@ def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float =
     last = lines[-1] if lines else f"exit code {done.returncode}"
     remedy = remedy_for(lines) or "run it there by hand, with the same environment, to see more"
     return f"`import torch_npu` fails in {python} ({last}): {remedy}"
+
+
+def device_answers(python: Path, env: Mapping[str, str], timeout_s: float = 300) -> str | None:
+    """Why the first visible NPU cannot add two numbers, in the engine's interpreter; None when it can."""
+    try:
+        done = _in_python(python, env, timeout_s, _ADD_ON_NPU)
+    except subprocess.TimeoutExpired:
+        return f"it did not answer torch_npu within {timeout_s:g} s"
+    except OSError as broken:
+        return f"{python} cannot be started: {broken}"
+    if done.returncode == 0:
+        return None
+    lines = error_lines(done.stderr) or [f"exit code {done.returncode}"]
+    return f"torch_npu cannot use it: {lines[-1]}"
 
 
 def _in_python(python: Path, env: Mapping[str, str], timeout_s: float, *words: str) -> subprocess.CompletedProcess[str]:

@@ -43,6 +43,8 @@ HARMLESS = (
     "FutureWarning",
     "Found ulimit of",
     "For further information visit",
+    # each compiler process of CANN writes it when the engine has ended, whatever ended it
+    "TBE Subprocess[task_distribute]",
 )
 _FIGURES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("version", r"Initializing a V1 LLM engine \(v([^)]+)\)", str),

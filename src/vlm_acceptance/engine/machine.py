@@ -12,6 +12,13 @@ from pathlib import Path
 GIB = 1 << 30
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - read only
+# vllm-ascend's FAQ names these
+_REPEATABLE = {
+    "LCCL_DETERMINISTIC": "1",
+    "HCCL_DETERMINISTIC": "true",
+    "ATB_MATMUL_SHUFFLE_K_ENABLE": "0",
+    "ATB_LLM_LCOC_ENABLE": "0",
+}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -89,6 +96,22 @@ def allocator_problems(env: Mapping[str, str]) -> list[str]:
     # torch-npu does not accept both, so vllm-ascend leaves out its own setting when it finds this one
     lost = "displaces vllm-ascend's expandable_segments:True, which ended a memory creep with pictures"
     return [f"PYTORCH_NPU_ALLOC_CONF={conf} {lost}: unset it unless the deployment means it"]
+
+
+def allocator_named(env: Mapping[str, str]) -> str:
+    """The allocator of an NPU, for a finding about its memory."""
+    conf = env.get("PYTORCH_NPU_ALLOC_CONF", "")
+    if "max_split_size_mb" not in conf:
+        return f"allocator: PYTORCH_NPU_ALLOC_CONF={conf}" if conf else "allocator: vllm-ascend's default"
+    return f"allocator: PYTORCH_NPU_ALLOC_CONF={conf}, without expandable_segments: try without it"
+
+
+def determinism_notes(env: Mapping[str, str]) -> list[str]:
+    """Which settings that vllm-ascend names for repeatable answers the environment of an NPU lacks."""
+    missing = [f"{name}={value}" for name, value in _REPEATABLE.items() if env.get(name, "").lower() != value]
+    if not missing:
+        return []
+    return [f"greedy answers may differ from run to run, because the deployment does not set {', '.join(missing)}"]
 
 
 def _entry(path: Path, key: str) -> str | None:

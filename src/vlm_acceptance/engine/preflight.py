@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
 from vlm_acceptance.engine import device as devices
-from vlm_acceptance.engine import hub, installation, weights
+from vlm_acceptance.engine import hub, installation, machine, weights
 from vlm_acceptance.engine.device import DeviceState
 from vlm_acceptance.engine.installation import EngineInstall
 from vlm_acceptance.engine.offline import OfflineEngine
@@ -66,7 +66,7 @@ class Preflight:
         return self._once(self._model_folder)
 
     def require_torch_npu(self) -> None:
-        """EnvironmentProblem when the device is an NPU and `import torch_npu` fails in the engine's interpreter."""
+        """EnvironmentProblem when `import torch_npu` fails for an NPU, or an impaired NPU does not answer it."""
         self._once(self._import_torch_npu)
 
     def check_all(self) -> None:
@@ -92,11 +92,31 @@ class Preflight:
             return devices.probe_npu(self.env.get("ASCEND_RT_VISIBLE_DEVICES"), wanted.count, env=self.env)
         return devices.probe(wanted.kind)
 
+    def notes(self) -> list[str]:
+        """What a reader must know about the parts that were checked; nothing is checked for it."""
+        env, state = self._usable(self._source_env), self._usable(self._fit_device)
+        folder = self._usable(self._model_folder)
+        full_env = {**(env or {}), **self.profile.engine.env}
+        found = machine.allocator_problems(full_env)
+        if state is not None and state.kind == "npu":
+            found += machine.determinism_notes(full_env)
+            answers = self._results.get(self._import_torch_npu.__name__, "not asked") is None
+            found += [f"{problem}{'; torch_npu answers' if answers else ''}" for problem in devices.impaired(state)]
+        return found + (weights.stop_notes(folder, self.profile.model.more_stop_token_ids) if folder else [])
+
+    def _usable(self, find: Callable[[], Found]) -> Found | None:
+        """The stored result of `find`; None when it was not called or found a problem."""
+        result = self._results.get(find.__name__)
+        return None if isinstance(result, EnvironmentProblem) else result
+
     def _import_torch_npu(self) -> None:
         if self.profile.device.kind != "npu" or self.engine.python is None:
             return
         if problem := installation.preflight_torch_npu(self.engine.python, self.env):
             raise EnvironmentProblem(problem)
+        noted = devices.impaired(self.device)
+        if noted and (problem := installation.device_answers(self.engine.python, self.env)):
+            raise DeviceProblem(f"{'; '.join(noted)}; {problem}")
 
     def _source_env(self) -> dict[str, str]:
         engine = self.profile.engine

@@ -127,6 +127,12 @@ def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Pr
     return deployment
 
 
+def require_free_port(profile: Profile, api_key: str | None = None) -> None:
+    """PortTaken when the profile's port is held; port 0 is chosen among the free ones later."""
+    if number := profile.engine.port:
+        refuse_held_port(profile, number, Client(port.url_of(profile.engine.host, number), api_key))
+
+
 def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
     """PortTaken when the port is held; it names the attach command when the holder serves a model."""
     if not port.is_open(number, profile.engine.host):

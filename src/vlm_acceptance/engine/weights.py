@@ -187,18 +187,31 @@ def _weight_problems(folder: Path, expected_bytes: float | None, tolerance: floa
         )
 
 
-def _stop_problems(folder: Path, stop_ids: Sequence[int]) -> Iterator[str]:
+def stop_notes(folder: Path, more_ids: Sequence[int]) -> list[str]:
+    """Ids at which generation_config.json does not stop, though others of the model's configurations do."""
+    found, _ = _stops_at(folder)
+    missing = [ident for ident in more_ids if ident not in found]
+    listed = ", ".join(map(str, missing))
+    return [f"generation_config.json stops at {found}, not at {listed} too, which is no fault"] if missing else []
+
+
+def _stops_at(folder: Path) -> tuple[list[Any], list[str]]:
+    """The ids at which generation_config.json stops, and why it cannot be read."""
     generation, problems = _read_json(folder, "generation_config.json")
+    found = generation.get("eos_token_id")
+    return (found if isinstance(found, list) else [found]), problems
+
+
+def _stop_problems(folder: Path, stop_ids: Sequence[int]) -> Iterator[str]:
+    known, problems = _stops_at(folder)
     yield from problems
     if problems or not stop_ids:
         return
     listed = ", ".join(map(str, stop_ids))
     if not (folder / "generation_config.json").is_file():
         yield f"generation_config.json is missing: answers would not stop at {listed}; take the one of the model's hub"
-        return
-    found = generation.get("eos_token_id")
-    known = found if isinstance(found, list) else [found]
-    if missing := [i for i in stop_ids if i not in known]:
+    elif missing := [i for i in stop_ids if i not in known]:
+        found = known[0] if len(known) == 1 else known
         yield (
             f"generation_config.json stops at {found}, not at {', '.join(map(str, missing))}: answers would run on to "
             f"max_tokens; set eos_token_id to [{listed}]"

@@ -61,6 +61,7 @@ def _environment(summary: Mapping[str, Any]) -> list[str]:
     if device.get("kind") == "npu":
         used = f", {device['used_mb']} of {device['total_mb']} MB in use before" if device.get("total_mb") else ""
         shown.append(f"  device: {device['name']}{used} ({device['detail']})")
+        shown += [f"  device memory, {name}: {seen}" for name, seen in summary.get("device_memory", {}).items()]
     return shown
 
 

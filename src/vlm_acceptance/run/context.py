@@ -20,16 +20,16 @@ from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun
+from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun, PortTaken
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.tiles import TileRule
 from vlm_acceptance.engine import device as devices
-from vlm_acceptance.engine import tiling, weights
+from vlm_acceptance.engine import machine, tiling, weights
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage
-from vlm_acceptance.engine.server import Deployment, attach, launch
+from vlm_acceptance.engine.server import Deployment, attach, launch, require_free_port
 from vlm_acceptance.report.store import RunStore, masker
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
@@ -114,15 +114,27 @@ class RunContext:
                 devices.wait_for_release(used_mb, limits.idle_floor_mb, 0, limits.release_timeout_s)
         return preflight
 
-    def _ready_to_start(self) -> Preflight:
+    def _reserve_card(self) -> None:
         if self._card_lock is None:
             with contextlib.ExitStack() as lock:
                 lock.enter_context(self.preflight.card_lock())
                 self._card_lock = lock.pop_all()
+
+    def _ready_to_start(self) -> Preflight:
+        self._reserve_card()
         self.preflight.check_all()
         return self.preflight
 
+    def require_free_port(self) -> None:
+        """PortTaken when something listens where the server will; nothing to check once that was started."""
+        if self.launch.tried:
+            return
+        self._reserve_card()  # another run of this suite on the card says more than its port
+        require_free_port(self.profile, self.settings.api_key)
+
     def _run_offline(self) -> OfflineRun:
+        if isinstance(self.launch.error, PortTaken):
+            raise NotRun(f"the server cannot start: {self.launch.error}")
         ready = self._ready_to_start()
         self.log("offline engine: starting")
         requests = capability.offline_requests(self.inputs.categories)
@@ -144,6 +156,8 @@ class RunContext:
             raise EnvironmentProblem(self.record.unreachable)
         if settings.base_url:
             return attach(self.profile, settings.base_url, api_key=settings.api_key, progress=self.progress)
+        self._reserve_card()
+        require_free_port(self.profile, settings.api_key)  # before the offline engine, which takes minutes
         ready = self._ready_to_start()
         # never two engines on one card: every offline engine is gone before the server starts
         if self.wants_offline:
@@ -206,6 +220,11 @@ class RunContext:
         )
         seen = f"{release.last_mb} MB in use {release.seconds:.1f} s after the engine ended, {before.used_mb} MB before"
         return DeviceRelease(release.released, seen)
+
+    @property
+    def allocator(self) -> str:
+        """The memory allocator of a launched engine on an NPU."""
+        return machine.allocator_named({**self.preflight.env, **self.profile.engine.env})
 
     def ready_deployment(self) -> Deployment:
         """The deployment with every stage proven; a broken stage is a failure once, then NotRun."""

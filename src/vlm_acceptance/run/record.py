@@ -44,6 +44,7 @@ class RunRecord:
     results: list[TestResult] = field(default_factory=list)
     orphans: Sequence[str] = ()
     offline_release: DeviceRelease | None = None
+    server_release: DeviceRelease | None = None
     offline_figures: EngineFigures | None = None
     latency: dict[str, LatencyRow] = field(default_factory=dict)
     waits: list[Waited] = field(default_factory=list)

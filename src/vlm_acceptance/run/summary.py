@@ -48,6 +48,14 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "device": device(context),
         "engine": engine(context),
         "offline": offline(context),
+        "device_memory": {
+            name: release.seen
+            for name, release in (
+                ("offline engine", context.record.offline_release),
+                ("server", context.record.server_release),
+            )
+            if release is not None
+        },
         "areas": areas(context),
         "required": len(context.record.required),
         "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
@@ -188,10 +196,9 @@ def engine(context: RunContext) -> dict[str, Any]:
 
 
 def offline(context: RunContext) -> dict[str, Any]:
-    """Log figures of the offline engine and the time until its memory was back; empty if it did not run."""
-    figures, release = context.record.offline_figures, context.record.offline_release
-    log = {"log": {**dataclasses.asdict(figures), "mode": figures.mode_shown}} if figures else {}
-    return {**log, **({"device_memory": release.seen} if release else {})}
+    """Log figures of the offline engine; empty if it did not run."""
+    figures = context.record.offline_figures
+    return {"log": {**dataclasses.asdict(figures), "mode": figures.mode_shown}} if figures else {}
 
 
 def areas(context: RunContext) -> dict[str, dict[str, int]]:
@@ -210,7 +217,7 @@ def areas(context: RunContext) -> dict[str, dict[str, int]]:
 def notes(context: RunContext) -> list[str]:
     """What a reader of the verdict must know: replaced settings, defaults, uncalibrated questions, gaps."""
     profile, record, launched = context.profile, context.record, context.settings.launched
-    found = machine.allocator_problems(profile.engine.env) if launched else []
+    found = context.preflight.notes() if launched else []
     if not profile.capability.calibrated:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
     if profile.capability.report_only:

@@ -11,6 +11,8 @@ NPU_SMI_LAG_S       for this long after the engine is gone, default 0; needs NPU
 NPU_SMI_LEAK        1: for ever after; needs NPU_SMI_STATE
 NPU_SMI_STATE       file in which the stand-in remembers when it last saw the engine
 NPU_SMI_HIDE        1: the process table stays empty, as in most containers
+NPU_SMI_HEALTH      what chip 0 reports, default OK
+NPU_SMI_GROW_MB_S   chip 0 holds this much more each second since its engine was first seen; needs NPU_SMI_STATE
 NPU_SMI_OTHERS      foreign processes of chip 0, `pid:name:mb,...`; their memory is counted too
 """
 
@@ -65,7 +67,8 @@ def tables(variant: str) -> str:
     for i, (npu, chip) in enumerate(listed):
         used = int(os.environ.get("NPU_SMI_BASE_MB", "3161"))
         used += engine_mb + sum(mb for _, _, mb in others) if i == 0 else 0
-        lines += chip_rows(variant, i, npu, chip, used, widths, fields)
+        health = os.environ.get("NPU_SMI_HEALTH", "OK") if i == 0 else "OK"
+        lines += chip_rows(variant, i, npu, chip, used, health, widths, fields)
         same_npu = i + 1 < len(listed) and listed[i + 1][0] == npu
         lines.append((parted if variant == "310p" else single) if same_npu else double)
     if variant != "310p":
@@ -84,7 +87,14 @@ def header(variant: str, widths: tuple[int, ...], fields: tuple[int, ...]) -> li
 
 
 def chip_rows(
-    variant: str, i: int, npu: int, chip: int, used: int, widths: tuple[int, ...], fields: tuple[int, ...]
+    variant: str,
+    i: int,
+    npu: int,
+    chip: int,
+    used: int,
+    health: str,
+    widths: tuple[int, ...],
+    fields: tuple[int, ...],
 ) -> list[str]:
     total = TOTALS.get(variant, 65536)
     gap = 8 if variant == "310p" else 6
@@ -93,7 +103,7 @@ def chip_rows(
     memory = f"{used:<5}/ {total}"
     columns = {"310p": ("0", memory), "910a": ("0", "2280 / 15039", memory)}.get(variant, ("0", "0    / 0", memory))
     return [
-        row((f"{npu:<{gap}}{NAMES[variant]}", "OK", spread((power, "40", "0    / 0"), fields)), widths),
+        row((f"{npu:<{gap}}{NAMES[variant]}", health, spread((power, "40", "0    / 0"), fields)), widths),
         row((ids, f"0000:{0xC1 + i:02X}:00.0", spread(columns, fields)), widths),
     ]
 
@@ -141,17 +151,29 @@ def foreign() -> list[tuple[int, str, int]]:
 def engine() -> tuple[int, int]:
     """The pid of the engine, 0 after it ended, and the memory that chip 0 holds for it."""
     marker, state = os.environ.get("NPU_SMI_MARKER", ""), os.environ.get("NPU_SMI_STATE", "")
-    held = int(os.environ.get("NPU_SMI_ENGINE_MB", "20000"))
     pid = alive(marker.encode()) if marker else 0
     if pid:
         if state:
             with open(state, "w"):  # only its modification time is used
                 pass
-        return pid, held
+        return pid, held(state)
     if not state or not os.path.exists(state):
         return 0, 0
     late = time.time() - os.path.getmtime(state) < float(os.environ.get("NPU_SMI_LAG_S", "0"))
-    return 0, held if late or os.environ.get("NPU_SMI_LEAK") == "1" else 0
+    return 0, held(state) if late or os.environ.get("NPU_SMI_LEAK") == "1" else 0
+
+
+def held(state: str) -> int:
+    """The memory of a living engine."""
+    memory = int(os.environ.get("NPU_SMI_ENGINE_MB", "20000"))
+    speed = float(os.environ.get("NPU_SMI_GROW_MB_S", "0"))
+    if not speed or not state:
+        return memory
+    first = state + ".first"
+    if not os.path.exists(first):
+        with open(first, "w"):
+            pass
+    return memory + int(speed * (time.time() - os.path.getmtime(first)))
 
 
 def alive(marker: bytes) -> int:

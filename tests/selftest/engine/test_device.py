@@ -14,6 +14,7 @@ from vlm_acceptance.engine.device import (
     DeviceState,
     Release,
     device_problems,
+    impaired,
     npu_sign,
     probe,
     probe_npu,
@@ -156,10 +157,19 @@ def test_memory_below_the_idle_floor_is_accepted(tool: dict[str, str]):
     assert judge(probed(tool, NPU_SMI_BASE_MB="4097")) != []
 
 
-def test_bad_health_is_a_problem(tool: dict[str, str]):
+@pytest.mark.parametrize("health", ["Critical", "UNKNOWN", "Offline", ""])
+def test_bad_health_is_a_problem(tool: dict[str, str], health: str):
     state = probed(tool)
-    state = replace(state, chips=(replace(state.chips[0], health="Alarm"),))
-    assert "reports health 'Alarm'" in judge(state)[0]
+    state = replace(state, chips=(replace(state.chips[0], health=health),))
+    assert f"reports health {health!r}" in judge(state)[0]
+    assert impaired(state) == []
+
+
+@pytest.mark.parametrize(("health", "noted"), [("Warning", 1), ("Alarm", 1), ("OK", 0)])
+def test_warnings_and_alarms_are_noted_and_refuse_nothing(tool: dict[str, str], health: str, noted: int):
+    state = probed(tool, NPU_SMI_HEALTH=health)
+    assert judge(state) == []
+    assert len(impaired(state)) == noted
 
 
 def test_memory_follows_the_life_of_an_engine(tool: dict[str, str]):

@@ -10,7 +10,9 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.engine import installation
 from vlm_acceptance.engine.installation import (
     apply_source_scripts,
+    device_answers,
     find_engine,
+    is_sourced,
     preflight_torch_npu,
     public,
     python_of,
@@ -197,6 +199,54 @@ def test_scripts_are_sourced_in_order_and_their_output_is_kept_out(tmp_path: Pat
 
 def test_without_scripts_the_environment_is_not_changed():
     assert apply_source_scripts([], {"A": "1"}) == {"A": "1"}
+
+
+CANN = "/usr/local/Ascend/ascend-toolkit"
+CANN_SOURCED = {"ASCEND_HOME_PATH": f"{CANN}/latest", "LD_LIBRARY_PATH": f"/x:{CANN}/latest/lib64"}
+
+
+@pytest.mark.parametrize(
+    ("script", "env", "sourced"),
+    [
+        (f"{CANN}/set_env.sh", CANN_SOURCED, True),
+        # the variable alone is not enough: its libraries would not be found
+        (f"{CANN}/set_env.sh", {"ASCEND_HOME_PATH": f"{CANN}/latest"}, False),
+        (f"{CANN}/set_env.sh", {"LD_LIBRARY_PATH": f"{CANN}/latest/lib64"}, False),
+        ("/usr/local/Ascend/nnal/atb/set_env.sh", CANN_SOURCED, False),
+        ("/opt/nnal/atb/set_env.sh", {"ATB_HOME_PATH": "/opt/atb/", "LD_LIBRARY_PATH": "/opt/atb/lib"}, True),
+        ("/opt/other/set_env.sh", CANN_SOURCED, False),
+    ],
+)
+def test_environment_of_a_script_is_recognised(script: str, env: dict[str, str], sourced: bool):
+    assert is_sourced(script, env) is sourced
+
+
+def test_script_whose_environment_is_there_is_not_sourced_again(tmp_path: Path):
+    folder = tmp_path / "ascend-toolkit"
+    folder.mkdir()
+    script = make_script(folder / "set_env.sh", "export AGAIN=1")
+    env = {"PATH": os.environ["PATH"], "ASCEND_HOME_PATH": str(folder), "LD_LIBRARY_PATH": f"{folder}/lib64"}
+    assert apply_source_scripts([str(script)], env) == env
+    del env["ASCEND_HOME_PATH"]
+    assert apply_source_scripts([str(script)], env)["AGAIN"] == "1"
+
+
+def test_script_that_takes_too_long_is_an_environment_problem(tmp_path: Path):
+    script = make_script(tmp_path / "slow.sh", "sleep 30")
+    with pytest.raises(EnvironmentProblem, match="took over 0.3 s: source it in the shell"):
+        apply_source_scripts([str(script)], {"PATH": os.environ["PATH"]}, timeout_s=0.3)
+
+
+def test_card_that_answers_and_one_that_does_not(tmp_path: Path):
+    (tmp_path / "torch_npu.py").write_text("", "utf-8")
+    torch = (
+        "class T:\n    npu = sum = lambda self: self\n    __add__ = lambda self, n: self\n    item = lambda self: {}\n"
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    (tmp_path / "torch.py").write_text(torch.format(4) + "def ones(n): return T()\n", "utf-8")
+    assert device_answers(Path(sys.executable), env) is None
+    (tmp_path / "torch.py").write_text("raise RuntimeError('SetDevice: error code is 507033')\n", "utf-8")
+    assert "torch_npu cannot use it: RuntimeError: SetDevice" in str(device_answers(Path(sys.executable), env))
 
 
 def test_missing_script_is_named(tmp_path: Path):

@@ -221,3 +221,10 @@ def lines_of(name: str) -> list[str]:
 )
 def test_mode_is_told_from_captured_graphs_not_from_the_configuration(lines: list[str], mode: str | None):
     assert figures(lines).mode == mode
+
+
+def test_compiler_processes_of_cann_are_never_the_cause_of_an_end():
+    tbe = "[ERROR] TBE Subprocess[task_distribute] raise error[], main process disappeared!\n"
+    assert error_lines(tbe * 8) == []
+    died = error_lines(f"RuntimeError: ACL stream synchronize failed\n(EngineCore pid=7) {tbe}{tbe}")
+    assert died == ["RuntimeError: ACL stream synchronize failed"]

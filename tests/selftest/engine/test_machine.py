@@ -103,3 +103,22 @@ def test_allocator_setting_of_vllm_ascend_is_no_problem(conf: str):
 def test_split_size_displaces_expandable_segments():
     (sentence,) = machine.allocator_problems({"PYTORCH_NPU_ALLOC_CONF": "max_split_size_mb:256"})
     assert "max_split_size_mb:256 displaces" in sentence
+
+
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [
+        ("max_split_size_mb:256", "PYTORCH_NPU_ALLOC_CONF=max_split_size_mb:256, without expandable_segments"),
+        ("expandable_segments:True", "allocator: PYTORCH_NPU_ALLOC_CONF=expandable_segments:True"),
+        ("", "vllm-ascend's default"),
+    ],
+)
+def test_allocator_is_named(conf: str, says: str):
+    assert says in machine.allocator_named({"PYTORCH_NPU_ALLOC_CONF": conf})
+
+
+def test_settings_that_repeatable_answers_need_are_named_when_they_are_missing():
+    given = {"LCCL_DETERMINISTIC": "1", "HCCL_DETERMINISTIC": "True", "ATB_MATMUL_SHUFFLE_K_ENABLE": "0"}
+    (note,) = machine.determinism_notes(given)
+    assert note.endswith("does not set ATB_LLM_LCOC_ENABLE=0")
+    assert machine.determinism_notes({**given, "ATB_LLM_LCOC_ENABLE": "0"}) == []

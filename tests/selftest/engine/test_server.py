@@ -135,6 +135,15 @@ def test_given_port_is_taken(launched):
     assert launched(profile=profile_of(port=number)).port == number
 
 
+def test_held_port_is_refused_before_anything_starts():
+    with closing(socket.create_server(("127.0.0.1", 0))) as held:
+        number = held.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {number} is held by pid {os.getpid()}"):
+            server.require_free_port(profile_of(port=number, host="127.0.0.1"))
+    server.require_free_port(profile_of(port=number))
+    server.require_free_port(profile_of(port=0))
+
+
 def test_alias_of_the_model_is_asked_by_that_name(launched):
     profile = profile_of()
     model = profile.model.model_copy(update={"id": "other-name", "aliases": ["somebody-elses-model"]})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.core.errors import WeightsProblem
-from vlm_acceptance.engine.weights import INDEX, fingerprint, inspect, locate
+from vlm_acceptance.engine.weights import INDEX, fingerprint, inspect, locate, stop_notes
 
 STOP_IDS = (92542, 92543)
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -340,3 +340,11 @@ def test_explicit_folder_wins(tmp_path: Path):
 @pytest.mark.parametrize("model_id", [ID, "/no/such/folder", "gpt2"])
 def test_model_that_is_not_found_is_none(tmp_path: Path, model_id: str):
     assert locate(model_id, None, {}, tmp_path) is None
+
+
+@pytest.mark.parametrize(("stops", "noted"), [([92542], True), (92542, True), ([92542, 92543], False)])
+def test_a_further_stop_id_is_only_noted(model: Path, stops: object, noted: bool):
+    put(model, "generation_config.json", {"eos_token_id": stops})
+    assert inspect(model, (92542,)) == []
+    found = stop_notes(model, (92543,))
+    assert ["not at 92543 too" in note for note in found] == ([True] if noted else [])

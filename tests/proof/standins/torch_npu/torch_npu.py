@@ -2,7 +2,7 @@
 
 torch loads it through its entry point, as it loads the real one. In the file TORCH_NPU_NOTES names, every process
 leaves a line: the CANN folder of its environment and its command line. The file NPU_SMI_STATE names is touched as long
-as an engine lives, however it ends; the stand-in for npu-smi reads it.
+as an engine lives, however it ends; the stand-in for npu-smi reads it. With TORCH_NPU_DEAD the card gives no answer.
 """
 
 import os
@@ -17,9 +17,23 @@ def autoload() -> None:
     if notes:
         with open(notes, "a", encoding="utf-8") as file:
             file.write(f"{os.environ.get('ASCEND_TOOLKIT_HOME', '')}\t{' '.join(sys.argv)}\n")
+    give_card()
     if state and sys.argv[0] != "-c":  # a mere `python -c "import torch_npu"` takes no memory
         touch(state)
         threading.Thread(target=hold, args=(state,), daemon=True).start()
+
+
+def give_card() -> None:
+    """Tensors get the method that copies them to the card."""
+    if hasattr(sys.modules.get("torch"), "Tensor"):
+        sys.modules["torch"].Tensor.npu = on_card
+
+
+def on_card(tensor):
+    """The tensor itself, in place of a copy on the card."""
+    if os.environ.get("TORCH_NPU_DEAD"):
+        raise RuntimeError("SetDevice failed, error code is 507033")
+    return tensor
 
 
 def hold(state: str) -> None:
@@ -33,3 +47,7 @@ def touch(state: str) -> None:
     """Only its modification time is read."""
     with open(state, "a", encoding="utf-8"):
         os.utime(state)
+
+
+# where another distribution hides the entry point, torch is there already
+give_card()
