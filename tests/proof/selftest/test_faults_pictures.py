@@ -103,10 +103,11 @@ def test_uuid_stale_keeps_the_first_picture_of_each_uuid(engine: OracleServer) -
         assert send(proxy.url, "GET", "/version", None).json() == {"version": "999.0"}
 
 
-def test_picture_shrunk_touches_large_pictures_only(engine: OracleServer) -> None:
-    large, small = url_of(5, size=(300, 100)), url_of(5, size=(30, 30))
-    first, second = sent("picture-shrunk", engine, [large, small])
-    assert Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2]))).size == (100, 33)
+@pytest.mark.parametrize(("fault", "side"), [("picture-shrunk", 100), ("large-picture-shrunk", 224)])
+def test_picture_shrunk_touches_large_pictures_only(engine: OracleServer, fault: str, side: int) -> None:
+    large, small = url_of(5, size=(3 * side, side)), url_of(5, size=(30, side))
+    first, second = sent(fault, engine, [large, small])
+    assert Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2]))).size == (side, round(side / 3))
     assert second == small
 
 
