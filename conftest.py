@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import pytest
 
@@ -16,7 +17,7 @@ from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.logprobs import LogProbs
 from vlm_acceptance.engine.offline import OfflineRun
 from vlm_acceptance.engine.server import Deployment
-from vlm_acceptance.run import summary
+from vlm_acceptance.run import calibration, summary
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.findings import FindingCollector
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
@@ -116,7 +117,15 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
     """Collects findings; the test fails with all of them when it ends."""
     settings = context.settings
     base_url = context.launch.value.base_url if context.launch.value else ""
-    made = FindingCollector(request.node.nodeid, context.store, base_url, settings.api_key_env, settings.evidence)
+    made = FindingCollector(
+        request.node.nodeid,
+        context.store,
+        base_url,
+        settings.api_key_env,
+        settings.evidence,
+        partial(calibration.can_wait, context),
+        context.inputs.guide_names,
+    )
     request.node.stash[COLLECTOR] = made
     return made
 

@@ -17,7 +17,7 @@ from vlm_acceptance.config.options import OPTIONS, Settings, load, unknown_optio
 from vlm_acceptance.config.paths import ROOT, writable_folder
 from vlm_acceptance.config.profile_file import shown
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem, VlmAcceptanceError
+from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, ToBeCalibrated, UsageProblem, VlmAcceptanceError
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import EXIT, TestResult, rule
@@ -256,6 +256,8 @@ def pytest_runtest_makereport(
 def _outcome(report: pytest.TestReport, problem: BaseException | None) -> Outcome:
     if isinstance(problem, NotRun):
         return Outcome.NOT_RUN
+    if isinstance(problem, ToBeCalibrated):
+        return Outcome.TO_CALIBRATE  # in JUnit it is an error: it must not look like a pass
     if report.failed:
         return Outcome.FAILED if report.when == "call" else Outcome.ERROR
     return Outcome.SKIPPED if report.skipped else Outcome.PASSED

@@ -21,6 +21,8 @@ from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT
 from vlm_acceptance.workloads import capability, latency
 
+# ends the figures of pictures of many tiles
+LARGE_SUFFIX = "_large"
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
 
@@ -44,12 +46,13 @@ def category_of(context) -> dict[str, Category]:
 
 
 @pytest.fixture
-def judge(findings, profile) -> Callable[..., bool]:
+def judge(context, findings, profile) -> Callable[..., bool]:
     """Judges the replies to a question and adds findings and figures; True when the question is below its bar."""
 
     def judge(category, question, replies, suffix="") -> bool:
-        verdict = capability.judged(profile, category, question, replies)
+        verdict = capability.judged(profile, category, question, replies, is_large=suffix == LARGE_SUFFIX)
         findings.add(verdict.findings)
+        context.record.count(verdict.key, verdict.right, len(replies))
         findings.note(**{name + suffix: figure for name, figure in verdict.figures.items()})
         return bool(verdict.findings)
 
@@ -79,6 +82,7 @@ def measure_latency(context, client, findings) -> Callable[..., None]:
     """
 
     def measure_latency(name, bodies, budget) -> None:
+        findings.about(name)
         measured = latency.measure(client, bodies)
         if isinstance(measured, NoReply):
             found = Finding(kinds.LATENCY_NO_ANSWER, "a streamed answer", str(measured), name)

@@ -2,11 +2,13 @@
 
 import math
 import secrets
+from dataclasses import replace
 
 import pytest
 
 from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, format_url, png_url
 from vlm_acceptance.checks import answer, completion, contamination, edge_inputs, pictures, refusals, server_info
+from vlm_acceptance.checks.bars import bar
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.profile import MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
@@ -93,7 +95,7 @@ def test_other_prompt_right_after(client, findings, profile, context, judge):
 
 
 @pytest.mark.smoke
-def test_several_pictures_keep_their_order(client, findings, profile):
+def test_several_pictures_keep_their_order(client, findings, profile, context):
     """The answer about two pictures in one request MUST keep their order; the effect of placeholders is reported.
 
     It is judged like a category, by the same share of right answers, and only reported where
@@ -103,9 +105,11 @@ def test_several_pictures_keep_their_order(client, findings, profile):
     exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)
     least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
     replies = [exchange.reply for exchange in exchanges]
-    found = pictures.in_order(ORDERS, replies, least)
+    found = pictures.in_order(ORDERS, replies, bar(least, profile.capability.recorded.get(MULTI_PICTURE)))
+    kept = pictures.count_in_order(ORDERS, replies)
+    context.record.count(MULTI_PICTURE, kept, len(ORDERS))
     findings.judges(MULTI_PICTURE)
-    findings.note(in_order=f"{pictures.count_in_order(ORDERS, replies)} of {len(ORDERS)}")
+    findings.note(in_order=f"{kept} of {len(ORDERS)}")
     if MULTI_PICTURE in profile.capability.report_only:
         found = [one for one in found if one.fatal]
     findings.add(found)
@@ -150,7 +154,9 @@ def test_picture_formats(client, findings, profile, context):
         reply = exchange.reply
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
         if form in LOSSLESS:
-            findings.add(wrong if exchange.status == 200 else edge_inputs.not_refused(exchange), exchange, form)
+            # the picture was read rightly as it is: reading it otherwise is no want of ability
+            graded = [replace(one, graded=one.graded or (None if one.fatal else kinds.FAILURE)) for one in wrong]
+            findings.add(graded if exchange.status == 200 else edge_inputs.not_refused(exchange), exchange, form)
         findings.note(**{form: f"{edge_inputs.in_words(exchange)}{', read otherwise' if wrong else ''}"})
     findings.add(
         completion.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8).reply),

@@ -12,6 +12,8 @@ from PIL import Image
 
 _TAILS = ("Answer with the option's letter", "Answer the question directly")
 LETTERS = "ABCD"
+# the first words of the eight signs of the category ocr, in their order
+SIGNS = ("RIVER", "GARDEN", "STATION", "MARKET", "BRIDGE", "CASTLE", "SCHOOL", "FOREST")
 
 
 def is_question(call: Call) -> bool:
@@ -101,3 +103,21 @@ def refused(dose: Dose) -> Stages:
         return error_response(500, "EngineCore encountered an issue.") if is_hit else None
 
     return Stages(instead=instead)
+
+
+def signs_unread(dose: Dose) -> Stages:
+    """The words of the first so many signs are never given, by whatever route a sign arrives."""
+    unread = SIGNS[: int(dose.magnitude)]
+
+    def start(call: Call) -> Rewriter:
+        if not any(word in question_of(call) for word in ("the sign", "牌子")):
+            return lambda text, _done: text
+
+        def rewrite(text: str, done: bool) -> str:
+            if not done:
+                return ""
+            return "It cannot be read." if any(word in text for word in unread) else text
+
+        return rewrite
+
+    return rewrites_text(start)

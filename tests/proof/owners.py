@@ -180,6 +180,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "answers-of-another": (ANSWERS,),
     "answers-a-few-wrong": (ANSWERS,),
     "answers-worse-than-stored": (PAIRED, SCORE),
+    "signs-unread": (OCR, IN_CHINESE[0], SIMILAR),
     "blank-remembered": (BLANK_PICTURES,),
     "questions-refused": (COMPLETE,),
     "prefix-by-text": (OCR, f"{BLIND}[ocr]", SIMILAR, LONG_SIMILAR, HUNT),
@@ -273,7 +274,9 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "log-of-another-model": (FIGURES,),
     "graphs-not-captured": (FIGURES,),
     "offline-graphs-not-captured": (OFFLINE_FIGURES,),
-    "logo-not-read": (GUIDE,),
+    "logo-exclaimed": (GUIDE,),
+    # behind a proxy, by the profile that its first day recorded
+    "worse-than-recorded": (OCR, IN_CHINESE[0], SIMILAR),
     "offline-differs": OFFLINE,
     # on the real engine
     "real-config-of-another": (PORT,),

@@ -50,7 +50,7 @@ class _TranslatedRow(Section):
 class _CategoryFile(Section):
     id: str
     title: str
-    dataset: str
+    guide_name: str
     must: str
     questions: list[_QuestionRow] = Field(min_length=1)
     translated: _TranslatedRow
@@ -78,7 +78,9 @@ def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
         translated = replace(questions[row.of], id=f"{row.of}-{row.language}", **row.model_dump(exclude={"of"}))
         if file.id in found:
             raise UsageProblem(f"{path}: id: {file.id!r} is the id of another file of {folder} too")
-        found[file.id] = Category(file.id, file.title, file.dataset, file.must, tuple(questions.values()), translated)
+        found[file.id] = Category(
+            file.id, file.title, file.guide_name, file.must, tuple(questions.values()), translated
+        )
     if not found:
         raise UsageProblem(f"no capability cases: {folder} holds no *.yaml")
     ranked = sorted(found, key=lambda c: (CATEGORY_ORDER.index(c) if c in CATEGORY_ORDER else len(CATEGORY_ORDER), c))

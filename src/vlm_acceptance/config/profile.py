@@ -140,14 +140,28 @@ def _category(*more: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _question() -> AfterValidator:
+    """A `category/question`, or MULTI_PICTURE."""
+
+    def check(name: str) -> str:
+        category, slash, question = name.partition("/")
+        if name == MULTI_PICTURE or (category in CATEGORY_ORDER and slash and question):
+            return name
+        close = nearest(category, [*CATEGORY_ORDER, MULTI_PICTURE])
+        raise ValueError(f"{name!r} is not a category/question such as ocr/sign, or {MULTI_PICTURE}.{close}")
+
+    return AfterValidator(check)
+
+
 class Latency(Section):
     """`default` has the limits that `categories` does not set; `repeats` warm requests are judged.
 
     `categories.large_pictures` is for pictures of many tiles; by default its first token may take LARGE_TTFT times as
     long, and the whole answer as much longer.
 
-    `recorded`: the budgets come from a run of a known-good deployment. `stream_tokens` is the length of the answer
-    whose token flow is judged; it should take a second or two.
+    `recorded`: the budgets are known to be right for this deployment; until then, exceeding one makes a run
+    inconclusive. `stream_tokens` is the length of the answer whose token flow is judged; it should take a second or
+    two.
     """
 
     default: Budget = Budget()
@@ -195,10 +209,13 @@ class Capability(Section):
 
     A category in `report_only`, or `multi_picture` (the order of several pictures), fails only by fatal findings.
     `large_pictures`: every category is asked about pictures of many tiles, too.
+    `recorded` are the right answers of the calibration by `category/question`: they lower the bar of a question.
+    Until the profile is `calibrated`, what is only below a bar makes a run inconclusive.
     """
 
     min_correct: int = Field(default=6, ge=1, le=8)
     calibrated: bool = False
+    recorded: dict[Annotated[str, _question()], Annotated[int, Field(ge=0, le=8)]] = {}
     report_only: list[Annotated[str, _category(MULTI_PICTURE)]] = []
     routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
     concurrency: int = Field(default=4, ge=1, le=64)

@@ -40,14 +40,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One of the five capabilities, with the MUST sentence of its test.
+    """One of the five capabilities, with the MUST sentence of its test, and its name in the deployment guide.
 
     `translated` is one of the questions in the other language: same pictures, same planted answers, id `sign-zh`.
     """
 
     id: str
     title: str
-    dataset: str
+    guide_name: str
     must: str
     questions: tuple[Question, ...]
     translated: Question

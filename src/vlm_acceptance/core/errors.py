@@ -9,6 +9,7 @@ VlmAcceptanceError
 ├── DeploymentFailure      the deployment under test is wrong: a failure, exit code 1
 │   └── EngineFailure      its engine died, or never became ready
 ├── HarnessProblem         our own machinery broke: an error, exit code 11
+├── ToBeCalibrated         only below bars that were never calibrated: neither right nor wrong, exit code 11
 └── NotRun                 a precondition of the test failed earlier; the test that met it first reported why
 """
 
@@ -52,6 +53,10 @@ class EngineFailure(DeploymentFailure):
 
 class HarnessProblem(VlmAcceptanceError):
     """Our own machinery failed; nothing is said about the deployment."""
+
+
+class ToBeCalibrated(VlmAcceptanceError):
+    """The deployment is below bars that were never calibrated for it, and nothing else is wrong."""
 
 
 class NotRun(VlmAcceptanceError):

@@ -11,11 +11,15 @@ from vlm_acceptance.core.finding_classes import FindingClass, Severity
 
 
 class Outcome(enum.Enum):
-    """The outcome of one acceptance test: `failed` is about the deployment, `error` about us or the environment."""
+    """The outcome of one acceptance test: `failed` is about the deployment, `error` about us or the environment.
+
+    `to be calibrated`: only below bars that were never calibrated for this deployment; it is no pass.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     ERROR = "error"
+    TO_CALIBRATE = "to be calibrated"
     SKIPPED = "skipped"
     NOT_RUN = "not run"
 

@@ -34,11 +34,15 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The verdict, its exit code and the sentence that explains it."""
+    """The verdict, its exit code and the sentence that explains it.
+
+    `to_calibrate`: nothing but bars that were never calibrated prevents an acceptance.
+    """
 
     verdict: Verdict
     code: int
     reason: str
+    to_calibrate: bool = False
 
 
 def rule(
@@ -66,7 +70,8 @@ def rule(
         return Ruling(Verdict.REJECTED, EXIT["rejected"], reason)
     if narrowed:
         return Ruling(Verdict.NONE, EXIT["inconclusive"], f"partial run ({narrowed}): it cannot accept")
-    done = {result.id for result in (*passed, *skipped)}
+    waiting = by_outcome[Outcome.TO_CALIBRATE]
+    done = {result.id for result in (*passed, *skipped, *waiting)}
     missing = [ident for ident in required if ident not in done]
     reason = ""
     if interrupted:
@@ -74,11 +79,23 @@ def rule(
     elif missing:
         cause = next((error.first_line for error in by_outcome[Outcome.ERROR]), missing[0])
         reason = f"{len(missing)} of {len(required)} required tests were not judged: {cause}"
-    elif not passed:
+    elif not passed and not waiting:
         reason = "nothing was tested"
+    if waiting:
+        also = f"{reason}; also " if reason else ""
+        reason = f"{also}{_below_uncalibrated_bars(waiting)}"
+        return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], reason, to_calibrate=not also)
     if reason:
         return Ruling(Verdict.INCONCLUSIVE, EXIT["inconclusive"], reason)
     count = f"{len(required) - len(skipped)} of {len(required)}" if skipped else f"all {len(required)}"
     rest = f", {len(skipped)} skipped: {skipped[0].first_line}" if skipped else ""
     scope = f" of -m {mark}" if mark else ""
     return Ruling(Verdict.ACCEPTED, EXIT["accepted"], f"{count} required tests{scope} passed{rest}")
+
+
+def _below_uncalibrated_bars(waiting: Sequence[TestResult]) -> str:
+    count = f"{len(waiting)} tests are" if len(waiting) > 1 else "one test is"
+    return (
+        f"{count} below bars that were never calibrated for this deployment, and nothing failed; "
+        f"first {waiting[0].id.rpartition('::')[2]}: {waiting[0].first_line}"
+    )

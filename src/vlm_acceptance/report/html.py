@@ -13,12 +13,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
+from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.core.finding import Verdict
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.store import OBSERVATIONS
 from vlm_acceptance.report.stored_run import files_of, tests_of
-from vlm_acceptance.report.verdict_text import headline, seconds
+from vlm_acceptance.report.verdict_text import headline, named, next_steps, right_of, seconds
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE_BYTES = 2_000_000
@@ -30,7 +31,7 @@ TONES = {Verdict.ACCEPTED.value: "good", Verdict.REJECTED.value: "bad"}
 TIMES = ("ttft_s", "tpot_s", "e2e_s", "cold_ttft_s", "cold_e2e_s")
 MAPPINGS = (
     "scope", "suite", "profile", "versions", "model_files", "device", "engine", "areas", "not_applicable", "latency",
-    "references",
+    "references", "calibration", "guide_names", "right",
 )  # fmt: skip
 # the value of a key that a summary lacks
 ABSENT: Mapping[str, Any] = {
@@ -103,6 +104,9 @@ def _view(folder: Path) -> dict[str, Any]:
         "tests": _by(tests, lambda test: test.area),
         "times": TIMES,
         "latency": _latency(summary),
+        "named": {category: named(summary, category) for category in CATEGORY_ORDER},
+        "right": right_of(summary),
+        "next_steps": next_steps(summary),
         "command": shlex.join(map(str, summary["engine"].get("command") or ())),
         "stages": summary["engine"].get("stages") or summary["engine"].get("rungs") or [],
         "started_with": shlex.join(map(str, summary["command"])),

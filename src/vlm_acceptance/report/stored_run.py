@@ -19,7 +19,7 @@ from vlm_acceptance.report.transcript import entry
 MAX_FINDINGS = 40
 LAST_EXCHANGES = 3
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
-BROKEN = (Outcome.FAILED.value, Outcome.ERROR.value)
+BROKEN = (Outcome.FAILED.value, Outcome.ERROR.value, Outcome.TO_CALIBRATE.value)
 Row = Mapping[str, Any]
 Passages = Mapping[str, list[str]]  # lines of the transcript by exchange
 
@@ -58,7 +58,7 @@ class Test:
 
     @property
     def broken(self) -> bool:
-        """Whether it failed or errored."""
+        """Whether it failed, errored or is to be calibrated."""
         return self.outcome in BROKEN
 
 

@@ -17,6 +17,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     """Verdict with scope, one line per area, figures, notes, and what to do next."""
     shown = [f"{headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
     shown += [_area(name, counts) for name, counts in summary["areas"].items()]
+    shown += _right(summary)
     shown += _environment(summary)
     shown += _engine(summary)
     shown += _offline(summary)
@@ -26,9 +27,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     if left_out:
         shown.append(f"  not applicable: {len(summary['not_applicable'])} ({'; '.join(left_out)})")
     shown += [f"  note: {note}" for note in summary["notes"]]
-    todo = NEXT.get(summary["verdict"], "fix the problems above and run again")
-    if todo:
-        shown.append(f"  next: {todo}")
+    shown += [f"  next: {todo}" for todo in next_steps(summary)]
     command = summary["engine"].get("command")
     if command and summary["verdict"] == "rejected":
         shown.append(f"  engine: {shlex.join(command)}  (start it again to repeat a request)")
@@ -36,11 +35,28 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     return shown
 
 
+def next_steps(summary: Mapping[str, Any]) -> list[str]:
+    """What to do next; until the profile is calibrated, how to record this run."""
+    recording = summary.get("calibration") or {}
+    is_due = bool(recording.get("due"))
+    if recording.get("command") and (is_due or summary["verdict"] == "accepted"):
+        command = recording["command"]
+        return [f"if this deployment is known to be right, record this run as its calibration: {command}"]
+    todo = NEXT.get(summary["verdict"], "fix the problems above and run again")
+    if is_due:
+        parts, missing = recording["parts"], recording["missing"]
+        why = "; ".join(dict.fromkeys(parts[part]["summary"] for part in missing))
+        todo = f"this run cannot be recorded as a calibration ({why}); calibrate with a whole run of -m smoke"
+    return [todo] if todo else []
+
+
 def headline(summary: Mapping[str, Any]) -> str:
     """The verdict in capitals; an accepted control is marked as the control."""
     word = "NO VERDICT" if summary["verdict"] == "none" else str(summary["verdict"]).upper()
     if summary["exit_code"] == 10:
         return "INCONCLUSIVE (environment)"
+    if (summary.get("calibration") or {}).get("due"):
+        return "INCONCLUSIVE (to be calibrated)"
     if summary["control"] and word == "ACCEPTED":
         return "ACCEPTED (control)"
     return word
@@ -50,6 +66,23 @@ def _area(name: str, counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
     rest = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != "passed")
     return f"  {name:<12} {counts.get('passed', 0)}/{total}{'  ' + rest if rest else ''}"
+
+
+def _right(summary: Mapping[str, Any]) -> list[str]:
+    """The fewest right answers that any test counted, by category."""
+    return [
+        f"  right {named(summary, category)}: {', '.join(f'{name} {right} of {total}' for name, right, total in rows)}"
+        for category, rows in right_of(summary).items()
+    ]
+
+
+def right_of(summary: Mapping[str, Any]) -> dict[str, list[tuple[str, int, int]]]:
+    """Category -> question, right answers, of how many."""
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for key, (right, total) in (summary.get("right") or {}).items():
+        category, _, question = key.partition("/")
+        found.setdefault(category, []).append((question or "order", right, total))
+    return found
 
 
 def _environment(summary: Mapping[str, Any]) -> list[str]:
@@ -99,8 +132,14 @@ def _latency(summary: Mapping[str, Any]) -> list[str]:
         warm = ", ".join(f"{name} {seconds(row.get(key))}" for name, key in figures)
         rest = f"warm medians, n={row['n']}; cold {seconds(row.get('cold_e2e_s'))}, {row['tokens']} tokens"
         theirs = "; guide: {tokens} tokens {seconds} s {note}".format_map(guide[category]) if category in guide else ""
-        shown.append(f"  latency {category}: {warm} ({rest}){theirs}".rstrip())
+        shown.append(f"  latency {named(summary, category)}: {warm} ({rest}){theirs}".rstrip())
     return shown
+
+
+def named(summary: Mapping[str, Any], category: str) -> str:
+    """The category, with its name in the deployment guide beside it."""
+    theirs = (summary.get("guide_names") or {}).get(category)
+    return f"{category} ({theirs})" if theirs else category
 
 
 def seconds(value: float | None) -> str:

@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from vlm_acceptance.config.profile import MULTI_PICTURE
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import logprobs
-from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.finding_classes import Severity
-from vlm_acceptance.core.verdict import EXIT, Ruling
+from vlm_acceptance.core.verdict import EXIT, Ruling, TestResult
 from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.workloads.capability import key_of
 
 HEADROOM = 1.5
-NOT_RIGHT = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN)
+# a median this much higher is no slower deployment: the asking machine may pause as long
+LEAST_HEADROOM_S = {"ttft_s": 0.1, "tpot_s": 0.005, "e2e_s": 0.1}
+BUDGETS = (kinds.LATENCY_TTFT, kinds.LATENCY_TPOT, kinds.LATENCY_E2E)
+UNDER_LOAD = (kinds.LOAD_COUNT, kinds.LOAD_ANSWER)
+PARTS = {"capability": "calibration", "latency": "baseline"}
+UNFINISHED = (Outcome.ERROR, Outcome.NOT_RUN)
+
+
+def can_wait(context: RunContext, finding: Finding) -> bool:
+    """Whether a finding is only about a bar that was never calibrated for this deployment."""
+    if finding.kind in BUDGETS:
+        return not context.profile.latency.recorded
+    if context.profile.capability.calibrated:
+        return False
+    # under load the bar follows what the same run counted alone; without such counts it is as uncalibrated
+    is_load = finding.kind in UNDER_LOAD and not finding.fatal and not context.record.right
+    return finding.severity is Severity.ABILITY or is_load
+
+
+def proposal(context: RunContext, ruling: Ruling) -> dict[str, Any]:
+    """What this run can record, as JSON: for each part of PARTS the keys of the profile, or why there are none.
+
+    `missing` are the parts that the present profile lacks, `due` whether they alone prevent a verdict.
+    """
+    profile = context.profile
+    lacks = {"capability": not profile.capability.calibrated, "latency": not profile.latency.recorded}
+    made = {"capability": _calibration(context, ruling), "latency": _baseline(context, ruling)}
+    found: dict[str, Any] = {
+        "base": str(context.settings.loaded.path.resolve()),
+        "due": ruling.to_calibrate,
+        "missing": [part for part, is_missing in lacks.items() if is_missing],
+        "parts": {part: {"content": content, "summary": summary} for part, (content, summary) in made.items()},
+        "command": "",
+    }
+    if any(found["parts"][part]["content"] for part in found["missing"]):
+        command = (sys.executable, "-m", "vlm_acceptance.run.calibrate")
+        found["command"] = shlex.join([*command, str(context.store.folder), f"{profile.name}-calibrated.yaml"])
+    return found
 
 
 def record(context: RunContext, ruling: Ruling) -> list[str]:
@@ -23,23 +66,37 @@ def record(context: RunContext, ruling: Ruling) -> list[str]:
     A profile extends the present one. Given one file, both go into it; given two, the second extends the first.
     """
     lines = _record_logprobs(context, ruling)
-    base = context.settings.loaded.path.resolve()
-    written: dict[Path, dict[str, Any]] = {}
-    for path, what, make in (
-        (context.settings.calibrate, "calibration", _calibration),
-        (context.settings.record_baseline, "baseline", _baseline),
-    ):
-        if path is None:
-            continue
-        content, summary = make(context, ruling)
-        lines.append(f"  {what}: {path if content else 'not recorded'} ({summary})")
-        if content:
-            extended = written.setdefault(path, {"extends": str(base), "name": path.stem})
-            extended.update(content)
-            base = path.resolve()
-    for path, content in written.items():
+    settings, proposed = context.settings, proposal(context, ruling)
+    wanted = {"capability": settings.calibrate, "latency": settings.record_baseline}
+    files: dict[Path, list[str]] = {}
+    for part, path in wanted.items():
+        if path is not None:
+            files.setdefault(path, []).append(part)
+    base = Path(proposed["base"])
+    for path, parts in files.items():
+        lines += write_profile(path, base, parts, proposed, context.store.folder.name, context.mask)
+        base = path.resolve() if path.exists() else base
+    return lines
+
+
+def write_profile(
+    path: Path,
+    base: Path,
+    parts: Sequence[str],
+    proposed: Mapping[str, Any],
+    run: str,
+    mask: Callable[[str], str] = str,
+) -> list[str]:
+    """Write a profile that extends `base` by these parts of a proposal, if it has any; returns a line for each."""
+    content: dict[str, Any] = {"extends": str(base), "name": path.stem}
+    lines = []
+    for part in parts:
+        made = proposed["parts"][part]
+        content.update(made["content"])
+        lines.append(f"  {PARTS[part]}: {path if made['content'] else 'not recorded'} ({made['summary']})")
+    if any(proposed["parts"][part]["content"] for part in parts):
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        path.write_text(context.mask(f"# recorded by {context.store.folder.name}\n{text}"), "utf-8")
+        path.write_text(mask(f"# recorded by {run}\n{text}"), "utf-8")
     return lines
 
 
@@ -61,34 +118,63 @@ def _record_logprobs(context: RunContext, ruling: Ruling) -> list[str]:
     return [f"  baseline: {path} ({len(taken)} prompts)"]
 
 
+def _obstacle(context: RunContext, ruling: Ruling) -> str:
+    """Why nothing of this run may be recorded; '' if all that failed are bars of ability and latency budgets."""
+    if context.record.narrowed:
+        return f"partial run ({context.record.narrowed})"
+    if ruling.code == EXIT["environment"]:
+        return f"the environment: {ruling.reason}"
+    failed = [result for result in context.record.results if result.outcome is Outcome.FAILED]
+    for result in sorted(failed, key=lambda one: not any(finding.fatal for finding in one.findings)):
+        if any(finding.fatal for finding in result.findings):
+            return f"fatal findings cannot be calibrated away: {_named(result)}"
+        if not result.findings or not all(map(_is_calibrated_away, result.findings)):
+            return f"calibration cannot accept what failed: {_named(result)}"
+    return ""
+
+
+def _is_calibrated_away(finding: Finding) -> bool:
+    return finding.severity is Severity.ABILITY or finding.kind in BUDGETS
+
+
+def _named(result: TestResult) -> str:
+    return f"{result.id.rpartition('::')[2]}: {result.first_line}"
+
+
 def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
     """The calibration or nothing, and why: only a right deployment shows the abilities of its model."""
-    results = context.record.results
-    judged = [result for result in results if result.categories]
-    refused = [result for result in results if result.outcome is Outcome.FAILED]
-    if context.record.narrowed or not judged or any(r.outcome in (Outcome.ERROR, Outcome.NOT_RUN) for r in judged):
-        return {}, "the capability cases did not all run"
-    found = [finding for result in refused for finding in result.findings]
-    if any(finding.fatal for finding in found):
-        return {}, "fatal findings cannot be calibrated away"
-    others = [finding for finding in found if finding.severity is not Severity.ABILITY]
-    if ruling.code == EXIT["environment"] or others or not all(result.categories for result in refused):
-        return {}, "something else than the capability cases failed"
-    below = sorted({category for result in refused for category in result.categories})
-    summary = f"only reports {', '.join(below)}" if below else "every category keeps its bar"
-    return {"capability": {"calibrated": True, "report_only": below}}, summary
+    if why := _obstacle(context, ruling):
+        return {}, why
+    right = context.record.right
+    asked = [
+        key_of(one, question) for one in context.inputs.categories for question in (*one.questions, one.translated)
+    ]
+    uncounted = [key for key in (*asked, MULTI_PICTURE) if key not in right]
+    broken = [result for result in context.record.results if result.categories and result.outcome in UNFINISHED]
+    if uncounted or broken:
+        what = _named(broken[0]) if broken else f"no answers to {uncounted[0]}"
+        return {}, f"the capability cases of -m smoke did not all run: {what}"
+    least = context.profile.capability.min_correct
+    below = [f"{key} {count} of {total}" for key, (count, total) in right.items() if count < least * total / 8]
+    summary = f"lower bars for {', '.join(below)}" if below else "every question reached its bar"
+    return {"capability": {"calibrated": True, "recorded": context.record.counted}}, summary
 
 
 def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
     """The latency budgets or nothing, and why."""
-    record = context.record
-    if record.narrowed or not record.latency:
-        return {}, "the latencies were not all measured"
-    is_wrong = any(result.outcome in NOT_RIGHT and result.area != "latency" for result in record.results)
-    if ruling.code == EXIT["environment"] or is_wrong:
-        return {}, "the deployment was not found right"
+    if why := _obstacle(context, ruling):
+        return {}, why
+    rows = context.record.latency
+    broken = [one for one in context.record.results if one.outcome in UNFINISHED and one.area == "latency"]
+    unmeasured = [category.id for category in context.inputs.categories if category.id not in rows]
+    if broken or unmeasured:
+        return {}, f"the latencies were not all measured: {_named(broken[0]) if broken else unmeasured[0]}"
     categories = {}
-    for name, row in record.latency.items():
+    for name, row in rows.items():
         medians = {"ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "e2e_s": row.e2e_s}
-        categories[name] = {key: round(value * HEADROOM, 4) for key, value in medians.items() if value is not None}
+        categories[name] = {key: _budget(key, value) for key, value in medians.items() if value is not None}
     return {"latency": {"recorded": True, "categories": categories}}, f"{HEADROOM} x the medians of this run"
+
+
+def _budget(figure: str, median: float) -> float:
+    return round(max(HEADROOM * median, median + LEAST_HEADROOM_S[figure]), 4)

@@ -1,23 +1,36 @@
-"""Collects the findings of a test, keeps their evidence, and raises one failure with all of them when it ends."""
+"""Collects the findings of a test, keeps their evidence, and raises them together when it ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from vlm_acceptance.core.errors import DeploymentFailure
+from vlm_acceptance.core.errors import DeploymentFailure, ToBeCalibrated
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.report import evidence
 from vlm_acceptance.report.store import RunStore
 
 MAX_EVIDENCE = 12
+BELOW = "below a bar that was never calibrated: "
 
 
 class FindingCollector:
-    """The findings of one test. `properties` are written to JUnit and results.jsonl."""
+    """The findings of one test. `properties` are written to JUnit and results.jsonl.
 
-    def __init__(self, test: str, store: RunStore, base_url: str, key_env: str | None, policy: str) -> None:
+    `can_wait`: whether a finding is only about a bar that was never calibrated. `guide_names`: categories by id.
+    """
+
+    def __init__(
+        self,
+        test: str,
+        store: RunStore,
+        base_url: str,
+        key_env: str | None,
+        policy: str,
+        can_wait: Callable[[Finding], bool] = lambda _: False,
+        guide_names: Mapping[str, str] | None = None,
+    ) -> None:
         self.test = test
         self.all: list[Finding] = []
         self.properties: dict[str, str] = {}
@@ -27,6 +40,8 @@ class FindingCollector:
         self._base_url = base_url
         self._key_env = key_env
         self._policy = policy
+        self._can_wait = can_wait
+        self._guide_names = guide_names or {}
         self._kept: dict[str, tuple[str, str]] = {}
         self._watched: list[tuple[Exchange, Sequence[Finding]]] = []
 
@@ -59,7 +74,11 @@ class FindingCollector:
     def judges(self, category: str) -> None:
         """Name the capability category that this test judges."""
         self.categories = [category]
-        self.note(category=category)
+        self.about(category)
+
+    def about(self, category: str) -> None:
+        """Report the category, and its name in the deployment guide."""
+        self.note(category=category, guide_name=self._guide_names.get(category))
 
     def below_bar(self, categories: Iterable[str]) -> None:
         """Name the categories below their bar, in a test of several categories."""
@@ -67,7 +86,10 @@ class FindingCollector:
         self.note(below_bar=", ".join(self.categories) or None)
 
     def settle(self) -> None:
-        """Raise DeploymentFailure with every finding, fatal ones first; do nothing without findings."""
+        """Raise every finding, fatal ones first; do nothing without findings.
+
+        ToBeCalibrated if each of them can wait for a calibration, else DeploymentFailure.
+        """
         self._add_watched()
         if not self.all:
             return
@@ -76,7 +98,10 @@ class FindingCollector:
         self.note(evidence=next((found.evidence for found in ordered if found.evidence), None))
         first = ordered[0]
         head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
-        raise DeploymentFailure("\n".join([" ".join(head.split())[:400], *(found.render() for found in ordered)]))
+        can_wait = all(map(self._can_wait, ordered))
+        head = " ".join(f"{BELOW if can_wait else ''}{head}".split())[:400]
+        text = "\n".join([head, *(found.render() for found in ordered)])
+        raise ToBeCalibrated(text) if can_wait else DeploymentFailure(text)
 
     def _add_watched(self) -> None:
         known = {(found.check, found.observed) for found in self.all}

@@ -34,6 +34,11 @@ class RunInputs:
         """The five capability categories."""
         return load_categories(CASES, IMAGES)
 
+    @property
+    def guide_names(self) -> dict[str, str]:
+        """Category -> its name in the deployment guide."""
+        return {category.id: category.guide_name for category in self.categories}
+
     @cached_property
     def stored_logprobs(self) -> tuple[StoredLogProbs, ...]:
         """The stored log probabilities; UsageProblem when the file is not a valid baseline."""

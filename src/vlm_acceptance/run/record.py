@@ -33,7 +33,8 @@ class RunRecord:
     """One run, as far as it got. Node ids are keys of `not_applicable`, categories of `latency`.
 
     `unwritable` and `unreachable` are why reports cannot be written or the endpoint cannot be reached; `known_issues`
-    holds the tests in which an issue occurred, `waits` what was waited for a processor during requests that were timed.
+    holds the tests in which an issue occurred, `waits` what was waited for a processor during requests that were timed,
+    `right` the fewest right answers to a question that any test counted, and of how many.
     """
 
     required: list[str] = field(default_factory=list)
@@ -48,7 +49,17 @@ class RunRecord:
     offline_figures: EngineFigures | None = None
     latency: dict[str, LatencyRow] = field(default_factory=dict)
     waits: list[Waited] = field(default_factory=list)
+    right: dict[str, tuple[int, int]] = field(default_factory=dict)
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
     serve_benchmark: str = ""
     accuracy: list[str] = field(default_factory=list)
+
+    def count(self, question: str, right: int, total: int) -> None:
+        """Keep the count of right answers to a question if it is the lowest so far."""
+        self.right[question] = min(self.right.get(question, (right, total)), (right, total))
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """The fewest right answers by question."""
+        return {question: right for question, (right, _) in self.right.items()}

@@ -14,7 +14,9 @@ from typing import Any
 import yaml
 
 from vlm_acceptance import __version__
+from vlm_acceptance.checks.bars import bar
 from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.config.profile import MULTI_PICTURE, Profile
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.verdict import Ruling
@@ -22,6 +24,7 @@ from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import machine, weights
 from vlm_acceptance.report.store import row_of
+from vlm_acceptance.run import calibration
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
 
@@ -60,6 +63,9 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "required": len(context.record.required),
         "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
         "notes": notes(context),
+        "calibration": calibration.proposal(context, ruling),
+        "guide_names": context.inputs.guide_names,
+        "right": {question: list(count) for question, count in context.record.right.items()},
         "expected": {
             "weights_load_s": profile.weight_load_s and profile.weight_load_s.model_dump(),
             "model_memory_gib": profile.model_memory_gib and profile.model_memory_gib.model_dump(),
@@ -218,14 +224,9 @@ def notes(context: RunContext) -> list[str]:
     """What a reader of the verdict must know: replaced settings, defaults, uncalibrated questions, gaps."""
     profile, record, launched = context.profile, context.record, context.settings.launched
     found = context.preflight.notes() if launched else []
-    if not profile.capability.calibrated:
-        found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
-    if profile.capability.report_only:
-        found.append(f"only reported by calibration, not judged: {', '.join(profile.capability.report_only)}")
+    found += _calibration_notes(profile)
     if record.latency:
         found.append(f"the machine while latency was measured: {in_words(record.waits)}")
-    if not profile.latency.recorded:
-        found.append("latency budgets are first estimates, not a recorded baseline (--vlm-record-baseline)")
     unasked = {row.reason for row in record.not_applicable.values() if row.feature == "mmmu"}
     found += [f"no accuracy run is part of this verdict: {reason}" for reason in unasked]
     if not launched:
@@ -238,4 +239,23 @@ def notes(context: RunContext) -> list[str]:
         found.append(record.serve_benchmark)
     if record.orphans:
         found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
+    return found
+
+
+def _calibration_notes(profile: Profile) -> list[str]:
+    """Bars that are uncalibrated, lowered or only reported, and budgets that are first estimates."""
+    wanted, found = profile.capability, []
+    if not wanted.calibrated:
+        found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
+    lowered = [
+        f"{question} {count} right"
+        for question, count in wanted.recorded.items()
+        if question != MULTI_PICTURE and bar(wanted.min_correct, count) < wanted.min_correct
+    ]
+    if lowered:
+        found.append(f"bars lowered by the calibration, which saw: {', '.join(lowered)}")
+    if wanted.report_only:
+        found.append(f"only reported by calibration, not judged: {', '.join(wanted.report_only)}")
+    if not profile.latency.recorded:
+        found.append("latency budgets are first estimates, not a recorded baseline (--vlm-record-baseline)")
     return found

@@ -10,6 +10,7 @@ from typing import Any
 from vlm_acceptance.cases.large_pictures import own_urls
 from vlm_acceptance.cases.pictures import jpeg_url, png_url
 from vlm_acceptance.checks.answer import judge_picture, judge_question
+from vlm_acceptance.checks.bars import bar
 from vlm_acceptance.client.chat import chat_body, plain_url, user_message
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Picture, Question
@@ -90,16 +91,26 @@ def _offline_request(ident: str, question: Question, url: str) -> Mapping[str, A
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The judgement of a question: its findings, and the figures to report."""
+    """The judgement of a question: its findings, the figures to report, its key, and the number of right answers."""
 
     findings: list[Finding]
     figures: dict[str, str]
+    key: str
+    right: int
 
 
-def judged(profile: Profile, category: Category, question: Question, replies: Sequence[Reply | NoReply]) -> Judged:
+def judged(
+    profile: Profile,
+    category: Category,
+    question: Question,
+    replies: Sequence[Reply | NoReply],
+    *,
+    is_large: bool = False,
+) -> Judged:
     """Judge a question by the profile's bar; a category that is only reported keeps its fatal findings alone."""
     tokens = profile.model.special_tokens
-    found = judge_question(question, replies, profile.capability.min_correct, tokens)
+    key = key_of(category, question, is_large=is_large)
+    found = judge_question(question, replies, bar_of(profile, key), tokens)
     right = sum(
         not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, tokens)
         for picture, reply in zip(question.pictures, replies, strict=True)
@@ -111,7 +122,28 @@ def judged(profile: Profile, category: Category, question: Question, replies: Se
     }
     if category.id in profile.capability.report_only:
         found = [finding for finding in found if finding.fatal]
-    return Judged(found, figures)
+    return Judged(found, figures, key, right)
+
+
+def key_of(category: Category, question: Question, *, is_large: bool = False) -> str:
+    """The name of a question in `capability.recorded`; pictures of many tiles have counts of their own."""
+    return f"{category.id}/{question.id}{'-large' if is_large else ''}"
+
+
+def bar_of(profile: Profile, key: str, counted: Mapping[str, int] | None = None) -> int:
+    """The least number of right answers of a question; `counted` are the right answers of this run.
+
+    They count in place of recorded ones until the profile is calibrated.
+    """
+    wanted = profile.capability
+    seen = wanted.recorded if wanted.calibrated or counted is None else counted
+    return bar(wanted.min_correct, seen.get(key))
+
+
+def load_bar(profile: Profile, categories: Sequence[Category], counted: Mapping[str, int]) -> int:
+    """The bar of a question under load, on average over all questions: whatever is asked alone is asked there, too."""
+    bars = [bar_of(profile, key_of(category, one), counted) for category in categories for one in category.questions]
+    return sum(bars) // len(bars)
 
 
 def with_blind_limit(profile: Profile, question: Question) -> Question:

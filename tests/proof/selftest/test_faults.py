@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 from faults import FAULTS
+from faults_answers import SIGNS
 from PIL import Image
 from standins.fault_proxy import FaultProxy
 from standins.probes import PROBES, QUESTION, STREAM, ask, ask_text, chat, differences, observed, send, text_of
@@ -348,6 +349,19 @@ def test_a_blank_question_is_answered_as_the_one_with_pictures_was(engine: Quick
     assert first == again
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}])
+def test_the_first_signs_are_not_read_and_the_others_are(engine: QuickServer, more: dict[str, Any]) -> None:
+    questions = [f"What is written on the sign? {sign}" for sign in SIGNS]  # the stand-in repeats the question
+    with FaultProxy(engine.url, "signs-unread") as proxy:
+        answers = [ask_text(proxy.url, question, **more) for question in questions]
+        chinese, other = (
+            ask_text(proxy.url, f"{text} {SIGNS[0]}", **more) for text in ("牌子上写的是什么？", "Which?")
+        )
+    assert answers == [*[answers[0]] * 3, *questions[3:]]
+    assert (chinese, other) == (answers[0], f"Which? {SIGNS[0]}")
+    assert not any(sign in answers[0] for sign in SIGNS)
+
+
 def test_health_is_lost_once_it_was_asked(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "health-lost") as proxy:
         assert [ask(proxy.url, "health").status_code for _ in range(3)] == [200, 503, 503]
@@ -359,5 +373,6 @@ def test_every_fault_is_tested_here() -> None:
     of_pictures = {name for name, fault in FAULTS.items() if fault.family == "pictures"}  # in test_faults_pictures
     of_loads = {name for name, fault in FAULTS.items() if fault.family == "load"}  # in test_faults_load
     of_inputs = {name for name, fault in FAULTS.items() if fault.family == "inputs"}  # in test_faults_inputs
+    of_the_proxy |= {"signs-unread"}
     seen = CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) | of_pictures
     assert seen | of_loads | of_inputs | {"key-not-checked"} == FAULTS.keys()

@@ -173,6 +173,11 @@ def reads_logo(options: Options) -> int:
     return serving(options, site(options, replace(options.behaviour, says="TONGYI Qwen")))
 
 
+def exclaims(options: Options) -> int:
+    """Answers everything with exclamation marks."""
+    return serving(options, site(options, replace(options.behaviour, says="!" * 64)))
+
+
 def newer(options: Options) -> int:
     """A version without the known issues of 0.18 that gives two choices when a million are requested."""
     return serving(options, site(options, replace(options.behaviour, version="0.32.0", most_choices=2)))
@@ -322,6 +327,7 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "floods-log": floods_log,
     "binds-late": binds_late,
     "reads-logo": reads_logo,
+    "exclaims": exclaims,
     "newer": newer,
     "logs-key": logs_key,
     "dies-of-key": dies_of_key,

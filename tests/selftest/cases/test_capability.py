@@ -26,7 +26,7 @@ def write_case(folder: Path, *, pictures: int = 8, change: tuple[str, str] = (""
     images.mkdir()
     for n in range(8):
         (images / f"{n}.png").write_bytes(b"picture")
-    lines = ["id: ocr", "title: T", "dataset: D", "must: M"]
+    lines = ["id: ocr", "title: T", "guide_name: D", "must: M"]
     lines += ["questions:", "  - id: q", "    prompt: P", "    pictures:"]
     lines += [f'      - {{file: {n}.png, parts: [["W{n}"]], visible: ["W{n}", "X"]}}' for n in range(pictures)]
     lines += ["translated: {of: q, language: zh, tokens: [1, 9], max_tokens: 16, prompt: 问}"]

@@ -10,6 +10,7 @@ from vlm_acceptance.core.finding import Outcome, Verdict
 from vlm_acceptance.core.verdict import Ruling, TestResult, rule
 
 P, F, E, S, N = Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED, Outcome.NOT_RUN
+C = Outcome.TO_CALIBRATE
 
 
 def ruled(*outcomes: Outcome, missing: int = 0, **more: object) -> Ruling:
@@ -26,6 +27,11 @@ def ruled(*outcomes: Outcome, missing: int = 0, **more: object) -> Ruling:
         ([S, S], {}, Verdict.INCONCLUSIVE, 11),
         ([P, E], {}, Verdict.INCONCLUSIVE, 11),
         ([P, N], {}, Verdict.INCONCLUSIVE, 11),
+        ([P, C], {}, Verdict.INCONCLUSIVE, 11),
+        ([C], {}, Verdict.INCONCLUSIVE, 11),
+        ([C, F], {}, Verdict.REJECTED, 1),
+        ([P, C], {"narrowed": "-k 'x'"}, Verdict.NONE, 11),
+        ([P, C], {"blocked": "no card"}, Verdict.INCONCLUSIVE, 10),
         ([P], {"missing": 1}, Verdict.INCONCLUSIVE, 11),
         ([P], {"interrupted": True}, Verdict.INCONCLUSIVE, 11),
         ([P], {"narrowed": "-k 'x'"}, Verdict.NONE, 11),
@@ -79,3 +85,17 @@ def test_an_error_of_a_test_outside_the_plan_does_not_count() -> None:
     extra = TestResult("other.py::t", "other", E, 0.1)
     passed = TestResult("t.py::t", "health", P, 0.1)
     assert rule([passed, extra], [passed.id]).code == 0
+
+
+def test_a_run_is_to_be_calibrated_only_if_nothing_else_prevents_an_acceptance() -> None:
+    for size in (1, 2, 3):
+        for outcomes in itertools.product(Outcome, repeat=size):
+            assert ruled(*outcomes).to_calibrate == (C in outcomes and set(outcomes) <= {P, S, C})
+    assert not ruled(P, C, missing=1).to_calibrate
+    assert not ruled(P, C, narrowed="-k").to_calibrate
+
+
+def test_the_reason_of_an_uncalibrated_run_names_its_tests_and_what_else_was_not_judged() -> None:
+    below = "one test is below bars that were never calibrated for this deployment, and nothing failed; first t1: "
+    assert ruled(P, C).reason == f"{below}to be calibrated 1"
+    assert ruled(P, C, E).reason == f"1 of 3 required tests were not judged: error 2; also {below}to be calibrated 1"

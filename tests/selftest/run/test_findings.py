@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.core.errors import DeploymentFailure
+from vlm_acceptance.core.errors import DeploymentFailure, ToBeCalibrated
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.finding_classes import FAILURE, FindingClass, Severity
@@ -151,3 +151,24 @@ def test_watching_sound_answers_finds_nothing(store: RunStore) -> None:
     made.watch([], exchange())
     made.settle()
     assert made.raised == []
+
+
+def test_only_findings_that_can_all_wait_are_to_be_calibrated(store: RunStore) -> None:
+    def made() -> FindingCollector:
+        return FindingCollector("t", store, "http://127.0.0.1:1", None, "none", lambda one: one.check == "a.check")
+
+    waiting, failing = made(), made()
+    waiting.add([SMALL, SMALL])
+    with pytest.raises(ToBeCalibrated, match="^below a bar that was never calibrated: here: that; expected this"):
+        waiting.settle()
+    failing.add([SMALL, FATAL])
+    with pytest.raises(DeploymentFailure, match="^death; expected life"):
+        failing.settle()
+
+
+def test_a_category_is_reported_with_its_name_in_the_guide(store: RunStore) -> None:
+    made = FindingCollector("t", store, "http://127.0.0.1:1", None, "none", guide_names={"ocr": "TextVQA"})
+    made.judges("ocr")
+    assert made.properties == {"category": "ocr", "guide_name": "TextVQA"}
+    made.judges("multi_picture")
+    assert made.categories == ["multi_picture"]

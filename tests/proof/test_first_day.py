@@ -1,0 +1,97 @@
+"""The first day of a model, with the control in its place: the bars of the NPU profile, and nothing stored."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from acceptance_runs import Run
+from check_ids import OCR, short
+from standins.fault_proxy import FaultProxy
+
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.config.profile_file import load_profile
+
+FAULT = "signs-unread"
+# so many signs are not read: 5 of 8 are right, which is below the bar, and 2 of 8
+BELOW_THE_BAR, BELOW_THE_RECORDED = 3, 6
+# what was measured on an idle machine would be judged on a busy one
+ANY_LATENCY = "--vlm-set=latency.categories=null"
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    """A profile of the control that judges as the NPU profile does, without stored answers and log probabilities."""
+    real = load_profile("internvl2-2b-ascend", PROFILES).profile
+    capability = real.capability.model_dump(mode="json", include={"min_correct", "calibrated", "recorded", "blind_max"})
+    limits = real.logprobs.model_dump(mode="json", exclude={"prompts", "sample"})
+    path = tmp_path / "first-day.yaml"
+    content = {
+        "extends": "control-cpu",
+        "name": "first-day",
+        "latency": real.latency.model_dump(mode="json", include={"default", "recorded", "categories"}),
+        "load": {"budgets": None, "slower_s": None, "hang_s": None},
+        "capability": {**capability, "golden_answers": real.capability.golden_answers},
+        "logprobs": limits,
+        "offline": {"same_text": real.offline.same_text},
+    }
+    path.write_text(yaml.safe_dump(content), "utf-8")
+    return path
+
+
+@pytest.fixture
+def run_at(accept, control):
+    """`run_at(profile, unread)`: a whole smoke run, with so many signs that are not read."""
+
+    def run(profile: Path, unread: int, *options: str) -> Run:
+        with FaultProxy(control.base_url, FAULT, magnitude=unread) as proxy:
+            return accept(f"--vlm-profile={profile}", f"--vlm-base-url={proxy.url}", *options)
+
+    return run
+
+
+def command_of(run: Run) -> list[str]:
+    """The command that records a run, as its verdict gives it."""
+    (line,) = [line for line in run.out.splitlines() if "record this run as its calibration: " in line]
+    return shlex.split(line.partition("calibration: ")[2])
+
+
+def test_right_deployment_is_accepted_on_its_first_day(run_at, profile):
+    run = run_at(profile, 0)
+    assert run.code == 0, run.out
+    assert "capability cases are uncalibrated for this model" in run.out
+    assert "first estimates" in run.out
+    assert command_of(run)
+
+
+@pytest.mark.fault("worse-than-recorded")
+def test_category_below_its_bar_is_recorded_once_and_rejected_when_it_gets_worse(run_at, profile, tmp_path, prove):
+    first = run_at(profile, BELOW_THE_BAR)
+    assert first.code == 11, first.out
+    assert "INCONCLUSIVE (to be calibrated)" in first.out
+    assert (first.ids("failed"), first.ids("error")) == (set(), set())
+    below = {short(ident) for ident in first.ids("to be calibrated")}
+    assert below >= {OCR, "capability::test_translated_question[ocr]", "pictures::test_similar_pictures"}
+    assert not any(word in ident for ident in below for word in ("chinese", "description", "reasoning"))
+    # not a pass for a reader of JUnit either
+    assert len(list(first.junit.iter("error"))) == len(below)
+
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    recording = subprocess.run(command_of(first), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert recording.returncode == 0, recording.stderr
+    recorded = tmp_path / "first-day-calibrated.yaml"
+    assert yaml.safe_load(recorded.read_text("utf-8"))["capability"]["recorded"]["ocr/sign"] == 5
+
+    second = run_at(recorded, BELOW_THE_BAR, ANY_LATENCY)
+    assert second.code == 0, second.out
+    assert "bars lowered by the calibration, which saw: ocr/sign 5 right" in second.out
+
+    third = run_at(recorded, BELOW_THE_RECORDED, ANY_LATENCY)
+    assert third.code == 1, third.out
+    assert "2 of 8 right, at least 3 required" in third.messages
+    prove("worse-than-recorded", third)

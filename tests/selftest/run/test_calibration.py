@@ -1,0 +1,325 @@
+"""What a run records when its deployment is right: bars of ability, latency budgets, log probabilities."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.made_context import ACCEPTED, ROW, attached, found, result
+
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.profile_file import load_profile
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.finding import Finding, Outcome, Verdict
+from vlm_acceptance.core.finding_classes import Severity
+from vlm_acceptance.core.verdict import Ruling, rule
+from vlm_acceptance.report.store import masker
+from vlm_acceptance.run import calibrate, calibration, outputs
+from vlm_acceptance.run import summary as run_summary
+from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.workloads.capability import key_of
+
+REAL = "internvl2-2b-ascend"
+WRONG = found(kinds.ANSWER_COUNT)
+SLOW = found(kinds.LATENCY_TTFT)
+
+
+def counted(context: RunContext, **right: int) -> RunContext:
+    """The context after a run in which every question was counted: 8 of 8, or `right` by category."""
+    for category in context.inputs.categories:
+        for question in (*category.questions, category.translated):
+            context.record.count(key_of(category, question), right.get(category.id, 8), 8)
+        context.record.latency[category.id] = ROW
+    context.record.count("multi_picture", right.get("multi_picture", 4), 4)
+    context.record.results = [result("capability", Outcome.PASSED, "ocr"), result("latency", Outcome.PASSED)]
+    return context
+
+
+def first_day(tmp_path: Path, **right: int) -> tuple[RunContext, Ruling]:
+    """A run of an uncalibrated profile with one test below a bar, and its ruling."""
+    context = counted(attached(tmp_path, REAL), **right)
+    below = replace(result("capability", Outcome.TO_CALIBRATE, "ocr"), findings=(WRONG,))
+    context.record.results.append(below)
+    return context, rule(context.record.results, [one.id for one in context.record.results])
+
+
+def test_a_recorded_baseline_is_a_profile_with_budgets_above_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_record_baseline=str(file)))
+    context.record.latency["ocr"] = replace(ROW, ttft_s=0.3, e2e_s=0.02)
+    assert calibration.record(context, ACCEPTED)[0].startswith(f"  baseline: {file} ")
+    profile = load_profile(str(file), PROFILES).profile
+    budget = profile.latency.budget("ocr")
+    assert (profile.name, profile.model.id) == ("mine", context.profile.model.id)
+    assert budget.ttft_s == pytest.approx(0.45)
+    assert budget.tpot_s == context.profile.latency.default.tpot_s  # nothing was measured
+    assert budget.e2e_s == pytest.approx(0.12)  # a pause of the asking machine is no slower deployment
+    assert profile.latency.recorded
+    assert not any("first estimates" in note for note in run_summary.notes(attached(tmp_path, str(file))))
+
+
+def test_nothing_measured_is_nothing_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert "not recorded" in calibration.record(attached(tmp_path, vlm_record_baseline=str(file)), ACCEPTED)[0]
+    assert "not recorded" in calibration.record(attached(tmp_path, vlm_calibrate=str(file)), ACCEPTED)[0]
+    assert not file.exists()
+
+
+def test_calibration_records_the_right_answers_of_every_question(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_calibrate=str(file)), chinese=5, multi_picture=2)
+    (line,) = calibration.record(context, ACCEPTED)
+    assert "lower bars for chinese/sign 5 of 8, chinese/sign-en 5 of 8, multi_picture 2 of 4" in line
+    capability = load_profile(str(file), PROFILES).profile.capability
+    assert (capability.calibrated, capability.report_only) == (True, [])
+    assert (capability.recorded["chinese/sign"], capability.recorded["ocr/sign"]) == (5, 8)
+    notes = run_summary.notes(attached(tmp_path, str(file)))
+    assert "bars lowered by the calibration, which saw: chinese/sign 5 right, chinese/sign-en 5 right" in notes
+
+
+def test_the_lowest_count_of_a_question_is_recorded(tmp_path: Path) -> None:
+    record = attached(tmp_path).record
+    for right in (7, 5, 8):
+        record.count("ocr/sign", right, 8)
+    assert record.right == {"ocr/sign": (5, 8)}
+    assert record.counted == {"ocr/sign": 5}
+
+
+@pytest.mark.parametrize(
+    ("finding", "why"),
+    [
+        (found(kinds.CONTAMINATED), "fatal findings cannot be calibrated away: test_x[0failed]: failed"),
+        (found(kinds.ANSWER_FOREIGN), "fatal findings"),
+        (found(kinds.ANSWER_COUNT, Severity.FATAL), "fatal findings"),
+        (found(kinds.LATENCY_NO_STREAM), "calibration cannot accept what failed: test_x[0failed]: failed"),
+        (found(kinds.USAGE_SUM), "calibration cannot accept"),
+        (found(kinds.LEAK), "calibration cannot accept"),
+        (None, "calibration cannot accept"),
+    ],
+)
+def test_a_failure_that_calibration_cannot_accept_is_named_and_nothing_is_recorded(
+    tmp_path: Path, finding: Finding | None, why: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_calibrate=str(file), vlm_record_baseline=str(file)))
+    findings = (finding,) if finding else ()
+    context.record.results.append(replace(result("pictures", Outcome.FAILED), findings=findings))
+    lines = calibration.record(context, replace(ACCEPTED, code=1))
+    assert [("not recorded" in line, why in line) for line in lines] == [(True, True)] * 2
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("finding", [WRONG, SLOW, found(kinds.MULTI_ORDER)])
+def test_ability_and_latency_do_not_prevent_a_recording(tmp_path: Path, finding: Finding) -> None:
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_calibrate=str(file), vlm_record_baseline=str(file)))
+    context.record.results.append(replace(result("capability", Outcome.FAILED, "ocr"), findings=(finding,)))
+    assert not any("not recorded" in line for line in calibration.record(context, replace(ACCEPTED, code=1)))
+    profile = load_profile(str(file), PROFILES).profile
+    assert (profile.capability.calibrated, profile.latency.recorded) == (True, True)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.NOT_RUN])
+def test_what_was_not_measured_is_not_recorded(tmp_path: Path, outcome: Outcome) -> None:
+    files = {"vlm_calibrate": str(tmp_path / "a.yaml"), "vlm_record_baseline": str(tmp_path / "b.yaml")}
+    context = counted(attached(tmp_path, REAL, **files))
+    context.record.results.append(result("latency", outcome))
+    bars, budgets = calibration.record(context, replace(ACCEPTED, code=11))
+    assert "not recorded" not in bars
+    assert f"not recorded (the latencies were not all measured: test_x[0{outcome.value}]" in budgets
+    context.record.results.append(result("capability", outcome, "ocr"))
+    assert "not recorded" in calibration.record(context, replace(ACCEPTED, code=11))[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda record: record.right.pop("ocr/sign-zh"), "no answers to ocr/sign-zh"),
+        (lambda record: record.right.pop("multi_picture"), "no answers to multi_picture"),
+        (lambda record: setattr(record, "narrowed", "-k 'ocr'"), "partial run (-k 'ocr')"),
+    ],
+)
+def test_a_run_without_all_questions_calibrates_nothing(tmp_path: Path, spoil, why: str) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_calibrate=str(file)))
+    spoil(context.record)
+    (line,) = calibration.record(context, ACCEPTED)
+    assert "not recorded" in line
+    assert why in line
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("second", ["mine.yaml", "budgets.yaml"])
+def test_calibration_and_baseline_of_one_run_do_not_lose_each_other(tmp_path: Path, second: str) -> None:
+    files = {"vlm_calibrate": str(tmp_path / "mine.yaml"), "vlm_record_baseline": str(tmp_path / second)}
+    context = counted(attached(tmp_path, REAL, **files))
+    calibration.record(context, ACCEPTED)
+    profile = load_profile(str(tmp_path / second), PROFILES).profile
+    assert profile.capability.calibrated
+    assert profile.latency.recorded
+
+
+@pytest.mark.parametrize(
+    ("profile", "finding", "waits"),
+    [
+        (REAL, WRONG, True),
+        (REAL, SLOW, True),
+        (REAL, found(kinds.MULTI_ORDER), True),
+        (REAL, found(kinds.LOAD_COUNT), True),
+        (REAL, found(kinds.LOAD_COUNT, Severity.FATAL), False),
+        (REAL, found(kinds.ANSWER_COUNT, Severity.FATAL), False),
+        (REAL, found(kinds.ANSWER_WRONG, Severity.FAILURE), False),
+        (REAL, found(kinds.ANSWER_BLIND), False),
+        (REAL, found(kinds.REPEATED_PHRASE), False),
+        (REAL, found(kinds.HANG), False),
+        (REAL, found(kinds.LEAK), False),
+        (REAL, found(kinds.LATENCY_NO_STREAM), False),
+        (REAL, found(kinds.LOAD_TTFT), False),
+        ("control-cpu", WRONG, False),
+        ("control-cpu", SLOW, False),
+        ("control-cpu", found(kinds.LOAD_COUNT), False),
+    ],
+)
+def test_only_a_bar_that_was_never_calibrated_can_wait(
+    tmp_path: Path, profile: str, finding: Finding, waits: bool
+) -> None:
+    assert calibration.can_wait(attached(tmp_path, profile), finding) == waits
+
+
+def test_too_few_right_answers_under_load_are_a_failure_where_more_were_counted_alone(tmp_path: Path) -> None:
+    context = counted(attached(tmp_path, REAL))
+    assert not calibration.can_wait(context, found(kinds.LOAD_COUNT))
+
+
+def test_the_verdict_of_a_first_day_gives_the_command_that_records_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context, ruling = first_day(tmp_path, ocr=5)
+    assert (ruling.verdict, ruling.code, ruling.to_calibrate) == (Verdict.INCONCLUSIVE, 11, True)
+    text = "\n".join(outputs.write_run(context, ruling))
+    assert text.startswith("INCONCLUSIVE (to be calibrated)  OpenGVLab/InternVL2-2B as profile")
+    assert "one test is below bars that were never calibrated for this deployment, and nothing failed; " in text
+    assert "right ocr (TextVQA): sign 5 of 8, sign-zh 5 of 8" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("  next: ")]
+    page = (context.store.folder / "report.html").read_text("utf-8")
+    assert "INCONCLUSIVE (to be calibrated)" in page
+    assert "record this run as its calibration" in page
+    _, module, name, *args = shlex.split(line.partition("calibration: ")[2])
+    assert (module, name) == ("-m", "vlm_acceptance.run.calibrate")
+    assert calibrate.main(args) == 0
+    out = capsys.readouterr().out
+    assert "calibration: internvl2-2b-ascend-calibrated.yaml (lower bars for ocr/sign 5 of 8, ocr/sign-zh" in out
+    assert "next: pytest -m smoke --vlm-profile=internvl2-2b-ascend-calibrated.yaml" in out
+    profile = load_profile("internvl2-2b-ascend-calibrated.yaml", PROFILES).profile
+    assert profile.capability.calibrated
+    assert profile.latency.recorded
+    assert profile.capability.recorded["ocr/sign"] == 5
+    assert calibrate.main(args) == 4
+    assert "exists already; it is not overwritten" in capsys.readouterr().err
+
+
+def test_a_first_day_that_cannot_be_recorded_says_why(tmp_path: Path) -> None:
+    context, ruling = first_day(tmp_path)
+    context.record.right.clear()
+    context.record.latency.clear()
+    text = "\n".join(outputs.write_run(context, ruling))
+    assert "next: this run cannot be recorded as a calibration (the capability cases of -m smoke did not all" in text
+    assert "vlm_acceptance.run.calibrate" not in text
+
+
+def test_a_rejected_run_does_not_offer_to_be_recorded(tmp_path: Path) -> None:
+    context, _ = first_day(tmp_path)
+    context.record.results.append(result("schema", Outcome.FAILED))
+    ruling = rule(context.record.results, [])
+    text = "\n".join(outputs.write_run(context, ruling))
+    assert text.startswith("REJECTED  ")
+    assert "vlm_acceptance.run.calibrate" not in text
+
+
+def test_a_calibrated_profile_has_nothing_to_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context = counted(attached(tmp_path))
+    outputs.write_run(context, ACCEPTED)
+    assert calibrate.main([str(context.store.folder), str(tmp_path / "mine.yaml")]) == 1
+    assert "nothing to record: the profile control-cpu.yaml is calibrated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "is not the folder of a finished run"), ("{}", "has no calibration"), ("[", "has no calibration")],
+)
+def test_a_folder_without_a_finished_run_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / "summary.json").write_text(content, "utf-8")
+    assert calibrate.main([str(tmp_path), str(tmp_path / "mine.yaml")]) == 4
+    err = capsys.readouterr().err
+    assert why in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_whose_profile_is_gone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context, ruling = first_day(tmp_path)
+    outputs.write_run(context, ruling)
+    path = context.store.folder / "summary.json"
+    stored = json.loads(path.read_text("utf-8"))
+    stored["calibration"]["base"] = str(tmp_path / "gone.yaml")
+    path.write_text(json.dumps(stored), "utf-8")
+    assert calibrate.main([str(context.store.folder), str(tmp_path / "mine.yaml")]) == 4
+    assert "gone.yaml, does not exist any more" in capsys.readouterr().err
+
+
+def test_recorded_log_probabilities_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    assert context.settings.record_baseline is None
+    context.record.logprobs = list(attached(tmp_path).inputs.stored_logprobs)
+    assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    again = attached(tmp_path, vlm_baseline=str(file))
+    assert (again.settings.baseline, again.settings.logprobs_baseline) == (None, file)
+    assert list(again.inputs.stored_logprobs) == context.record.logprobs
+
+
+def test_recorded_log_probabilities_hold_no_key_and_can_be_read_after_any_answer(tmp_path: Path) -> None:
+    key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    context.mask = masker(key)
+    known = list(context.inputs.stored_logprobs)
+    answer = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
+    context.record.logprobs = [replace(row, logprobs=replace(row.logprobs, text=answer)) for row in known]
+    assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
+    assert key[-10:] not in file.read_text("utf-8")
+    again = list(attached(tmp_path, vlm_baseline=str(file)).inputs.stored_logprobs)
+    assert [row.logprobs.tokens for row in again] == [row.logprobs.tokens for row in known]
+    assert again[0].logprobs.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
+
+
+def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.jsonl"
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    context.record.logprobs = list(attached(tmp_path).inputs.stored_logprobs)
+
+    def full(path: Path, text: str, *_: object, **__: object) -> None:
+        path.write_bytes(text.encode()[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        calibration.record(context, ACCEPTED)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without log probabilities", "rejected"])
+def test_log_probabilities_of_a_deployment_that_is_not_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
+    file = tmp_path / "mine.jsonl"
+    context = attached(tmp_path, vlm_record_baseline=str(file))
+    known = list(attached(tmp_path).inputs.stored_logprobs)
+    context.record.logprobs = known[1:] if spoiled == "a prompt without log probabilities" else known
+    context.record.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
+    ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
+    assert "not recorded" in calibration.record(context, ruling)[0]
+    assert not file.exists()
