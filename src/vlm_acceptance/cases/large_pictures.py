@@ -9,7 +9,7 @@ from PIL import Image
 
 from vlm_acceptance.cases.pictures import data_url, encoded, freshened_url
 from vlm_acceptance.core.capability import Picture, Question
-from vlm_acceptance.core.tiles import TileRule, tiles
+from vlm_acceptance.core.tiles import TileRule, picture_tokens, tiles
 
 # the sizes for a model whose tile rule is not known: those of InternVL2
 USUAL = TileRule(tile_px=448, tokens_per_tile=256, min_tiles=1, max_tiles=12, thumbnail=True)
@@ -66,6 +66,16 @@ def large_url(path: Path, rule: TileRule | None, number: int) -> str:
     return data_url("image/png", encoded(large_picture(path, rule, number), "PNG"))
 
 
+def fresh_large_url(path: Path, rule: TileRule | None, number: int) -> str:
+    """The same, with corner pixels that no cache has seen."""
+    return freshened_url(large_picture(path, rule, number))
+
+
+def most_tokens(rule: TileRule | None) -> int:
+    """Prompt tokens of the largest form; 0 where there is none."""
+    return max((picture_tokens(*size_of(rule, number), rule or USUAL) for number in range(len(grids(rule)))), default=0)
+
+
 def forms(question: Question) -> list[tuple[Picture, int]]:
     """Every large form that a run sends: each picture in the form of its own place, and all in the form SIMILAR."""
     return [(picture, number) for place, picture in enumerate(question.pictures) for number in sorted({SIMILAR, place})]
@@ -81,4 +91,4 @@ def fresh_urls(question: Question, rule: TileRule | None, count: int) -> list[st
     areas = [width * height for width, height in (size_of(rule, place) for place in range(len(question.pictures)))]
     places = [place for place, area in enumerate(areas) if area == max(areas)]
     chosen = [places[number % len(places)] for number in range(count)]
-    return [freshened_url(large_picture(question.pictures[place].path, rule, place)) for place in chosen]
+    return [fresh_large_url(question.pictures[place].path, rule, place) for place in chosen]

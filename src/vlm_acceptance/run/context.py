@@ -14,7 +14,6 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
-from vlm_acceptance.cases.large_pictures import grids
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.config.options import Settings
@@ -34,6 +33,7 @@ from vlm_acceptance.report.store import RunStore, masker
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
+from vlm_acceptance.run.requirements import no_large_pictures
 from vlm_acceptance.workloads import capability, logprobs
 
 
@@ -97,7 +97,7 @@ class RunContext:
     @cached_property
     def sends_large_pictures(self) -> bool:
         """Whether the run asks about pictures of many tiles: the profile wants it, and the served model cuts them."""
-        return self.profile.capability.large_pictures and bool(grids(self.tile_rule))
+        return not no_large_pictures(self.profile, self.tile_rule)
 
     def served_tiling(self) -> Mapping[str, int | bool]:
         """Tile constants of the served folder and of the engine's arguments."""

@@ -6,8 +6,8 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-from vlm_acceptance.cases.large_pictures import grids
-from vlm_acceptance.config.profile import Mmmu, Profile
+from vlm_acceptance.cases.large_pictures import most_tokens
+from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
 
 AREAS = (
@@ -15,6 +15,8 @@ AREAS = (
     "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
 RUNNING, CACHES = "vllm:num_requests_running", {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
+# tokens of a question and its answer, with room to spare
+BESIDE_A_PICTURE = 512
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
 
 
@@ -47,7 +49,7 @@ def missing_features(
         ("npu", device == "npu", f"the profile's device is {device}"),
         ("offline", profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
         ("oracle", model.pictures.oracle != "none", "the profile has no tile oracle (model.pictures.oracle)"),
-        ("large_pictures", not (why := _no_large_pictures(profile)), why),
+        ("large_pictures", not (why := no_large_pictures(profile, _stated_rule(model.pictures))), why),
         ("golden_answers", wanted.golden_answers, "the profile has no golden answers (capability.golden_answers)"),
         ("url_picture", wanted.url_picture, "the profile names no public picture (capability.url_picture)"),
         ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
@@ -77,13 +79,21 @@ def missing_features(
     return {feature: reason for feature, is_there, reason in reversed(rows) if not is_there}
 
 
-def _no_large_pictures(profile: Profile) -> str:
-    """Why the profile allows no pictures of many tiles; '' when it does."""
-    stated = profile.model.pictures
+def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:
+    """Why pictures of many tiles, cut by this rule, cannot be sent; '' when they can."""
+    largest, room = most_tokens(rule), profile.model.max_model_len
     if not profile.capability.large_pictures:
         return "the profile switches pictures of many tiles off (capability.large_pictures)"
-    rule = None if stated.oracle == "none" else TileRule(**stated.model_dump(exclude={"oracle"}))
-    return "" if grids(rule) else "the model cuts no picture into 6 tiles (model.pictures)"
+    if not largest:
+        return "the model cuts no picture into 6 tiles (model.pictures)"
+    if room is not None and largest + BESIDE_A_PICTURE > room:
+        return f"a picture of many tiles is {largest} tokens, too many for model.max_model_len: {room}"
+    return ""
+
+
+def _stated_rule(stated: Pictures) -> TileRule | None:
+    """The tile rule by the profile alone; None without an oracle."""
+    return None if stated.oracle == "none" else TileRule(**stated.model_dump(exclude={"oracle"}))
 
 
 def narrowing(markexpr: str, keyword: str, args_are_whole: bool, lost: int, options: Mapping[str, bool]) -> str:

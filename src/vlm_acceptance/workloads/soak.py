@@ -136,9 +136,10 @@ class _Run:
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
-                self.warmup.sent(self._jobs[index].body)
+                body = self._jobs[index].drawn()
+                self.warmup.sent(body)
                 # built right before it is sent: its deadline depends on what is warm by then
-                yield turn * len(order) + index, self._client.request(self._jobs[index].body)
+                yield turn * len(order) + index, self._client.request(body)
 
     def take(self, number: int, exchange: Exchange) -> None:
         """Judge and count one exchange."""

@@ -54,6 +54,7 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"metrics": CACHES}, "running_metric"),
         ({"capability": {**FULL["capability"], "large_pictures": False}}, "large_pictures"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "pictures": {"oracle": "internvl", "max_tiles": 4}}}, "large_pictures"),  # type: ignore[dict-item]
+        ({"model": {**FULL["model"], "max_model_len": 3500}}, "large_pictures"),  # type: ignore[dict-item]
         ({"load": {}}, "load_budgets"),
         ({"load": {"budgets": {"errors": 0.01}}}, "load_budgets"),
         ({"metrics": [*RUNNING, CACHES[0]]}, "cache_metrics"),
