@@ -70,7 +70,7 @@ class RecordingClient:
 
     def send(self, request: Request, kind: str = "raw", clock: ProcessorClock | None = None) -> Exchange:
         """Send any request and record the exchange."""
-        exchange = self.http.send(request, clock)
+        exchange = self.http.send(request) if clock is None else self.http.send(request, clock)
         self._record(exchange)
         self._warm.add(kind)
         return exchange
