@@ -2,12 +2,13 @@
 
 import pytest
 
-from vlm_acceptance.checks import hang, refusals, trends
+from vlm_acceptance.checks import hang, refusals, trends, waiting
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
 from vlm_acceptance.report.evidence import slug
@@ -52,7 +53,7 @@ def soaked(client, jobs, context, deployment, soak_once):
     wanted = context.profile.load
     device = (lambda: context.preflight.device_state().used_mb) if deployment.launched else lambda: None
     rss = (lambda: resident_mb(deployment.process.tree())) if deployment.launched else lambda: None
-    dog = load.Watchdog(client.http, wanted.hang_s, rss, device)
+    dog = load.Watchdog(client.http, wanted.hang_s, rss, device, client.clock)
 
     def run():
         context.log(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
@@ -93,6 +94,18 @@ def vllm_bench(steady, context, deployment):
 
 
 @pytest.fixture
+def stand(findings):
+    """Adds the findings about times that stand without what waiting for a processor explains; the rest is excused."""
+
+    def stand(found, rest, waits):
+        standing, excused = waiting.standing(found, rest, waits)
+        findings.add(standing)
+        findings.excuse(excused)
+
+    return stand
+
+
+@pytest.fixture
 def send_burst(client, findings, context):
     """Sends requests at once; a hang is stored and a finding."""
 
@@ -106,13 +119,14 @@ def send_burst(client, findings, context):
     return send
 
 
-def judged_burst(send_burst, findings, profile, jobs, least_right):
+def judged_burst(send_burst, findings, profile, jobs, least_right, stand):
     """A burst of these jobs: all answered, no answer of another request, no request starved."""
     names = [job.asked.id for job in jobs]
     seen = send_burst([job.drawn() for job in jobs])
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
     findings.add(own_answers(profile, least_right, jobs, seen.replies(range(len(jobs)))))
-    findings.add(checks.fair(by_name, profile.load.slower, profile.load.slower_s))
+    limits = (profile.load.slower, profile.load.slower_s)
+    stand(checks.fair(by_name, *limits), checks.fair(by_name, *limits, without_waits=True), seen.waits)
     seconds = [exchange.elapsed_s for exchange in by_name.values()]
     findings.note(requests=len(jobs), e2e=checks.percentiles(seconds))
 
@@ -124,15 +138,15 @@ def own_answers(profile, least_right, jobs, replies):
 
 
 @pytest.mark.smoke
-def test_burst(send_burst, findings, profile, jobs, least_right):
+def test_burst(send_burst, findings, profile, jobs, least_right, stand):
     """Mixed requests sent at once MUST all be answered, each with its own answer, none much later than the rest."""
-    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.burst), least_right)
+    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.burst), least_right, stand)
 
 
 @pytest.mark.slow
-def test_large_burst(send_burst, findings, profile, jobs, least_right):
+def test_large_burst(send_burst, findings, profile, jobs, least_right, stand):
     """A large burst of mixed requests MUST all be answered, each with its own answer, none much later than the rest."""
-    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.large_burst), least_right)
+    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.large_burst), least_right, stand)
 
 
 @pytest.mark.smoke
@@ -222,35 +236,26 @@ def test_soak_is_answered(soaked, jobs, findings, profile, deployment, least_rig
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.needs("load_budgets")
-def test_soak_is_within_budgets(steady, findings, profile):
+def test_soak_is_within_budgets(steady, findings, profile, stand):
     """Percentiles, throughput and goodput of the soak MUST be within the profile's budgets."""
-    budgets = profile.load.budgets
-    for name, short in soak.TIMES.items():
-        findings.add(checks.within(getattr(budgets, name), checks.percentiles(steady.times(name)), short))
-    findings.add(checks.within(budgets.itl_s, checks.percentiles(steady.itl), "itl"))
-    total = max(1, len(steady.served))
-    goodput = checks.good(steady.samples, profile.latency.default) / total
-    findings.add(checks.at_least("goodput", goodput, budgets.goodput, "of the requests within the latency budgets"))
-    rates = {
-        "requests_per_s": (len(steady.samples) / steady.seconds, "answers a second"),
-        "output_tokens_per_s": (steady.tokens / steady.seconds, "output tokens a second"),
-    }
-    for name, (rate, unit) in rates.items():
-        findings.add(checks.at_least(name, rate, getattr(budgets, name), unit))
-        findings.note(**{name: f"{rate:.2f}"})
+    limits = (profile.load.budgets, profile.latency.default)
+    stand(soak.beyond(steady, *limits), soak.beyond(steady.without_waits(), *limits), steady.waits)
+    findings.note(
+        **{name: f"{rate:.2f}" for name, (rate, _) in soak.rates(steady).items()}, waited=in_words(steady.waits)
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench):
+def test_soak_does_not_slow_down(steady, findings, profile, vllm_bench, stand):
     """Times MUST NOT grow during a steady load."""
     findings.note(**vllm_bench)
-    for name, short in soak.TIMES.items():
-        points = steady.points(name)
-        if short == "tpot" and not trends.can_drift(points):
-            findings.note(tpot_drift=f"not judged: {len(points)} answers were long enough to judge")
-            continue
-        findings.add(trends.drift(points, short, profile.load.drift))
+    if not trends.can_drift(points := steady.points("tpot_s")):
+        findings.note(tpot_drift=f"not judged: {len(points)} answers were long enough to judge")
+    found = soak.drifts(steady, profile.load.drift)
+    # times that waiting explains wholly are no times any more, and then there may be too few to judge
+    rest = soak.drifts(steady.without_waits(), profile.load.drift, optional=soak.TIMES.values())
+    stand(found, rest, steady.waits)
 
 
 @pytest.mark.slow

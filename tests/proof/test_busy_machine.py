@@ -68,5 +68,5 @@ def test_starved_right_engine_is_an_error_that_names_the_wait(run_beside, prove)
     prove("machine-busy", run)
     assert run.code == 11, run.out
     assert "machine busy: " in run.messages
-    assert "waiting for a processor (own thread" in run.messages
+    assert "waiting for a processor (own threads" in run.messages
     assert "the machine while latency was measured: " in run.out

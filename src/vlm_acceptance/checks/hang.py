@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from vlm_acceptance.checks.server_info import figure_of
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.waiting import ProcessorReading, between
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 PROMPT, GENERATION = "vllm:prompt_tokens", "vllm:generation_tokens"
+# a silent server lets a reading take seconds; what takes longer was a pause of the machine
+LONGEST_GAP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class Reading:
     """One reading, `at_s` seconds after the first: values of `/metrics`, None if it gave none, and our own counts of
     requests that are `done` and `in_flight`.
 
-    `rss_mb` and `hbm_mb` are the memory of the engine's processes and of its card; None if not observed.
+    `rss_mb` and `hbm_mb` are the memory of the engine's processes and of its card; None if not observed. `waits` are
+    counters of the processor clock.
     """
 
     at_s: float
@@ -28,6 +32,7 @@ class Reading:
     in_flight: int
     rss_mb: float | None = None
     hbm_mb: float | None = None
+    waits: ProcessorReading | None = None
 
     @property
     def tokens(self) -> tuple[float | None, float | None]:
@@ -37,7 +42,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Nothing progressed for `flat_s` seconds; `last` is the last `/metrics` page, `silent_s` its age in seconds."""
+    """Nothing progressed for `flat_s` seconds; `last` is the last `/metrics` page, `silent_s` its age in seconds.
+
+    `flat_s` is without the time for which the machine ran neither the engine nor the watch.
+    """
 
     flat_s: float
     in_flight: int
@@ -49,7 +57,8 @@ def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
     """A hang at the end of the readings: requests in flight, and no token, prompt or answer for `patience_s` seconds.
 
     If `/metrics` never reported anything, nothing is called a hang: it would look like a long answer. The metric of
-    running requests is not used: a server repeats the last value of its engine, which may have been idle then.
+    running requests is not used: a server repeats the last value of its engine, which may have been idle then. Time
+    that waiting for a processor explains does not count, and of a pause between two readings only the usual part.
     """
     if not readings or not readings[-1].in_flight:
         return None
@@ -57,14 +66,22 @@ def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
     if known is None or known.figures is None:
         return None
     now = readings[-1]
-    began = now.at_s
+    flat: list[Reading] = []
     for reading in reversed(readings):
         has_moved = reading.done != now.done or (reading.figures is not None and reading.tokens != known.tokens)
         if not reading.in_flight or has_moved:
             break
-        began = reading.at_s
-    flat_s = now.at_s - began
+        flat.append(reading)
+    flat_s = sum(_watched_s(earlier, later) for later, earlier in itertools.pairwise(flat))
     return Hang(flat_s, now.in_flight, known.figures, now.at_s - known.at_s) if flat_s >= patience_s else None
+
+
+def _watched_s(earlier: Reading, later: Reading) -> float:
+    """Seconds between two readings in which the engine could run and was watched."""
+    seconds = min(later.at_s - earlier.at_s, LONGEST_GAP_S)
+    if earlier.waits is None or later.waits is None:
+        return seconds
+    return max(0.0, seconds - between(earlier.waits, later.waits).explained_s)
 
 
 def not_hung(hang: Hang | None, where: str = "") -> list[Finding]:

@@ -6,14 +6,14 @@ A median over its budget is a finding only if it is still over it without what w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import Reply
+from vlm_acceptance.core.exchange import NS, Reply
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.waiting import Waited
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, around
 
 FEWEST_FOR_TPOT = 8
 STREAM_S = 0.5
@@ -85,10 +85,27 @@ def _waited(reply: Reply) -> dict[str, Waited]:
     exchange, stamps = reply.exchange, reply.delta_ns
     if exchange is None:
         return {}
-    spans = {"e2e_s": exchange.waited()}
+    spans = {"e2e_s": (exchange.started_ns, exchange.finished_ns)}
     if stamps:
-        spans |= {"ttft_s": exchange.waited(to_ns=stamps[0]), "tpot_s": exchange.waited(stamps[0], stamps[-1])}
-    return {name: waited for name, waited in spans.items() if waited is not None and waited.is_observed}
+        spans |= {"ttft_s": (exchange.started_ns, stamps[0]), "tpot_s": (stamps[0], stamps[-1])}
+    return _observed(exchange.readings, spans)
+
+
+def _observed(readings: Sequence[ProcessorReading], spans: Mapping[str, tuple[int, int]]) -> dict[str, Waited]:
+    seen = {name: around(readings, *span) for name, span in spans.items()}
+    return {name: waited for name, waited in seen.items() if waited is not None and waited.is_observed}
+
+
+def without_waits(sample: Sample, readings: Sequence[ProcessorReading], began_ns: int) -> Sample:
+    """The times of an answer that began at `began_ns`, without what waiting for a processor explains of each."""
+    ended_ns = began_ns + round(sample.e2e_s * NS)
+    first_ns = ended_ns if sample.ttft_s is None else began_ns + round(sample.ttft_s * NS)
+    spans = {"ttft_s": (began_ns, first_ns), "tpot_s": (first_ns, ended_ns), "e2e_s": (began_ns, ended_ns)}
+    seen = replace(sample, waited=_observed(readings, spans))
+    rest = {name: getattr(seen, name) for name in FIGURES}
+    return replace(
+        seen, **{name: max(0.0, value - seen.explained_s(name)) for name, value in rest.items() if value is not None}
+    )
 
 
 def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:

@@ -134,16 +134,25 @@ def counted(wrong: Sequence[Finding], total: int, least: int) -> list[Finding]:
     return [summary, *sorted(wrong, key=lambda finding: (not finding.fatal, finding.kind is kinds.LOAD_ANSWER))[:SHOWN]]
 
 
-def fair(exchanges: Mapping[str, Exchange], times: float, floor_s: float) -> list[Finding]:
-    """No request took more than both `times` the median of all and `floor_s` seconds."""
+def fair(
+    exchanges: Mapping[str, Exchange], times: float, floor_s: float, *, without_waits: bool = False
+) -> list[Finding]:
+    """No request took more than both `times` the median of all and `floor_s` seconds.
+
+    With `without_waits` the time that waiting for a processor explains is taken off each.
+    """
     if not exchanges:
         return []
     usual = median(exchange.elapsed_s for exchange in exchanges.values())
     bound = max(times * usual, floor_s)
-    slow = [(name, one) for name, one in exchanges.items() if one.elapsed_s > bound]
-    slow.sort(key=lambda row: (row[1].elapsed_s, row[0]), reverse=True)
+    seconds = {name: one.elapsed_s - (_explained_s(one) if without_waits else 0) for name, one in exchanges.items()}
+    slow = sorted((name for name in seconds if seconds[name] > bound), key=lambda name: (-seconds[name], name))
     expected = f"each within {bound:.3g} s ({times:g} times the median {usual:.3g} s, or {floor_s:g} s)"
-    return [Finding(kinds.LOAD_STARVED, expected, f"{one.elapsed_s:.3g} s", name, one) for name, one in slow[:SHOWN]]
+    return [Finding(kinds.LOAD_STARVED, expected, f"{seconds[name]:.3g} s", name, exchanges[name]) for name in slow]
+
+
+def _explained_s(exchange: Exchange) -> float:
+    return exchange.waited.explained_s if exchange.waited is not None else 0.0
 
 
 def percentiles(values: Sequence[float]) -> Percentiles | None:

@@ -25,8 +25,8 @@ Counts = tuple[int, int]
 class ProcessorClock:
     """Reads the counters of the calling thread, of the machine, and of the processes whose ids `processes` returns.
 
-    Without `processes` the engine is unobserved: an attached endpoint may be on another machine. May be used by many
-    threads.
+    Without `processes` the engine is unobserved: an attached endpoint may be on another machine. With `all_threads`
+    every thread of this process counts, not the calling one alone. May be used by many threads.
     """
 
     def __init__(
@@ -34,51 +34,32 @@ class ProcessorClock:
         processes: Callable[[], Sequence[int]] | None = None,
         proc: Path = Path("/proc"),
         cgroup: Path = Path("/sys/fs/cgroup"),
+        *,
+        all_threads: bool = False,
     ) -> None:
-        self._processes = processes
-        self._proc = str(proc)
+        self._processes, self._proc, self._cgroup = processes, proc, cgroup
         self._quotas = [(str(cgroup / name), key, unit) for name, key, unit in THROTTLED if (cgroup / name).is_file()]
-        self._lock = threading.Lock()
-        self._pids: Sequence[int] = ()
-        self._last: dict[str, Counts] | None = None
-        self._ran_ns = self._waited_ns = 0
+        self._own = _Threads(proc, [os.getpid()]) if all_threads else None
+        self._engine = _Threads(proc) if processes is not None else None
+
+    def of_all_threads(self) -> ProcessorClock:
+        """The same clock for requests that are sent from many threads."""
+        return ProcessorClock(self._processes, self._proc, self._cgroup, all_threads=True)
 
     def begin(self) -> ProcessorReading:
         """The first reading of a span; it also looks for new processes, which takes some milliseconds."""
-        if self._processes is not None:
-            self._pids = tuple(self._processes())
+        if self._processes is not None and self._engine is not None:
+            self._engine.pids = tuple(self._processes())
         return self.read()
 
     def read(self, at_ns: int | None = None) -> ProcessorReading:
         """The counters now, under the time `at_ns` if it is given."""
         at_ns = time.monotonic_ns() if at_ns is None else at_ns
-        own = _counts(f"{self._proc}/thread-self/schedstat")
-        ran_ns, waited_ns = self._engine()
+        own = self._own.read() if self._own is not None else _counts(f"{self._proc}/thread-self/schedstat")
+        engine = self._engine.read() if self._engine is not None else None
+        ran_ns, waited_ns = engine or (None, None)
         busy_ns, stolen_ns = self._machine()
         return ProcessorReading(at_ns, own[1] if own else None, waited_ns, ran_ns, busy_ns, stolen_ns)
-
-    def _engine(self) -> tuple[int | None, int | None]:
-        """Processor time and waits of the engine's threads since the first reading, those of ended threads included."""
-        if self._processes is None:
-            return None, None
-        with self._lock:
-            seen = dict(self._threads())
-            if not seen:
-                return None, None
-            for thread, counts in seen.items():
-                ran, waited = self._last.get(thread, (0, 0)) if self._last is not None else counts
-                self._ran_ns += max(0, counts[0] - ran)
-                self._waited_ns += max(0, counts[1] - waited)
-            self._last = seen
-            return self._ran_ns, self._waited_ns
-
-    def _threads(self) -> Iterator[tuple[str, Counts]]:
-        for pid in self._pids:
-            folder = f"{self._proc}/{pid}/task"
-            with contextlib.suppress(OSError):  # the process has ended
-                for thread in os.listdir(folder):
-                    if (counts := _counts(f"{folder}/{thread}/schedstat")) is not None:
-                        yield f"{pid}/{thread}", counts
 
     def _machine(self) -> tuple[int | None, int | None]:
         """Processor time of the whole machine with what a quota withheld, and what its host withheld."""
@@ -89,6 +70,38 @@ class ProcessorClock:
             return ran_ns + sum(_throttled(*quota) for quota in self._quotas), ticks[STOLEN] * NS // _HERTZ
         except (OSError, ValueError, IndexError):
             return None, None
+
+
+class _Threads:
+    """Sums over all threads of processes since the first reading; a thread that ends keeps its part."""
+
+    def __init__(self, proc: Path, pids: Sequence[int] = ()) -> None:
+        self.pids = pids
+        self._proc = proc
+        self._lock = threading.Lock()
+        self._last: dict[str, Counts] | None = None
+        self._ran_ns = self._waited_ns = 0
+
+    def read(self) -> Counts | None:
+        """Processor time and waits in nanoseconds; None where no thread can be read."""
+        with self._lock:
+            seen = dict(self._threads())
+            if not seen:
+                return None
+            for thread, counts in seen.items():
+                ran, waited = self._last.get(thread, (0, 0)) if self._last is not None else counts
+                self._ran_ns += max(0, counts[0] - ran)
+                self._waited_ns += max(0, counts[1] - waited)
+            self._last = seen
+            return self._ran_ns, self._waited_ns
+
+    def _threads(self) -> Iterator[tuple[str, Counts]]:
+        for pid in self.pids:
+            folder = f"{self._proc}/{pid}/task"
+            with contextlib.suppress(OSError):  # the process has ended
+                for thread in os.listdir(folder):
+                    if (counts := _counts(f"{folder}/{thread}/schedstat")) is not None:
+                        yield f"{pid}/{thread}", counts
 
 
 def _counts(path: str) -> Counts | None:

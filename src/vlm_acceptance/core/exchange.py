@@ -78,10 +78,10 @@ class Exchange:
         """From before the first byte sent to after the last byte read, in seconds."""
         return (self.finished_ns - self.started_ns) / NS
 
-    def waited(self, from_ns: int | None = None, to_ns: int | None = None) -> Waited | None:
-        """What was waited for a processor from `from_ns` to `to_ns`, by default from start to end; None: not read."""
-        begin, end = from_ns or self.started_ns, to_ns or self.finished_ns
-        return around(self.readings, begin, end)
+    @property
+    def waited(self) -> Waited | None:
+        """What was waited for a processor from start to end; None if that was not read."""
+        return around(self.readings, self.started_ns, self.finished_ns)
 
     def json(self) -> Any:
         """The body as JSON; ValueError when it is not JSON."""

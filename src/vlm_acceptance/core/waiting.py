@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,9 +16,9 @@ STEP_S = 0.02
 class ProcessorReading:
     """Counters in nanoseconds at the monotonic time `at_ns`; None where one cannot be read.
 
-    `own_ns`: waits of the reading thread; `engine_ns` and `engine_ran_ns`: waits and processor time of every thread of
-    the engine; `busy_ns`: processor time of the whole machine, and what a quota of its container withheld; `stolen_ns`:
-    time that its host withheld.
+    `own_ns`: waits of the thread that waits for the answer, or of all that do; `engine_ns` and `engine_ran_ns`: waits
+    and processor time of every thread of the engine; `busy_ns`: processor time of the whole machine, and what a quota
+    of its container withheld; `stolen_ns`: time that its host withheld.
     """
 
     at_ns: int
@@ -74,9 +76,24 @@ def between(first: ProcessorReading, last: ProcessorReading) -> Waited:
 
 def around(readings: Sequence[ProcessorReading], from_ns: int, to_ns: int) -> Waited | None:
     """What was waited between the nearest readings not after `from_ns` and not before `to_ns`; None without such."""
-    before = [one for one in readings if one.at_ns <= from_ns]
-    after = [one for one in readings if one.at_ns >= to_ns]
-    return between(before[-1], after[0]) if before and after else None
+    before = bisect_right(readings, from_ns, key=_at_ns) - 1
+    after = bisect_left(readings, to_ns, key=_at_ns)
+    return between(readings[before], readings[after]) if before >= 0 and after < len(readings) else None
+
+
+def spans(readings: Sequence[ProcessorReading]) -> list[Waited]:
+    """What was waited from each reading to the next."""
+    return [between(one, other) for one, other in itertools.pairwise(readings)]
+
+
+def explained_share(waits: Sequence[Waited]) -> float:
+    """The share of the whole time that waiting explains; 0 without any."""
+    elapsed_s = sum(one.elapsed_s for one in waits)
+    return sum(one.explained_s for one in waits) / elapsed_s if elapsed_s > 0 else 0.0
+
+
+def _at_ns(reading: ProcessorReading) -> int:
+    return reading.at_ns
 
 
 def in_words(waits: Sequence[Waited]) -> str:
@@ -84,7 +101,7 @@ def in_words(waits: Sequence[Waited]) -> str:
     if not waits or not all(one.is_observed for one in waits):
         return "waiting for a processor unobserved"
     parts = {
-        "own thread": [one.own_s for one in waits],
+        "own threads": [one.own_s for one in waits],
         "engine's threads": [one.engine_s for one in waits],
         "stolen": [one.stolen_s for one in waits],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from vlm_acceptance.core.errors import DeploymentFailure, ToBeCalibrated
+from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem, ToBeCalibrated
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.report import evidence
@@ -33,6 +33,7 @@ class FindingCollector:
     ) -> None:
         self.test = test
         self.all: list[Finding] = []
+        self.excused: list[str] = []
         self.properties: dict[str, str] = {}
         self.raised: list[Finding] = []
         self.categories: list[str] = []
@@ -57,6 +58,10 @@ class FindingCollector:
             about = found.exchange or exchange
             place, repeat = self._keep(about) if about is not None else (found.evidence, found.repeat)
             self.all.append(replace(found.at(where) if where else found, exchange=None, evidence=place, repeat=repeat))
+
+    def excuse(self, why: str) -> None:
+        """What the machine explains, not the deployment: an error when the test ends, unless there are findings."""
+        self.excused += [why] if why else []
 
     def watch(self, findings: Sequence[Finding], exchange: Exchange) -> None:
         """Findings about an answer that the test may judge itself; they count unless the test adds the same ones."""
@@ -86,11 +91,13 @@ class FindingCollector:
         self.note(below_bar=", ".join(self.categories) or None)
 
     def settle(self) -> None:
-        """Raise every finding, fatal ones first; do nothing without findings.
+        """Raise every finding, fatal ones first; without findings EnvironmentProblem if something was excused.
 
         ToBeCalibrated if each of them can wait for a calibration, else DeploymentFailure.
         """
         self._add_watched()
+        if not self.all and self.excused:
+            raise EnvironmentProblem("\n".join(self.excused))
         if not self.all:
             return
         ordered = sorted(self.all, key=lambda found: not found.fatal)

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from vlm_acceptance.client.chat import chat_body, get, user_message
 from vlm_acceptance.client.disconnecting import DisconnectingClient
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import Pool, send_all
+from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.core.capability import Category
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.tiles import TileRule
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, spans
 
 TEXTS = (
     ("ok", "Reply with OK.", "OK", ()),
@@ -139,7 +141,8 @@ class Watchdog:
     """Reads `/metrics` in the background; `hang` is set when nothing has moved for `patience_s` seconds.
 
     `rss_mb` and `hbm_mb` read the memory of the engine and of its card; None or an error of ours means not observed.
-    `least_s` is the minimum wait in seconds, whatever the patience, while a first request may still compile.
+    `least_s` is the minimum wait in seconds, whatever the patience, while a first request may still compile. `clock`
+    reads the waits for a processor: `processors` are its readings, the first before and the last after all requests.
     """
 
     def __init__(
@@ -148,8 +151,11 @@ class Watchdog:
         patience_s: float,
         rss_mb: Callable[[], float | None] = lambda: None,
         hbm_mb: Callable[[], float | None] = lambda: None,
+        clock: ProcessorClock | None = None,
     ) -> None:
         self.client = client
+        self.clock = (clock or ProcessorClock()).of_all_threads()
+        self.processors: list[ProcessorReading] = []
         self.readings: list[Reading] = []
         self.hang: Hang | None = None
         self.least_s: Callable[[], float] = lambda: 0.0
@@ -168,6 +174,7 @@ class Watchdog:
     def watching(self, counts: Callable[[], tuple[int, int]]) -> Iterator[None]:
         """Read every POLL_S seconds in a thread, whose error is raised at the end; `counts`: answered, in flight."""
         ended = threading.Event()
+        self.processors.append(self.clock.begin())
 
         def watch() -> None:
             try:
@@ -185,6 +192,7 @@ class Watchdog:
         finally:
             ended.set()
         thread.join()
+        self.processors.append(self.clock.read())
         if self._broken is not None:
             raise self._broken
 
@@ -197,7 +205,8 @@ class Watchdog:
             self._next_hbm_s = at_s + HBM_EVERY_S
             with contextlib.suppress(VlmAcceptanceError):  # a tool that fails once says nothing about the engine
                 hbm_mb = self._hbm_mb()
-        self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb))
+        self.processors.append(self.clock.read())
+        self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb, self.processors[-1]))
         if self.hang is None:
             self.hang = hang_in(self.readings, max(self._patience_s, self.least_s()))
 
@@ -250,10 +259,14 @@ def send_watched(
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Requests sent at once: the exchanges by the request's number, and the hang that ended them, if any."""
+    """Requests sent at once: the exchanges by the request's number, and the hang that ended them, if any.
+
+    The exchanges hold the readings of the processor clock during the whole burst.
+    """
 
     exchanges: dict[int, Exchange]
     hang: Hang | None
+    waits: list[Waited] = field(default_factory=list)
 
     def replies(self, numbers: Sequence[int]) -> list[Reply | NoReply]:
         """The answers to these requests."""
@@ -269,7 +282,7 @@ def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s:
     """All requests at the same time, watched; every exchange is recorded."""
     exchanges: dict[int, Exchange] = {}
     warmup = WarmupTracker(client)
-    watchdog = Watchdog(client.http, patience_s)
+    watchdog = Watchdog(client.http, patience_s, clock=client.clock)
     watchdog.least_s = warmup.least_s
     requests = [client.request(body) for body in bodies]
     for body in bodies:
@@ -282,7 +295,9 @@ def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s:
     hang = send_watched(client.http, enumerate(requests), len(bodies), take, watchdog)
     for number in sorted(exchanges):
         client.keep(exchanges[number], bodies[number])
-    return Burst(exchanges, hang)
+    readings = tuple(watchdog.processors)
+    judged = {number: replace(exchange, readings=readings) for number, exchange in exchanges.items()}
+    return Burst(judged, hang, spans(readings))
 
 
 @dataclass(frozen=True, slots=True)

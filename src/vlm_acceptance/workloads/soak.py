@@ -6,24 +6,28 @@ import itertools
 import random
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vlm_acceptance.checks.hang import Hang, Reading
-from vlm_acceptance.checks.latency import Sample, from_reply
-from vlm_acceptance.checks.load import fault_of, good, percentiles
-from vlm_acceptance.checks.trends import drift_of, growth, shown
+from vlm_acceptance.checks.latency import Sample, from_reply, without_waits
+from vlm_acceptance.checks.load import at_least, fault_of, good, percentiles, within
+from vlm_acceptance.checks.trends import can_drift, drift, drift_of, growth, shown
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import Budget
+from vlm_acceptance.config.profile_sections import LoadBudgets
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, explained_share, spans
 from vlm_acceptance.workloads.load import Job, WarmupTracker, Watchdog, answer_to, send_watched
 
 # after so many requests in a row without an answer the rest would show nothing new
 SILENT_IN_A_ROW = 64
 KEPT = 32
+# so that a rate over a time that waiting explains wholly is a number
+LEAST_S = 1e-6
 TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 
@@ -39,7 +43,10 @@ class Served:
 
 @dataclass
 class Soak:
-    """The outcome of a soak; `itl` holds the seconds between the text chunks of all streamed answers."""
+    """The outcome of a soak; `itl` holds the seconds between the text chunks of all streamed answers.
+
+    `processors` are readings of the processor clock, from `began_ns` (monotonic) to the end.
+    """
 
     served: list[Served] = field(default_factory=list)
     itl: array[float] = field(default_factory=lambda: array("d"))
@@ -47,6 +54,28 @@ class Soak:
     hang: Hang | None = None
     seconds: float = 0.0
     given_up: str = ""
+    processors: list[ProcessorReading] = field(default_factory=list)
+    began_ns: int = 0
+
+    def without_waits(self) -> Soak:
+        """The same soak, its times without what waiting for a processor explains; the whole and gaps by its share."""
+        left = max(0.0, 1 - explained_share(self.waits))
+        return replace(
+            self,
+            served=[replace(one, sample=self._rest(one)) for one in self.served],
+            itl=array("d", (gap * left for gap in self.itl)),
+            seconds=max(self.seconds * left, LEAST_S),
+        )
+
+    def _rest(self, one: Served) -> Sample | None:
+        if one.sample is None:
+            return None
+        return without_waits(one.sample, self.processors, self.began_ns + round(one.began_s * NS))
+
+    @property
+    def waits(self) -> list[Waited]:
+        """What was waited for a processor, reading by reading."""
+        return spans(self.processors)
 
     @property
     def samples(self) -> list[Sample]:
@@ -102,7 +131,8 @@ def soak(
     watchdog.least_s = run.warmup.least_s
     run.result.hang = send_watched(client.http, run.requests(), concurrency, run.take, watchdog)
     run.result.seconds = run.now_s()
-    run.result.readings = watchdog.readings
+    run.result.readings, run.result.processors = watchdog.readings, watchdog.processors
+    run.result.began_ns = run.began_ns
     if not run.result.served and run.result.hang is None:
         raise EnvironmentProblem(f"the soak of {seconds:g} s was over before one request was: nothing to judge")
     return run.result
@@ -121,12 +151,12 @@ class _Run:
         self._everyone = [job.asked for job in jobs]
         self._special_tokens = special_tokens
         self._seconds = seconds
-        self._began_ns = time.monotonic_ns()
+        self.began_ns = time.monotonic_ns()
         self._faults = self._silent = 0
 
     def now_s(self) -> float:
         """Seconds since the soak began."""
-        return (time.monotonic_ns() - self._began_ns) / NS
+        return (time.monotonic_ns() - self.began_ns) / NS
 
     def requests(self) -> Iterator[tuple[int, Request]]:
         """Numbered requests; the number modulo the count of jobs is the job's."""
@@ -151,7 +181,7 @@ class _Run:
         if fault is not None and not is_kept:
             fault = fault.about(None)  # memory must not grow with the faults
         sample = None if isinstance(reply, NoReply) else from_reply(reply)
-        began_s = (exchange.started_ns - self._began_ns) / NS
+        began_s = (exchange.started_ns - self.began_ns) / NS
         self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only))
         if isinstance(reply, NoReply):
             self._silent += 1
@@ -162,6 +192,37 @@ class _Run:
             self.result.itl.extend((b - a) / NS for a, b in itertools.pairwise(reply.delta_ns))
         if number < len(self._jobs) or is_kept:
             self._client.keep(exchange, job.body)
+
+
+def beyond(soak: Soak, budgets: LoadBudgets, latency: Budget) -> list[Finding]:
+    """Percentiles, throughput and goodput of a soak that are not within the budgets; goodput counts by `latency`."""
+    found = []
+    for name, short in TIMES.items():
+        found += within(getattr(budgets, name), percentiles(soak.times(name)), short)
+    found += within(budgets.itl_s, percentiles(soak.itl), "itl")
+    goodput = good(soak.samples, latency) / max(1, len(soak.served))
+    found += at_least("goodput", goodput, budgets.goodput, "of the requests within the latency budgets")
+    for name, (rate, unit) in rates(soak).items():
+        found += at_least(name, rate, getattr(budgets, name), unit)
+    return found
+
+
+def rates(soak: Soak) -> dict[str, tuple[float, str]]:
+    """Answers and output tokens a second, each with its unit."""
+    return {
+        "requests_per_s": (len(soak.samples) / soak.seconds, "answers a second"),
+        "output_tokens_per_s": (soak.tokens / soak.seconds, "output tokens a second"),
+    }
+
+
+def drifts(soak: Soak, budget: float, optional: Collection[str] = ("tpot",)) -> list[Finding]:
+    """Times that grow during a soak; those in `optional` only if there are enough to judge."""
+    found = []
+    for name, short in TIMES.items():
+        points = soak.points(name)
+        if short not in optional or can_drift(points):
+            found += drift(points, short, budget)
+    return found
 
 
 def figures(soak: Soak, budget: Budget) -> dict[str, Any]:

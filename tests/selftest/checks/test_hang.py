@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vlm_acceptance.checks.hang import Reading, freed, hang_in, not_hung, only_ours
+from vlm_acceptance.core.waiting import NS, ProcessorReading
 
 
 def page(running: float, tokens: float, prompt: float = 100) -> dict[str, float]:
@@ -70,6 +71,29 @@ def test_silent_metrics_do_not_hide_a_hang() -> None:
 def test_progress_or_no_work_is_not_a_hang(seen: list[Reading]) -> None:
     assert hang_in(seen, 10) is None
     assert not_hung(None) == []
+
+
+def waiting(shares: list[float], flat: int = 12, gap_s: float = 1.0) -> list[Reading]:
+    """Readings without progress, during which the engine waited for these shares of the time."""
+    waits = [round(sum(shares[:n]) * gap_s * NS) for n in range(flat)]
+    return [
+        Reading(at * gap_s, page(4, 90), 5, 4, waits=ProcessorReading(round(at * gap_s * NS), 0, waited, 0, 5 * waited))
+        for at, waited in enumerate(waits)
+    ]
+
+
+def test_time_in_which_the_engine_could_not_run_is_no_hang() -> None:
+    assert hang_in(waiting([0.5] * 12), 10) is None
+    hang = hang_in(waiting([0.5] * 24, flat=24), 10)
+    assert hang is not None
+    assert hang.flat_s == pytest.approx(11.5)
+    assert hang_in(waiting([0.0] * 12), 10) is not None
+
+
+def test_a_pause_of_the_machine_is_no_hang() -> None:
+    paused = [Reading(at, page(4, 90), 5, 4) for at in (0.0, 1.0, 61.0, 62.0)]
+    assert hang_in(paused, 10) is None
+    assert hang_in([*paused, *(Reading(62.0 + n, page(4, 90), 5, 4) for n in range(1, 5))], 10) is not None
 
 
 def test_a_slot_is_freed_in_time_or_kept() -> None:

@@ -131,7 +131,7 @@ def test_an_excess_that_waiting_explains_is_no_finding_but_says_that_the_machine
     samples = [busy(1.0, 0.8)] * 3
     assert within(budget, samples, "ocr") == []
     said = starved(budget, samples, "ocr")
-    assert said.startswith("machine busy: 800 ms of 1000 ms waiting for a processor (own thread 0 ms, ")
+    assert said.startswith("machine busy: 800 ms of 1000 ms waiting for a processor (own threads 0 ms, ")
     assert f"budget {0.006 if name == 'tpot_s' else 0.3:g} s" in said
 
 

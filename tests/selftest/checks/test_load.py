@@ -24,6 +24,7 @@ from vlm_acceptance.checks.load import (
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.config.profile_sections import Limits
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
+from vlm_acceptance.core.waiting import ProcessorReading
 from vlm_acceptance.stats.binomial import at_most
 
 RIVER = Asked("ocr/sign-1", (("RIVER",), ("472",)), frozenset({"RIVER", "472"}))
@@ -154,6 +155,17 @@ def test_one_slow_request_of_many_is_starved() -> None:
     assert fair({**usual, "slow": lasting(4.9)}, 10, 5) == []  # below the floor
     assert fair({f"r{n}": lasting(4 + n) for n in range(9)}, 10, 5) == []  # all are slow
     assert fair({}, 10, 5) == []
+
+
+def test_a_request_that_could_not_run_is_not_starved_by_the_deployment() -> None:
+    usual = {f"r{n}": lasting(0.2) for n in range(9)}
+    readings = (ProcessorReading(0, 0, 0, 0, 0), ProcessorReading(8 * NS, 0, 4 * NS, 0, 16 * NS))
+    slow = {**usual, "slow": replace(lasting(8), readings=readings)}
+    assert [one.where for one in fair(slow, 10, 5)] == ["slow"]
+    assert fair(slow, 10, 5, without_waits=True) == []
+    (found,) = fair({**usual, "slow": replace(lasting(8), readings=readings)}, 10, 3, without_waits=True)
+    assert found.observed == "4 s"
+    assert [one.where for one in fair({**usual, "slow": lasting(8)}, 10, 5, without_waits=True)] == ["slow"]
 
 
 def test_percentiles_are_values_that_occurred() -> None:

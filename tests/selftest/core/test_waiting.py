@@ -34,7 +34,7 @@ def test_unobserved_is_not_zero() -> None:
     assert not waited(own=None, engine=None).is_observed
     assert str(waited(own=None, engine=None)) == "waiting for a processor unobserved"
     shown = (
-        "12 ms of 1000 ms waiting for a processor (own thread 12 ms, engine's threads unobserved, stolen unobserved)"
+        "12 ms of 1000 ms waiting for a processor (own threads 12 ms, engine's threads unobserved, stolen unobserved)"
     )
     assert str(waited(own=0.012, engine=None)) == shown
 
@@ -56,7 +56,7 @@ def test_readings_enclose_the_span() -> None:
 
 def test_several_spans_add_and_a_part_that_was_once_unobserved_is_so_in_all() -> None:
     spans = [waited(own=0.1, engine=0.2), waited(own=0.1, engine=None)]
-    shown = "own thread 200 ms, engine's threads unobserved, stolen unobserved"
+    shown = "own threads 200 ms, engine's threads unobserved, stolen unobserved"
     assert in_words(spans) == f"400 ms of 2000 ms waiting for a processor ({shown})"
     assert in_words([waited(engine=3.0), waited()]).startswith("1000 ms of 2000 ms waiting")
     assert in_words([]) == "waiting for a processor unobserved"

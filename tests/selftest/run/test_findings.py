@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.core.errors import DeploymentFailure, ToBeCalibrated
+from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem, ToBeCalibrated
 from vlm_acceptance.core.exchange import Exchange, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.finding_classes import FAILURE, FindingClass, Severity
@@ -44,6 +44,18 @@ def test_no_finding_no_failure(store: RunStore) -> None:
     quiet.add([], exchange())
     quiet.settle()
     assert kept(store) == []
+
+
+def test_what_the_machine_explains_is_an_error_unless_there_are_findings(store: RunStore) -> None:
+    busy = collector(store)
+    busy.excuse("")
+    busy.settle()
+    busy.excuse("machine busy: 8 ms of 9 ms waiting")
+    with pytest.raises(EnvironmentProblem, match="machine busy: 8 ms"):
+        busy.settle()
+    busy.add([SMALL])
+    with pytest.raises(DeploymentFailure, match="that; expected this"):
+        busy.settle()
 
 
 def test_a_finding_about_no_exchange_keeps_its_own_evidence(store: RunStore) -> None:
