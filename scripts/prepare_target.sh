@@ -57,7 +57,7 @@ case $PWD in
 *[\ :]*) stop "the path of this folder, $PWD, has a space or a colon, which LD_PRELOAD cannot hold: move it" ;;
 esac
 tcmalloc=$(find_tcmalloc)
-if [ "$(cat "$venv/.complete" 2>/dev/null)" != "$recipe" ] || ! [ -x "$venv/bin/python" ]; then
+if [ "$(cat "$venv/.complete" 2>/dev/null)" != "$recipe" ] || ! is_sound; then
     python=$(pick_python)
     used_kb=$(du -sk "$venv" 2>/dev/null | cut -f1)
     free_gb=$((($(df -Pk . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4) + ${used_kb:-0}) / 1000000))

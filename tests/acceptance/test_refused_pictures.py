@@ -31,17 +31,9 @@ def answered(client, findings, profile, sign):
 
 
 @pytest.fixture
-def may_harm(known, deployment):
-    """`may_harm(name)`: whether an input may be sent, which is reported if it would harm an engine of others."""
-
-    def may_harm(name):
-        issue = known.harm_of(name)
-        if issue is None or deployment.process is not None:
-            return True
-        known.report(issue)
-        return False
-
-    return may_harm
+def may_ask(known, deployment):
+    """`may_ask(name)`: whether an input may be sent; the engine of others is not harmed."""
+    return lambda name: deployment.process is not None or not known.would_harm(name)
 
 
 @pytest.fixture
@@ -84,9 +76,9 @@ def long_text(client, findings, profile, sign):
 
 
 @pytest.mark.needs("max_model_len")
-def test_refused_picture_is_no_poison(client, findings, profile, answered, may_harm, long_text, still_answered):
+def test_refused_picture_is_no_poison(client, findings, profile, answered, may_ask, long_text, still_answered):
     """A picture of a request that was too long MUST be answered in a short request, and so MUST other pictures."""
-    if not answered or not may_harm("poison"):
+    if not answered or not may_ask("poison"):
         return
     picture, reply = answered[0]
     url = fresh_png_url(picture.path)  # in no cache yet
@@ -97,9 +89,9 @@ def test_refused_picture_is_no_poison(client, findings, profile, answered, may_h
     still_answered("poison", url, [picture for picture, _ in answered])
 
 
-def test_counted_picture_is_no_poison(client, findings, answered, may_harm, still_answered):
+def test_counted_picture_is_no_poison(client, findings, answered, may_ask, still_answered):
     """A picture that /tokenize saw first MUST be answered afterwards, and so MUST other pictures."""
-    if not answered or not may_harm("counted"):
+    if not answered or not may_ask("counted"):
         return
     url = fresh_png_url(answered[0][0].path)
     counted = refused_pictures.tokenized(client, "What is it?", url)

@@ -87,7 +87,8 @@ class KnownIssue(Section):
     @property
     def sentence(self) -> str:
         """The issue as the verdict names it."""
-        return f"{self.id} ({self.issue}; {self.package} {self.versions}; {self.source})"
+        unsent = "" if self.sent else "; the input was not sent"
+        return f"{self.id} ({self.issue}; {self.package} {self.versions}; {self.source}{unsent})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,12 @@ class KnownHere:
         """The issues that the input of this name meets here."""
         return [issue for issue in self.issues if issue.concerns(name, self.versions)]
 
-    def harm_of(self, name: str) -> KnownIssue | None:
-        """The issue by which the input of this name harms the engine for good; None when it does not."""
-        return next((issue for issue in self.issues if issue.harms(name, self.versions)), None)
+    def would_harm(self, name: str) -> bool:
+        """Whether the input of this name would harm the engine for good, which is then reported as not sent."""
+        harm = next((issue for issue in self.issues if issue.harms(name, self.versions)), None)
+        if harm is not None:
+            self.report(harm.model_copy(update={"sent": False}))
+        return harm is not None
 
     def filter_known(
         self, name: str, found: Sequence[Finding], exchange: Exchange, deadline_s: float

@@ -234,7 +234,7 @@ def notes(context: RunContext) -> list[str]:
     if proxies := machine.proxies(os.environ):
         found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
     for issue, tests in sorted(record.known_issues.items()):
-        found.append(f"known issue, seen in {len(tests)} test(s): {issue}")
+        found.append(f"known issue, in {len(tests)} test(s): {issue}")
     if record.serve_benchmark:
         found.append(record.serve_benchmark)
     if record.orphans:

@@ -182,11 +182,12 @@ def test_later_versions_lose_a_refused_picture_once(version: str, asked: str, kn
     [({}, True), ({"vllm": "dev"}, True), ({"vllm": "0.18.0rc1"}, True), ({"vllm": "0.19.0"}, False)],
 )
 def test_an_input_that_harms_for_good_is_known_for_unknown_versions_too(versions: dict[str, str], harmed: bool) -> None:
-    known = KnownHere(load_known_issues(FILE), versions, lambda issue: None)
-    for asked in ("poison", "counted"):
-        assert (known.harm_of(asked) is not None) == harmed
-    assert known.harm_of("uuid") is None
-    assert known.of("poison") == [] or versions in ({"vllm": "0.18.0rc1"}, {"vllm": "0.19.0"})
+    said: list[str] = []
+    known = KnownHere(load_known_issues(FILE), versions, lambda issue: said.append(issue.sentence))
+    assert [known.would_harm(asked) for asked in ("poison", "counted", "uuid")] == [harmed, harmed, False]
+    assert all("refused-picture-breaks-the-cache" in line and "; the input was not sent)" in line for line in said)
+    assert len(said) == 2 * harmed
+    assert known.of("poison") == [] or "vllm" in versions
 
 
 @pytest.mark.parametrize(

@@ -144,4 +144,4 @@ def test_known_issues_that_occurred_are_notes_of_the_verdict(tmp_path: Path) -> 
     context = attached(tmp_path)
     context.record.known_issues = {"a-500 (an issue; vllm ==0.18.*; read)": ["test_x[a]", "test_x[b]"]}
     notes = run_summary.collect(context, ACCEPTED)["notes"]
-    assert "known issue, seen in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes
+    assert "known issue, in 2 test(s): a-500 (an issue; vllm ==0.18.*; read)" in notes
