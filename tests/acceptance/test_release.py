@@ -15,6 +15,7 @@ def test_engine_is_released(deployment, context, findings):
     findings.note(alive="yes" if not deployment.process.has_exited else "no")
     ending = deployment.stop()
     findings.add(checks.ended_cleanly(ending, "the engine"))
+    context.record.late_children["server"] = ending.late
     if port.is_open(deployment.port, deployment.profile.engine.host):
         findings.add([Finding(kinds.RELEASE_PORT, f"port {deployment.port} closed", "it still accepts connections")])
     release = context.record.server_release = context.device_returned()

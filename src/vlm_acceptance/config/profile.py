@@ -69,7 +69,10 @@ class Model(Section):
 
 
 class Engine(Section):
-    """How `vllm serve` is started. `port: 0` takes a free port; `python` or `executable` name another installation."""
+    """How `vllm serve` is started. `port: 0` takes a free port; `python` or `executable` name another installation.
+
+    Processes that an engine has started may outlive it by `children_timeout_s`.
+    """
 
     executable: str | None = None
     python: str | None = None
@@ -83,6 +86,7 @@ class Engine(Section):
     graph_sizes: int | None = None
     start_timeout_s: Seconds = 900
     stop_timeout_s: Seconds = 30
+    children_timeout_s: Seconds = 5
     harmless_log: list[str] = []
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# children of an engine that outlive it by more than this are worth a note
+LATE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
@@ -51,10 +54,13 @@ class EngineFigures:
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How a process tree ended: `killed` needed SIGKILL, `left` survived it (descriptions of processes)."""
+    """How a process tree ended: `killed` needed SIGKILL, `left` survived it, `late` ended by themselves, but later than
+    LATE_S seconds after the engine (descriptions of processes).
+    """
 
     code: int | None
     on_request: bool
     seconds: float
     killed: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()

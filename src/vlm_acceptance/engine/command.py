@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,35 @@ from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
+_FOLDER_LISTS = {"PATH", "PYTHONPATH", "LD_LIBRARY_PATH"}
+
 
 def serve_argv(profile: Profile, command: Sequence[str], folder: Path, port: int) -> list[str]:
     """The command line of `vllm serve FOLDER` under the profile's model id, on `port`."""
     engine = profile.engine
     named = ["--served-model-name", profile.model.id, "--host", engine.host, "--port", str(port)]
-    return [*command, "serve", str(folder), *named, *engine.args]
+    return [*command, "serve", str(folder), *named, *map(absolute, engine.args)]
+
+
+def absolute(word: str) -> str:
+    """A relative path of something that exists, also after `--option=`, as an absolute path: engines run elsewhere."""
+    option, sign, path = word.partition("=") if word.startswith("-") else ("", "", word)
+    if not path or path.startswith(("/", "~")):
+        return word
+    with contextlib.suppress(OSError, ValueError):  # too long for a path
+        # without a slash only a file: `bfloat16` may well be the name of a folder
+        if Path(path).exists() if "/" in path else Path(path).is_file():
+            return f"{option}{sign}{Path(path).absolute()}"
+    return word
+
+
+def with_absolute_paths(env: Mapping[str, str]) -> dict[str, str]:
+    """A copy of `env` without relative paths: those of something that exists, and those in lists of folders."""
+    found = {name: absolute(value) if "/" in value else value for name, value in env.items()}
+    for name in _FOLDER_LISTS & env.keys():
+        # an empty entry is the current folder, which was never meant
+        found[name] = ":".join(str(Path(place).absolute()) for place in env[name].split(":") if place)
+    return found
 
 
 def engine_env(profile: Profile, base: Mapping[str, str], api_key: str | None = None) -> dict[str, str]:
@@ -34,10 +58,14 @@ def offline_job(
 ) -> dict[str, Any]:
     """The job of an offline worker; `chunk` requests are answered together, then their rows are written."""
     return {
-        "llm": {"model": str(folder), **profile.offline.llm},
+        "llm": {"model": str(folder), **{name: _absolute(value) for name, value in profile.offline.llm.items()}},
         "sampling": {"temperature": 0.0, **profile.offline.sampling},
         "requests": list(requests),
         "chat": chat_defaults(profile.model.thinking),
         "prepare": str(Path(__file__).with_name("cpu_launcher.py")) if kind == "vllm-cpu" else None,
         "chunk": chunk,
     }
+
+
+def _absolute(value: Any) -> Any:
+    return absolute(value) if isinstance(value, str) else value

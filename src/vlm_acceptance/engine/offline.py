@@ -108,10 +108,11 @@ def run_offline_rows(
     timeout_s = engine.profile.offline.timeout_s if job.timeout_s is None else job.timeout_s
     job.place.mkdir(parents=True, exist_ok=True)
     job.rows_file.unlink(missing_ok=True)
-    argv = [str(engine.python), str(WORKER), str(job.file), str(job.rows_file)]
+    argv = [str(path.absolute()) for path in (engine.python, WORKER, job.file, job.rows_file)]
     # the job file may be large: the supervisor removes it even when the suite is killed
     env = command.engine_env(engine.profile, engine.env)
-    process = SupervisedProcess(argv, env, job.place / f"{job.name}.log", engine.run_id, files=[job.file])
+    log, children_s = job.place / f"{job.name}.log", engine.profile.engine.children_timeout_s
+    process = SupervisedProcess(argv, env, log, engine.run_id, files=[job.file], children_s=children_s)
     rows = _Rows(job, on_row)
 
     def poll(passed_s: float) -> bool:

@@ -146,7 +146,7 @@ class Preflight:
             raise WeightsProblem(f"no folder for {model.id!r}: give it with --vlm-model PATH")
         if problems := weights.inspect(folder, model.stop_token_ids, model.weights_bytes):
             raise WeightsProblem(f"{folder}: " + "; ".join(problems))
-        return folder
+        return folder.absolute()  # engines run in another folder
 
     def _existing(self, path: str) -> Path:
         for candidate in (Path(path).expanduser(), self._root / path):

@@ -21,8 +21,9 @@ from typing import Any
 
 import psutil
 
-from vlm_acceptance.core.engine_figures import ExitReport
+from vlm_acceptance.core.engine_figures import LATE_S, ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
+from vlm_acceptance.engine.command import with_absolute_paths
 from vlm_acceptance.engine.supervisor import OWNER_FILE
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -34,10 +35,20 @@ _NUMBERS = itertools.count(1)
 
 
 class SupervisedProcess:
-    """One engine process tree; ends with `stop()` or with the suite, then `files` are removed. Not for two threads."""
+    """One engine process tree; ends with `stop()` or with the suite, then `files` are removed. Not for two threads.
+
+    Its children may outlive it by `children_s`. It runs in a folder of its own, which is removed too: engines of an
+    NPU leave compiler files where they run.
+    """
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], log: Path, run_id: str, files: Sequence[Path] = ()
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        run_id: str,
+        files: Sequence[Path] = (),
+        children_s: float = LATE_S,
     ) -> None:
         self.argv = list(argv)
         self.log = log
@@ -46,7 +57,8 @@ class SupervisedProcess:
         # each engine has its own tag: ending one by its tag spares the other engines of the run
         self.tag = f"{run_id}/{next(_NUMBERS)}"
         # without SPT_NOENV the title of vLLM's engine process overwrites its environment, the tag included
-        self._env = {"SPT_NOENV": "1", **env, RUN_TAG: self.tag}
+        self._env = with_absolute_paths({"SPT_NOENV": "1", **env, RUN_TAG: self.tag})
+        self._children_s = children_s
         self._files = [str(path.resolve()) for path in files]
         self._scratch = ""
         self._exit_code: int | None = None
@@ -69,8 +81,9 @@ class SupervisedProcess:
             raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
         try:
             threading.Thread(target=self._listen, name="supervisor-events", daemon=True).start()
-            job = {"argv": self.argv, "env": self._env, "cwd": os.getcwd(), "tag": self.tag, "files": self._files}
-            self._send(json.dumps({**job, "log": str(self.log.resolve()), "tmp": tempfile.gettempdir()}))
+            job = {"argv": self.argv, "env": self._env, "tag": self.tag, "files": self._files}
+            places = {"log": str(self.log.resolve()), "tmp": tempfile.gettempdir()}
+            self._send(json.dumps({**job, **places, "children_s": self._children_s}))
             first = self._events.get(timeout=20)
             self._handle(first)
         except queue.Empty:
@@ -109,8 +122,8 @@ class SupervisedProcess:
         elif kind == "failed":
             self.ending = ExitReport(None, True, 0.0)
         elif kind == "ended":
-            killed, left = tuple(event["killed"]), tuple(event["left"])
-            self.ending = ExitReport(self._exit_code, event["on_request"], event["seconds"], killed, left)
+            killed, left, late = (tuple(event[name]) for name in ("killed", "left", "late"))
+            self.ending = ExitReport(self._exit_code, event["on_request"], event["seconds"], killed, left, late)
         elif kind == "supervisor gone" and self.ending is None:
             self._end_without_supervisor("the supervisor itself was killed")
 

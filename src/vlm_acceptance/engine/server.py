@@ -79,7 +79,8 @@ def launch(
     client = Client(url, api_key)
     refuse_held_port(profile, number, client)
     argv = command.serve_argv(profile, engine, folder, number)
-    process = SupervisedProcess(argv, command.engine_env(profile, env, api_key), log, run_id)
+    children_s = profile.engine.children_timeout_s
+    process = SupervisedProcess(argv, command.engine_env(profile, env, api_key), log, run_id, children_s=children_s)
     deployment = Deployment(profile, url, client, process, port=number)
     process.start()
     try:

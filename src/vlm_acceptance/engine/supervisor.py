@@ -22,7 +22,8 @@ OWNER_FILE = ".run"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 ORPHANED_GRACE_S = 3.0
-LEFTOVER_GRACE_S = 5.0
+# a copy of core.engine_figures.LATE_S: this file imports nothing of the suite
+LATE_S = 5.0
 KILL_PATIENCE_S = 10.0
 # a longer log is cut to its beginning and end, so that an engine that floods it does not fill the disk
 LOG_BYTES = 64 << 20
@@ -99,6 +100,7 @@ class Supervisor:
         self.code: int | None = None
         self.scratch = ""
         self.grace_s: float | None = None
+        self.late: list[str] = []
         self.suite_gone = False
         self.pending = b""
 
@@ -139,8 +141,11 @@ class Supervisor:
             os.dup2(null, 0)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            os.chdir(self.job["cwd"])
-            os.execvpe(self.job["argv"][0], self.job["argv"], {**self.job["env"], "TMPDIR": self.scratch})  # noqa: S606
+            work = Path(self.scratch, "work")
+            work.mkdir()
+            os.chdir(work)
+            env = {**self.job["env"], "TMPDIR": self.scratch, "PWD": str(work)}
+            os.execvpe(self.job["argv"][0], self.job["argv"], env)  # noqa: S606
         except (OSError, ValueError) as broken:
             os.write(failing, str(broken).encode("utf-8", "replace"))
         finally:
@@ -190,14 +195,17 @@ class Supervisor:
 
     def wait_gone(self) -> list[int]:
         """Wait until the tree ends: the requested grace, less when the suite or the engine has ended; what is left."""
-        now = time.monotonic()
+        now, gone = time.monotonic(), 0.0
         until = {"requested": now + (ORPHANED_GRACE_S if self.grace_s is None else self.grace_s)}
         while True:
             left, now = self.left(), time.monotonic()
             if self.suite_gone:
                 until.setdefault("suite gone", now + ORPHANED_GRACE_S)
             if self.code is not None:  # its children get a little more time
-                until.setdefault("engine gone", now + LEFTOVER_GRACE_S)
+                gone = gone or now
+                until.setdefault("engine gone", now + self.job["children_s"])
+                if not self.late and now > gone + LATE_S:
+                    self.late = [described(pid) for pid in left]
             if not left or now >= min(until.values()):
                 return left
             self.listen(0.05)
@@ -218,7 +226,8 @@ class Supervisor:
             time.sleep(0.05)
             left = self.left()
         ending = {"code": self.code, "on_request": ended_by_itself, "seconds": round(time.monotonic() - began, 2)}
-        self.report(event="ended", **ending, killed=survivors, left=[described(pid) for pid in left])
+        late = [one for one in self.late if one not in survivors]
+        self.report(event="ended", **ending, killed=survivors, left=[described(pid) for pid in left], late=late)
 
     def run(self) -> None:
         """Wait until a stop is requested or the suite has died, then end the engine."""

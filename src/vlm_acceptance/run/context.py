@@ -147,6 +147,7 @@ class RunContext:
             f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"
         )
         self.record.offline_figures = run.figures
+        self.record.late_children["offline engine"] = run.ending.late
         self.record.offline_release = self.device_returned()
         return run
 

@@ -44,6 +44,8 @@ class RunRecord:
     unwritable: str = ""
     results: list[TestResult] = field(default_factory=list)
     orphans: Sequence[str] = ()
+    # engine -> processes that outlived it by some seconds
+    late_children: dict[str, Sequence[str]] = field(default_factory=dict)
     offline_release: DeviceRelease | None = None
     server_release: DeviceRelease | None = None
     offline_figures: EngineFigures | None = None

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,6 +17,7 @@ from vlm_acceptance import __version__
 from vlm_acceptance.checks.bars import bar
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import MULTI_PICTURE, Profile
+from vlm_acceptance.core.engine_figures import LATE_S
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.verdict import Ruling
@@ -237,6 +238,7 @@ def notes(context: RunContext) -> list[str]:
         found.append(f"known issue, in {len(tests)} test(s): {issue}")
     if record.serve_benchmark:
         found.append(record.serve_benchmark)
+    found += _late_children(record.late_children)
     if record.orphans:
         found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
     return found
@@ -259,3 +261,9 @@ def _calibration_notes(profile: Profile) -> list[str]:
     if not profile.latency.recorded:
         found.append("latency budgets are first estimates, not a recorded baseline (--vlm-record-baseline)")
     return found
+
+
+def _late_children(late: Mapping[str, Sequence[str]]) -> list[str]:
+    """Processes that outlived an engine, though not for too long."""
+    rest = f"by over {LATE_S:g} s, then ended by themselves"
+    return [f"outlived the {name} {rest}: {'; '.join(processes)}" for name, processes in late.items() if processes]

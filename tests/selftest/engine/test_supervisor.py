@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from tests.support.runs import eventually
+from tests.support.supervisors import PYTHON, alive, end, job_line, kept, supervisor, word_of
 
 from vlm_acceptance.engine.process import SUPERVISOR
 
-PYTHON = sys.executable
 IGNORES_SIGTERM = (
     "'{word}'; import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(300)"
 )
@@ -38,88 +32,6 @@ if os.fork() == 0:
     os._exit(0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-@dataclass
-class Kept:
-    process: subprocess.Popen[bytes]
-    log: Path
-    tmp: Path
-
-    def send(self, line: str) -> None:
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-
-    def event(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {}
-
-    def ended(self) -> dict[str, Any]:
-        """The last event of an orderly end."""
-        while event := self.event():
-            if event["event"] == "ended":
-                return event
-        raise AssertionError("the supervisor ended without an event")
-
-    def scratch(self) -> list[Path]:
-        return list(self.tmp.glob("vlma-*"))
-
-
-@contextmanager
-def kept(tmp_path: Path, *argv: str, **job: object) -> Iterator[Kept]:
-    made = supervisor(tmp_path)
-    try:
-        made.send(job_line(tmp_path, *argv, **job).rstrip())
-        yield made
-    finally:
-        end(made)
-
-
-def supervisor(tmp_path: Path) -> Kept:
-    process = subprocess.Popen(
-        [PYTHON, "-I", "-S", str(SUPERVISOR)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    )
-    tmp = tmp_path / "tmp"
-    tmp.mkdir(exist_ok=True)
-    return Kept(process, tmp_path / "engine.log", tmp)
-
-
-def job_line(tmp_path: Path, *argv: str, **changes: object) -> str:
-    job = {
-        "argv": list(argv),
-        "env": dict(os.environ),
-        "cwd": "/",
-        "log": str(tmp_path / "engine.log"),
-        "tmp": str(tmp_path / "tmp"),
-        "tag": "none",
-        "files": [],
-    }
-    return json.dumps({**job, **changes}) + "\n"
-
-
-def end(made: Kept) -> None:
-    with suppress(OSError):
-        made.process.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        made.process.wait(15)
-    made.process.kill()
-    made.process.wait()
-    made.process.stdout.close()
-
-
-def alive(word: str) -> list[int]:
-    """Living processes with this word in their command line."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and any(word in part for part in process.cmdline()):
-                found.append(process.pid)
-    return found
-
-
-def word_of(tmp_path: Path) -> str:
-    """A word that no other test has in a command line."""
-    return f"word-{os.getpid()}-{tmp_path.name}"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +89,31 @@ def test_grandchild_in_a_session_of_its_own_is_found_and_named(tmp_path):
     assert event["killed"]
     assert all(word in line or "sleep" in line for line in event["killed"])
     assert alive(word) == []
+
+
+def test_child_that_ends_within_its_time_after_the_engine_is_named_and_not_killed(tmp_path):
+    word = word_of(tmp_path)
+    script = f"(trap '' TERM; exec sh -c 'sleep 7; : {word}') & exec sleep 300"
+    with kept(tmp_path, "sh", "-c", script, children_s=15) as made:
+        made.event()
+        assert eventually(lambda: alive(word))
+        made.send("stop 30")
+        event = made.ended()
+    assert event["killed"] == event["left"] == []
+    assert any(word in line for line in event["late"])
+    assert event["on_request"]
+
+
+def test_child_that_outlives_its_time_is_killed_and_not_called_late(tmp_path):
+    word = word_of(tmp_path)
+    script = f"(trap '' TERM; exec sh -c 'sleep 60; : {word}') & exec sleep 300"
+    with kept(tmp_path, "sh", "-c", script, children_s=6) as made:
+        made.event()
+        assert eventually(lambda: alive(word))
+        made.send("stop 30")
+        event = made.ended()
+    assert any(word in line for line in event["killed"])
+    assert event["late"] == []
 
 
 def test_zombies_do_not_count(tmp_path):
@@ -252,6 +189,18 @@ def test_engine_gets_its_own_temporary_folder_which_is_removed_with_it(tmp_path)
         scratch = Path(made.event()["scratch"])
         assert eventually((scratch / "socket").exists)
         assert (scratch / ".run").read_text() == "none"
+        made.send("stop 5")
+        made.ended()
+        assert made.process.wait(5) == 0
+    assert made.scratch() == []
+
+
+def test_engine_runs_in_a_folder_of_its_own_which_is_removed_with_it(tmp_path):
+    with kept(tmp_path, "sh", "-c", "mkdir kernel_meta; touch fusion_result.json; pwd; exec sleep 300") as made:
+        scratch = Path(made.event()["scratch"])
+        assert eventually(lambda: "work" in made.log.read_text())
+        assert made.log.read_text().strip() == str(scratch / "work")
+        assert {path.name for path in (scratch / "work").iterdir()} == {"kernel_meta", "fusion_result.json"}
         made.send("stop 5")
         made.ended()
         assert made.process.wait(5) == 0
