@@ -107,6 +107,7 @@ def client(
 
     defaults = chat_defaults(context.profile.model.thinking)
     clock = context.processor_clock
+    _ = context.wait_history  # it must have begun before the first request
     return RecordingClient(
         deployment.client, deployment.model_id, context.profile.deadlines, record, context.warm, defaults, clock
     )
@@ -125,6 +126,7 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
         settings.evidence,
         partial(calibration.can_wait, context),
         context.inputs.guide_names,
+        lambda *span: context.wait_history.waited(*span) if context.launch.value else None,
     )
     request.node.stash[COLLECTOR] = made
     return made

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.waiting import Waited, in_words
 
 SHOWN = 8
+# of the time of a request that was not answered in time: how long it would have taken is not known
+WAITED_SHARE = 0.5
+LATE = (kinds.EDGE_DEADLINE, kinds.REFUSAL_DEADLINE)
 
 
 def standing(found: Sequence[Finding], rest: Sequence[Finding], waits: Sequence[Waited]) -> tuple[list[Finding], str]:
@@ -27,6 +32,14 @@ def standing(found: Sequence[Finding], rest: Sequence[Finding], waits: Sequence[
     first = excused[0]
     where = f"{first.where}: " if first.where else ""
     return stand, f"machine busy: {in_words(waits)}; {where}{first.observed}, expected {first.expected}"
+
+
+def late_by_waiting(found: Finding, exchange: Exchange, waited: Waited | None) -> str:
+    """Why a finding about a deadline that passed says nothing: waiting explains half of the time; '' otherwise."""
+    is_late = found.kind in LATE or (exchange.error is not None and exchange.error.kind == "timeout")
+    if not is_late or waited is None or waited.explained_s < WAITED_SHARE * exchange.elapsed_s:
+        return ""
+    return f"machine busy: {waited}; {found.observed}, expected {found.expected}"
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

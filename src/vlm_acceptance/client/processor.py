@@ -6,10 +6,11 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from vlm_acceptance.core.waiting import NS, ProcessorReading
+from vlm_acceptance.core.waiting import NS, ProcessorReading, Waited, around
 
 # user, nice, system, irq, softirq: what ran, without idle, iowait, steal, and guests (they are in user)
 RAN, STOLEN = (0, 1, 2, 5, 6), 7
@@ -19,6 +20,11 @@ THROTTLED = (
     ("cpu/cpu.stat", b"throttled_time", 1),
     ("cpu,cpuacct/cpu.stat", b"throttled_time", 1),
 )
+# threads of gloo look a hundred times a second for messages of other ranks: no request waits for them
+POLLERS = ("gloo_tcp_loop",)
+EVERY_S = 1.0
+# a quarter of an hour: longer than the longest deadline
+KEPT = 900
 Counts = tuple[int, int]
 
 
@@ -39,7 +45,9 @@ class ProcessorClock:
     ) -> None:
         self._processes, self._proc, self._cgroup = processes, proc, cgroup
         self._quotas = [(str(cgroup / name), key, unit) for name, key, unit in THROTTLED if (cgroup / name).is_file()]
-        self._own = _Threads(proc, [os.getpid()]) if all_threads else None
+        self._own = _Threads(proc) if all_threads else None
+        if self._own is not None:
+            self._own.look_at([os.getpid()])
         self._engine = _Threads(proc) if processes is not None else None
 
     def of_all_threads(self) -> ProcessorClock:
@@ -49,7 +57,7 @@ class ProcessorClock:
     def begin(self) -> ProcessorReading:
         """The first reading of a span; it also looks for new processes, which takes some milliseconds."""
         if self._processes is not None and self._engine is not None:
-            self._engine.pids = tuple(self._processes())
+            self._engine.look_at(self._processes())
         return self.read()
 
     def read(self, at_ns: int | None = None) -> ProcessorReading:
@@ -72,15 +80,49 @@ class ProcessorClock:
             return None, None
 
 
-class _Threads:
-    """Sums over all threads of processes since the first reading; a thread that ends keeps its part."""
+class WaitHistory:
+    """Readings of a clock every EVERY_S seconds from `start` to `stop`, for requests whose end is a deadline."""
 
-    def __init__(self, proc: Path, pids: Sequence[int] = ()) -> None:
-        self.pids = pids
+    def __init__(self, clock: ProcessorClock) -> None:
+        self._clock = clock.of_all_threads()
+        self._readings: deque[ProcessorReading] = deque(maxlen=KEPT)
+        self._stopped = threading.Event()
+
+    def start(self) -> WaitHistory:
+        """Begin to read, in a thread."""
+        self._readings.append(self._clock.begin())
+        threading.Thread(target=self._read, name="wait-history", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._stopped.set()
+
+    def waited(self, from_ns: int, to_ns: int) -> Waited | None:
+        """What was waited for a processor between two moments (monotonic); None if they were too long ago."""
+        return around([*self._readings, self._clock.read()], from_ns, to_ns)
+
+    def _read(self) -> None:
+        while not self._stopped.wait(EVERY_S):
+            self._readings.append(self._clock.begin())
+
+
+class _Threads:
+    """Sums over all threads of processes since the first reading, without POLLERS; one that ends keeps its part."""
+
+    def __init__(self, proc: Path) -> None:
         self._proc = proc
+        self._pids: Sequence[int] = ()
+        self._left_out: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._last: dict[str, Counts] | None = None
         self._ran_ns = self._waited_ns = 0
+
+    def look_at(self, pids: Sequence[int]) -> None:
+        """Read these processes from now on; which of their threads are pollers is seen now."""
+        self._pids = tuple(pids)
+        names = {thread: _name(f"{folder}/comm") for thread, folder in self._folders()}
+        self._left_out = frozenset(thread for thread, name in names.items() if name in POLLERS)
 
     def read(self) -> Counts | None:
         """Processor time and waits in nanoseconds; None where no thread can be read."""
@@ -96,12 +138,15 @@ class _Threads:
             return self._ran_ns, self._waited_ns
 
     def _threads(self) -> Iterator[tuple[str, Counts]]:
-        for pid in self.pids:
+        for thread, folder in self._folders():
+            if thread not in self._left_out and (counts := _counts(f"{folder}/schedstat")) is not None:
+                yield thread, counts
+
+    def _folders(self) -> Iterator[tuple[str, str]]:
+        for pid in self._pids:
             folder = f"{self._proc}/{pid}/task"
             with contextlib.suppress(OSError):  # the process has ended
-                for thread in os.listdir(folder):
-                    if (counts := _counts(f"{folder}/{thread}/schedstat")) is not None:
-                        yield f"{pid}/{thread}", counts
+                yield from ((f"{pid}/{thread}", f"{folder}/{thread}") for thread in os.listdir(folder))
 
 
 def _counts(path: str) -> Counts | None:
@@ -112,6 +157,13 @@ def _counts(path: str) -> Counts | None:
             return int(ran), int(waited)
     except (OSError, ValueError):
         return None
+
+
+def _name(path: str) -> str:
+    """The name of a thread; '' if it has ended."""
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        return file.read(100).decode("utf-8", "replace").strip()
+    return ""
 
 
 def _throttled(path: str, key: bytes, unit: int) -> int:

@@ -15,7 +15,7 @@ from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.client.chat import get
-from vlm_acceptance.client.processor import ProcessorClock
+from vlm_acceptance.client.processor import ProcessorClock, WaitHistory
 from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
@@ -84,6 +84,11 @@ class RunContext:
         """Reads the waits for a processor: of our threads, and of the engine's if this run launched it."""
         process = self.launch.get().process
         return ProcessorClock(None if process is None else lambda: [one.pid for one in process.tree()])
+
+    @cached_property
+    def wait_history(self) -> WaitHistory:
+        """The waits for a processor since the deployment was first used."""
+        return WaitHistory(self.processor_clock).start()
 
     @cached_property
     def tile_rule(self) -> TileRule | None:
@@ -276,6 +281,8 @@ class RunContext:
 
     def release(self) -> None:
         """End every engine that still runs. It is called last, in every case."""
+        if "wait_history" in self.__dict__:
+            self.wait_history.stop()
         if self.launch.value is not None:
             self.launch.value.stop()
         if self._card_lock is not None:

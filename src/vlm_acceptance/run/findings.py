@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from vlm_acceptance.checks.waiting import late_by_waiting
 from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem, ToBeCalibrated
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.waiting import Waited
 from vlm_acceptance.report import evidence
 from vlm_acceptance.report.store import RunStore
 
@@ -19,6 +21,7 @@ class FindingCollector:
     """The findings of one test. `properties` are written to JUnit and results.jsonl.
 
     `can_wait`: whether a finding is only about a bar that was never calibrated. `guide_names`: categories by id.
+    `waited`: what was waited for a processor between two moments.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class FindingCollector:
         policy: str,
         can_wait: Callable[[Finding], bool] = lambda _: False,
         guide_names: Mapping[str, str] | None = None,
+        waited: Callable[[int, int], Waited | None] = lambda *_: None,
     ) -> None:
         self.test = test
         self.all: list[Finding] = []
@@ -43,6 +47,7 @@ class FindingCollector:
         self._policy = policy
         self._can_wait = can_wait
         self._guide_names = guide_names or {}
+        self._waited = waited
         self._kept: dict[str, tuple[str, str]] = {}
         self._watched: list[tuple[Exchange, Sequence[Finding]]] = []
 
@@ -50,12 +55,16 @@ class FindingCollector:
         """Add findings, each about its own exchange, else about `exchange`, and keep the evidence of these exchanges.
 
         A finding without an exchange keeps the evidence that it has. With the policy `all`, the evidence of `exchange`
-        is kept even without findings.
+        is kept even without findings. A deadline that passed while the machine was busy is excused.
         """
         if exchange is not None and self._policy == "all":
             self._keep(exchange)
         for found in findings:
             about = found.exchange or exchange
+            waited = self._waited(about.started_ns, about.finished_ns) if about is not None else None
+            if about is not None and (busy := late_by_waiting(found, about, waited)):
+                self.excuse(busy)
+                continue
             place, repeat = self._keep(about) if about is not None else (found.evidence, found.repeat)
             self.all.append(replace(found.at(where) if where else found, exchange=None, evidence=place, repeat=repeat))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.client.processor import ProcessorClock
+from vlm_acceptance.client.processor import ProcessorClock, WaitHistory
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -66,6 +67,40 @@ def test_new_threads_count_from_their_start_and_ended_ones_keep_what_they_waited
     assert clock.read().engine_ns == 4
     thread(proc, "5/task/6", 3, 2)  # another thread got the number
     assert clock.read().engine_ns == 6
+
+
+def test_threads_that_only_poll_are_left_out(proc: Path) -> None:
+    for number, name in ((5, "python"), (6, "gloo_tcp_loop")):
+        thread(proc, f"5/task/{number}", 100, 10)
+        (proc / f"5/task/{number}/comm").write_text(f"{name}\n", "utf-8")
+    clock = ProcessorClock(lambda: [5], proc, proc)
+    clock.begin()
+    thread(proc, "5/task/5", 101, 13)
+    thread(proc, "5/task/6", 200, 500)
+    last = clock.read()
+    assert (last.engine_ns, last.engine_ran_ns) == (3, 1)
+
+
+def test_every_thread_of_this_process_counts_if_it_is_asked_for(proc: Path) -> None:
+    thread(proc, f"{os.getpid()}/task/1", 1, 5)
+    thread(proc, f"{os.getpid()}/task/2", 1, 5)
+    clock = ProcessorClock(proc=proc, cgroup=proc).of_all_threads()
+    assert clock.begin().own_ns == 0
+    thread(proc, f"{os.getpid()}/task/2", 2, 9)
+    assert (clock.read().own_ns, clock.read().engine_ns) == (4, None)
+
+
+def test_a_history_answers_for_moments_that_it_has_seen(proc: Path) -> None:
+    thread(proc, f"{os.getpid()}/task/1", 1, 5)
+    before_ns = time.monotonic_ns()
+    history = WaitHistory(ProcessorClock(proc=proc, cgroup=proc)).start()
+    began_ns = time.monotonic_ns()
+    thread(proc, f"{os.getpid()}/task/1", 1, 1_000_005)
+    waited = history.waited(began_ns, time.monotonic_ns())
+    history.stop()
+    assert waited is not None
+    assert waited.own_s == 0.001
+    assert history.waited(before_ns - 1, began_ns) is None
 
 
 def test_what_cannot_be_read_is_none_not_zero(tmp_path: Path) -> None:
