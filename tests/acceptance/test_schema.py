@@ -6,13 +6,13 @@ import secrets
 import pytest
 
 from vlm_acceptance.cases.video_clip import clip_url
-from vlm_acceptance.checks import completion, refusals, schema, stream
+from vlm_acceptance.checks import completion, refusals, schema, served_prompt, stream
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.client.http import is_loopback
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import CHAT, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.workloads import capability
+from vlm_acceptance.workloads import capability, refused_pictures
 
 pytestmark = pytest.mark.smoke
 
@@ -246,3 +246,32 @@ def test_openai_client_round_trip(deployment, context, findings, picture):
     findings.add(completion.client_texts(plain.choices[0].message.content, text))
     findings.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
     findings.add(completion.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))
+
+
+def test_prompt_begins_as_it_must(client, findings, profile, known):
+    """A prompt MUST begin as the profile says, and with a picture as without one, by the tokens of `/tokenize`."""
+
+    def tokens(exchange):
+        read = served_prompt.read_tokens(exchange)
+        findings.add([read] if isinstance(read, Finding) else [], exchange)
+        return None if isinstance(read, Finding) else read
+
+    def tokenized(text, *pictures):
+        return refused_pictures.tokenized(client, text, *pictures, return_token_strs=True)
+
+    texts = [tokens(tokenized(text)) for text in (SHORT, PROMPT)]
+    # only asked here: vLLM 0.18 has no answer to a picture that /tokenize saw first
+    with_picture = tokenized(SHORT, plain_url(61, 67, (12, 180, 77)))
+    picture = tokens(with_picture)
+    if picture is None or None in texts:
+        return
+    findings.note(text=texts[0].start(), picture=picture.start())
+    start = profile.model.prompt_start
+    if start is not None:
+        body = {"model": client.model_id, "prompt": f"{start}{SHORT}", "add_special_tokens": False}
+        alone = client.send(Request("POST", "/tokenize", {**body, "return_token_strs": True}))
+        wanted = tokens(alone)
+        findings.add(served_prompt.begins_with(texts[0], wanted) if wanted else [], alone)
+    found = served_prompt.begins_alike(texts, picture)
+    deadline_s = profile.deadlines.cold_s
+    findings.add(known.filter_known("picture-prompt", found, with_picture, deadline_s), with_picture)

@@ -10,6 +10,7 @@ BODY = "schema::test_completion_body"
 STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
 SAME = "schema::test_stream_says_the_same"
 GOLDEN = "capability::test_golden_answers"
+PROMPT = "schema::test_prompt_begins_as_it_must"
 TILES = "capability::test_picture_costs_its_tiles"
 OCR, CHART, CARD, CHINESE = (
     f"capability::test_category[{name}-png]" for name in ("ocr", "understanding", "reasoning", "chinese")

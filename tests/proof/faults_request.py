@@ -103,6 +103,16 @@ def _ignores(*keys: str) -> Stages:
     return _edits_request(edit, CHAT)
 
 
+def system_added(dose: Dose) -> Stages:
+    foreign = {"role": "system", "content": "You are a helpful assistant."}
+
+    def edit(body: dict[str, Any]) -> None:
+        if isinstance(body.get("messages"), list):
+            body["messages"].insert(0, foreign)
+
+    return _edits_request(edit, CHAT, "/tokenize")
+
+
 def max_tokens_ignored(dose: Dose) -> Stages:
     return _ignores("max_tokens", "max_completion_tokens")
 

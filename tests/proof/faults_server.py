@@ -89,6 +89,20 @@ def tokenize_wrong(dose: Dose) -> Stages:
     return edits_body("/tokenize", edit)
 
 
+def picture_start_lost(dose: Dose) -> Stages:
+    """The answer of /tokenize about a picture, as if the engine got the prompt without its first tokens."""
+
+    def response(call: Call, response: Response) -> Response:
+        body = object_of(response.body) if call.route == "/tokenize" and b"image_url" in call.body else None
+        if body is None or response.status != 200:
+            return response
+        lost = int(dose.magnitude)
+        left = {key: body[key] and body[key][lost:] for key in ("tokens", "token_strs")}
+        return response.with_json({**body, **left, "count": body["count"] - lost})
+
+    return Stages(response=response)
+
+
 def models_empty(dose: Dose) -> Stages:
     return edits_body("/v1/models", lambda body: body.update(data=[]))
 

@@ -16,6 +16,8 @@ PART = frozenset(
         "not-streamed",
         "ttft-added",
         "picture-dropped",
+        "picture-start-lost",
+        "system-added",
         "picture-of-previous",
         "pictures-reversed",
         "max-tokens-ignored",

@@ -42,7 +42,8 @@ class Model(Section):
     """The served model: its id in requests, where its folder comes from, and what the folder must hold.
 
     generation_config.json must stop at `stop_token_ids`; that it lacks one of `more_stop_token_ids` is a note. The
-    deployment fetches pictures from `media_domains` only; empty for no restriction.
+    deployment fetches pictures from `media_domains` only; empty for no restriction. `prompt_start` is the text of every
+    prompt before that of its first message.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Model(Section):
     special_tokens: list[str] = []
     video: bool = False
     thinking: bool = False
+    prompt_start: str | None = None
     max_model_len: int | None = None
     media_domains: list[str] = []
     max_pictures: int | None = Field(default=None, gt=0)

@@ -70,6 +70,9 @@ FORMAT_TOKENS = FindingClass("picture_format.tokens", "prompt tokens of a pictur
 FORMAT_UNREAD = FindingClass("picture_format.unread", "picture file read differently", FAILURE)
 TILE_COUNT = FindingClass("tiles.count", "picture tokens differ from the tile formula", FATAL)
 TILE_TOKENIZE = FindingClass("tiles.tokenize", "/tokenize and usage disagree", FAILURE)
+# the prompt that is served
+PROMPT_TOKENS = FindingClass("prompt.tokens", "the served prompt cannot be read", FAILURE)
+PROMPT_START = FindingClass("prompt.start", "the served prompt begins wrongly", FAILURE)
 # protocol: bodies, usage, parameters
 USAGE_ANSWER = FindingClass("usage.answer", "no answer to read usage from", FAILURE)
 USAGE_MISSING = FindingClass("usage.missing", "no usage block", FAILURE)

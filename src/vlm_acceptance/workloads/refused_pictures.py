@@ -13,11 +13,11 @@ TOKENIZE = "/tokenize"
 _WORD, _FIRST_WORDS, _TRIES = "word ", 64, 8
 
 
-def tokenized(client: RecordingClient, prompt: str, *pictures: str) -> Exchange:
-    """The exchange in which `/tokenize` counts a conversation."""
+def tokenized(client: RecordingClient, prompt: str, *pictures: str, **fields: object) -> Exchange:
+    """The exchange in which `/tokenize` counts a conversation; `fields` are more fields of the body."""
     messages = chat_body(client.model_id, prompt, pictures)["messages"]
     template = {key: value for key, value in client.defaults.items() if key == "chat_template_kwargs"}
-    body = {"model": client.model_id, "messages": messages, **template}
+    body = {"model": client.model_id, "messages": messages, **template, **fields}
     return client.send(Request("POST", TOKENIZE, body, deadline_s=client.deadlines.cold_s), "tokenize")
 
 

@@ -242,6 +242,26 @@ def test_request_fault_changes_what_the_engine_gets_and_no_more(fault: str, engi
     assert engine.seen[-1].json() == PROBES["tokenize"][2]
 
 
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
+
+
+@pytest.mark.parametrize("probe", ["chat", "tokenize"])
+def test_an_added_system_message_comes_first_in_chat_and_count(probe: str, engine: QuickServer) -> None:
+    with FaultProxy(engine.url, "system-added") as proxy:
+        ask(proxy.url, probe)
+        got = engine.seen[-1].json()
+        send(proxy.url, "POST", "/tokenize", {"model": MODEL, "prompt": "x"})
+    assert got == {**PROBES[probe][2], "messages": [SYSTEM, *PROBES[probe][2]["messages"]]}
+    assert engine.seen[-1].json() == {"model": MODEL, "prompt": "x"}
+
+
+def test_only_a_counted_picture_loses_its_first_token(engine: QuickServer) -> None:
+    whole = [send(engine.url, "POST", "/tokenize", chat(picture=each)).json() for each in (True, False)]
+    with FaultProxy(engine.url, "picture-start-lost") as proxy:
+        seen = [send(proxy.url, "POST", "/tokenize", chat(picture=each)).json() for each in (True, False)]
+    assert seen == [{**whole[0], "tokens": whole[0]["tokens"][1:], "count": whole[0]["count"] - 1}, whole[1]]
+
+
 def through(fault: str, engine: QuickServer, route: str) -> Image.Image:
     """The picture as the engine gets it."""
     with FaultProxy(engine.url, fault) as proxy:
@@ -375,4 +395,5 @@ def test_every_fault_is_tested_here() -> None:
     of_inputs = {name for name, fault in FAULTS.items() if fault.family == "inputs"}  # in test_faults_inputs
     of_the_proxy |= {"signs-unread"}
     seen = CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) | of_pictures
-    assert seen | of_loads | of_inputs | {"key-not-checked"} == FAULTS.keys()
+    here = {"key-not-checked", "system-added", "picture-start-lost"}
+    assert seen | of_loads | of_inputs | here == FAULTS.keys()
