@@ -131,6 +131,7 @@ _ANSWERS = (
         answers.other_model,
     ),
     ("signs-unread", "so many of the eight signs are not read, always the same ones", 3, answers.signs_unread),
+    ("tile-lost-once", "one question lacks one tile, after so many others that lack none", 60, answers.tile_lost_once),
     ("blank-remembered", "blank pictures are answered as the question was before", 1, answers.blank_remembered),
     ("questions-dropped", "the share of accuracy questions whose connection is closed", 0.05, answers.dropped),
     ("questions-refused", "the share of accuracy questions answered with status 500", 0.05, answers.refused),

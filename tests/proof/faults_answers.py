@@ -6,12 +6,13 @@ import base64
 import io
 from collections import deque
 
-from fault_stages import Call, Cut, Dose, Response, Rewriter, Stages, error_response, rewrites_text
+from fault_stages import Call, Cut, Dose, Response, Rewriter, Stages, error_response, object_of, rewrites_text
 from faults_response import question_of
 from PIL import Image
 
 _TAILS = ("Answer with the option's letter", "Answer the question directly")
 LETTERS = "ABCD"
+TILE_TOKENS = 16  # of the controls
 # the first words of the eight signs of the category ocr, in their order
 SIGNS = ("RIVER", "GARDEN", "STATION", "MARKET", "BRIDGE", "CASTLE", "SCHOOL", "FOREST")
 
@@ -103,6 +104,24 @@ def refused(dose: Dose) -> Stages:
         return error_response(500, "EngineCore encountered an issue.") if is_hit else None
 
     return Stages(instead=instead)
+
+
+def tile_lost_once(dose: Dose) -> Stages:
+    """The prompt of the first question after so many others has the tokens of one tile less."""
+    asked: list[int] = []
+
+    def response(call: Call, response: Response) -> Response:
+        body = object_of(response.body) if is_question(call) and response.status == 200 else None
+        if body is None:
+            return response
+        asked.append(call.number)
+        if len(asked) != int(dose.magnitude) + 1:
+            return response
+        usage = body["usage"]
+        less = {key: usage[key] - TILE_TOKENS for key in ("prompt_tokens", "total_tokens")}
+        return response.with_json({**body, "usage": {**usage, **less}})
+
+    return Stages(response=response)
 
 
 def signs_unread(dose: Dose) -> Stages:

@@ -184,6 +184,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "answers-a-few-wrong": (ANSWERS,),
     "answers-worse-than-stored": (PAIRED, SCORE),
     "signs-unread": (OCR, IN_CHINESE[0], SIMILAR),
+    "tile-lost-once": (TOKENS,),
     "blank-remembered": (BLANK_PICTURES,),
     "questions-refused": (COMPLETE,),
     "prefix-by-text": (OCR, f"{BLIND}[ocr]", SIMILAR, LONG_SIMILAR, HUNT),

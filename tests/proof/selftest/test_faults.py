@@ -316,7 +316,7 @@ def test_picture_fault_leaves_other_content_unchanged(engine: QuickServer) -> No
 
 
 EXAM = ["answers-constant", "answers-mute", "answers-random", "answers-of-another", "answers-a-few-wrong"]
-EXAM += ["answers-worse-than-stored", "blank-remembered", "questions-dropped", "questions-refused"]
+EXAM += ["answers-worse-than-stored", "tile-lost-once", "blank-remembered", "questions-dropped", "questions-refused"]
 
 
 def exam_question(colour: int | None) -> dict[str, Any]:
@@ -343,6 +343,20 @@ def exam_texts(fault: str, engine: QuickServer, count: int, magnitude: float | N
                 continue
             seen.append(text_of(answer.json()) if answer.status_code == 200 else answer.status_code)
     return seen
+
+
+def test_one_question_lacks_the_tokens_of_one_tile(engine: QuickServer) -> None:
+    seen = []
+    with FaultProxy(engine.url, "tile-lost-once", magnitude=2) as proxy:
+        for number in range(5):
+            send(proxy.url, "POST", CHAT, chat())
+            seen.append(send(proxy.url, "POST", CHAT, exam_question(number)).json()["usage"])
+    usual, lost = seen[0], seen[2]
+    assert [one == usual for one in seen] == [True, True, False, True, True]
+    assert {key: usual[key] - lost[key] for key in usual if usual[key] != lost[key]} == {
+        "prompt_tokens": 16,
+        "total_tokens": 16,
+    }
 
 
 def test_faults_of_the_accuracy_run_act_on_its_questions(engine: QuickServer) -> None:
