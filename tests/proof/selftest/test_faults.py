@@ -242,26 +242,6 @@ def test_request_fault_changes_what_the_engine_gets_and_no_more(fault: str, engi
     assert engine.seen[-1].json() == PROBES["tokenize"][2]
 
 
-SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
-
-
-@pytest.mark.parametrize("probe", ["chat", "tokenize"])
-def test_an_added_system_message_comes_first_in_chat_and_count(probe: str, engine: QuickServer) -> None:
-    with FaultProxy(engine.url, "system-added") as proxy:
-        ask(proxy.url, probe)
-        got = engine.seen[-1].json()
-        send(proxy.url, "POST", "/tokenize", {"model": MODEL, "prompt": "x"})
-    assert got == {**PROBES[probe][2], "messages": [SYSTEM, *PROBES[probe][2]["messages"]]}
-    assert engine.seen[-1].json() == {"model": MODEL, "prompt": "x"}
-
-
-def test_only_a_counted_picture_loses_its_first_token(engine: QuickServer) -> None:
-    whole = [send(engine.url, "POST", "/tokenize", chat(picture=each)).json() for each in (True, False)]
-    with FaultProxy(engine.url, "picture-start-lost") as proxy:
-        seen = [send(proxy.url, "POST", "/tokenize", chat(picture=each)).json() for each in (True, False)]
-    assert seen == [{**whole[0], "tokens": whole[0]["tokens"][1:], "count": whole[0]["count"] - 1}, whole[1]]
-
-
 def through(fault: str, engine: QuickServer, route: str) -> Image.Image:
     """The picture as the engine gets it."""
     with FaultProxy(engine.url, fault) as proxy:
@@ -316,7 +296,7 @@ def test_picture_fault_leaves_other_content_unchanged(engine: QuickServer) -> No
 
 
 EXAM = ["answers-constant", "answers-mute", "answers-random", "answers-of-another", "answers-a-few-wrong"]
-EXAM += ["answers-worse-than-stored", "tile-lost-once", "blank-remembered", "questions-dropped", "questions-refused"]
+EXAM += ["answers-worse-than-stored", "blank-remembered", "questions-dropped", "questions-refused"]
 
 
 def exam_question(colour: int | None) -> dict[str, Any]:
@@ -343,20 +323,6 @@ def exam_texts(fault: str, engine: QuickServer, count: int, magnitude: float | N
                 continue
             seen.append(text_of(answer.json()) if answer.status_code == 200 else answer.status_code)
     return seen
-
-
-def test_one_question_lacks_the_tokens_of_one_tile(engine: QuickServer) -> None:
-    seen = []
-    with FaultProxy(engine.url, "tile-lost-once", magnitude=2) as proxy:
-        for number in range(5):
-            send(proxy.url, "POST", CHAT, chat())
-            seen.append(send(proxy.url, "POST", CHAT, exam_question(number)).json()["usage"])
-    usual, lost = seen[0], seen[2]
-    assert [one == usual for one in seen] == [True, True, False, True, True]
-    assert {key: usual[key] - lost[key] for key in usual if usual[key] != lost[key]} == {
-        "prompt_tokens": 16,
-        "total_tokens": 16,
-    }
 
 
 def test_faults_of_the_accuracy_run_act_on_its_questions(engine: QuickServer) -> None:
@@ -406,8 +372,9 @@ def test_every_fault_is_tested_here() -> None:
     of_the_proxy = {"truncated-body", "connection-reset", "answers-swapped", "health-only"}  # in test_fault_proxy
     of_pictures = {name for name, fault in FAULTS.items() if fault.family == "pictures"}  # in test_faults_pictures
     of_loads = {name for name, fault in FAULTS.items() if fault.family == "load"}  # in test_faults_load
+    of_prompts = {"system-added", "picture-start-lost", "tile-lost-once"}  # in test_faults_prompt
     of_inputs = {name for name, fault in FAULTS.items() if fault.family == "inputs"}  # in test_faults_inputs
     of_the_proxy |= {"signs-unread"}
     seen = CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) | of_pictures
-    here = {"key-not-checked", "system-added", "picture-start-lost"}
+    here = {"key-not-checked", *of_prompts}
     assert seen | of_loads | of_inputs | here == FAULTS.keys()
