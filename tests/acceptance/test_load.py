@@ -122,7 +122,7 @@ def send_burst(client, findings, context):
 def judged_burst(send_burst, findings, profile, jobs, least_right, stand):
     """A burst of these jobs: all answered, no answer of another request, no request starved."""
     names = [job.asked.id for job in jobs]
-    seen = send_burst([job.drawn() for job in jobs])
+    seen = send_burst([job.sent() for job in jobs])
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
     findings.add(own_answers(profile, least_right, jobs, seen.replies(range(len(jobs)))))
     limits = (profile.load.slower, profile.load.slower_s)

@@ -66,11 +66,6 @@ def large_url(path: Path, rule: TileRule | None, number: int) -> str:
     return data_url("image/png", encoded(large_picture(path, rule, number), "PNG"))
 
 
-def fresh_large_url(path: Path, rule: TileRule | None, number: int) -> str:
-    """The same, with corner pixels that no cache has seen."""
-    return freshened_url(large_picture(path, rule, number))
-
-
 def most_tokens(rule: TileRule | None) -> int:
     """Prompt tokens of the largest form; 0 where there is none."""
     return max((picture_tokens(*size_of(rule, number), rule or USUAL) for number in range(len(grids(rule)))), default=0)
@@ -91,4 +86,4 @@ def fresh_urls(question: Question, rule: TileRule | None, count: int) -> list[st
     areas = [width * height for width, height in (size_of(rule, place) for place in range(len(question.pictures)))]
     places = [place for place, area in enumerate(areas) if area == max(areas)]
     chosen = [places[number % len(places)] for number in range(count)]
-    return [fresh_large_url(question.pictures[place].path, rule, place) for place in chosen]
+    return [freshened_url(large_picture(question.pictures[place].path, rule, place)) for place in chosen]

@@ -6,20 +6,20 @@ import contextlib
 import itertools
 import json
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vlm_acceptance.cases.large_pictures import fresh_large_url, large_url
+from vlm_acceptance.cases.large_pictures import large_url
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.checks.hang import RUNNING, Hang, Reading, counted_while_running, freed, hang_in, only_ours
 from vlm_acceptance.checks.server_info import figure_of, figures_in
-from vlm_acceptance.client.chat import chat_body, get, user_message
+from vlm_acceptance.client.chat import chat_body, get
 from vlm_acceptance.client.disconnecting import DisconnectingClient
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.pool import Pool, send_all
@@ -50,19 +50,19 @@ TICK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request of a load, and how its answer is judged; `draw` gives a picture that no cache has seen."""
+    """One request of a load, and how its answer is judged; `is_new`: no answer of it may come from a prefix cache."""
 
     asked: checks.Asked
     body: dict[str, Any]
-    draw: Callable[[], str] | None = None
+    is_new: bool = False
 
-    def drawn(self) -> dict[str, Any]:
-        """The body to send: with its picture drawn anew, as photos of users are, if the job does so."""
-        if self.draw is None:
-            return self.body
-        (message,), url = self.body["messages"], self.draw()
-        text = message["content"][-1]["text"]
-        return {**self.body, "messages": [user_message(text, (url,))]}
+    def sent(self) -> dict[str, Any]:
+        """The body to send.
+
+        A salt keeps the engine from finding a picture that it has read before, as it finds none of its users' photos.
+        New pixels would do the same, but fill its cache of pictures, and its memory would grow as by a leak.
+        """
+        return {**self.body, "cache_salt": secrets.token_hex(8)} if self.is_new else self.body
 
 
 def jobs(
@@ -104,8 +104,9 @@ def large_jobs(
             for place, picture in list(enumerate(question.pictures))[1::2]:
                 name, is_reported = f"{LARGE}/{category.id}/{picture.path.stem}", category.id in report_only
                 asked = checks.Asked(name, picture.parts, picture.visible, report_only=is_reported)
-                url, draw = large_url(picture.path, rule, place), partial(fresh_large_url, picture.path, rule, place)
-                yield Job(asked, chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens), draw)
+                url = large_url(picture.path, rule, place)
+                body = chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens)
+                yield Job(asked, body, is_new=True)
 
 
 def _text_jobs(model: str, golden: Mapping[tuple[str, str], str]) -> Iterator[Job]:

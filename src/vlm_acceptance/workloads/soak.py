@@ -166,7 +166,7 @@ class _Run:
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
-                body = self._jobs[index].drawn()
+                body = self._jobs[index].sent()
                 self.warmup.sent(body)
                 # built right before it is sent: its deadline depends on what is warm by then
                 yield turn * len(order) + index, self._client.request(body)
