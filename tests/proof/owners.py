@@ -279,7 +279,8 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "graphs-not-captured": (FIGURES,),
     "offline-graphs-not-captured": (OFFLINE_FIGURES,),
     "logo-exclaimed": (GUIDE,),
-    # behind a proxy, by the profile that its first day recorded
+    # behind a proxy, by a profile without stored answers, and by what its first day recorded
+    "blind-on-its-first-day": (OCR, CHART, CARD, CHINESE),
     "worse-than-recorded": (OCR, IN_CHINESE[0], SIMILAR),
     "offline-differs": OFFLINE,
     # on the real engine

@@ -7,10 +7,11 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import owners
 import pytest
 import yaml
 from acceptance_runs import Run
-from check_ids import OCR, short
+from check_ids import OCR, node, short
 from standins.fault_proxy import FaultProxy
 
 from vlm_acceptance.config.options import PROFILES
@@ -95,3 +96,12 @@ def test_category_below_its_bar_is_recorded_once_and_rejected_when_it_gets_worse
     assert third.code == 1, third.out
     assert "2 of 8 right, at least 3 required" in third.messages
     prove("worse-than-recorded", third)
+
+
+@pytest.mark.fault("blind-on-its-first-day")
+def test_deployment_that_sees_no_picture_is_rejected_on_its_first_day(accept, control, profile, prove):
+    tests = [node(owner) for owner in owners.PROCESS["blind-on-its-first-day"]]
+    with FaultProxy(control.base_url, "picture-replaced") as proxy:
+        run = accept(f"--vlm-profile={profile}", f"--vlm-base-url={proxy.url}", *tests)
+    assert run.code == 1, run.out
+    prove("blind-on-its-first-day", run)

@@ -67,11 +67,17 @@ def judge_picture(
 
 
 def judge_question(
-    question: Question, replies: Sequence[Reply | NoReply], min_correct: int, special_tokens: Sequence[str] = ()
+    question: Question,
+    replies: Sequence[Reply | NoReply],
+    min_correct: int,
+    special_tokens: Sequence[str] = (),
+    *,
+    is_translated: bool = False,
 ) -> list[Finding]:
     """No finding if `min_correct` answers have none and none is fatal; otherwise a summary, then all findings.
 
-    `replies` are in the order of the question's pictures; a NoReply is fatal.
+    `replies` are in the order of the question's pictures; a NoReply is fatal, and so are answers without the words of
+    the pictures, unless the question `is_translated`: then words may be translated, too.
     """
     judged = [
         [Finding(kinds.ANSWER_MISSING, "an answer", str(reply))]
@@ -80,7 +86,8 @@ def judge_question(
         for picture, reply in zip(question.pictures, replies, strict=True)
     ]
     right = sum(not found for found in judged)
-    fatal = any(finding.fatal for found in judged for finding in found)
+    unseen = [] if is_translated else _unseen(question, replies)
+    fatal = bool(unseen) or any(finding.fatal for found in judged for finding in found)
     if right >= min_correct and not fatal:
         return []
     triples = list(zip(question.pictures, judged, replies, strict=True))
@@ -90,7 +97,7 @@ def judge_question(
     observed += _common_cause(replies, judged)
     summary = Finding(kinds.ANSWER_COUNT, expected, observed, question.id, graded=kinds.FATAL if fatal else None)
     placed = [(f"{question.id}/{picture.path.name}", reply, one) for picture, found, reply in triples for one in found]
-    return [summary, *(one.at(name).about(reply.exchange) for name, reply, one in placed)]
+    return [summary, *unseen, *(one.at(name).about(reply.exchange) for name, reply, one in placed)]
 
 
 def judge_blind(question: Question, replies: Sequence[Reply | NoReply]) -> list[Finding]:
@@ -142,6 +149,20 @@ def _similarity(left: str, right: str) -> float:
         for column, other in enumerate(right, 1):
             corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (char != other))
     return 1 - row[-1] / longest
+
+
+def _unseen(question: Question, replies: Sequence[Reply | NoReply]) -> list[Finding]:
+    """Fatal if no more answers hold a word of their picture, right or not, than if one word answered all of them."""
+    pictures, texts = question.pictures, [reply.text for reply in replies if isinstance(reply, Reply)]
+    if len(texts) < len(pictures):
+        return []  # a missing answer is fatal, too
+    shown = [picture.visible | {word for part in picture.parts for word in part} for picture in pictures]
+    by_chance = max(sum(word in words for words in shown) for word in frozenset().union(*shown))
+    seen = sum(holds(text, words) for text, words in zip(texts, shown, strict=True))
+    if seen > by_chance:
+        return []
+    expected = f"words of their own pictures in more than {by_chance} of {len(texts)} answers"
+    return [Finding(kinds.ANSWER_UNSEEN, expected, f"in {seen}: the pictures were not seen", question.id)]
 
 
 def _wrong(picture: Picture, text: str, foreign: Collection[str]) -> list[Finding]:

@@ -40,6 +40,7 @@ ANSWER_LENGTH = FindingClass("answer.length", "answer of unusual length", ABILIT
 ANSWER_FINISH = FindingClass("answer.finish", "answer does not end by itself", ABILITY)
 ANSWER_LANGUAGE = FindingClass("answer.language", "answer in the wrong language", ABILITY)
 ANSWER_MISSING = FindingClass("answer.missing", "no answer", FATAL)
+ANSWER_UNSEEN = FindingClass("answer.unseen", "answers without the words of their pictures", FATAL)
 ANSWER_FOREIGN = FindingClass("answer.foreign", "words of another picture in the answer", FATAL)
 ANSWER_BLIND = FindingClass("answer.blind", "planted answer without its picture", FATAL)
 GOLDEN_COUNT = FindingClass("golden_answer.count", "answers differ from the stored ones", FATAL)

@@ -110,7 +110,8 @@ def judged(
     """Judge a question by the profile's bar; a category that is only reported keeps its fatal findings alone."""
     tokens = profile.model.special_tokens
     key = key_of(category, question, is_large=is_large)
-    found = judge_question(question, replies, bar_of(profile, key), tokens)
+    is_translated = question == category.translated
+    found = judge_question(question, replies, bar_of(profile, key), tokens, is_translated=is_translated)
     right = sum(
         not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, tokens)
         for picture, reply in zip(question.pictures, replies, strict=True)

@@ -276,6 +276,30 @@ def test_one_answer_to_all_pictures_means_that_the_picture_was_not_seen() -> Non
     assert summary.observed.endswith("the same answer for 8 different pictures: the picture was not seen")
 
 
+CARDS = question(*(picture(f"card-{n}", one, visible=(one, other)) for n, (one, other) in enumerate(
+    [("LION", "EAGLE"), ("TIGER", "LION"), ("EAGLE", "TIGER"), ("HORSE", "ZEBRA")]
+)))  # fmt: skip
+
+
+@pytest.mark.parametrize("texts", [["A sign."] * 4, ["No idea", "LION", "a dog", "LION"], ["LION"] * 4])
+def test_answers_without_the_words_of_their_pictures_are_fatal(texts: list[str]) -> None:
+    found = judge_question(CARDS, [reply(text) for text in texts], 3)
+    assert [one.check for one in found if one.fatal][:2] == ["answer.count", "answer.unseen"]
+    (unseen,) = [one for one in found if one.check == "answer.unseen"]
+    assert unseen.expected == "words of their own pictures in more than 2 of 4 answers"
+    # words of a picture may be translated
+    translated = judge_question(CARDS, [reply(text) for text in texts], 3, is_translated=True)
+    assert "answer.unseen" not in checks(translated)
+    # also where nothing is demanded any more
+    assert checks(judge_question(CARDS, [reply(text) for text in texts], 0)) != []
+
+
+def test_who_names_the_wrong_word_of_a_picture_has_seen_it() -> None:
+    found = judge_question(CARDS, [reply(text) for text in ("EAGLE", "LION", "TIGER", "ZEBRA")], 3)
+    assert checks(found) == ["answer.count", *["answer.wrong"] * 4]
+    assert not any(one.fatal for one in found)
+
+
 def test_the_one_answer_that_is_right_by_chance_is_counted_with_the_others() -> None:
     summary = judge_question(SIGN, [RIGHT[0]] * 8, 6)[0]
 
