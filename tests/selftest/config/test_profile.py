@@ -169,6 +169,24 @@ def test_an_unknown_category_is_refused_with_the_nearest(tmp_path: Path, keys: s
 
 
 @pytest.mark.parametrize(
+    ("recorded", "why"),
+    [
+        ("{orc/sign: 5}", "Did you mean 'ocr'"),
+        ("{ocr: 5}", "'ocr' is not a category/question such as ocr/sign, or multi_picture"),
+        ("{multi_pictures: 5}", "Did you mean 'multi_picture'"),
+        ("{ocr/sign: 9}", "9"),
+        ("{ocr/sign: -1}", "-1"),
+    ],
+)
+def test_a_recorded_count_of_no_question_is_refused(tmp_path: Path, recorded: str, why: str) -> None:
+    with pytest.raises(UsageProblem, match=why):
+        load(tmp_path, "top", top=f"extends: base\nname: top\ncapability: {{recorded: {recorded}}}\n")
+    right = "{ocr/sign: 5, multi_picture: 3}"
+    top = f"extends: base\nname: top\ncapability: {{recorded: {right}}}\n"
+    assert load(tmp_path, "top", top=top).profile.capability.recorded == {"ocr/sign": 5, "multi_picture": 3}
+
+
+@pytest.mark.parametrize(
     "override",
     [("capability.report_only", "[orc]"), ("latency.categories.orc.ttft_s", "1"), ("guide", "[{tokens: x}]")],
 )

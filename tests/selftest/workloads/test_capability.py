@@ -53,6 +53,27 @@ def test_planted_answers_pass_and_one_prompt_goes_with_eight_pictures(category: 
         assert {(body["temperature"], body["max_tokens"]) for body in bodies} == {(0.0, question.max_tokens)}
 
 
+def test_a_recorded_count_lowers_the_bar_of_its_question_alone() -> None:
+    question = question_of(OCR)
+    replies = [*right(question)[:3], *(replace(reply, text="unreadable") for reply in right(question)[3:])]
+    recorded = profile(min_correct=6, calibrated=True, recorded={"ocr/sign": 5})
+    judged = capability.judged(recorded, OCR, question, replies)
+    assert (judged.findings, judged.key, judged.right) == ([], "ocr/sign", 3)
+    large = capability.judged(recorded, OCR, question, replies, is_large=True)
+    assert (large.key, "3 of 8 right, at least 6 required" in large.findings[0].observed) == ("ocr/sign-large", True)
+    assert capability.judged(recorded, OCR, question, [*replies[:2], *replies[3:], replies[-1]]).findings
+
+
+def test_the_bar_under_load_follows_what_was_recorded_or_until_then_counted_alone() -> None:
+    weak = {capability.key_of(one, question): 2 for one in CATEGORIES for question in one.questions}
+    assert capability.load_bar(profile(min_correct=6), CATEGORIES, {}) == 6
+    assert capability.load_bar(profile(min_correct=6), CATEGORIES, weak) == 1
+    assert capability.load_bar(profile(min_correct=6, calibrated=True), CATEGORIES, weak) == 6
+    recorded = profile(min_correct=6, calibrated=True, recorded=weak)
+    assert capability.load_bar(recorded, CATEGORIES, {}) == 1
+    assert capability.load_bar(profile(min_correct=6), CATEGORIES, {"ocr/sign": 5}) == 5  # six sixes and a three
+
+
 def test_too_few_right_answers_are_refused_unless_the_category_is_only_reported() -> None:
     question = question_of(OCR)
     replies = right(question)
