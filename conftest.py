@@ -126,7 +126,7 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
         settings.evidence,
         partial(calibration.can_wait, context),
         context.inputs.guide_names,
-        lambda *span: context.wait_history.waited(*span) if context.launch.value else None,
+        lambda exchange: context.wait_history.waited(exchange) if context.launch.value else None,
     )
     request.node.stash[COLLECTOR] = made
     return made

@@ -96,16 +96,26 @@ def _observed(readings: Sequence[ProcessorReading], spans: Mapping[str, tuple[in
     return {name: waited for name, waited in seen.items() if waited is not None and waited.is_observed}
 
 
-def without_waits(sample: Sample, readings: Sequence[ProcessorReading], began_ns: int) -> Sample:
-    """The times of an answer that began at `began_ns`, without what waiting for a processor explains of each."""
+def waits_of(
+    sample: Sample, processors: Sequence[ProcessorReading], began_ns: int, own_s: float | None
+) -> dict[str, Waited]:
+    """What was waited during each time of an answer that began at `began_ns`: `own_s` by its thread, and the engine's.
+
+    Where the engine was not read, only what the thread waited; empty if neither is known.
+    """
     ended_ns = began_ns + round(sample.e2e_s * NS)
     first_ns = ended_ns if sample.ttft_s is None else began_ns + round(sample.ttft_s * NS)
     spans = {"ttft_s": (began_ns, first_ns), "tpot_s": (first_ns, ended_ns), "e2e_s": (began_ns, ended_ns)}
-    seen = replace(sample, waited=_observed(readings, spans))
-    rest = {name: getattr(seen, name) for name in FIGURES}
-    return replace(
-        seen, **{name: max(0.0, value - seen.explained_s(name)) for name, value in rest.items() if value is not None}
-    )
+    seen = {name: around(processors, *span) or Waited((span[1] - span[0]) / NS) for name, span in spans.items()}
+    waits = {name: replace(waited, own_s=own_s) for name, waited in seen.items()}
+    return {name: waited for name, waited in waits.items() if waited.is_observed}
+
+
+def without_waits(sample: Sample, waited: Mapping[str, Waited]) -> Sample:
+    """The times of an answer without what waiting for a processor explains of each."""
+    seen = replace(sample, waited=waited)
+    times = {name: value for name in FIGURES if (value := getattr(seen, name)) is not None}
+    return replace(seen, **{name: max(0.0, value - seen.explained_s(name)) for name, value in times.items()})
 
 
 def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from vlm_acceptance.core import finding_classes as kinds
@@ -34,10 +34,11 @@ def standing(found: Sequence[Finding], rest: Sequence[Finding], waits: Sequence[
     return stand, f"machine busy: {in_words(waits)}; {where}{first.observed}, expected {first.expected}"
 
 
-def late_by_waiting(found: Finding, exchange: Exchange, waited: Waited | None) -> str:
+def late_by_waiting(found: Finding, exchange: Exchange, waits: Callable[[Exchange], Waited | None]) -> str:
     """Why a finding about a deadline that passed says nothing: waiting explains half of the time; '' otherwise."""
     is_late = found.kind in LATE or (exchange.error is not None and exchange.error.kind == "timeout")
-    if not is_late or waited is None or waited.explained_s < WAITED_SHARE * exchange.elapsed_s:
+    waited = waits(exchange) if is_late else None
+    if waited is None or waited.explained_s < WAITED_SHARE * exchange.elapsed_s:
         return ""
     return f"machine busy: {waited}; {found.observed}, expected {found.expected}"
 

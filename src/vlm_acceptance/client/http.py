@@ -21,7 +21,7 @@ import urllib3
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from vlm_acceptance.client.cutoff import Cutoff
-from vlm_acceptance.client.processor import ProcessorClock
+from vlm_acceptance.client.processor import OWN_CLOCK, ProcessorClock
 from vlm_acceptance.client.sse import EventSplitter
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
 from vlm_acceptance.core.waiting import ProcessorReading
@@ -51,10 +51,10 @@ class Client:
         # it bounds the sending of the body, too; on this machine a connection is opened or refused at once
         self._connect_s = math.inf if is_loopback(self.base_url) else CONNECT_TIMEOUT_S
 
-    def send(self, request: Request, clock: ProcessorClock | None = None) -> Exchange:
+    def send(self, request: Request, clock: ProcessorClock = OWN_CLOCK) -> Exchange:
         """Send once, no retry; every transport problem comes back as the exchange's `error`.
 
-        With a clock the exchange holds its readings: before the start, at the first events, after the end.
+        The exchange holds readings of the clock: before the start, at the first events, after the end.
         """
         ident = f"r{next(self._ids):05d}"
         started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -63,10 +63,9 @@ class Client:
         if not key:
             del headers["Authorization"]
         data = _encoded(request.body, headers)
-        first = clock.begin() if clock is not None else None
+        first = clock.begin()
         seen = self._observed(request.deadline_s)
-        if clock is not None and first is not None:
-            seen.clock, seen.readings = clock, [first]
+        seen.clock, seen.readings = clock, [first]
         try:
             self._exchange(request, data, headers, seen)
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
@@ -113,7 +112,7 @@ class Observed:
         self.pieces: list[bytes] = []
         self.frames: list[Frame] = []
         self.error: ErrorDetail | None = None
-        self.clock: ProcessorClock | None = None
+        self.clock = OWN_CLOCK
         self.readings: list[ProcessorReading] = []
 
     @property
@@ -135,7 +134,7 @@ class Observed:
             self.pieces.append(piece)
             if splitter is not None:
                 self.frames.extend(splitter.feed(piece, now))
-                if self.clock is not None and self.frames and len(self.readings) <= EVENTS_READ:
+                if self.frames and len(self.readings) <= EVENTS_READ:
                     self.readings.append(self.clock.read(now))
             size += len(piece)
             if now > self.deadline_ns:
@@ -151,8 +150,7 @@ class Observed:
 
     def exchange(self, ident: str, request: Request, started_utc: str) -> Exchange:
         finished_ns = time.monotonic_ns()
-        if self.clock is not None:
-            self.readings.append(self.clock.read())
+        self.readings.append(self.clock.read())
         return Exchange(
             id=ident,
             request=request,

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from vlm_acceptance.core.waiting import NS, ProcessorReading, Waited, around
+from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.waiting import NS, ProcessorReading, Waited, between, joined
 
 # user, nice, system, irq, softirq: what ran, without idle, iowait, steal, and guests (they are in user)
 RAN, STOLEN = (0, 1, 2, 5, 6), 7
@@ -31,8 +32,8 @@ Counts = tuple[int, int]
 class ProcessorClock:
     """Reads the counters of the calling thread, of the machine, and of the processes whose ids `processes` returns.
 
-    Without `processes` the engine is unobserved: an attached endpoint may be on another machine. With `all_threads`
-    every thread of this process counts, not the calling one alone. May be used by many threads.
+    Without `processes` the engine is unobserved: an attached endpoint may be on another machine. Without `machine` only
+    threads are read. May be used by many threads.
     """
 
     def __init__(
@@ -41,18 +42,11 @@ class ProcessorClock:
         proc: Path = Path("/proc"),
         cgroup: Path = Path("/sys/fs/cgroup"),
         *,
-        all_threads: bool = False,
+        machine: bool = True,
     ) -> None:
-        self._processes, self._proc, self._cgroup = processes, proc, cgroup
+        self._processes, self._proc, self._reads_machine = processes, proc, machine
         self._quotas = [(str(cgroup / name), key, unit) for name, key, unit in THROTTLED if (cgroup / name).is_file()]
-        self._own = _Threads(proc) if all_threads else None
-        if self._own is not None:
-            self._own.look_at([os.getpid()])
         self._engine = _Threads(proc) if processes is not None else None
-
-    def of_all_threads(self) -> ProcessorClock:
-        """The same clock for requests that are sent from many threads."""
-        return ProcessorClock(self._processes, self._proc, self._cgroup, all_threads=True)
 
     def begin(self) -> ProcessorReading:
         """The first reading of a span; it also looks for new processes, which takes some milliseconds."""
@@ -63,10 +57,10 @@ class ProcessorClock:
     def read(self, at_ns: int | None = None) -> ProcessorReading:
         """The counters now, under the time `at_ns` if it is given."""
         at_ns = time.monotonic_ns() if at_ns is None else at_ns
-        own = self._own.read() if self._own is not None else _counts(f"{self._proc}/thread-self/schedstat")
+        own = _counts(f"{self._proc}/thread-self/schedstat")
         engine = self._engine.read() if self._engine is not None else None
         ran_ns, waited_ns = engine or (None, None)
-        busy_ns, stolen_ns = self._machine()
+        busy_ns, stolen_ns = self._machine() if self._reads_machine else (None, None)
         return ProcessorReading(at_ns, own[1] if own else None, waited_ns, ran_ns, busy_ns, stolen_ns)
 
     def _machine(self) -> tuple[int | None, int | None]:
@@ -80,11 +74,15 @@ class ProcessorClock:
             return None, None
 
 
+# of the calling thread alone: it takes no time worth naming
+OWN_CLOCK = ProcessorClock(machine=False)
+
+
 class WaitHistory:
     """Readings of a clock every EVERY_S seconds from `start` to `stop`, for requests whose end is a deadline."""
 
     def __init__(self, clock: ProcessorClock) -> None:
-        self._clock = clock.of_all_threads()
+        self._clock = clock
         self._readings: deque[ProcessorReading] = deque(maxlen=KEPT)
         self._stopped = threading.Event()
 
@@ -98,9 +96,12 @@ class WaitHistory:
         """Read no more."""
         self._stopped.set()
 
-    def waited(self, from_ns: int, to_ns: int) -> Waited | None:
-        """What was waited for a processor between two moments (monotonic); None if they were too long ago."""
-        return around([*self._readings, self._clock.read()], from_ns, to_ns)
+    def waited(self, exchange: Exchange) -> Waited | None:
+        """What was waited for a processor during an exchange: by its own thread, and by others if it was seen."""
+        readings = joined(
+            exchange.readings, [*self._readings, self._clock.read()], exchange.started_ns, exchange.finished_ns
+        )
+        return between(*readings) if readings else exchange.waited
 
     def _read(self) -> None:
         while not self._stopped.wait(EVERY_S):

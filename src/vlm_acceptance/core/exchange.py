@@ -53,7 +53,7 @@ class Request:
 class Exchange:
     """A request and what came back; times are monotonic nanoseconds, `started_utc` is ISO-8601.
 
-    `readings` are those of the processor clock around it and at its first events; empty if it was sent without one.
+    `readings` are those of a processor clock around it and at its first events; empty if nothing was read.
     """
 
     id: str

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NS = 1_000_000_000
 # the machine's own counters have steps of 10 ms, and there is one at each end
@@ -76,14 +75,30 @@ def between(first: ProcessorReading, last: ProcessorReading) -> Waited:
 
 def around(readings: Sequence[ProcessorReading], from_ns: int, to_ns: int) -> Waited | None:
     """What was waited between the nearest readings not after `from_ns` and not before `to_ns`; None without such."""
+    found = _enclosing(readings, from_ns, to_ns)
+    return between(*found) if found else None
+
+
+def _enclosing(
+    readings: Sequence[ProcessorReading], from_ns: int, to_ns: int
+) -> tuple[ProcessorReading, ProcessorReading] | None:
     before = bisect_right(readings, from_ns, key=_at_ns) - 1
     after = bisect_left(readings, to_ns, key=_at_ns)
-    return between(readings[before], readings[after]) if before >= 0 and after < len(readings) else None
+    return (readings[before], readings[after]) if before >= 0 and after < len(readings) else None
 
 
-def spans(readings: Sequence[ProcessorReading]) -> list[Waited]:
-    """What was waited from each reading to the next."""
-    return [between(one, other) for one, other in itertools.pairwise(readings)]
+def joined(
+    own: Sequence[ProcessorReading], others: Sequence[ProcessorReading], from_ns: int, to_ns: int
+) -> tuple[ProcessorReading, ProcessorReading] | None:
+    """The first and last reading of a span: what is `own` from the thread's readings, the rest from another's.
+
+    None if one of the two does not enclose the span.
+    """
+    mine, rest = _enclosing(own, from_ns, to_ns), _enclosing(others, from_ns, to_ns)
+    if mine is None or rest is None:
+        return None
+    first, last = (replace(other, own_ns=this.own_ns) for this, other in zip(mine, rest, strict=True))
+    return replace(first, at_ns=from_ns), replace(last, at_ns=to_ns)
 
 
 def explained_share(waits: Sequence[Waited]) -> float:

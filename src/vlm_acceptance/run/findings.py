@@ -21,7 +21,7 @@ class FindingCollector:
     """The findings of one test. `properties` are written to JUnit and results.jsonl.
 
     `can_wait`: whether a finding is only about a bar that was never calibrated. `guide_names`: categories by id.
-    `waited`: what was waited for a processor between two moments.
+    `waited`: what was waited for a processor during an exchange.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class FindingCollector:
         policy: str,
         can_wait: Callable[[Finding], bool] = lambda _: False,
         guide_names: Mapping[str, str] | None = None,
-        waited: Callable[[int, int], Waited | None] = lambda *_: None,
+        waited: Callable[[Exchange], Waited | None] = lambda _: None,
     ) -> None:
         self.test = test
         self.all: list[Finding] = []
@@ -61,8 +61,7 @@ class FindingCollector:
             self._keep(exchange)
         for found in findings:
             about = found.exchange or exchange
-            waited = self._waited(about.started_ns, about.finished_ns) if about is not None else None
-            if about is not None and (busy := late_by_waiting(found, about, waited)):
+            if about is not None and (busy := late_by_waiting(found, about, self._waited)):
                 self.excuse(busy)
                 continue
             place, repeat = self._keep(about) if about is not None else (found.evidence, found.repeat)

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.tiles import TileRule
-from vlm_acceptance.core.waiting import ProcessorReading, Waited, spans
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, joined
 
 TEXTS = (
     ("ok", "Reply with OK.", "OK", ()),
@@ -143,7 +143,8 @@ class Watchdog:
 
     `rss_mb` and `hbm_mb` read the memory of the engine and of its card; None or an error of ours means not observed.
     `least_s` is the minimum wait in seconds, whatever the patience, while a first request may still compile. `clock`
-    reads the waits for a processor: `processors` are its readings, the first before and the last after all requests.
+    reads the waits for a processor: `processors` are its readings, the first before and the last after all requests,
+    without those of the reading threads.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class Watchdog:
         clock: ProcessorClock | None = None,
     ) -> None:
         self.client = client
-        self.clock = (clock or ProcessorClock()).of_all_threads()
+        self.clock = clock or ProcessorClock()
         self.processors: list[ProcessorReading] = []
         self.readings: list[Reading] = []
         self.hang: Hang | None = None
@@ -175,7 +176,7 @@ class Watchdog:
     def watching(self, counts: Callable[[], tuple[int, int]]) -> Iterator[None]:
         """Read every POLL_S seconds in a thread, whose error is raised at the end; `counts`: answered, in flight."""
         ended = threading.Event()
-        self.processors.append(self.clock.begin())
+        self.processors.append(replace(self.clock.begin(), own_ns=None))
 
         def watch() -> None:
             try:
@@ -193,7 +194,7 @@ class Watchdog:
         finally:
             ended.set()
         thread.join()
-        self.processors.append(self.clock.read())
+        self.processors.append(replace(self.clock.read(), own_ns=None))
         if self._broken is not None:
             raise self._broken
 
@@ -206,8 +207,9 @@ class Watchdog:
             self._next_hbm_s = at_s + HBM_EVERY_S
             with contextlib.suppress(VlmAcceptanceError):  # a tool that fails once says nothing about the engine
                 hbm_mb = self._hbm_mb()
-        self.processors.append(self.clock.read())
-        self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb, self.processors[-1]))
+        waits = self.clock.read()
+        self.processors.append(replace(waits, own_ns=None))
+        self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb, waits))
         if self.hang is None:
             self.hang = hang_in(self.readings, max(self._patience_s, self.least_s()))
 
@@ -262,12 +264,16 @@ def send_watched(
 class Burst:
     """Requests sent at once: the exchanges by the request's number, and the hang that ended them, if any.
 
-    The exchanges hold the readings of the processor clock during the whole burst.
+    The exchanges hold readings of the waits of the engine, too.
     """
 
     exchanges: dict[int, Exchange]
     hang: Hang | None
-    waits: list[Waited] = field(default_factory=list)
+
+    @property
+    def waits(self) -> list[Waited]:
+        """What was waited for a processor during each request."""
+        return [one.waited for one in self.exchanges.values() if one.waited is not None]
 
     def replies(self, numbers: Sequence[int]) -> list[Reply | NoReply]:
         """The answers to these requests."""
@@ -296,9 +302,12 @@ def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s:
     hang = send_watched(client.http, enumerate(requests), len(bodies), take, watchdog)
     for number in sorted(exchanges):
         client.keep(exchanges[number], bodies[number])
-    readings = tuple(watchdog.processors)
-    judged = {number: replace(exchange, readings=readings) for number, exchange in exchanges.items()}
-    return Burst(judged, hang, spans(readings))
+    return Burst({number: _with_engine(one, watchdog.processors) for number, one in exchanges.items()}, hang)
+
+
+def _with_engine(exchange: Exchange, processors: Sequence[ProcessorReading]) -> Exchange:
+    readings = joined(exchange.readings, processors, exchange.started_ns, exchange.finished_ns)
+    return replace(exchange, readings=readings or exchange.readings)
 
 
 @dataclass(frozen=True, slots=True)

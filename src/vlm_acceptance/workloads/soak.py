@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vlm_acceptance.checks.hang import Hang, Reading
-from vlm_acceptance.checks.latency import Sample, from_reply, without_waits
+from vlm_acceptance.checks.latency import Sample, from_reply, waits_of, without_waits
 from vlm_acceptance.checks.load import at_least, fault_of, good, percentiles, within
 from vlm_acceptance.checks.trends import can_drift, drift, drift_of, growth, shown
 from vlm_acceptance.client.recording import RecordingClient
@@ -20,7 +20,7 @@ from vlm_acceptance.config.profile_sections import LoadBudgets
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.waiting import ProcessorReading, Waited, explained_share, spans
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, explained_share
 from vlm_acceptance.workloads.load import Job, WarmupTracker, Watchdog, answer_to, send_watched
 
 # after so many requests in a row without an answer the rest would show nothing new
@@ -33,19 +33,23 @@ TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is kept of one answer: when it was sent (seconds of the soak), times, fault, and whether it counts."""
+    """What is kept of one answer: when it was sent (seconds of the soak), times, fault, and whether it counts.
+
+    `own_s` is what the thread that sent it waited for a processor; None if that was not read.
+    """
 
     began_s: float
     sample: Sample | None
     fault: Finding | None
     counted: bool = True
+    own_s: float | None = None
 
 
 @dataclass
 class Soak:
     """The outcome of a soak; `itl` holds the seconds between the text chunks of all streamed answers.
 
-    `processors` are readings of the processor clock, from `began_ns` (monotonic) to the end.
+    `processors` are readings of the engine's waits for a processor, from `began_ns` (monotonic) to the end.
     """
 
     served: list[Served] = field(default_factory=list)
@@ -70,12 +74,17 @@ class Soak:
     def _rest(self, one: Served) -> Sample | None:
         if one.sample is None:
             return None
-        return without_waits(one.sample, self.processors, self.began_ns + round(one.began_s * NS))
+        return without_waits(one.sample, self._waited(one))
+
+    def _waited(self, one: Served) -> dict[str, Waited]:
+        if one.sample is None:
+            return {}
+        return waits_of(one.sample, self.processors, self.began_ns + round(one.began_s * NS), one.own_s)
 
     @property
     def waits(self) -> list[Waited]:
-        """What was waited for a processor, reading by reading."""
-        return spans(self.processors)
+        """What was waited for a processor during each answer, where it was read."""
+        return [waited["e2e_s"] for one in self.served if (waited := self._waited(one))]
 
     @property
     def samples(self) -> list[Sample]:
@@ -182,7 +191,8 @@ class _Run:
             fault = fault.about(None)  # memory must not grow with the faults
         sample = None if isinstance(reply, NoReply) else from_reply(reply)
         began_s = (exchange.started_ns - self.began_ns) / NS
-        self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only))
+        own_s = exchange.waited.own_s if exchange.waited is not None else None
+        self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only, own_s))
         if isinstance(reply, NoReply):
             self._silent += 1
             if self._silent >= SILENT_IN_A_ROW:

@@ -59,7 +59,7 @@ def test_a_deadline_that_passed_says_nothing_if_waiting_explains_half_of_the_tim
 ) -> None:
     error = None if kind is None else ErrorDetail(kind, "x")
     exchange = Exchange("r1", Request("POST", "/"), "", 0, 30 * NS, 200, error=error)
-    why = late_by_waiting(found, exchange, waited)
+    why = late_by_waiting(found, exchange, lambda _: waited)
     assert (why != "") is is_excused
     assert not why or why.startswith("machine busy: ")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.client.processor import ProcessorClock, WaitHistory
+from vlm_acceptance.core.exchange import Exchange, Request
+from vlm_acceptance.core.waiting import ProcessorReading
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -81,26 +83,30 @@ def test_threads_that_only_poll_are_left_out(proc: Path) -> None:
     assert (last.engine_ns, last.engine_ran_ns) == (3, 1)
 
 
-def test_every_thread_of_this_process_counts_if_it_is_asked_for(proc: Path) -> None:
-    thread(proc, f"{os.getpid()}/task/1", 1, 5)
-    thread(proc, f"{os.getpid()}/task/2", 1, 5)
-    clock = ProcessorClock(proc=proc, cgroup=proc).of_all_threads()
-    assert clock.begin().own_ns == 0
-    thread(proc, f"{os.getpid()}/task/2", 2, 9)
-    assert (clock.read().own_ns, clock.read().engine_ns) == (4, None)
+def test_a_clock_of_threads_alone_does_not_read_the_machine(proc: Path) -> None:
+    reading = ProcessorClock(proc=proc, cgroup=proc, machine=False).begin()
+    assert (reading.own_ns, reading.busy_ns, reading.stolen_ns) == (70, None, None)
 
 
-def test_a_history_answers_for_moments_that_it_has_seen(proc: Path) -> None:
-    thread(proc, f"{os.getpid()}/task/1", 1, 5)
+def lasting(from_ns: int, to_ns: int) -> Exchange:
+    """An exchange whose own thread waited for 2 ms."""
+    own = (ProcessorReading(from_ns, own_ns=0), ProcessorReading(to_ns, own_ns=2_000_000))
+    return Exchange("r1", Request("GET", "/"), "", from_ns, to_ns, 200, readings=own)
+
+
+def test_a_history_adds_what_the_engine_waited_to_what_it_has_seen(proc: Path) -> None:
+    thread(proc, "5/task/5", 1, 5)
     before_ns = time.monotonic_ns()
-    history = WaitHistory(ProcessorClock(proc=proc, cgroup=proc)).start()
+    history = WaitHistory(ProcessorClock(lambda: [5], proc, proc)).start()
     began_ns = time.monotonic_ns()
-    thread(proc, f"{os.getpid()}/task/1", 1, 1_000_005)
-    waited = history.waited(began_ns, time.monotonic_ns())
+    thread(proc, "5/task/5", 1, 1_000_005)
+    seen = history.waited(lasting(began_ns, time.monotonic_ns()))
     history.stop()
-    assert waited is not None
-    assert waited.own_s == 0.001
-    assert history.waited(before_ns - 1, began_ns) is None
+    assert seen is not None
+    assert (seen.own_s, seen.engine_s) == (0.002, 0.001)
+    earlier = history.waited(lasting(before_ns - 1, began_ns))
+    assert earlier is not None
+    assert (earlier.own_s, earlier.engine_s) == (0.002, None)
 
 
 def test_what_cannot_be_read_is_none_not_zero(tmp_path: Path) -> None:

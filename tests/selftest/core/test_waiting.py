@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.core.waiting import STEP_S, ProcessorReading, Waited, around, between, in_words
+from vlm_acceptance.core.waiting import STEP_S, ProcessorReading, Waited, around, between, in_words, joined
 
 MS = 1_000_000
 
@@ -52,6 +52,16 @@ def test_readings_enclose_the_span() -> None:
     assert around(readings, 9 * MS, 21 * MS) == Waited(0.03, 0.03)
     assert around(readings, 9 * MS, 31 * MS) is None
     assert around((), 0, 1) is None
+
+
+def test_own_waits_are_joined_with_those_of_others() -> None:
+    own = [ProcessorReading(at * MS, own_ns=at * MS) for at in (10, 12, 20)]
+    others = [ProcessorReading(at * MS, engine_ns=2 * at * MS, busy_ns=9 * at * MS) for at in (0, 15, 30)]
+    found = joined(own, others, 10 * MS, 20 * MS)
+    assert found is not None
+    assert between(*found) == Waited(0.01, 0.01, 0.06, None, 0.27)
+    assert joined(own, others, 9 * MS, 20 * MS) is None
+    assert joined(own, others[1:], 10 * MS, 20 * MS) is None
 
 
 def test_several_spans_add_and_a_part_that_was_once_unobserved_is_so_in_all() -> None:

@@ -187,7 +187,7 @@ def test_a_soak_gives_each_request_the_deadline_of_its_time(client: RecordingCli
     recording = RecordingClient(client.http, MODEL, Deadlines(request_s=4, cold_s=5), recorded.append, set())
     send, request = client.http, recording.request
     recording.request = lambda body: (seen.append((made := request(body)).deadline_s), made)[1]  # type: ignore[method-assign]
-    soak(recording, JOBS, 0.3, 1, load.Watchdog(send, 60))
+    soak(recording, JOBS, 1, 1, load.Watchdog(send, 60))
     assert seen[0] == 5
     assert seen.count(5) <= 2
     assert set(seen[len(JOBS) :]) == {4}

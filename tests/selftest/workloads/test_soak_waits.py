@@ -44,7 +44,7 @@ def test_a_soak_that_waited_is_within_the_budgets_without_it() -> None:
     assert found(starved) == ["load.e2e", "load.itl", "load.output_tokens_per_s"]
     assert found(rest) == []
     assert rest.samples[0].e2e_s == pytest.approx(0.1)
-    assert rest.seconds == pytest.approx(12)
+    assert rest.seconds == pytest.approx(12, rel=0.05)
 
 
 def test_a_soak_whose_waits_were_not_read_is_judged_as_it_was() -> None:
