@@ -324,6 +324,7 @@ PROCESS_ERRORS: dict[str, tuple[str, ...]] = {
     "data-index-changed": (DATA,),
     "data-another-set": (DATA,),
     "weights-damaged-on-the-way": (WEIGHTS,),
+    "id-without-its-hub": (WEIGHTS,),
 }
 
 # what the suite itself must survive: fault -> what must be observed

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from check_ids import LEAK, OFFLINE_FIGURES, PORT_FREE, node
+from check_ids import LEAK, OFFLINE_FIGURES, PORT_FREE, WEIGHTS, node
 from proof_engines import STANDINS, fake_npu, held_port
 from walk.container import EXPECTED, WALK, card, container
 
@@ -200,6 +200,31 @@ def test_weights_damaged_on_the_way_are_an_environment_error(accept, tmp_path, p
     prove("weights-damaged-on-the-way", run)
     assert run.ids("error") == {"test_environment.py::test_weights_are_whole"}, run.out
     assert "arrived damaged" in run.messages
+
+
+@needs_client
+def test_model_that_is_served_by_its_id_is_resolved_by_the_engine(accept, tmp_path):
+    _, env = weights_only(tmp_path)
+    options = [*PROFILE, "--vlm-set=model.path=null", "--vlm-set=engine.serve=id"]
+    areas = [f"tests/acceptance/test_{area}.py" for area in ("health", "offline", "release")]
+    with hub() as endpoint:
+        run = accept(*options, *areas, env={**card(tmp_path), **env, **endpoint})
+    assert run.ids("failed") | run.ids("error") == set(), run.out
+    command = run.summary["engine"]["command"]
+    assert command[command.index("serve") + 1] == MODEL
+    assert "--served-model-name" not in command
+    assert "launched by its id" in run.out
+
+
+@needs_client
+@pytest.mark.fault("id-without-its-hub")
+def test_model_that_its_hub_does_not_have_is_an_environment_error(accept, tmp_path, prove):
+    _, env = weights_only(tmp_path)
+    options = [*PROFILE, "--vlm-set=model.path=null", "--vlm-set=engine.serve=id", node(WEIGHTS)]
+    with hub("missing") as endpoint:
+        run = accept(*options, env={**card(tmp_path), **env, **endpoint})
+    prove("id-without-its-hub", run)
+    assert f"has no model {MODEL}" in run.messages
 
 
 @needs_client

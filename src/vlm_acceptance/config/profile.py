@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
-from vlm_acceptance.config.profile_sections import Load, LogProbLimits, Seconds, Share, Text
+from vlm_acceptance.config.profile_sections import Engine, Load, LogProbLimits, Seconds, Share, Text
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
@@ -68,28 +68,6 @@ class Model(Section):
     def ends_of_answers(self) -> list[int]:
         """Every id that ends an answer, for requests that name them."""
         return [*self.stop_token_ids, *self.more_stop_token_ids]
-
-
-class Engine(Section):
-    """How `vllm serve` is started. `port: 0` takes a free port; `python` or `executable` name another installation.
-
-    Processes that an engine has started may outlive it by `children_timeout_s`.
-    """
-
-    executable: str | None = None
-    python: str | None = None
-    source: list[str] = []
-    source_required: bool = False
-    env: dict[str, Text] = {}
-    args: list[Text] = []
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    mode: Literal["eager", "graph"] = "eager"
-    graph_sizes: int | None = None
-    start_timeout_s: Seconds = 900
-    stop_timeout_s: Seconds = 30
-    children_timeout_s: Seconds = 5
-    harmless_log: list[str] = []
 
 
 class Offline(Section):
@@ -374,6 +352,7 @@ class Profile(Section):
 
     def check(self, launched: bool) -> None:
         """UsageProblem when a file of the profile does not exist, or its accuracy run has no limits or no engine."""
+        self.engine.check(self.model.id, self.model.source, self.model.path)
         if self.capability.golden_answers:
             resolve_existing(self.capability.golden_answers, "capability.golden_answers")
         resolve_existing(self.logprobs.prompts, "logprobs.prompts")

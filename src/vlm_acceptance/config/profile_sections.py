@@ -1,12 +1,13 @@
-"""Types of a profile's values, and its sections of load and log probabilities."""
+"""Types of a profile's values, and its sections of engine, load and log probabilities."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from vlm_acceptance.config.yaml_file import Section
+from vlm_acceptance.core.errors import UsageProblem
 
 
 def _as_text(value: object) -> object:
@@ -18,6 +19,41 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 Seconds = Annotated[float, Field(gt=0)]
 Nats = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Engine(Section):
+    """How `vllm serve` is started. `port: 0` takes a free port; `python` or `executable` name another installation.
+
+    `serve: id` starts it with the model's id, which it must resolve itself, not with the folder. Processes that
+    an engine has started may outlive it by `children_timeout_s`.
+    """
+
+    serve: Literal["folder", "id"] = "folder"
+    executable: str | None = None
+    python: str | None = None
+    source: list[str] = []
+    source_required: bool = False
+    env: dict[str, Text] = {}
+    args: list[Text] = []
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    mode: Literal["eager", "graph"] = "eager"
+    graph_sizes: int | None = None
+    start_timeout_s: Seconds = 900
+    stop_timeout_s: Seconds = 30
+    children_timeout_s: Seconds = 5
+    harmless_log: list[str] = []
+
+    def check(self, model: str, source: str, path: str | None) -> None:
+        """UsageProblem when the model is to be served by its id, and something else says otherwise."""
+        if self.serve != "id":
+            return
+        if path is not None:
+            says = f"engine.serve: 'id' lets the engine resolve {model!r}, and model.path names the folder {path!r}"
+            raise UsageProblem(f"{says}: set only one of them (--vlm-set=model.path=null)")
+        if source == "modelscope" and self.env.get("VLLM_USE_MODELSCOPE", "").lower() not in ("true", "1"):
+            needs = "engine.serve: 'id' with model.source 'modelscope' needs engine.env.VLLM_USE_MODELSCOPE 'True'"
+            raise UsageProblem(f"{needs}: without it the engine looks for the model on Hugging Face")
 
 
 class LogProbLimits(Section):

@@ -11,14 +11,22 @@ from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
+# what both vLLM and the ModelScope client take without being told
+DEFAULT_REVISION = "master"
+_REVISIONS = ("--revision", "--code-revision", "--tokenizer-revision")
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _FOLDER_LISTS = {"PATH", "PYTHONPATH", "LD_LIBRARY_PATH"}
 
 
 def serve_argv(profile: Profile, command: Sequence[str], folder: Path, port: int) -> list[str]:
-    """The command line of `vllm serve FOLDER` under the profile's model id, on `port`."""
-    engine = profile.engine
-    named = ["--served-model-name", profile.model.id, "--host", engine.host, "--port", str(port)]
-    return [*command, "serve", str(folder), *named, *map(absolute, engine.args)]
+    """The command line of `vllm serve` on `port`: of the folder under the profile's model id, or of the id itself."""
+    engine, model = profile.engine, profile.model
+    if engine.serve == "id":
+        revision = [word for option in _REVISIONS for word in (option, model.revision)]
+        what = [model.id, *(revision if model.revision != DEFAULT_REVISION else [])]
+    else:
+        what = [str(folder), "--served-model-name", model.id]
+    return [*command, "serve", *what, "--host", engine.host, "--port", str(port), *map(absolute, engine.args)]
 
 
 def absolute(word: str) -> str:
@@ -44,7 +52,10 @@ def with_absolute_paths(env: Mapping[str, str]) -> dict[str, str]:
 
 def engine_env(profile: Profile, base: Mapping[str, str], api_key: str | None = None) -> dict[str, str]:
     """The inherited environment (CANN needs it) and the profile's; loopback addresses need no proxy."""
-    env = with_loopback_no_proxy({**base, **profile.engine.env})
+    own = profile.engine.env
+    if profile.engine.serve == "id":  # it must be able to ask the hub
+        own = {name: value for name, value in own.items() if name not in _OFFLINE}
+    env = with_loopback_no_proxy({**base, **own})
     # the process list shows command lines; vLLM reads the key from its environment too
     if api_key:
         env["VLLM_API_KEY"] = api_key
@@ -58,13 +69,23 @@ def offline_job(
 ) -> dict[str, Any]:
     """The job of an offline worker; `chunk` requests are answered together, then their rows are written."""
     return {
-        "llm": {"model": str(folder), **{name: _absolute(value) for name, value in profile.offline.llm.items()}},
+        "llm": {**_served(profile, folder), **{key: _absolute(value) for key, value in profile.offline.llm.items()}},
         "sampling": {"temperature": 0.0, **profile.offline.sampling},
         "requests": list(requests),
         "chat": chat_defaults(profile.model.thinking),
         "prepare": str(Path(__file__).with_name("cpu_launcher.py")) if kind == "vllm-cpu" else None,
         "chunk": chunk,
     }
+
+
+def _served(profile: Profile, folder: Path) -> dict[str, str]:
+    """What the offline engine loads: the folder, or the model's id."""
+    model = profile.model
+    if profile.engine.serve == "folder":
+        return {"model": str(folder)}
+    names = [option.removeprefix("--").replace("-", "_") for option in _REVISIONS]
+    revision = dict.fromkeys(names, model.revision) if model.revision != DEFAULT_REVISION else {}
+    return {"model": model.id, **revision}
 
 
 def _absolute(value: Any) -> Any:

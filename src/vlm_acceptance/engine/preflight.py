@@ -139,7 +139,9 @@ class Preflight:
     def _model_folder(self) -> Path:
         model = self.profile.model
         explicit = self._existing(model.path) if model.path else None
-        folder = weights.locate(model.id, explicit, self._given_env, Path.home())
+        # an engine that resolves the id asks the same client, which knows its caches better
+        asks_hub = self.profile.engine.serve == "id" and model.source == "modelscope"
+        folder = None if asks_hub else weights.locate(model.id, explicit, self._given_env, Path.home())
         if folder is None and model.source == "modelscope":
             folder = self._download()
         if folder is None:
@@ -160,8 +162,8 @@ class Preflight:
         python = self.engine.python
         if python is None:
             why = "the interpreter that would download it is not known"
-            raise WeightsProblem(f"{model.id!r} is in no known cache, and {why}")
-        self._progress(f"{model.id} is in no known cache: downloading it with the ModelScope client")
+            raise WeightsProblem(f"the folder of {model.id!r} is not known, and {why}")
+        self._progress(f"{model.id}: asking the ModelScope client for its folder, which it downloads if need be")
         return hub.download(model.id, model.revision, env=self.env, python=python, progress=self._progress)
 
     @contextlib.contextmanager

@@ -170,7 +170,8 @@ class RunContext:
             self.offline.prepare()
         if self.wants_accuracy and self.profile.mmmu and self.profile.mmmu.engine == "offline":
             self.accuracy.prepare()
-        self.log(f"engine: starting {' '.join(ready.engine.command)} serve {ready.folder}")
+        what = self.profile.model.id if self.profile.engine.serve == "id" else ready.folder
+        self.log(f"engine: starting {' '.join(ready.engine.command)} serve {what}")
         log, command = self.store.folder / "server.log", ready.engine.command
         deployment = launch(
             self.profile, command, ready.folder, ready.env, log, self.tag,

@@ -118,7 +118,8 @@ def known_after(context: RunContext) -> dict[str, str]:
 def statement(context: RunContext) -> str:
     """What the verdict is about, in one sentence."""
     profile = context.profile
-    where = "launched" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
+    served = "by its id" if profile.engine.serve == "id" else "from its folder"
+    where = f"launched {served}" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
     if profile.model.control:
         return f"the control ({profile.model.id}, {where}); nothing is said about InternVL2-2B or any other model"
     return f"{profile.model.id} as profile {profile.name} deploys it ({where}, {_modes(context)})"

@@ -252,3 +252,12 @@ def test_a_script_that_leaves_its_folder_on_the_path_is_detected(tmp_path: Path)
     script = tmp_path / "ours" / "start.py"
     script.write_text("import vllm\n", "utf-8")
     assert modules_seen(tmp_path, script) == [str(script)]
+
+
+def test_model_that_is_served_by_its_id_has_no_other_folder():
+    by_id = ("engine.serve", "id")
+    profile("internvl2-2b-ascend", by_id).check(launched=True)
+    with pytest.raises(UsageProblem, match=r"model\.path names the folder '/x': set only one"):
+        profile("internvl2-2b-ascend", by_id, ("model.path", "/x")).check(launched=True)
+    with pytest.raises(UsageProblem, match=r"needs engine\.env\.VLLM_USE_MODELSCOPE 'True'"):
+        profile("internvl2-2b-ascend", by_id, ("engine.env.VLLM_USE_MODELSCOPE", "null")).check(launched=True)

@@ -106,3 +106,28 @@ def test_relative_paths_of_the_environment_are_made_absolute(here: Path):
         "PATH": f"/bin:{here}/sub",
         "CONFIG": f"{here}/sub/chat.jinja",
     }
+
+
+def test_model_is_served_by_its_id_as_the_deployment_guide_does():
+    profile = profile_of(engine={"serve": "id", "args": ["--enforce-eager"]})
+    argv = serve_argv(profile, ("vllm",), Path("/cache/x"), 8001)
+    assert argv == ["vllm", "serve", "org/model", "--host", "127.0.0.1", "--port", "8001", "--enforce-eager"]
+    assert offline_job(profile, Path("/cache/x"), [], "vllm", 64)["llm"] == {"model": "org/model"}
+
+
+def test_other_revision_of_a_model_is_named_to_the_engine():
+    profile = profile_of(engine={"serve": "id"}, model={"id": "org/model", "revision": "v2"})
+    argv = serve_argv(profile, (), Path("/cache/x"), 1)
+    revisions = ["--revision", "v2", "--code-revision", "v2", "--tokenizer-revision", "v2"]
+    assert argv[:8] == ["serve", "org/model", *revisions]
+    llm = offline_job(profile, Path("/cache/x"), [], "vllm", 64)["llm"]
+    assert llm == {"model": "org/model", "revision": "v2", "code_revision": "v2", "tokenizer_revision": "v2"}
+
+
+def test_engine_that_resolves_an_id_may_ask_its_hub():
+    own = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_USE_MODELSCOPE": "True"}
+    by_id = engine_env(profile_of(engine={"serve": "id", "env": own}), {})
+    assert own.keys() & by_id.keys() == {"VLLM_USE_MODELSCOPE"}
+    assert own.keys() <= engine_env(profile_of(engine={"env": own}), {}).keys()
+    # a machine without a network says so itself
+    assert engine_env(profile_of(engine={"serve": "id", "env": own}), {"HF_HUB_OFFLINE": "1"})["HF_HUB_OFFLINE"] == "1"
