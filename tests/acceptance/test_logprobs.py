@@ -3,8 +3,10 @@
 import pytest
 
 from vlm_acceptance.checks import logprobs as checks
+from vlm_acceptance.checks.agreement import spelling
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.logprobs import LogProbs, StoredLogProbs, logprobs_of
+from vlm_acceptance.core.spelling import Spelled, spelled_of
 from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability, logprobs
 
@@ -27,11 +29,16 @@ def figures(together):
 
 
 def served(client, findings, context, prompts, concurrency):
-    """Log probabilities or NoReply by prompt id; degenerate text counts only where the picture shows the answer."""
+    """Log probabilities or NoReply by prompt id; each text must be what its tokens spell.
+
+    Degenerate text counts only where the picture shows the answer.
+    """
     bodies = [logprobs.logprob_body(client.model_id, prompt, IMAGES) for prompt in prompts]
     exchanges = client.all(bodies, concurrency)
     planted = capability.planted(context.inputs.categories, IMAGES)
     for prompt, exchange in zip(prompts, exchanges, strict=True):
+        answer = spelled_of(exchange)
+        findings.add(spelling(answer) if isinstance(answer, Spelled) else [], exchange, prompt.id)
         if (prompt.prompt, prompt.pictures) not in planted:
             findings.disregard(exchange)  # a small model may babble there
     return {prompt.id: logprobs_of(exchange) for prompt, exchange in zip(prompts, exchanges, strict=True)}

@@ -110,6 +110,7 @@ MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
         "openai_client_round_trip",
     )
 )
+SAME_LOGPROBS = "logprobs::test_same_request_gives_the_same_logprobs"
 LOGPROBS = "logprobs::test_logprobs_match_the_baseline"
 ALL_LOGPROBS = tuple(f"logprobs::test_all_logprobs_match_the_baseline[{n}]" for n in (1, 16))
 

@@ -54,6 +54,12 @@ _RESPONSE = (
     ("connection-reset", "the connection is reset after so many bytes of the body", 40, response.connection_reset),
     ("other-model-name", "another model's name in answers and in /v1/models", 1, response.other_model_name),
     ("text-cut", "only so many characters of the text arrive", 8, response.text_cut),
+    (
+        "word-swapped",
+        "in this share of the texts the second and the third word change places",
+        1.0,
+        response.word_swapped,
+    ),
     ("text-looped", "the text is repeated so many more times", 8, response.text_looped),
     ("text-exclaimed", "every character is an exclamation mark", 1, response.text_exclaimed),
     ("text-empty", "the text is empty", 1, response.text_empty),

@@ -181,6 +181,18 @@ def text_cut(dose: Dose) -> Stages:
     return rewrites_text(lambda _call: lambda text, _done: text[: int(dose.magnitude)])
 
 
+def word_swapped(dose: Dose) -> Stages:
+    def rewrite(text: str, done: bool) -> str:
+        # the second and the third word; while they may be cut, only the first one is sent
+        found = re.match(r"(\s*\S+\s+)(\S+)(\s+)(\S+)" + ("" if done else r"(?=\s)"), text)
+        if found is None:
+            return text if done else "".join(re.findall(r"^\s*\S+\s+", text))
+        first, second, blanks, third = found.groups()
+        return first + third + blanks + second + text[found.end() :]
+
+    return rewrites_text(lambda call: rewrite if dose.strikes(call.number) else lambda text, _done: text)
+
+
 def text_looped(dose: Dose) -> Stages:
     return rewrites_text(lambda _call: lambda text, done: text + (" " + text) * int(dose.magnitude) if done else text)
 

@@ -1,5 +1,7 @@
 """vLLM's CPU engine with a fault in its own picture processing, named by the environment variable CONTROL_MUTANT.
 
+With the name `near-ties` it is no fault, but a device whose rounding differs from one request to the next.
+
 `CONTROL_MUTANT=tiles-reversed python mutant_engine.py serve MODEL ...`. Spawned workers import this file again, so
 the fault is in every process. Runs in the engine's interpreter; the launcher proper is loaded by path.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +101,35 @@ def nearest(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     return wrong
 
 
+def near_ties(sample: Callable[..., Any]) -> Callable[..., Any]:
+    """No fault: rounding noise of bfloat16 on every logit, and a near-tie of two digits where a number begins.
+
+    Another digit leaves the control's next words as they are; other words would lead it to degenerate text.
+    """
+    vocabulary = json.loads(TOKENIZER.read_text("utf-8"))["model"]["vocab"]
+    numbers = [vocabulary[BLANK + digit] for digit in "0123456789"]
+
+    def noisy(self: Any, logits: Any, *args: Any, **options: Any) -> Any:
+        import torch
+
+        logits, digits = logits.float(), torch.tensor(numbers)
+        best = logits.argmax(-1)
+        at = torch.isin(best, digits).nonzero().flatten()
+        others = torch.where(digits == best[:, None], -torch.inf, logits[:, digits])
+        second = digits[others.argmax(-1)]
+        # the same places for the same text, whatever else is in the batch; chance decides which one is ahead
+        ahead = STEP * (torch.rand(len(at)) - 0.5)
+        logits[at, second[at]] = logits[at, best[at]] + ahead
+        # each logit goes to one of the two neighbours that bfloat16 has between 16 and 32
+        return sample(self, (logits / STEP + torch.rand_like(logits)).floor() * STEP, *args, **options)
+
+    return noisy
+
+
+STEP = 0.125
+BLANK = "\u0120"  # in the vocabulary
+NOISY = "near-ties"
+TOKENIZER = Path(__file__).resolve().parents[2] / "fixtures" / "control" / "model" / "tokenizer.json"
 FAULTS = {
     "tiles-reversed": tiles_reversed,
     "tiles-grey": tiles_grey,
@@ -128,6 +160,12 @@ def break_tiling(name: str) -> None:
         setattr(home, CUT, FAULTS[name](getattr(home, CUT)))
 
 
+def add_noise() -> None:
+    """Put the noise of `near_ties` before the sampler of vLLM."""
+    sampler = importlib.import_module("vllm.v1.sample.sampler").Sampler
+    sampler.forward = near_ties(sampler.forward)
+
+
 def _exists(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
@@ -138,6 +176,9 @@ def _exists(module: str) -> bool:
 # A spawned worker imports its parent's script under the second name.
 if __name__ in ("__main__", "__mp_main__"):
     launcher = load_launcher()
-    break_tiling(os.environ["CONTROL_MUTANT"])
+    if os.environ["CONTROL_MUTANT"] == NOISY:
+        add_noise()
+    else:
+        break_tiling(os.environ["CONTROL_MUTANT"])
     if __name__ == "__main__":
         launcher.main()

@@ -9,6 +9,7 @@ PART = frozenset(
         "usage-off-by-one",
         "truncated-body",
         "special-token-leaked",
+        "word-swapped",
         "mojibake",
         "chunk-lost",
         "done-missing",

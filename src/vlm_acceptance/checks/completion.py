@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from vlm_acceptance.checks.agreement import Agreement, agreement, spelling
 from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, Usage, usage_of
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.spelling import Spelled, spelled_of
 from vlm_acceptance.core.text import trimmed
 
 ZERO = 1e-6
@@ -85,11 +88,28 @@ def _limit_was_reached(usage: Usage, max_tokens: int, max_model_len: int | None)
 
 
 def same_usage(streamed: Exchange, plain: Exchange) -> list[Finding]:
-    """Both report the same usage; other checks report an answer that is missing."""
+    """Both report the same usage, for two different texts the same prompt tokens.
+
+    Other checks report an answer that is missing.
+    """
     left, right = streamed.reply, plain.reply
     if isinstance(left, NoReply) or isinstance(right, NoReply) or left.usage == right.usage:
         return []
+    if left.text != right.text and left.usage and right.usage and left.usage.prompt == right.usage.prompt:
+        return []
     return [Finding(kinds.STREAM_USAGE, f"the plain request's usage, {right.usage}", str(left.usage))]
+
+
+def own_tokens(exchange: Exchange, max_tokens: int, stop: str = "") -> list[Finding]:
+    """An answer alone: its text is what its tokens spell, and its usage counts them; `stop` ended it, if anything."""
+    answer, reply = spelled_of(exchange), exchange.reply
+    if isinstance(answer, NoReply) or isinstance(reply, NoReply):
+        return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(answer), exchange=exchange)]
+    found = [*spelling(answer, stop), *usage_is_sound(reply, max_tokens=max_tokens)]
+    listed = len(answer.tokens)
+    if listed and reply.usage is not None and reply.usage.completion != listed:
+        found.append(Finding(kinds.LOGPROBS_COUNT, f"{reply.usage.completion} entries, one a token", str(listed)))
+    return [finding.about(exchange) for finding in found]
 
 
 def cut_at(exchange: Exchange, tokens: int) -> list[Finding]:
@@ -111,19 +131,35 @@ def stop_word(reply: Reply | NoReply) -> str:
     return next((word for word in words if len(word) >= 4), ",")
 
 
-def stopped_before(exchange: Exchange, whole: Exchange, word: str) -> list[Finding]:
-    """The text is that of the whole answer up to `word`, and its finish_reason is `stop`."""
-    reply, full = exchange.reply, whole.reply
+def stopped_before(exchange: Exchange, whole: Exchange, word: str, tie: float | None = None) -> list[Finding]:
+    """The text is that of the whole answer up to `word`, and its finish_reason is `stop`.
+
+    With `tie`, the answer may leave the whole one at a near-tie; then it ends before `word` or does not contain it.
+    """
+    reply, full = spelled_of(exchange), spelled_of(whole)
     if isinstance(reply, NoReply) or isinstance(full, NoReply):
         missing = (side for side in (reply, full) if isinstance(side, NoReply))
         return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(side)) for side in missing]
-    found = []
-    if reply.finish_reason != "stop":
-        found.append(Finding(kinds.STOP_REASON, "finish_reason 'stop'", repr(reply.finish_reason)))
     wanted = full.text.partition(word)[0]
-    if reply.text != wanted:
-        found.append(Finding(kinds.STOP_TEXT, f"{trimmed(wanted)}, up to {word!r}", trimmed(reply.text)))
+    same = Agreement() if reply.text == wanted else agreement(full, _with_stop(reply, full, word), tie)
+    reason, found = _finish_reason(exchange), []
+    if reason != "stop" and (same.is_equal or not same.is_accepted):
+        found.append(Finding(kinds.STOP_REASON, "finish_reason 'stop'", repr(reason)))
+    if not same.is_accepted or word in reply.text:
+        why = "" if same.is_accepted else f"; {same}"
+        found.append(Finding(kinds.STOP_TEXT, f"{trimmed(wanted)}, up to {word!r}", trimmed(reply.text) + why))
     return found
+
+
+def _with_stop(reply: Spelled, full: Spelled, word: str) -> Spelled:
+    """The answer with the stop string that ended it, if one did: it was generated, too."""
+    has_stop = reply.is_spelled_before(word) if reply.tokens else word in full.text
+    return replace(reply, text=reply.text + word) if has_stop else reply
+
+
+def _finish_reason(exchange: Exchange) -> str | None:
+    reply = exchange.reply
+    return reply.finish_reason if isinstance(reply, Reply) else None
 
 
 def choices_are(exchange: Exchange, n: int) -> list[Finding]:
@@ -196,11 +232,14 @@ def unique_ids(exchanges: Sequence[Exchange]) -> list[Finding]:
     return [Finding(kinds.ID_REPEATED, f"{len(ids)} different ids", seen)] if twice else []
 
 
-def client_texts(plain: str | None, streamed: str) -> list[Finding]:
-    """The official client's two texts are there and equal."""
-    if not plain:
-        return [Finding(kinds.OPENAI_TEXT, "a text", trimmed(plain))]
-    return [] if plain == streamed else [Finding(kinds.OPENAI_STREAM, trimmed(plain), trimmed(streamed))]
+def client_texts(plain: Spelled, streamed: Spelled, tie: float | None = None) -> list[Finding]:
+    """The official client's two texts are there and equal; with `tie` they may differ from a near-tie on."""
+    if not plain.text:
+        return [Finding(kinds.OPENAI_TEXT, "a text", trimmed(plain.text))]
+    same = agreement(plain, streamed, tie)
+    if same.is_accepted:
+        return [*spelling(plain), *spelling(streamed)]
+    return [Finding(kinds.OPENAI_STREAM, trimmed(plain.text), f"{trimmed(streamed.text)}; {same}")]
 
 
 def reply_of_client(completion: Any) -> Reply:

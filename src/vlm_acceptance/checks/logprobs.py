@@ -121,7 +121,7 @@ def alike(
 ) -> tuple[list[Finding], Totals | None]:
     """Compare two answers of one deployment to each prompt: mean |Δ logprob| within `steady` and `steady_prompt`.
 
-    With `exact` no text may differ; otherwise only where the first answer had nearly a tie (`tie`).
+    With `exact`, or with the same tokens, no text may differ; otherwise only where the first answer had nearly a tie.
     """
     found = [*missing(first), *missing(second)]
     differences: list[Difference] = []
@@ -131,7 +131,7 @@ def alike(
             continue
         change = difference(one, other)
         differences.append(change)
-        if exact and one.text != other.text:
+        if (exact or one.tokens == other.tokens) and one.text != other.text:
             found.append(Finding(kinds.LOGPROBS_TEXT, trimmed(one.text), trimmed(other.text), name, other.exchange))
         else:
             found += _other_token(name, change, one, other, limits.tie)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from vlm_acceptance.checks.agreement import Agreement, agreement
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.engine_figures import ExitReport
-from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.spelling import Spelled, spelled_of
 from vlm_acceptance.core.text import trimmed
 
 
@@ -16,17 +19,37 @@ def reply_to(replies: Mapping[str, Reply], ident: str) -> Reply | NoReply:
     return replies.get(ident) or NoReply(f"the offline engine gave no answer to {ident}")
 
 
+@dataclass(frozen=True, slots=True)
+class OfflineAgreement:
+    """How the offline answers to a question compare with the served ones; `found` has one finding for each other."""
+
+    equal: int
+    near_ties: int
+    found: list[Finding]
+
+    @property
+    def agreed(self) -> int:
+        """Answers that are equal or differ first at a near-tie."""
+        return self.equal + self.near_ties
+
+
 def same_texts(
-    where: str, served: Sequence[Reply | NoReply], offline: Sequence[Reply | NoReply]
-) -> tuple[int, list[Finding]]:
-    """How many texts are equal, and one finding for each that is not."""
-    found = []
-    for number, (left, right) in enumerate(zip(served, offline, strict=True), start=1):
-        if isinstance(left, NoReply) or isinstance(right, NoReply) or left.text != right.text:
+    where: str, served: Sequence[Exchange], offline: Sequence[Reply | NoReply], tie: float | None = None
+) -> OfflineAgreement:
+    """Compare each text; with `tie`, and log probabilities in the served one, it may differ from a near-tie on."""
+    found, near_ties = [], 0
+    for number, (exchange, right) in enumerate(zip(served, offline, strict=True), start=1):
+        left = spelled_of(exchange)
+        if isinstance(left, NoReply) or isinstance(right, NoReply):
+            same = Agreement(0, why="an answer is missing")
+        else:
+            same = agreement(left, Spelled(right.text), tie)
+        near_ties += same.is_accepted and not same.is_equal
+        if not same.is_accepted:
             texts = [str(side) if isinstance(side, NoReply) else trimmed(side.text) for side in (left, right)]
-            expected, seen = f"the server's text, {texts[0]}", f"offline {texts[1]}"
-            found.append(Finding(kinds.OFFLINE_TEXT, expected, seen, f"{where}-{number}"))
-    return len(served) - len(found), found
+            expected, seen = f"the server's text, {texts[0]}", f"offline {texts[1]}; {same}"
+            found.append(Finding(kinds.OFFLINE_TEXT, expected, seen, f"{where}-{number}", exchange))
+    return OfflineAgreement(len(served) - near_ties - len(found), near_ties, found)
 
 
 def ended_cleanly(ending: ExitReport | None, what: str) -> list[Finding]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any
 
+from vlm_acceptance.checks.agreement import agreement
 from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import Exchange, Frame, NoReply
+from vlm_acceptance.core.exchange import Exchange, Frame, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.spelling import spelled_of
 from vlm_acceptance.core.text import trimmed
 
 DONE = "[DONE]"
@@ -36,22 +37,33 @@ def stream_is_sound(exchange: Exchange, *, expect_usage: bool, n: int = 1) -> li
     return found + _identity(chunks) + _choices(chunks, n) + _usage(chunks, expect_usage, exchange.request.body)
 
 
-def same_text(stream_exchange: Exchange, plain_exchange: Exchange) -> list[Finding]:
-    """The streamed answer has the text and the finish_reason of the plain one."""
-    streamed, plain = stream_exchange.reply, plain_exchange.reply
+def same_text(stream_exchange: Exchange, plain_exchange: Exchange, tie: float | None = None) -> list[Finding]:
+    """The streamed answer has the text and the finish_reason of the plain one.
+
+    With `tie`, and log probabilities in one of them, the texts may differ from a near-tie on.
+    """
+    streamed, plain = spelled_of(stream_exchange), spelled_of(plain_exchange)
     if isinstance(streamed, NoReply) or isinstance(plain, NoReply):
         missing = streamed if isinstance(streamed, NoReply) else plain
         return [Finding(kinds.STREAM_SAME_TEXT, "two readable answers, one of them streamed", str(missing))]
-    found = []
-    if streamed.text != plain.text:
-        pairs = itertools.zip_longest(streamed.text, plain.text)
-        at = next(place for place, (left, right) in enumerate(pairs) if left != right)
-        expected = f"the plain text, from character {at} on {trimmed(plain.text[at:], 120)}"
-        found.append(Finding(kinds.STREAM_SAME_TEXT, expected, f"streamed {trimmed(streamed.text[at:], 120)}"))
-    if streamed.finish_reason != plain.finish_reason:
-        expected, observed = f"finish_reason {plain.finish_reason!r}", f"streamed {streamed.finish_reason!r}"
-        found.append(Finding(kinds.STREAM_SAME_TEXT, expected, observed))
-    return found
+    same = agreement(plain, streamed, tie)
+    if same.is_equal:
+        return _same_reason(stream_exchange.reply, plain_exchange.reply)
+    if same.is_accepted:
+        return []
+    expected = f"the plain text, from character {same.at} on {trimmed(plain.text[same.at :], 120)}"
+    observed = f"streamed {trimmed(streamed.text[same.at :], 120)}; {same}"
+    return [
+        Finding(kinds.STREAM_SAME_TEXT, expected, observed),
+        *_same_reason(stream_exchange.reply, plain_exchange.reply),
+    ]
+
+
+def _same_reason(streamed: Reply | NoReply, plain: Reply | NoReply) -> list[Finding]:
+    if isinstance(streamed, NoReply) or isinstance(plain, NoReply) or streamed.finish_reason == plain.finish_reason:
+        return []
+    expected, observed = f"finish_reason {plain.finish_reason!r}", f"streamed {streamed.finish_reason!r}"
+    return [Finding(kinds.STREAM_SAME_TEXT, expected, observed)]
 
 
 def _transport(exchange: Exchange) -> list[Finding]:

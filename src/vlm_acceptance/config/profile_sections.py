@@ -60,10 +60,10 @@ class LogProbLimits(Section):
     """Limits on log probabilities, in nats. `alarm` limits the mean |Δ| to `baseline` over the tokens that both list
     among their five likeliest, `alarm_prompt` that of each prompt; `common_top5` is the least share of such tokens.
 
-    Another token than the stored one is accepted if the stored one was ahead by at most `tie`. `steady` limits the
-    mean |Δ| between two answers of one deployment to the same request (again, in a batch, offline), `steady_prompt`
-    that of each prompt. With `batch_invariant` no text may differ. Smoke sends `sample` prompts; a recording sends
-    all of `prompts`.
+    Another token than the stored one, or than that of a second answer, is accepted if it is at most `tie` behind.
+    `steady` limits the mean |Δ| between two answers of one deployment to the same request (again, in a batch, offline),
+    `steady_prompt` that of each prompt. With `batch_invariant` no text may differ. Smoke sends `sample` prompts; a
+    recording sends all of `prompts`.
     """
 
     prompts: str = "fixtures/baselines/prompts.jsonl"

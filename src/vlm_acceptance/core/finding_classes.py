@@ -97,6 +97,7 @@ LOGPROBS_COUNT = FindingClass("logprobs.count", "not one log probability per tok
 LOGPROBS_RANGE = FindingClass("logprobs.range", "positive log probability", FAILURE)
 LOGPROBS_TOP = FindingClass("logprobs.top", "wrong number of alternatives", FAILURE)
 LOGPROBS_SAMPLED = FindingClass("logprobs.drawn", "token sampled at temperature 0", FAILURE)
+SPELLING = FindingClass("logprobs.spelling", "text is not what its own tokens spell", FAILURE)
 OPENAI_ERROR = FindingClass("openai.error", "the official client fails", FATAL)
 OPENAI_TEXT = FindingClass("openai.text", "the official client gets no text", FAILURE)
 OPENAI_STREAM = FindingClass("openai.stream", "the official client's stream differs", FAILURE)

@@ -17,11 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.spelling import BY_ID, TOP
 from vlm_acceptance.core.text import printable
 
-TOP = 5
 PARAMS: Mapping[str, Any] = {"logprobs": True, "top_logprobs": TOP, "return_tokens_as_token_ids": True}
-NAMED = "token_id:"
 DIGITS = 5
 MAX_TOKENS = 64
 
@@ -72,7 +71,7 @@ def logprobs_of(exchange: Exchange) -> LogProbs | NoReply:
 
 
 def _id(token: str) -> int:
-    return int(token.removeprefix(NAMED))
+    return int(token.removeprefix(BY_ID))
 
 
 def is_baseline(path: Path) -> bool:

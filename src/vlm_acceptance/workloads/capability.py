@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vlm_acceptance.client.chat import chat_body, plain_url, user_message
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Picture, Question
 from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
+from vlm_acceptance.core.exchange import NoReply, Reply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.tiles import TileRule
 
@@ -151,12 +151,3 @@ def with_blind_limit(profile: Profile, question: Question) -> Question:
     """The question with the profile's limit of planted answers in answers without the picture."""
     limit = profile.capability.blind_max
     return question if limit is None else replace(question, blind_max=limit)
-
-
-def first_sound(attempt: Callable[[], tuple[list[Finding], Exchange]], tries: int) -> tuple[list[Finding], Exchange]:
-    """The first attempt without findings; the last one when all `tries` have findings."""
-    for _ in range(tries):
-        found, exchange = attempt()
-        if not found:
-            break
-    return found, exchange

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.client.chat import chat_body
-from vlm_acceptance.core.logprobs import PARAMS, TOP, LogProbPrompt
+from vlm_acceptance.core.logprobs import PARAMS, LogProbPrompt
+from vlm_acceptance.core.spelling import TOP
 
 TOGETHER = 16  # prompts sent alone and in one batch, and prompts of the offline engine
 OFFLINE = "logprobs/"  # the start of their ids in the offline engine

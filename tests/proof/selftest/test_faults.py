@@ -69,6 +69,7 @@ CHANGES: dict[str, dict[str, set[str]]] = {
     "other-model-name": {**everywhere("model"), "models": {"data.id"}},
     "text-cut": everywhere(TEXT),
     "text-looped": everywhere(TEXT),
+    "word-swapped": everywhere(TEXT),
     "text-exclaimed": everywhere(TEXT),
     "text-empty": everywhere(TEXT),
     "mojibake": everywhere(TEXT),
@@ -136,6 +137,7 @@ def test_changed_field_holds_the_promised_value(fault: str, engine: QuickServer)
 SAID = {
     "text-cut": "one two ",
     "text-looped": " ".join([QUESTION] * 9),
+    "word-swapped": "one three two four 五六 seven",
     "text-exclaimed": "!" * len(QUESTION),
     "text-empty": "",
     "mojibake": QUESTION.encode().decode("latin-1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from vlm_acceptance.checks import completion as judge
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.spelling import Spelled
 
 TEXT = "A receipt for Miller, total 12."
 
@@ -196,10 +198,71 @@ def test_ids_must_be_there_and_differ() -> None:
 
 @pytest.mark.parametrize(
     ("plain", "streamed", "expected"),
-    [("a", "a", []), ("a", "b", ["openai.stream"]), ("", "", ["openai.text"]), (None, "", ["openai.text"])],
+    [("a", "a", []), ("a", "b", ["openai.stream"]), ("", "", ["openai.text"])],
 )
-def test_the_official_client_must_get_one_text_twice(plain: str | None, streamed: str, expected: list[str]) -> None:
-    assert checks(judge.client_texts(plain, streamed)) == expected
+def test_the_official_client_must_get_one_text_twice(plain: str, streamed: str, expected: list[str]) -> None:
+    assert checks(judge.client_texts(Spelled(plain), Spelled(streamed))) == expected
+
+
+def test_the_official_clients_texts_may_differ_at_a_near_tie_and_must_be_what_their_tokens_spell() -> None:
+    plain = Spelled("red", ("red",), (-0.6,), ((("blue", -0.7),),))
+    assert judge.client_texts(plain, Spelled("blue"), 0.5) == []
+    assert checks(judge.client_texts(plain, Spelled("blue"), 0.05)) == ["openai.stream"]
+    assert checks(judge.client_texts(replace(plain, text="der"), Spelled("der"), 0.5)) == ["logprobs.spelling"]
+
+
+def told(text: str, *tokens: str, finish: str = "stop", **ties: tuple[str, float]) -> Exchange:
+    """An answer with its tokens; at token N of `tN=(other, gap)` another one is only `gap` nats behind."""
+    entries = []
+    for number, token in enumerate(tokens):
+        other, gap = ties.get(f"t{number}", ("?", 9.0))
+        listed = [{"token": token, "logprob": -0.1}, {"token": other, "logprob": -0.1 - gap}]
+        entries.append({**listed[0], "top_logprobs": listed})
+    return exchange(body(choice(text, finish, logprobs={"content": entries}), completion=len(tokens)))
+
+
+WHOLE = told("A receipt for Miller", "A", " receipt", " for", " Miller", t1=(" bill", 0.2))
+
+
+@pytest.mark.parametrize(
+    ("stopped", "expected"),
+    [
+        (told("A ", "A", " receipt"), []),
+        (told("A bill for Miller", "A", " bill", " for", " Miller"), []),  # another word at a near-tie, no stop string
+        (told("A bill and a ", "A", " bill", " and", " a", " receipt"), []),
+        (told("A bill and a receipt", "A", " bill", " and", " a", " receipt"), ["stop.text"]),
+        (told("A card", "A", " card"), ["stop.text"]),
+        (told("A", "A", " receipt"), ["stop.text"]),
+        (told("A receipt for Miller", "A", " receipt", " for", " Miller"), ["stop.text"]),
+    ],
+)
+def test_a_stopped_answer_may_leave_the_whole_one_at_a_near_tie(stopped: Exchange, expected: list[str]) -> None:
+    assert checks(judge.stopped_before(stopped, WHOLE, "receipt", 0.5)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "stop", "expected"),
+    [
+        (WHOLE, "", []),
+        (told("A ", "A", " receipt"), "receipt", []),
+        (told("A ", "A", " receipt"), "", ["logprobs.spelling"]),
+        (told("A bill", "A", " receipt"), "", ["logprobs.spelling"]),
+        (exchange(body()), "", []),
+        (exchange(body(choice(logprobs={"content": [{"token": TEXT, "logprob": -0.1}]}))), "", ["logprobs.count"]),
+        (BROKEN, "", ["protocol.answer"]),
+    ],
+)
+def test_an_answer_must_be_what_its_own_tokens_spell_and_count(seen: Exchange, stop: str, expected: list[str]) -> None:
+    assert checks(judge.own_tokens(seen, 64, stop)) == expected
+
+
+def test_different_texts_may_have_different_usage_for_one_prompt() -> None:
+    one, other = exchange(body(choice("a"))), exchange(body(choice("b"), completion=9))
+    assert judge.same_usage(one, other) == []
+    assert checks(judge.same_usage(one, exchange(body(choice("a"), completion=9)))) == ["stream.usage"]
+    longer = body(choice("b"), completion=9)
+    longer["usage"]["prompt_tokens"] = 6
+    assert checks(judge.same_usage(one, exchange(longer))) == ["stream.usage"]
 
 
 def test_the_model_must_be_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -136,6 +137,12 @@ def test_another_text_at_a_near_tie_is_found_only_if_texts_must_be_equal(exact: 
     lists = {0: {1: -0.70, 2: -0.71}}
     found, _ = alike({"a": numbers(1, lists=lists)}, {"a": numbers(2, lists=lists)}, LIMITS, exact=exact)
     assert checks(found) == ([("logprobs.text", "a")] if exact else [])
+
+
+def test_another_text_of_the_same_tokens_is_found() -> None:
+    one = numbers(1, 2)
+    found, _ = alike({"a": one}, {"a": replace(one, text="1 3")}, LIMITS, exact=False)
+    assert checks(found) == [("logprobs.text", "a")]
 
 
 def test_a_missing_second_answer_is_reported() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from vlm_acceptance.checks.release import ended_cleanly, memory_returned, reply_to, same_texts
 from vlm_acceptance.core.engine_figures import ExitReport
-from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, Request
 
 CLEAN = ExitReport(code=0, on_request=True, seconds=2.0)
 
@@ -25,14 +26,30 @@ def test_an_offline_answer_is_found_by_its_id_or_is_a_missing_answer() -> None:
     assert "ocr/sign-2" in str(missing)
 
 
+def served(text: str | None, *likely: tuple[str, float]) -> Exchange:
+    """A served answer of one token with its alternatives; None: no answer."""
+    listed = [{"token": text, "logprob": -0.6}, *({"token": token, "logprob": p} for token, p in likely)]
+    content = [{**listed[0], "top_logprobs": listed}]
+    choice = {"index": 0, "message": {"content": text}, "finish_reason": "length", "logprobs": {"content": content}}
+    raw = json.dumps({"choices": [choice]}).encode()
+    return Exchange("r", Request("POST", "/"), "", 0, 1, 500 if text is None else 200, body=raw)
+
+
 def test_equal_texts_are_counted_and_each_different_one_is_found() -> None:
-    served = [reply("a"), reply("b"), NoReply("gone"), reply("d"), NoReply("gone")]
+    online = [served("a"), served("b"), served(None), served("d"), served(None)]
     offline = [reply("a"), reply("B"), reply("c"), NoReply("lost"), NoReply("gone")]
-    equal, found = same_texts("sign", served, offline)
-    assert equal == 1
-    assert [finding.where for finding in found] == ["sign-2", "sign-3", "sign-4", "sign-5"]
-    assert "gone" in found[1].expected
-    assert "lost" in found[2].observed
+    same = same_texts("sign", online, offline)
+    assert (same.equal, same.near_ties, same.agreed) == (1, 0, 1)
+    assert [finding.where for finding in same.found] == ["sign-2", "sign-3", "sign-4", "sign-5"]
+    assert "HTTP 500" in same.found[1].expected
+    assert "lost" in same.found[2].observed
+
+
+@pytest.mark.parametrize(("tie", "near_ties"), [(None, 0), (0.05, 0), (0.5, 1)])
+def test_an_offline_text_may_differ_at_a_near_tie(tie: float | None, near_ties: int) -> None:
+    same = same_texts("sign", [served("red", ("blue", -0.7)), served("red")], [reply("blue"), reply("blue")], tie)
+    assert (same.equal, same.near_ties) == (0, near_ties)
+    assert [finding.where for finding in same.found] == ["sign-1", "sign-2"][near_ties:]
 
 
 def test_an_orderly_end_has_no_finding() -> None:

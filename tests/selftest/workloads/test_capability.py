@@ -15,7 +15,6 @@ from vlm_acceptance.checks.latency import Sample, row_of
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Question
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
-from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads import capability
 
 IMAGES = ROOT / "fixtures" / "images"
@@ -96,15 +95,6 @@ def test_a_translated_question_answered_with_garbage_or_nothing_is_refused(categ
     found = capability.judged(profile(min_correct=6), category, category.translated, garbled).findings
     assert found[0].where == category.translated.id
     assert found[0].observed.startswith("0 of 8 right")
-
-
-def test_a_pair_that_differs_once_is_requested_again_and_a_pair_that_always_differs_is_refused() -> None:
-    one = [Finding("x", "a", "b")]
-    attempts = iter([(one, "first"), ([], "second"), (one, "third")])
-    assert capability.first_sound(lambda: next(attempts), 3) == ([], "second")  # type: ignore[arg-type]
-    assert capability.first_sound(lambda: (one, "each"), 3) == (one, "each")  # type: ignore[arg-type]
-    once = iter([(one, "only"), ([], "never asked")])
-    assert capability.first_sound(lambda: next(once), 1) == (one, "only")  # type: ignore[arg-type]
 
 
 def test_answers_without_usage_have_no_token_count() -> None:

@@ -1,0 +1,146 @@
+"""A text beside the texts of its tokens, as an answer with `logprobs` gives them.
+
+A token alone may have another text than in its answer. Slow tokenizers drop the blank before it; they clean up blanks
+before punctuation, and a character at an apostrophe can get lost by that. A token can be a part of a character. So the
+two are compared without blanks, and with these exceptions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlm_acceptance.core.exchange import Exchange, NoReply
+
+TOP = 5
+# by text, not by token id: the text of the alternatives is needed, too
+PARAMS: Mapping[str, Any] = {"logprobs": True, "top_logprobs": TOP}
+BY_ID = "token_id:"
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+SPECIAL = re.compile(r"<[^<>\s]+>")
+APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
+AFTER_APOSTROPHE = 2
+PUNCTUATION = ".,?!"
+Places = frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """An answer's text, the text and log probability of each token, and the likeliest other tokens in its place.
+
+    `tokens` is empty for an answer without log probabilities; `why` says why.
+    """
+
+    text: str
+    tokens: tuple[str, ...] = ()
+    chosen: tuple[float, ...] = ()
+    others: tuple[tuple[tuple[str, float], ...], ...] = ()
+    why: str = field(default="", compare=False)
+
+    def places(self) -> list[Places]:
+        """For each token, and for the end: at which characters of the text without blanks it may begin."""
+        return [steps[-1] for steps in self._steps()]
+
+    @property
+    def is_spelled(self) -> bool:
+        """Whether the tokens spell the whole text, and nothing else."""
+        return len(without_blanks(self.text)) in self.places()[-1]
+
+    def is_spelled_before(self, stop: str) -> bool:
+        """Whether the tokens spell the text and then the stop string, which the text leaves out."""
+        whole = Spelled(self.text + stop, self.tokens)
+        end = len(without_blanks(whole.text))
+        # the last token may go on behind the stop string
+        return any(end in step for steps in whole._steps() for step in steps)
+
+    def _steps(self) -> list[list[Places]]:
+        """The places before the first token, then those after each character of each token."""
+        speller, found = _Speller(without_blanks(self.text)), [[frozenset({0})]]
+        for token in self.tokens:
+            found.append(speller.steps(found[-1][-1], token))
+        return found
+
+
+def without_blanks(text: str) -> str:
+    """The text without white space."""
+    return "".join(text.split())
+
+
+def is_part(token: str) -> bool:
+    """Whether the text of a token does not show what it adds to the text: a part of a character, or nothing."""
+    return not without_blanks(token) or UNKNOWN in token
+
+
+class _Speller:
+    """Follows tokens along a text without blanks; remembers an apostrophe across tokens."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._optional = 0
+
+    def steps(self, places: Places, token: str) -> list[Places]:
+        """The places after each character of a token that begins at `places`; the last one is the end of the token."""
+        if not without_blanks(token):
+            return [places if token else places | self._one_more(places)]
+        found = [places]
+        for letter in without_blanks(token):
+            found.append(self._step(found[-1], letter))
+        # special tokens are left out of a text
+        return [*found[1:], found[-1] | places] if SPECIAL.fullmatch(token.strip()) else found[1:]
+
+    def _step(self, places: Places, letter: str) -> Places:
+        if letter == UNKNOWN:
+            return places | self._one_more(places)
+        is_apostrophe = letter in APOSTROPHES
+        is_optional = is_apostrophe or self._optional > 0 or letter in PUNCTUATION
+        self._optional = AFTER_APOSTROPHE if is_apostrophe else max(0, self._optional - 1)
+        reached = frozenset(place + 1 for place in places if self._text[place : place + 1] == letter)
+        return reached | places if is_optional else reached
+
+    def _one_more(self, places: Places) -> Places:
+        return frozenset(place + 1 for place in places if place < len(self._text))
+
+
+def spelled_of(exchange: Exchange) -> Spelled | NoReply:
+    """The answer of a chat exchange with its tokens, streamed or not."""
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        return reply
+    try:
+        if exchange.request.stream:
+            bodies: Iterable[Any] = (json.loads(f.data) for f in exchange.frames if f.data.strip() != "[DONE]")
+        else:
+            bodies = (exchange.json(),)
+        return spelled_by(reply.text, bodies)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as broken:
+        return Spelled(reply.text, why=f"unreadable log probabilities ({type(broken).__name__}: {broken})")
+
+
+def spelled_by(text: str, bodies: Iterable[Mapping[str, Any]]) -> Spelled:
+    """The tokens of the first choice of a body, or of all chunks of a stream."""
+    entries: list[Mapping[str, Any]] = []
+    for body in bodies:
+        for choice in body["choices"]:
+            if choice.get("index", 0) == 0:
+                entries += (choice.get("logprobs") or {}).get("content") or []
+    tokens, chosen = tuple(map(_text, entries)), tuple(float(entry["logprob"]) for entry in entries)
+    if any(token.startswith(BY_ID) for token in tokens):
+        return Spelled(text, why="the tokens are named by their ids alone")
+    return Spelled(text, tokens, chosen, tuple(map(_others, entries)), "" if tokens else "no log probabilities")
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    listed = entry.get("bytes")
+    return str(entry["token"]) if listed is None else bytes(listed).decode("utf-8", "replace")
+
+
+def _others(entry: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    listed = [(str(one["token"]), _text(one), float(one["logprob"])) for one in entry.get("top_logprobs") or ()]
+    own = next((one for one in listed if one[0] == entry["token"] and one[2] == float(entry["logprob"])), None)
+    if own is not None:
+        listed.remove(own)  # once: several tokens may have one text
+    # a token that is named by its id has an unknown text, like a part of a character
+    return tuple(("" if text.startswith(BY_ID) else text, logprob) for _, text, logprob in listed)
