@@ -27,6 +27,7 @@ PART = frozenset(
         "any-route-answered",
         "malformed-accepted",
         "logprobs-unsteady",
+        "blind-on-its-first-day",
         "answers-constant",
         "failure-spreads",
         "refused-poisons",

@@ -16,6 +16,7 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding, Outcome, Verdict
 from vlm_acceptance.core.finding_classes import Severity
 from vlm_acceptance.core.verdict import Ruling, rule
+from vlm_acceptance.core.waiting import Waited
 from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import calibrate, calibration, outputs
 from vlm_acceptance.run import summary as run_summary
@@ -132,6 +133,16 @@ def test_what_was_not_measured_is_not_recorded(tmp_path: Path, outcome: Outcome)
     assert f"not recorded (the latencies were not all measured: test_x[0{outcome.value}]" in budgets
     context.record.results.append(result("capability", outcome, "ocr"))
     assert "not recorded" in calibration.record(context, replace(ACCEPTED, code=11))[0]
+
+
+@pytest.mark.parametrize(("waited_s", "is_recorded"), [(0.3, True), (0.4, False)])
+def test_latencies_of_a_starved_machine_are_no_budgets(tmp_path: Path, waited_s: float, is_recorded: bool) -> None:
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_record_baseline=str(file)))
+    context.record.waits = [Waited(1.0, own_s=waited_s), Waited(1.0, own_s=waited_s)]
+    (line,) = calibration.record(context, ACCEPTED)
+    assert file.exists() == is_recorded
+    assert ("not recorded (the machine was too busy to measure: 800 ms of 2000 ms waiting" in line) != is_recorded
 
 
 @pytest.mark.parametrize(
