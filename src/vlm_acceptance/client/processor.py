@@ -154,8 +154,9 @@ def _counts(path: str) -> Counts | None:
     """Processor time and waits of a thread; None where the kernel does not report them."""
     try:
         with open(path, "rb", buffering=0) as file:
-            ran, waited = file.read(100).split()[:2]
-            return int(ran), int(waited)
+            ran, waited = map(int, file.read(100).split()[:2])
+            # a kernel that does not count says "0 0 0"
+            return (ran, waited) if ran or waited else None
     except (OSError, ValueError):
         return None
 

@@ -115,6 +115,13 @@ def test_what_cannot_be_read_is_none_not_zero(tmp_path: Path) -> None:
     assert (reading.busy_ns, reading.stolen_ns) == (None, None)
 
 
+def test_a_kernel_that_does_not_count_says_zero_and_is_unobserved(proc: Path) -> None:
+    thread(proc, "thread-self", 0, 0)
+    thread(proc, "5/task/5", 0, 0)
+    reading = ProcessorClock(lambda: [5], proc, proc).begin()
+    assert (reading.own_ns, reading.engine_ns) == (None, None)
+
+
 @pytest.mark.skipif(not Path("/proc/thread-self/schedstat").is_file(), reason="this kernel counts no waits")
 def test_this_kernel_counts_the_waits_of_this_thread_and_process() -> None:
     clock = ProcessorClock(lambda: [os.getpid()])
