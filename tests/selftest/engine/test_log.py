@@ -8,7 +8,14 @@ from vlm_acceptance.core.engine_figures import EngineFigures
 from vlm_acceptance.engine.log import HARMLESS, error_lines, figures, is_environment, remedy_for
 
 DATA = Path(__file__).parents[1] / "data" / "engine_log"
-STARTED = ("cpu_started.txt", "gpu.txt", "npu_graph.txt", "npu_older.txt")
+STARTED = (
+    "cpu_started.txt",
+    "gpu.txt",
+    "npu_graph.txt",
+    "npu_older.txt",
+    "offline_eager.txt",
+    "offline_no_graphs.txt",
+)
 DEATHS = {
     # file: (text in the error lines, text in the remedy, whether the machine is the cause)
     "cpu_context_too_long.txt": ("max_model_len (99999)", "--max-model-len", False),
@@ -214,7 +221,11 @@ def lines_of(name: str) -> list[str]:
             [line.replace("CUDAGraphMode.PIECEWISE: 1", "CUDAGraphMode.NONE: 0") for line in lines_of("npu_graph.txt")],
             "eager",
         ),
+        # an offline engine logs the same, without the lines of the API server
+        ([line for line in lines_of("npu_graph.txt") if "APIServer" not in line], "graph"),
         (lines_of("cpu_started.txt"), "eager"),
+        (lines_of("offline_eager.txt"), "eager"),
+        (lines_of("offline_no_graphs.txt"), "eager"),
         (lines_of("npu_older.txt"), None),
         (["Skipping CUDA graph capture. To turn on CUDA graph capture, ensure"], "eager"),
     ],
@@ -228,3 +239,8 @@ def test_compiler_processes_of_cann_are_never_the_cause_of_an_end():
     assert error_lines(tbe * 8) == []
     died = error_lines(f"RuntimeError: ACL stream synchronize failed\n(EngineCore pid=7) {tbe}{tbe}")
     assert died == ["RuntimeError: ACL stream synchronize failed"]
+
+
+def test_engine_that_is_not_eager_and_has_no_graphs_is_told_from_one_in_eager_mode():
+    assert figures(lines_of("offline_no_graphs.txt")).mode_shown.endswith("enforce_eager=False, cudagraph_mode NONE)")
+    assert figures(lines_of("offline_eager.txt")).mode_shown.endswith("enforce_eager=True, cudagraph_mode NONE)")
