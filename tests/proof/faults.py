@@ -152,7 +152,7 @@ _PICTURES = (
     ("limit-ignored", "the engine gets so many pictures of a request", 10, pictures.beyond_dropped),
     ("uuid-stale", "a uuid stands for its first picture, in a version not known for it", 1, pictures.uuid_stale),
     ("picture-shrunk", "the engine gets no side of more than so many pixels", 100, pictures.shrunk),
-    ("large-picture-shrunk", "the same, at which print of the small pictures stays legible", 224, pictures.shrunk),
+    ("shrunk-to-one-tile", "the same: one tile of the control, before the engine cuts tiles", 112, pictures.shrunk),
     ("rgba-refused", "a picture with an alpha channel is answered with status 500", 1, pictures.breaks_on_rgba),
     ("thin-refused", "a side below so many pixels is answered with status 500", 2, pictures.breaks_on_thin),
     ("large-refused", "more than so many million pixels are answered with status 500", 100, pictures.breaks_on_large),

@@ -197,7 +197,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "limit-ignored": (LIMIT,),
     "uuid-stale": (UUID,),
     "picture-shrunk": (LADDER,),
-    "large-picture-shrunk": (MANY_TILES[0],),
+    "shrunk-to-one-tile": (MANY_TILES[0],),
     "rgba-refused": (FORMATS,),
     "thin-refused": (EDGE_SIZES,),
     "large-refused": (LARGE,),

@@ -103,7 +103,7 @@ def test_uuid_stale_keeps_the_first_picture_of_each_uuid(engine: OracleServer) -
         assert send(proxy.url, "GET", "/version", None).json() == {"version": "999.0"}
 
 
-@pytest.mark.parametrize(("fault", "side"), [("picture-shrunk", 100), ("large-picture-shrunk", 224)])
+@pytest.mark.parametrize(("fault", "side"), [("picture-shrunk", 100), ("shrunk-to-one-tile", 112)])
 def test_picture_shrunk_touches_large_pictures_only(engine: OracleServer, fault: str, side: int) -> None:
     large, small = url_of(5, size=(3 * side, side)), url_of(5, size=(30, side))
     first, second = sent(fault, engine, [large, small])
