@@ -13,10 +13,11 @@ TARGET_PROFILES := control-cpu $(basename $(notdir $(wildcard fixtures/profiles/
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
 
-test: venv  ## the project's own tests: selftests, a part of the proof, smoke and slow (a short soak) on the control
+test: venv  ## the project's own tests: selftests, a part of the proof, smoke and slow (a short soak) on both controls
 	$(SELFTEST)
 	PROOF_REPORTS=$(REPORTS)/proof $(PROOF) -m part
 	$(PYTEST) -m "smoke or slow" --vlm-profile control-cpu --vlm-soak-s=30 $(SHORT_FETCH) --vlm-reports=$(REPORTS)/control
+	$(PYTEST) -m "smoke or slow" --vlm-profile control-spm --vlm-soak-s=10 $(SHORT_FETCH) --vlm-reports=$(REPORTS)/control-spm
 
 selftest: venv  ## tests of src/ alone: no engine
 	$(SELFTEST)
@@ -34,8 +35,9 @@ check: venv  ## format, lint, types, selftests
 catalogue: venv  ## write docs/checks.md again: every check and the faults it was seen to refuse
 	.venv/bin/python scripts/catalogue.py
 
-control: venv  ## train the control again from its pictures, and keep it only if every answer is right
+control: venv  ## train both controls again from their pictures, and keep each only if every answer is right
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control
+	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control_spm --variant control-spm
 	.venv/bin/python fixtures/control/recipe/baseline.py
 
 target-smoke: $(TARGET_PROFILES:%=target-%)  ## smoke and slow (a short soak) of the control on vLLM 0.18.0, the target's; 11 GB of disk
