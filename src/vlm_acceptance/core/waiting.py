@@ -15,9 +15,9 @@ STEP_S = 0.02
 class ProcessorReading:
     """Counters in nanoseconds at the monotonic time `at_ns`; None where one cannot be read.
 
-    `own_ns`: waits of the thread that waits for the answer, or of all that do; `engine_ns` and `engine_ran_ns`: waits
-    and processor time of every thread of the engine; `busy_ns`: processor time of the whole machine, and what a quota
-    of its container withheld; `stolen_ns`: time that its host withheld.
+    `own_ns`: waits of the thread that waits for the answer; `engine_ns` and `engine_ran_ns`: waits and processor time
+    of every thread of the engine; `busy_ns`: processor time of the whole machine, and what a quota of its container
+    withheld; `stolen_ns`: time that its host withheld.
     """
 
     at_ns: int

@@ -189,7 +189,8 @@ class _Run:
         is_kept = fault is not None and self._faults <= KEPT
         if fault is not None and not is_kept:
             fault = fault.about(None)  # memory must not grow with the faults
-        sample = None if isinstance(reply, NoReply) else from_reply(reply)
+        # what it waited is known from `own_s` and the readings of the whole soak: memory must not grow with the answers
+        sample = None if isinstance(reply, NoReply) else replace(from_reply(reply), waited={})
         began_s = (exchange.started_ns - self.began_ns) / NS
         own_s = exchange.waited.own_s if exchange.waited is not None else None
         self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only, own_s))
