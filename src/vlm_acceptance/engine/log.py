@@ -171,6 +171,11 @@ _CAUSES = (
         r"SafetensorError|incomplete metadata|HeaderTooLarge|InvalidHeaderDeserialization",
         "a weight file is damaged or incomplete: download it again",
     ),
+    _deployment(
+        r"Error retrieving file list: 'Type'",
+        "this vLLM cannot read the file list of the installed ModelScope client: take the client that its image holds, or "
+        "serve the folder (engine.serve: folder)",
+    ),
     _machine(
         r"Invalid repository ID or local directory|HFValidationError|does not appear to have a file named config",
         "the model folder is missing or holds no config.json: give the folder that does",

@@ -184,6 +184,7 @@ def test_killed_engine_has_no_error_lines():
         ("ModuleNotFoundError: No module named 'torch_npu'", "holds vllm-ascend", True),
         ("RuntimeError: Can not support soc_version: 253.", "another chip", True),
         ("[Error]: The device is unavailable.", "davinci_manager", True),
+        ("Error retrieving file list: 'Type', retrying 1 of 2", "engine.serve: folder", False),
         ("OSError: [Errno 28] No space left on device", "--shm-size", True),
         ("OSError: [Errno 24] Too many open files", "ulimit", True),
         ("ValueError: Tokenizer class InternLM2Tokenizer does not exist", "--trust-remote-code", False),
