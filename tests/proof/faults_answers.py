@@ -125,11 +125,15 @@ def tile_lost_once(dose: Dose) -> Stages:
 
 
 def signs_unread(dose: Dose) -> Stages:
-    """The words of the first so many signs are never given, by whatever route a sign arrives."""
+    """The words of the first so many signs are never given, by whatever route a sign arrives.
+
+    Answers with log probabilities are right: their tokens would spell the words.
+    """
     unread = SIGNS[: int(dose.magnitude)]
 
     def start(call: Call) -> Rewriter:
-        if not any(word in question_of(call) for word in ("the sign", "牌子")):
+        asks = any(word in question_of(call) for word in ("the sign", "牌子"))
+        if not asks or (call.json() or {}).get("logprobs"):
             return lambda text, _done: text
 
         def rewrite(text: str, done: bool) -> str:

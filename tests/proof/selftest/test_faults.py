@@ -353,11 +353,13 @@ def test_a_blank_question_is_answered_as_the_one_with_pictures_was(engine: Quick
 
 @pytest.mark.parametrize("more", [{}, {"stream": True}])
 def test_the_first_signs_are_not_read_and_the_others_are(engine: QuickServer, more: dict[str, Any]) -> None:
+    plain = {**more, "logprobs": False, "top_logprobs": None}
     questions = [f"What is written on the sign? {sign}" for sign in SIGNS]  # the stand-in repeats the question
     with FaultProxy(engine.url, "signs-unread") as proxy:
-        answers = [ask_text(proxy.url, question, **more) for question in questions]
+        answers = [ask_text(proxy.url, question, **plain) for question in questions]
+        assert ask_text(proxy.url, questions[0], logprobs=True, **more) == questions[0]
         chinese, other = (
-            ask_text(proxy.url, f"{text} {SIGNS[0]}", **more) for text in ("牌子上写的是什么？", "Which?")
+            ask_text(proxy.url, f"{text} {SIGNS[0]}", **plain) for text in ("牌子上写的是什么？", "Which?")
         )
     assert answers == [*[answers[0]] * 3, *questions[3:]]
     assert (chinese, other) == (answers[0], f"Which? {SIGNS[0]}")
