@@ -1,8 +1,9 @@
 """A text beside the texts of its tokens, as an answer with `logprobs` gives them.
 
 A token alone may have another text than in its answer. Slow tokenizers drop the blank before it; they clean up blanks
-before punctuation, and a character at an apostrophe can get lost by that. A token can be a part of a character. So the
-two are compared without blanks, and with these exceptions.
+before punctuation, and a character at an apostrophe can get lost by that. A token can be a part of a character, and
+vLLM 0.18 shows the part after it as a character of its own, not always the right one. So the two are compared without
+blanks, and with these exceptions.
 """
 
 from __future__ import annotations
@@ -80,13 +81,18 @@ class _Speller:
     def __init__(self, text: str) -> None:
         self._text = text
         self._optional = 0
+        self._after_part = False
 
     def steps(self, places: Places, token: str) -> list[Places]:
         """The places after each character of a token that begins at `places`; the last one is the end of the token."""
-        if not without_blanks(token):
+        letters = without_blanks(token)
+        if self._after_part and not letters[-1:].isascii():
+            letters = letters[:-1] + UNKNOWN
+        self._after_part = token == "" or UNKNOWN in token
+        if not letters:
             return [places if token else places | self._one_more(places)]
         found = [places]
-        for letter in without_blanks(token):
+        for letter in letters:
             found.append(self._step(found[-1], letter))
         # special tokens are left out of a text
         return [*found[1:], found[-1] | places] if SPECIAL.fullmatch(token.strip()) else found[1:]
