@@ -9,67 +9,16 @@ kind is refused, when one of the second kind is not, or when no answer differed 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROOF = ROOT / "tests" / "proof"
 sys.path[:0] = [str(ROOT / "src"), str(PROOF)]  # the stand-ins are scripts, not a package
 
-from acceptance_runs import CONTROL, Run, run_suite  # noqa: E402
-from check_ids import OPENAI, SAME, SAME_LOGPROBS, node  # noqa: E402
-from mutant_engine import NOISY  # noqa: E402
+from noisy import TESTS, asked, near_ties, noisy_engine  # noqa: E402
 from standins.fault_proxy import FaultProxy  # noqa: E402
-
-from vlm_acceptance.config.options import PROFILES  # noqa: E402
-from vlm_acceptance.config.profile_file import load_profile  # noqa: E402
-from vlm_acceptance.engine.installation import find_engine  # noqa: E402
-from vlm_acceptance.engine.process import run_tag  # noqa: E402
-from vlm_acceptance.engine.server import launch  # noqa: E402
-
-# as the profile of a real model has it: the default limits, and no promise of equal texts
-REAL = (
-    "--vlm-profile=control-cpu",
-    "--vlm-set=logprobs.batch_invariant=false",
-    "--vlm-set=logprobs.baseline=null",
-    "--vlm-set=logprobs.steady=0.14",
-    "--vlm-set=logprobs.steady_prompt=0.4",
-)
-TESTS = tuple(map(node, (SAME, OPENAI, "schema::test_stop_string_stops", SAME_LOGPROBS)))
-
-
-@contextmanager
-def noisy_engine(folder: Path) -> Iterator[str]:
-    """The root URL of the control with noise."""
-    profile = load_profile("control-cpu", PROFILES).profile
-    python = str(find_engine(None, None, os.environ).python or sys.executable)
-    env = {**os.environ, "CONTROL_MUTANT": NOISY}
-    command = (python, str(PROOF / "mutant_engine.py"))
-    deployment = launch(
-        profile, command, CONTROL, env, folder / "server.log", run_tag(), api_key=None, progress=lambda _: None
-    )
-    try:
-        if deployment.broken:
-            raise SystemExit(f"the engine did not get ready: {deployment.broken.detail}")
-        yield deployment.base_url
-    finally:
-        deployment.stop()
-
-
-def asked(url: str, place: Path) -> Run:
-    """One run of the tests that compare two greedy answers."""
-    return run_suite(place, "-m", "smoke or slow", *REAL, f"--vlm-base-url={url}", *TESTS, timeout_s=600)
-
-
-def differed(run: Run) -> int:
-    """How many comparisons of a stream with the plain answer differed at a near-tie."""
-    tests = run.summary["tests"] if run.summary else []
-    values = [str(value) for test in tests for value in (test.get("properties") or {}).values()]
-    return sum("nats apart" in value for value in values)
 
 
 def main() -> int:
@@ -82,8 +31,8 @@ def main() -> int:
         for number in range(given.runs):
             run = asked(url, Path(temp) / f"clean-{number}")
             good = not run.refused_by and len(run.ids("passed")) == len(TESTS)
-            accepted, ties = accepted + good, ties + differed(run)
-            print(f"noise {number + 1}: {'accepted' if good else run.messages}; {differed(run)} near-ties", flush=True)
+            accepted, ties = accepted + good, ties + near_ties(run)
+            print(f"noise {number + 1}: {'accepted' if good else run.messages}; {near_ties(run)} near-ties", flush=True)
         for number in range(given.runs):
             share = (1.0, 0.5)[number % 2]
             with FaultProxy(url, "word-swapped", magnitude=share, seed=number) as proxy:

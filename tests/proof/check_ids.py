@@ -8,6 +8,7 @@ RELEASED, DATA = "release::test_engine_is_released", "accuracy_data::test_mmmu_i
 VERSIONS, WEIGHTS = (f"environment::test_{name}" for name in ("versions_are_the_expected_ones", "weights_are_whole"))
 BODY = "schema::test_completion_body"
 STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-asked]")
+STOP = "schema::test_stop_string_stops"
 SAME = "schema::test_stream_says_the_same"
 GOLDEN = "capability::test_golden_answers"
 PROMPT = "schema::test_prompt_begins_as_it_must"
