@@ -16,6 +16,8 @@ DEFAULT_REVISION = "master"
 _REVISIONS = ("--revision", "--code-revision", "--tokenizer-revision")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _FOLDER_LISTS = {"PATH", "PYTHONPATH", "LD_LIBRARY_PATH"}
+# folders that need not exist yet
+_CACHES = {"MODELSCOPE_CACHE", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "VLLM_CACHE_ROOT"}
 
 
 def serve_argv(profile: Profile, command: Sequence[str], folder: Path, port: int) -> list[str]:
@@ -44,6 +46,7 @@ def absolute(word: str) -> str:
 def with_absolute_paths(env: Mapping[str, str]) -> dict[str, str]:
     """A copy of `env` without relative paths: those of something that exists, and those in lists of folders."""
     found = {name: absolute(value) if "/" in value else value for name, value in env.items()}
+    found |= {name: str(Path(env[name]).expanduser().absolute()) for name in _CACHES & env.keys() if env[name]}
     for name in _FOLDER_LISTS & env.keys():
         # an empty entry is the current folder, which was never meant
         found[name] = ":".join(str(Path(place).absolute()) for place in env[name].split(":") if place)

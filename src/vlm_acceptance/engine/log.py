@@ -173,8 +173,8 @@ _CAUSES = (
     ),
     _deployment(
         r"Error retrieving file list: 'Type'",
-        "this vLLM cannot read the file list of the installed ModelScope client: take the client that its image holds, or "
-        "serve the folder (engine.serve: folder)",
+        "this vLLM cannot read the file list of the installed ModelScope client: take that of its image, or serve "
+        "the folder (engine.serve: folder)",
     ),
     _machine(
         r"Invalid repository ID or local directory|HFValidationError|does not appear to have a file named config",

@@ -13,6 +13,7 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import hub, installation, machine, weights
+from vlm_acceptance.engine.command import with_absolute_paths
 from vlm_acceptance.engine.device import DeviceState
 from vlm_acceptance.engine.installation import EngineInstall
 from vlm_acceptance.engine.offline import OfflineEngine
@@ -120,7 +121,8 @@ class Preflight:
 
     def _source_env(self) -> dict[str, str]:
         engine = self.profile.engine
-        return installation.apply_source_scripts(engine.source, dict(self._given_env), required=engine.source_required)
+        env = with_absolute_paths(self._given_env)  # downloads and engines run in other folders
+        return installation.apply_source_scripts(engine.source, env, required=engine.source_required)
 
     def _find_engine(self) -> EngineInstall:
         engine = self.profile.engine

@@ -98,6 +98,7 @@ def test_relative_paths_of_the_environment_are_made_absolute(here: Path):
         "PATH": "/bin:sub",
         "CONFIG": "sub/chat.jinja",
         "WORD": "folder",
+        "HF_HOME": "cache",
         "URL": "http://x/y",
     }
     assert with_absolute_paths(env) == {
@@ -105,6 +106,7 @@ def test_relative_paths_of_the_environment_are_made_absolute(here: Path):
         "PYTHONPATH": f"{here}/src:/lib",
         "PATH": f"/bin:{here}/sub",
         "CONFIG": f"{here}/sub/chat.jinja",
+        "HF_HOME": f"{here}/cache",
     }
 
 
