@@ -104,6 +104,18 @@ def test_large_pictures_alone_refuse_wrong_tiles_where_nothing_is_stored(tmp_pat
     assert {short(ident) for ident in run.refused_by} & set(MANY_TILES)
 
 
+@pytest.mark.parametrize("fault", ["tiles-reversed", "tiles-grey"])
+def test_only_large_pictures_see_wrong_tiles_where_every_other_picture_is_one_tile(tmp_path, fault):
+    options, env = broken(fault, tmp_path)
+    spm = ["--vlm-profile=control-spm" if one == "--vlm-profile=control-cpu" else one for one in QUIET]
+    tests = (*map(node, CATEGORIES), "tests/acceptance/test_large_pictures.py")
+    run = run_suite(tmp_path, *spm, *NOTHING_STORED, *options, *tests, env=env, timeout_s=850)
+    assert run.code == 1, run.out
+    refused = {short(ident) for ident in run.refused_by}
+    assert refused >= set(MANY_TILES)
+    assert not refused & set(CATEGORIES)
+
+
 def logprob_run(accept, *options: str):
     """A run of all checks of log probabilities; two threads on a busy machine are slow."""
     return accept(*QUIET, *options, "tests/acceptance/test_logprobs.py", timeout_s=850)
