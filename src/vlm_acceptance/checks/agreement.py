@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.spelling import SPECIAL, Spelled, is_part, spelled_of, without_blanks
+from vlm_acceptance.core.spelling import SPECIAL, Spelled, is_part, letters_of, spelled_of, without_blanks
 from vlm_acceptance.core.text import trimmed
 
 SHOWN = 120
@@ -79,13 +79,16 @@ def shown(one: Exchange, other: Exchange, tie: float | None) -> str:
 
 def _gap(known: Spelled, other: Spelled, at: int) -> float:
     """How much less likely than its own token `known` lists one that the other text goes on with; else infinity."""
-    place = len(without_blanks(known.text[:at]))
+    place = len(letters_of(known.text[:at]))
     places = known.places()
-    rest = without_blanks(other.text)
+    rest = letters_of(other.text)
     gaps = [math.inf]
     for number in _candidates(known, other):
         end = max(places[number + 1], default=0)
-        for token, logprob in known.others[number]:
+        is_after_part = number > 0 and is_part(known.tokens[number - 1])
+        for listed, logprob in known.others[number]:
+            # vLLM 0.18 shows a part after a part as some other character
+            token = "" if is_after_part and not listed[-1:].isascii() else listed
             # the token or the other one must cover or touch the place of the difference
             reach = len(without_blanks(token))
             begins = [begin for begin in places[number] if begin <= place <= max(end, begin + reach)]

@@ -42,24 +42,24 @@ class Spelled:
     why: str = field(default="", compare=False)
 
     def places(self) -> list[Places]:
-        """For each token, and for the end: at which characters of the text without blanks it may begin."""
+        """For each token, and for the end: at which characters of `letters_of` the text it may begin."""
         return [steps[-1] for steps in self._steps()]
 
     @property
     def is_spelled(self) -> bool:
         """Whether the tokens spell the whole text, and nothing else."""
-        return len(without_blanks(self.text)) in self.places()[-1]
+        return len(letters_of(self.text)) in self.places()[-1]
 
     def is_spelled_before(self, stop: str) -> bool:
         """Whether the tokens spell the text and then the stop string, which the text leaves out."""
         whole = Spelled(self.text + stop, self.tokens)
-        end = len(without_blanks(whole.text))
+        end = len(letters_of(whole.text))
         # the last token may go on behind the stop string
         return any(end in step for steps in whole._steps() for step in steps)
 
     def _steps(self) -> list[list[Places]]:
         """The places before the first token, then those after each character of each token."""
-        speller, found = _Speller(without_blanks(self.text)), [[frozenset({0})]]
+        speller, found = _Speller(letters_of(self.text)), [[frozenset({0})]]
         for token in self.tokens:
             found.append(speller.steps(found[-1][-1], token))
         return found
@@ -68,6 +68,11 @@ class Spelled:
 def without_blanks(text: str) -> str:
     """The text without white space."""
     return "".join(text.split())
+
+
+def letters_of(text: str) -> str:
+    """The text without white space and replacement characters; how many there are does not show in its tokens."""
+    return without_blanks(text).replace(UNKNOWN, "")
 
 
 def is_part(token: str) -> bool:

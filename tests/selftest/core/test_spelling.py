@@ -38,6 +38,7 @@ def exchange(value: Any, status: int = 200) -> Exchange:
         ("do nt", ("do", " n", "'t")),
         ("收据", ("", "", "", "据")),  # a character of three tokens
         ("收据", ("\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}", "据")),
+        ("a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b", ("a", "", "b")),  # other checks refuse such a text
         # as vLLM 0.18 shows three parts of each character: the second one with its last byte doubled
         ("车站 93", ("", "载", "", "", "竫", "", " 93")),
         ("是银行 47", ("", "是铓", "", "", "衡", "", " 47")),
@@ -60,6 +61,7 @@ def test_a_text_is_spelled_by_its_tokens(text: str, tokens: tuple[str, ...]) -> 
         ("æ\x94¶", ("收",)),
         ("It was a cat's tail", ("It", " was", " a", " cat", "'s", " paw")),
         ("A red car<|im_end|>", ("A", " red", " car")),
+        ("A \N{REPLACEMENT CHARACTER}ed car", ("A", " red", " car")),
         ("红收据", ("蓝", "", "", "据")),
         ("收据是红的", ("", "", "", "据", "是", "蓝", "的")),
         ("收 car", ("", "", "", " red")),
