@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import sys
 import time
@@ -82,7 +83,7 @@ def answered(llm, job, requests) -> list:
     """Rows of requests with the same chat options, sent as one batch."""
     params = [sampling(job["sampling"], request) for request in requests]
     messages = [[with_pictures(message) for message in request["messages"]] for request in requests]
-    options = {**job["chat"], **(requests[0].get("chat", {}) if requests else {})}
+    options = {**as_served(llm), **job["chat"], **(requests[0].get("chat", {}) if requests else {})}
     outputs = llm.chat(messages, params, use_tqdm=False, **options)
     return [
         {
@@ -95,6 +96,15 @@ def answered(llm, job, requests) -> list:
         }
         for request, output in zip(requests, outputs, strict=True)
     ]
+
+
+def as_served(llm) -> dict:
+    """Options by which the offline engine adds no token to the chat template's text, as the server never does.
+
+    By default vLLM 0.18 puts a second `<s>` before it if the tokenizer adds one of its own.
+    """
+    takes = "tokenization_kwargs" in inspect.signature(llm.chat).parameters
+    return {"tokenization_kwargs": {"add_special_tokens": False}} if takes else {}
 
 
 def logprobs(completion) -> dict:

@@ -65,6 +65,14 @@ def work(tmp_path: Path):
     return run
 
 
+def test_no_token_is_added_to_the_chat_template_where_the_engine_can_be_told(work, tmp_path: Path) -> None:
+    assert work([ask("a", "words")])[2][0][2] == {}
+    vllm = tmp_path / "vllm" / "__init__.py"
+    said = "tokenization_kwargs=None, **options):\n        options |= {'told': tokenization_kwargs}"
+    vllm.write_text(VLLM.replace("use_tqdm, **options):", f"use_tqdm, {said}"))
+    assert work([ask("b", "words")])[2][-1][2] == {"told": {"add_special_tokens": False}}
+
+
 def ask(ident: str, text: str, *parts: object, **more: object) -> dict[str, Any]:
     message = {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
     return {"id": ident, "messages": [message], "sampling": {"max_tokens": 8}, **more}
