@@ -99,7 +99,8 @@ def _require_fault_of_deployment(deployment: Deployment) -> None:
         return
     others = _other_listeners(deployment, process)
     is_held = port.is_open(deployment.port, deployment.profile.engine.host)
-    if broken.name in ("process", "port") and is_held and not port.holds(process.tree(), deployment.port):
+    # at `health` too: an engine that ends while its port is looked at cannot be seen not to hold it
+    if broken.name in ("process", "port", "health") and is_held and not port.holds(process.tree(), deployment.port):
         raise PortTaken(_port_taken(deployment, others))
     lines = engine_log.error_lines(deployment.log_text(), deployment.profile.engine.harmless_log)
     if engine_log.is_environment(lines):
