@@ -19,6 +19,8 @@ pytestmark = pytest.mark.smoke
 
 PROMPT = "Describe this receipt in two sentences, including customer and total."
 SHORT = "What colour is this picture? Answer with one word."
+# a gateway may pass only a part of the server's paths
+NO_ROUTE = (404, 405)
 STORY = "Tell a short story about a lighthouse."
 # in natural log units: rounding may order tokens that are nearer than this in another way
 TIE = 0.1
@@ -252,7 +254,7 @@ def test_openai_client_round_trip(deployment, context, findings, picture, tie):
     findings.add(completion.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))
 
 
-def test_prompt_begins_as_it_must(client, findings, profile, known):
+def test_prompt_begins_as_it_must(client, findings, profile, known, deployment):
     """A prompt MUST begin as the profile says, and with a picture as without one, by the tokens of `/tokenize`."""
 
     def tokens(exchange):
@@ -263,7 +265,11 @@ def test_prompt_begins_as_it_must(client, findings, profile, known):
     def tokenized(text, *pictures):
         return refused_pictures.tokenized(client, text, *pictures, return_token_strs=True)
 
-    texts = [tokens(tokenized(text)) for text in (SHORT, PROMPT)]
+    asked = [tokenized(text) for text in (SHORT, PROMPT)]
+    is_hidden = not deployment.launched and all(exchange.status in NO_ROUTE for exchange in asked)
+    if is_hidden and profile.model.prompt_start is None:
+        pytest.skip("this endpoint has no /tokenize: how its prompts begin is not seen")
+    texts = [tokens(exchange) for exchange in asked]
     # only asked here: vLLM 0.18 has no answer to a picture that /tokenize saw first
     with_picture = tokenized(SHORT, plain_url(61, 67, (12, 180, 77)))
     picture = tokens(with_picture)

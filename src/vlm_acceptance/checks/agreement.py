@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.spelling import SPECIAL, Spelled, is_part, letters_of, spelled_of, without_blanks
+from vlm_acceptance.core.spelling import (
+    SPECIAL,
+    Spelled,
+    has_blank_before,
+    is_part,
+    letters_of,
+    spelled_of,
+    without_blanks,
+)
 from vlm_acceptance.core.text import trimmed
 
 SHOWN = 120
@@ -81,7 +89,6 @@ def _gap(known: Spelled, other: Spelled, at: int) -> float:
     """How much less likely than its own token `known` lists one that the other text goes on with; else infinity."""
     place = len(letters_of(known.text[:at]))
     places = known.places()
-    rest = letters_of(other.text)
     gaps = [math.inf]
     for number in _candidates(known, other):
         end = max(places[number + 1], default=0)
@@ -92,7 +99,7 @@ def _gap(known: Spelled, other: Spelled, at: int) -> float:
             # the token or the other one must cover or touch the place of the difference
             reach = len(without_blanks(token))
             begins = [begin for begin in places[number] if begin <= place <= max(end, begin + reach)]
-            if any(_goes_on(rest, begin, token) for begin in begins):
+            if any(_goes_on(other.text, begin, token) for begin in begins):
                 gaps.append(max(0.0, known.chosen[number] - logprob))
     return min(gaps)
 
@@ -114,12 +121,15 @@ def _candidates(known: Spelled, other: Spelled) -> Sequence[int]:
 
 
 def _goes_on(text: str, begin: int, token: str) -> bool:
-    """Whether a text without blanks goes on with a token at `begin`, or ends there if the token is a special one."""
+    """Whether a text goes on with a token at its letter number `begin`, or ends there if the token is a special one."""
+    all_letters = letters_of(text)
     if SPECIAL.fullmatch(token.strip()):
-        return len(text) == begin
+        return len(all_letters) == begin
+    if token.isspace():
+        return has_blank_before(text, begin)
     if is_part(token):
         return True
-    letters, rest = without_blanks(token), text[begin:]
+    letters, rest = without_blanks(token), all_letters[begin:]
     return rest.startswith(letters) or (rest != "" and letters.startswith(rest))
 
 

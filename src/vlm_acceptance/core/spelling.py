@@ -75,6 +75,15 @@ def letters_of(text: str) -> str:
     return without_blanks(text).replace(UNKNOWN, "")
 
 
+def has_blank_before(text: str, place: int) -> bool:
+    """Whether white space, or the end of the text, comes before the letter number `place` of `letters_of(text)`."""
+    letters = [number for number, one in enumerate(text) if letters_of(one)]
+    if place >= len(letters):
+        return True
+    before = letters[place - 1] + 1 if place else 0
+    return any(one.isspace() for one in text[before : letters[place]])
+
+
 def is_part(token: str) -> bool:
     """Whether the text of a token does not show what it adds to the text: a part of a character, or nothing."""
     return not without_blanks(token) or UNKNOWN in token
@@ -109,7 +118,13 @@ class _Speller:
         is_optional = is_apostrophe or self._optional > 0 or letter in PUNCTUATION
         self._optional = AFTER_APOSTROPHE if is_apostrophe else max(0, self._optional - 1)
         reached = frozenset(place + 1 for place in places if self._text[place : place + 1] == letter)
-        return reached | places if is_optional else reached
+        if not is_optional:
+            return reached
+        # clean-up loses a mark after a blank, never one inside a number
+        return reached | {place for place in places if not self._joins_digits(place)}
+
+    def _joins_digits(self, place: int) -> bool:
+        return self._text[place - 1 : place].isdigit() and self._text[place : place + 1].isdigit()
 
     def _one_more(self, places: Places) -> Places:
         return frozenset(place + 1 for place in places if place < len(self._text))

@@ -35,8 +35,11 @@ _PYTHON_NAME = re.compile(r"python[\d.]*")
 # pip writes this when the first line would exceed the kernel's limit; relocatable scripts use the dirname form
 _LONG_SHEBANG = re.compile(r"'''exec'\s+(\"\$\(dirname [^\n]*?\)\"/)?['\"]?([^'\"\n]+?)['\"]?\s+\"\$0\"")
 _SHELL_OWN = ("_", "SHLVL", "PWD", "OLDPWD")
-# the end of a script's path, and the variable with the folder that it sets
-_SETS = {"ascend-toolkit/set_env.sh": "ASCEND_HOME_PATH", "nnal/atb/set_env.sh": "ATB_HOME_PATH"}
+# the end of a script's path, the variable with the folder that it sets, and the search paths that get parts of it
+_SETS = {
+    "ascend-toolkit/set_env.sh": ("ASCEND_HOME_PATH", ("LD_LIBRARY_PATH", "PYTHONPATH")),
+    "nnal/atb/set_env.sh": ("ATB_HOME_PATH", ("LD_LIBRARY_PATH",)),
+}
 # that of ATB imports torch twice, which takes minutes in a cold container
 SOURCE_TIMEOUT_S = 300.0
 
@@ -141,11 +144,14 @@ def apply_source_scripts(
 
 
 def is_sourced(script: str, env: Mapping[str, str]) -> bool:
-    """Whether `env` has the folder that a CANN script sets, and its libraries on LD_LIBRARY_PATH."""
-    variable = next((name for end, name in _SETS.items() if str(script).endswith(end)), "")
+    """Whether `env` has the folder that a CANN script sets, and parts of it on every search path that it extends.
+
+    An image may set a part of this by itself, for programs that no shell starts.
+    """
+    variable, paths = next((sets for end, sets in _SETS.items() if str(script).endswith(end)), ("", ()))
     folder = env.get(variable, "").rstrip("/")
-    libraries = env.get("LD_LIBRARY_PATH", "").split(":")
-    return bool(folder) and any(place.startswith(f"{folder}/") for place in libraries)
+    entries = [env.get(path, "").split(":") for path in paths]
+    return bool(folder) and all(any(one.startswith(f"{folder}/") for one in places) for places in entries)
 
 
 def preflight_torch_npu(python: Path, env: Mapping[str, str], timeout_s: float = 120) -> str | None:

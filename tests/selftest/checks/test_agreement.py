@@ -57,6 +57,13 @@ def test_another_difference_is_refused(other: Spelled) -> None:
     assert not agreement(other, PLAIN, TIE).is_accepted
 
 
+def test_a_likely_line_break_excuses_only_a_line_break() -> None:
+    known = spelled("Anna", ".", " She", " left", t2=("\n", 0.2))
+    assert agreement(known, Spelled("Anna.\nShe went"), TIE).is_accepted
+    assert agreement(known, Spelled("Anna."), TIE).gap is not None
+    assert not agreement(spelled("Anna", ".", " She", t1=("\n", 0.2)), Spelled("Annabel left"), TIE).is_accepted
+
+
 def test_equal_texts_agree_without_tokens_and_other_texts_must_be_equal_where_that_is_declared() -> None:
     assert agreement(Spelled("A"), Spelled("A"), None).is_equal
     assert agreement(PLAIN, PLAIN, TIE).is_equal

@@ -115,3 +115,9 @@ def test_an_answer_without_log_probabilities_has_no_tokens_and_says_why() -> Non
     assert isinstance(broken, Spelled)
     assert "KeyError" in broken.why
     assert isinstance(spelled_of(exchange({}, status=500)), NoReply)
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("12.34", ("12", ".", "34")), ("1,234", (" 1", ",", "234"))])
+def test_a_number_that_lost_its_mark_is_not_spelled(text: str, tokens: tuple[str, ...]) -> None:
+    assert Spelled(text, tokens).is_spelled
+    assert not Spelled(text.replace(".", "").replace(",", ""), tokens).is_spelled

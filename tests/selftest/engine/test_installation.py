@@ -202,13 +202,15 @@ def test_without_scripts_the_environment_is_not_changed():
 
 
 CANN = "/usr/local/Ascend/ascend-toolkit"
-CANN_SOURCED = {"ASCEND_HOME_PATH": f"{CANN}/latest", "LD_LIBRARY_PATH": f"/x:{CANN}/latest/lib64"}
+CANN_IN_IMAGE = {"ASCEND_HOME_PATH": f"{CANN}/latest", "LD_LIBRARY_PATH": f"/x:{CANN}/latest/lib64"}
+CANN_SOURCED = {**CANN_IN_IMAGE, "PYTHONPATH": f"{CANN}/latest/python/site-packages:/y"}
 
 
 @pytest.mark.parametrize(
     ("script", "env", "sourced"),
     [
         (f"{CANN}/set_env.sh", CANN_SOURCED, True),
+        (f"{CANN}/set_env.sh", CANN_IN_IMAGE, False),
         # the variable alone is not enough: its libraries would not be found
         (f"{CANN}/set_env.sh", {"ASCEND_HOME_PATH": f"{CANN}/latest"}, False),
         (f"{CANN}/set_env.sh", {"LD_LIBRARY_PATH": f"{CANN}/latest/lib64"}, False),
@@ -225,7 +227,8 @@ def test_script_whose_environment_is_there_is_not_sourced_again(tmp_path: Path):
     folder = tmp_path / "ascend-toolkit"
     folder.mkdir()
     script = make_script(folder / "set_env.sh", "export AGAIN=1")
-    env = {"PATH": os.environ["PATH"], "ASCEND_HOME_PATH": str(folder), "LD_LIBRARY_PATH": f"{folder}/lib64"}
+    parts = {"LD_LIBRARY_PATH": f"{folder}/lib64", "PYTHONPATH": f"{folder}/python"}
+    env = {"PATH": os.environ["PATH"], "ASCEND_HOME_PATH": str(folder), **parts}
     assert apply_source_scripts([str(script)], env) == env
     del env["ASCEND_HOME_PATH"]
     assert apply_source_scripts([str(script)], env)["AGAIN"] == "1"
