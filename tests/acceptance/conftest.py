@@ -9,6 +9,7 @@ import pytest
 
 from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_known_issues
 from vlm_acceptance.checks import latency as checks
+from vlm_acceptance.checks.bars import read_in_large_form
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core import finding_classes as kinds
@@ -50,8 +51,14 @@ def judge(context, findings, profile) -> Callable[..., bool]:
 
     def judge(category, question, replies, suffix="") -> bool:
         verdict = capability.judged(profile, category, question, replies, is_large=suffix == LARGE_SUFFIX)
+        wanted = profile.capability
+        # once it is calibrated, the bar of the large form decides
+        if suffix == LARGE_SUFFIX and not wanted.calibrated and category.id not in wanted.report_only:
+            small = context.record.counted.get(capability.key_of(category, question))
+            findings.add(read_in_large_form(question.id, small, verdict.right))
         findings.add(verdict.findings)
-        context.record.count(verdict.key, verdict.right, len(replies))
+        route_test = findings.test if "route" in findings.properties else ""
+        context.record.count(verdict.key, verdict.right, len(replies), route_test)
         findings.note(**{name + suffix: figure for name, figure in verdict.figures.items()})
         return bool(verdict.findings)
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from vlm_acceptance.cases.pictures import png_url
+from vlm_acceptance.cases.pictures import png_url, size_of_file
 from vlm_acceptance.checks import answer, completion, golden_answers, pictures
 from vlm_acceptance.client.chat import chat_body, get, plain_url
 from vlm_acceptance.client.http import Client
@@ -16,6 +16,7 @@ from vlm_acceptance.workloads import capability
 pytestmark = pytest.mark.smoke
 
 LOOK_S = 5.0
+GUIDE_PROMPT = "What is the text in the illustration?"
 SIZES = ((64, 64), (448, 448), (896, 448), (448, 896), (600, 200))
 
 
@@ -76,25 +77,35 @@ def test_golden_answers(client, findings, profile):
     findings.note(answers=len(rows))
 
 
-def picture_unreachable(url):
-    """Why this machine cannot fetch a public picture; '' when it can."""
+def fetched_picture(url):
+    """Why this machine cannot fetch a public picture, '' when it can; and its size, None if it is not readable."""
     parts = urlsplit(url)
-    exchange = Client(f"{parts.scheme}://{parts.netloc}").send(get(parts.path or "/", LOOK_S))
+    query = f"?{parts.query}" if parts.query else ""
+    exchange = Client(f"{parts.scheme}://{parts.netloc}").send(get(f"{parts.path or '/'}{query}", LOOK_S))
     if exchange.error is not None:
-        return exchange.error.kind
-    return "" if exchange.status == 200 else f"HTTP {exchange.status}"
+        return exchange.error.kind, None
+    if exchange.status != 200:
+        return f"HTTP {exchange.status}", None
+    return "", size_of_file(exchange.body)
 
 
 @pytest.mark.needs("url_picture", "launched")
-def test_guide_request(client, findings, profile):
+def test_guide_request(client, findings, profile, context):
     """The request of the deployment guide, a logo by URL, MUST be answered with a sane text; the text is reported.
 
-    The guide's own printed answer does not hold the words of its logo, so that no word is demanded.
+    The guide's own printed answer does not hold the words of its logo, so that no word is demanded. But the prompt MUST
+    cost the tiles of this logo: a proxy may have answered the server with another picture.
     """
-    unreachable = picture_unreachable(profile.capability.url_picture)
+    unreachable, size = fetched_picture(profile.capability.url_picture)
     if unreachable:
         pytest.skip(f"this machine cannot reach {profile.capability.url_picture}: {unreachable}")
-    exchange = client.chat("What is the text in the illustration?", (profile.capability.url_picture,), max_tokens=64)
+    exchange = client.chat(GUIDE_PROMPT, (profile.capability.url_picture,), max_tokens=64)
     findings.add(completion.answered(exchange.reply), exchange)
-    if not isinstance(exchange.reply, NoReply):
-        findings.note(answer=exchange.reply.text[:200])
+    findings.note(picture=pictures.size_name(size) if size else "not readable by this machine")
+    if isinstance(exchange.reply, NoReply):
+        return
+    findings.note(answer=exchange.reply.text[:200])
+    if size and context.tile_rule is not None:
+        plain = client.chat(GUIDE_PROMPT, (plain_url(*SIZES[0]),), max_tokens=1)
+        replies = [plain.reply, exchange.reply]
+        findings.add(pictures.tokens_match_tiles((SIZES[0], size), replies, context.tile_rule), exchange)

@@ -25,6 +25,7 @@ def rule(context):
 def test_category(client, findings, profile, category, judge, rule):
     """Each category MUST reach its bar with pictures of 6 to 12 tiles, and each MUST cost exactly its tiles."""
     findings.judges(category.id)
+    findings.note(route="png")
     for question in category.questions:
         exchanges = client.all(
             capability.bodies(client.model_id, question, own_urls(question, rule)), profile.capability.concurrency

@@ -1,6 +1,5 @@
 """Is it the right picture? Similar pictures under caches and at once, several pictures, every format and size."""
 
-import math
 import secrets
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import pytest
 from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, format_url, png_url
 from vlm_acceptance.checks import answer, completion, contamination, edge_inputs, pictures, refusals, server_info
 from vlm_acceptance.checks.bars import bar
+from vlm_acceptance.checks.pictures import ORDERS
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.profile import MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
@@ -22,7 +22,6 @@ from vlm_acceptance.workloads import capability, similar_pictures
 COLOURS = "What colours are these pictures? Answer in order."
 OTHER_PROMPT = "What colour is this picture? Answer with one word."
 WHAT = "What is this?"
-ORDERS = (("red", "green"), ("green", "red"), ("blue", "yellow"), ("yellow", "blue"))
 # one pixel, a line, the most extreme shapes
 EXTREME_SIZES = ((1, 1), (2, 1), (1, 448), (4000, 8), (8, 4000), (10000, 1), (1, 10000))
 MANY_SIZES = (
@@ -99,13 +98,13 @@ def test_several_pictures_keep_their_order(client, findings, profile, context):
     """The answer about two pictures in one request MUST keep their order; the effect of placeholders is reported.
 
     It is judged like a category, by the same share of right answers, and only reported where
-    `capability.report_only` names `multi_picture`.
+    `capability.report_only` names `multi_picture`. Three answers of four in exactly the reverse order are a failure.
     """
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
     exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)
-    least = math.ceil(profile.capability.min_correct * len(ORDERS) / 8)
-    replies = [exchange.reply for exchange in exchanges]
-    found = pictures.in_order(ORDERS, replies, bar(least, profile.capability.recorded.get(MULTI_PICTURE)))
+    wanted, replies = profile.capability, [exchange.reply for exchange in exchanges]
+    least = bar(wanted.min_correct, wanted.recorded.get(MULTI_PICTURE), len(ORDERS))
+    found = pictures.reversed_order(ORDERS, replies) + pictures.in_order(ORDERS, replies, least)
     kept = pictures.count_in_order(ORDERS, replies)
     context.record.count(MULTI_PICTURE, kept, len(ORDERS))
     findings.judges(MULTI_PICTURE)
@@ -154,7 +153,7 @@ def test_picture_formats(client, findings, profile, context):
         reply = exchange.reply
         wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
         if form in LOSSLESS:
-            # the picture was read rightly as it is: reading it otherwise is no want of ability
+            # the picture was read rightly as it is: reading it otherwise is a fault of the deployment, not of the model
             graded = [replace(one, graded=one.graded or (None if one.fatal else kinds.FAILURE)) for one in wrong]
             findings.add(graded if exchange.status == 200 else edge_inputs.not_refused(exchange), exchange, form)
         findings.note(**{form: f"{edge_inputs.in_words(exchange)}{', read otherwise' if wrong else ''}"})

@@ -281,9 +281,11 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "graphs-not-captured": (FIGURES,),
     "offline-graphs-not-captured": (OFFLINE_FIGURES,),
     "logo-exclaimed": (GUIDE,),
+    "logo-replaced": (GUIDE,),
     # behind a proxy, by a profile without stored answers, and by what its first day recorded
     "blind-on-its-first-day": (OCR, CHART, CARD, CHINESE),
     "worse-than-recorded": (OCR, IN_CHINESE[0], SIMILAR),
+    "reversed-on-its-first-day": (ORDER,),
     "offline-differs": OFFLINE,
     # on the real engine
     "real-config-of-another": (PORT,),

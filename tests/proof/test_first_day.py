@@ -90,7 +90,7 @@ def test_category_below_its_bar_is_recorded_once_and_rejected_when_it_gets_worse
 
     second = run_at(recorded, BELOW_THE_BAR, ANY_LATENCY)
     assert second.code == 0, second.out
-    assert "bars lowered by the calibration, which saw: ocr/sign 5 right" in second.out
+    assert "bars lowered by the calibration, which saw: ocr/sign 5 of 8 (bar 3)" in second.out
 
     third = run_at(recorded, BELOW_THE_RECORDED, ANY_LATENCY)
     assert third.code == 1, third.out
@@ -105,3 +105,13 @@ def test_deployment_that_sees_no_picture_is_rejected_on_its_first_day(accept, co
         run = accept(f"--vlm-profile={profile}", f"--vlm-base-url={proxy.url}", *tests)
     assert run.code == 1, run.out
     prove("blind-on-its-first-day", run)
+
+
+@pytest.mark.fault("reversed-on-its-first-day")
+def test_reverse_order_of_pictures_is_rejected_on_the_first_day(accept, control, profile, prove):
+    tests = [node(owner) for owner in owners.PROCESS["reversed-on-its-first-day"]]
+    with FaultProxy(control.base_url, "pictures-reversed") as proxy:
+        run = accept(f"--vlm-profile={profile}", f"--vlm-base-url={proxy.url}", *tests)
+    assert run.code == 1, run.out
+    assert "answers name the pictures in reverse order" in run.messages
+    prove("reversed-on-its-first-day", run)

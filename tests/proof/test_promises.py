@@ -9,6 +9,7 @@ from vlm_acceptance.cases.picture_servers import serve_pictures
 from vlm_acceptance.config.paths import ROOT
 
 IMAGES = ROOT / "fixtures" / "images"
+LOGO = "--vlm-set=capability.url_picture"
 LAUNCHED = ("--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "-m", "smoke or slow")
 
 
@@ -34,14 +35,23 @@ def test_engine_whose_log_shows_another_model_is_rejected(accept, stand_in_engin
 @pytest.mark.fault("logo-exclaimed")
 def test_engine_that_answers_the_guides_request_with_no_text_is_rejected(accept, stand_in_engine, prove):
     with serve_pictures(IMAGES) as url:
-        logo = f"--vlm-set=capability.url_picture={url}/{next(IMAGES.rglob('*.png')).relative_to(IMAGES).as_posix()}"
-        args = (*LAUNCHED, logo, node(GUIDE), f"--vlm-engine={stand_in_engine}")
+        args = (*LAUNCHED, f"{LOGO}={url}/probe/red.png", node(GUIDE), f"--vlm-engine={stand_in_engine}")
         right = accept(*args, env={"VLM_STANDIN": "reads-logo"})
         run = accept(*args, env={"VLM_STANDIN": "exclaims"})
     (test,) = right.summary["tests"]
     assert (test["outcome"], test["properties"]["answer"]) == ("passed", "TONGYI Qwen"), right.out
     assert "times in a row" in run.messages
     prove("logo-exclaimed", run)
+
+
+@pytest.mark.fault("logo-replaced")
+def test_guides_request_about_another_picture_is_rejected(accept, stand_in_engine, prove):
+    # the stand-in counts every picture as one tile; this one has more
+    with serve_pictures(IMAGES) as url:
+        args = (*LAUNCHED, f"{LOGO}={url}/description/receipt-1.png", node(GUIDE), f"--vlm-engine={stand_in_engine}")
+        run = accept(*args, env={"VLM_STANDIN": "reads-logo"})
+    assert "448x448: 0 more; expected " in run.messages
+    prove("logo-replaced", run)
 
 
 @pytest.mark.fault("offline-differs")

@@ -28,6 +28,15 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def size_of_file(content: bytes) -> tuple[int, int] | None:
+    """Width and height of the picture in a file; None if it holds no readable picture."""
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return picture.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+
+
 def _url(picture: Image.Image, kind: str, **options: object) -> str:
     return data_url(f"image/{kind.lower()}", encoded(picture, kind, **options))
 

@@ -12,6 +12,10 @@ from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
 Words = tuple[str, ...]
+# the pictures of each request about their order
+ORDERS: tuple[Words, ...] = (("red", "green"), ("green", "red"), ("blue", "yellow"), ("yellow", "blue"))
+# of four; a model that always names one colour first has two
+MOST_REVERSED = 2
 
 
 def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least: int) -> list[Finding]:
@@ -31,6 +35,15 @@ def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least:
             wrong.append(Finding(kinds.MULTI_ORDER, ", then ".join(words), seen, where, reply.exchange))
     missing = any(found.kind is kinds.MULTI_MISSING for found in wrong)
     return wrong if missing or len(wanted) - len(wrong) < least else []
+
+
+def reversed_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply]) -> list[Finding]:
+    """At most two answers of four name the pictures exactly in reverse: who does so sees them, in another order."""
+    count = count_in_order([words[::-1] for words in wanted], replies)
+    if count <= MOST_REVERSED:
+        return []
+    observed = f"{count} of {len(wanted)} answers name the pictures in reverse order"
+    return [Finding(kinds.MULTI_REVERSED, f"at most {MOST_REVERSED} in reverse order", observed)]
 
 
 def count_in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply]) -> int:

@@ -13,6 +13,9 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.spelling import Spelled, spelled_of
 from vlm_acceptance.core.text import trimmed
 
+# of eight; a calibration accepts no fewer
+FEWEST_AGREED = 2
+
 
 def reply_to(replies: Mapping[str, Reply], ident: str) -> Reply | NoReply:
     """The offline answer to the request `ident`, or that there is none."""
@@ -50,6 +53,14 @@ def same_texts(
             expected, seen = f"the server's text, {texts[0]}", f"offline {texts[1]}; {same}"
             found.append(Finding(kinds.OFFLINE_TEXT, expected, seen, f"{where}-{number}", exchange))
     return OfflineAgreement(len(served) - near_ties - len(found), near_ties, found)
+
+
+def hardly_alike(where: str, same: OfflineAgreement) -> list[Finding]:
+    """Two engines of one model give the same answer at least twice: fewer is more than rounding."""
+    if same.agreed >= FEWEST_AGREED:
+        return []
+    expected, total = f"at least {FEWEST_AGREED} answers that agree", same.agreed + len(same.found)
+    return [Finding(kinds.OFFLINE_OTHER, expected, f"{same.agreed} of {total} agree", where)]
 
 
 def ended_cleanly(ending: ExitReport | None, what: str) -> list[Finding]:

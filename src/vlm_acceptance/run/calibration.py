@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from vlm_acceptance.config.profile import MULTI_PICTURE
+from vlm_acceptance.checks.bars import FEWEST_RECORDED, PICTURES, unlike
+from vlm_acceptance.config.profile import LARGE_PICTURES, MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.finding import Finding, Outcome
@@ -37,7 +38,9 @@ def can_wait(context: RunContext, finding: Finding) -> bool:
         return False
     # under load the bar follows what the same run counted alone; without such counts it is as uncalibrated
     is_load = finding.kind in UNDER_LOAD and not finding.fatal and not context.record.right
-    return finding.severity is Severity.ABILITY or is_load
+    # how alike a graph engine and an eager server answer was measured on no card
+    is_unlike_offline = finding.kind is kinds.OFFLINE_TEXT and not context.profile.offline.same_text
+    return finding.severity is Severity.ABILITY or is_load or is_unlike_offline
 
 
 def proposal(context: RunContext, ruling: Ruling) -> dict[str, Any]:
@@ -125,10 +128,13 @@ def _obstacle(context: RunContext, ruling: Ruling) -> str:
         return f"partial run ({context.record.narrowed})"
     if ruling.code == EXIT["environment"]:
         return f"the environment: {ruling.reason}"
+    finished = {result.id for result in context.record.results}
+    if unfinished := [ident for ident in context.record.required if ident not in finished]:
+        return f"the run was interrupted: {len(unfinished)} tests did not finish, first {_short(unfinished[0])}"
     failed = [result for result in context.record.results if result.outcome is Outcome.FAILED]
     for result in sorted(failed, key=lambda one: not any(finding.fatal for finding in one.findings)):
         if any(finding.fatal for finding in result.findings):
-            return f"fatal findings cannot be calibrated away: {_named(result)}"
+            return f"a calibration cannot accept fatal findings: {_named(result)}"
         if not result.findings or not all(map(_is_calibrated_away, result.findings)):
             return f"calibration cannot accept what failed: {_named(result)}"
     return ""
@@ -139,7 +145,11 @@ def _is_calibrated_away(finding: Finding) -> bool:
 
 
 def _named(result: TestResult) -> str:
-    return f"{result.id.rpartition('::')[2]}: {result.first_line}"
+    return f"{_short(result.id)}: {result.first_line}"
+
+
+def _short(ident: str) -> str:
+    return ident.rpartition("::")[2]
 
 
 def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
@@ -155,10 +165,36 @@ def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], s
     if uncounted or broken:
         what = _named(broken[0]) if broken else f"no answers to {uncounted[0]}"
         return {}, f"the capability cases of -m smoke did not all run: {what}"
+    if why := _unread(context) or _unlike_routes(context):
+        return {}, why
     least = context.profile.capability.min_correct
     below = [f"{key} {count} of {total}" for key, (count, total) in right.items() if count < least * total / 8]
     summary = f"lower bars for {', '.join(below)}" if below else "every question reached its bar"
-    return {"capability": {"calibrated": True, "recorded": context.record.counted}}, summary
+    recorded = {**context.record.counted, **context.record.agreed}
+    return {"capability": {"calibrated": True, "recorded": recorded}}, summary
+
+
+def _unread(context: RunContext) -> str:
+    """The category of which no question has enough right answers to be a bar, small or in large form; '' if none."""
+    least, right = f"{FEWEST_RECORDED} of {PICTURES}", context.record.right
+    for category in context.inputs.categories:
+        if category.id in context.profile.capability.report_only:
+            continue
+        questions = (*category.questions, category.translated)
+        for is_large, form in ((False, ""), (True, " in large form")):
+            counts = [right[key][0] for one in questions if (key := key_of(category, one, is_large=is_large)) in right]
+            if counts and max(counts) < FEWEST_RECORDED:
+                return f"no question of the category {category.id}{form} has {least} right answers"
+    return ""
+
+
+def _unlike_routes(context: RunContext) -> str:
+    """The question that one route answers much worse than another, and their two tests; '' if there is none."""
+    for key, counts in context.record.by_route.items():
+        if pair := unlike(counts):
+            most, least = (f"{counts[test]} in {test.rpartition('/')[2]}" for test in pair)
+            return f"the right answers to {key} differ too much between two tests: {most}, {least}"
+    return ""
 
 
 def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
@@ -177,7 +213,23 @@ def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]
     for name, row in rows.items():
         medians = {"ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "e2e_s": row.e2e_s}
         categories[name] = {key: _budget(key, value) for key, value in medians.items() if value is not None}
+    for name, budgets in categories.items():
+        _allow_longest_answer(context, name, budgets, [one["tpot_s"] for one in categories.values() if "tpot_s" in one])
     return {"latency": {"recorded": True, "categories": categories}}, f"{HEADROOM} x the medians of this run"
+
+
+def _allow_longest_answer(context: RunContext, name: str, budgets: dict[str, float], measured: Sequence[float]) -> None:
+    """Raise the end to end budget to that of the longest answer: a longer answer is no slower deployment.
+
+    Answers too short to measure a time per token take the slowest budget of this run, or the profile's.
+    """
+    tpot_s = budgets.get("tpot_s") or max(measured, default=context.profile.latency.budget(name).tpot_s)
+    if tpot_s is None or not {"ttft_s", "e2e_s"} <= budgets.keys():
+        return
+    asked = "ocr" if name == LARGE_PICTURES else name
+    question = next(category.questions[0] for category in context.inputs.categories if category.id == asked)
+    longest = budgets["ttft_s"] + (question.max_tokens - 1) * tpot_s
+    budgets["e2e_s"] = round(max(budgets["e2e_s"], longest), 4)
 
 
 def _budget(figure: str, median: float) -> float:

@@ -34,7 +34,9 @@ class RunRecord:
 
     `unwritable` and `unreachable` are why reports cannot be written or the endpoint cannot be reached; `known_issues`
     holds the tests in which an issue occurred, `waits` what was waited for a processor during requests that were timed,
-    `right` the fewest right answers to a question that any test counted, and of how many.
+    `right` the fewest right answers to a question that any test counted, and of how many. `by_route` has the right
+    answers of each test that asked a question by one route, without load; `agreed` the offline answers to a question
+    that agreed with the served ones.
     """
 
     required: list[str] = field(default_factory=list)
@@ -52,13 +54,17 @@ class RunRecord:
     latency: dict[str, LatencyRow] = field(default_factory=dict)
     waits: list[Waited] = field(default_factory=list)
     right: dict[str, tuple[int, int]] = field(default_factory=dict)
+    by_route: dict[str, dict[str, int]] = field(default_factory=dict)
+    agreed: dict[str, int] = field(default_factory=dict)
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
     serve_benchmark: str = ""
     accuracy: list[str] = field(default_factory=list)
 
-    def count(self, question: str, right: int, total: int) -> None:
-        """Keep the count of right answers to a question if it is the lowest so far."""
+    def count(self, question: str, right: int, total: int, route_test: str = "") -> None:
+        """Keep the count of right answers to a question if it is the lowest so far, and that of a test of one route."""
+        if route_test:
+            self.by_route.setdefault(question, {})[route_test] = right
         self.right[question] = min(self.right.get(question, (right, total)), (right, total))
 
     @property

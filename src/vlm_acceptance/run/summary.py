@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from vlm_acceptance import __version__
-from vlm_acceptance.checks.bars import bar
+from vlm_acceptance.checks.bars import PICTURES, bar
+from vlm_acceptance.checks.pictures import ORDERS
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import MULTI_PICTURE, Profile
 from vlm_acceptance.core.engine_figures import LATE_S
@@ -250,11 +251,12 @@ def _calibration_notes(profile: Profile) -> list[str]:
     wanted, found = profile.capability, []
     if not wanted.calibrated:
         found.append("capability cases are uncalibrated for this model: no recorded run of a known-good deployment yet")
-    lowered = [
-        f"{question} {count} right"
-        for question, count in wanted.recorded.items()
-        if question != MULTI_PICTURE and bar(wanted.min_correct, count) < wanted.min_correct
-    ]
+    lowered = []
+    for question, count in wanted.recorded.items():
+        pictures = len(ORDERS) if question == MULTI_PICTURE else PICTURES
+        least = bar(wanted.min_correct, count, pictures)
+        if least < bar(wanted.min_correct, None, pictures):
+            lowered.append(f"{question} {count} of {pictures} (bar {least})")
     if lowered:
         found.append(f"bars lowered by the calibration, which saw: {', '.join(lowered)}")
     if wanted.report_only:

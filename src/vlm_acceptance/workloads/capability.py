@@ -131,6 +131,11 @@ def key_of(category: Category, question: Question, *, is_large: bool = False) ->
     return f"{category.id}/{question.id}{'-large' if is_large else ''}"
 
 
+def offline_key_of(category: Category, question: Question) -> str:
+    """The name in `capability.recorded` of the offline answers to a question that agree with the served ones."""
+    return f"{key_of(category, question)}-offline"
+
+
 def bar_of(profile: Profile, key: str, counted: Mapping[str, int] | None = None) -> int:
     """The least number of right answers of a question; `counted` are the right answers of this run.
 

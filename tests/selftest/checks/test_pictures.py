@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vlm_acceptance.checks import pictures
 from vlm_acceptance.checks.pictures import (
     count_in_order,
     in_order,
@@ -16,6 +17,7 @@ from vlm_acceptance.checks.pictures import (
     tokens_grow_evenly,
     tokens_match_tiles,
 )
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
@@ -23,6 +25,7 @@ RULE = TileRule(448, 256, 1, 12, True)
 SIZES = ((64, 64), (896, 448), (448, 1344))
 UNCOUNTED = Reply("x", "stop", None, "m", 0.1)
 ORDERS = (("red", "green"), ("green", "red"))
+FOUR = pictures.ORDERS
 
 
 def reply(text: str = "x", prompt: int = 1) -> Reply:
@@ -56,6 +59,20 @@ def test_a_request_without_an_answer_is_found_at_any_bar() -> None:
 def test_answers_in_order_are_counted() -> None:
     assert count_in_order(ORDERS, [reply("Red, green."), reply("Red, green.")]) == 1
     assert count_in_order(ORDERS, [reply("Red, green."), NoReply("HTTP 500: x")]) == 1
+
+
+@pytest.mark.parametrize(("reversed_ones", "is_found"), [(4, True), (3, True), (2, False), (0, False)])
+def test_the_exact_reverse_order_is_a_failure_and_not_a_matter_of_ability(reversed_ones: int, is_found: bool) -> None:
+    answers = [words[::-1] if n < reversed_ones else words for n, words in enumerate(FOUR)]
+    found = pictures.reversed_order(FOUR, [reply(f"{one}, then {two}.") for one, two in answers])
+    assert [one.severity for one in found] == [kinds.FAILURE] * is_found
+    assert not found or found[0].observed == f"{reversed_ones} of 4 answers name the pictures in reverse order"
+
+
+def test_a_model_that_always_names_one_colour_first_or_none_is_not_in_reverse() -> None:
+    assert pictures.reversed_order(FOUR, [reply("Red, green."), reply("Red, green."), reply("Blue"), reply("")]) == []
+    assert pictures.reversed_order(FOUR, [reply("Blue, yellow.")] * 4) == []
+    assert pictures.reversed_order(FOUR, [NoReply("HTTP 500: x")] * 4) == []
 
 
 def test_every_picture_costs_the_same() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from vlm_acceptance.checks.release import ended_cleanly, memory_returned, reply_to, same_texts
+from vlm_acceptance.checks.release import ended_cleanly, hardly_alike, memory_returned, reply_to, same_texts
 from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, Request
 
@@ -50,6 +50,12 @@ def test_an_offline_text_may_differ_at_a_near_tie(tie: float | None, near_ties: 
     same = same_texts("sign", [served("red", ("blue", -0.7)), served("red")], [reply("blue"), reply("blue")], tie)
     assert (same.equal, same.near_ties) == (0, near_ties)
     assert [finding.where for finding in same.found] == ["sign-1", "sign-2"][near_ties:]
+
+
+@pytest.mark.parametrize(("alike", "is_found"), [(0, True), (1, True), (2, False), (8, False)])
+def test_an_engine_of_which_hardly_an_answer_agrees_is_another_one(alike: int, is_found: bool) -> None:
+    same = same_texts("sign", [served("a")] * 8, [reply("a")] * alike + [reply("b")] * (8 - alike))
+    assert [finding.observed for finding in hardly_alike("sign", same)] == [f"{alike} of 8 agree"] * is_found
 
 
 def test_an_orderly_end_has_no_finding() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.acceptance.test_capability import picture_unreachable
+from PIL import Image
+from tests.acceptance.test_capability import fetched_picture
 from tests.support.runs import ROOT
 from tests.support.wire import Answer, WireServer, response
 
 from vlm_acceptance.cases.capability import load_categories
+from vlm_acceptance.cases.pictures import encoded
 from vlm_acceptance.checks.latency import Sample, row_of
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.capability import Category, Question
@@ -156,12 +158,18 @@ def test_a_public_picture_is_reachable_or_the_reason_is_given(
     status: str, said: str, wire: Callable[[Answer], WireServer]
 ) -> None:
     server = wire(lambda request: [response(b"png", status)])
-    assert picture_unreachable(f"{server.url}/a/b.png") == said
-    assert server.requests[0].path == "/a/b.png"
+    assert fetched_picture(f"{server.url}/a/b.png?x=1") == (said, None)
+    assert server.requests[0].path == "/a/b.png?x=1"
+
+
+def test_the_size_of_a_public_picture_is_known(wire: Callable[[Answer], WireServer]) -> None:
+    file = encoded(Image.new("RGB", (640, 224)), "PNG")
+    server = wire(lambda request: [response(file, "200 OK")])
+    assert fetched_picture(f"{server.url}/a/b.png") == ("", (640, 224))
 
 
 def test_a_public_picture_without_a_server_is_unreachable() -> None:
-    assert picture_unreachable("http://127.0.0.1:9/a.png") == "connect"
+    assert fetched_picture("http://127.0.0.1:9/a.png") == ("connect", None)
 
 
 def test_a_latency_row_has_medians_of_warm_samples_and_the_cold_one_beside() -> None:
