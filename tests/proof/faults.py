@@ -147,6 +147,7 @@ _PICTURES = (
     ("prefix-by-text", "a text is answered as it was with the first picture", 1, pictures.by_text),
     ("prompt-forgotten", "a picture is answered as it was under the first text", 1, pictures.by_picture),
     ("picture-of-previous", "the engine gets the pictures of the request before", 1, pictures.of_previous),
+    ("large-signs-unread", "so many of the eight signs are not read in large form", 5, pictures.large_signs_unread),
     ("pictures-reversed", "the engine gets the pictures of a request in reverse", 1, pictures.reversed_order),
     ("pictures-beyond-first-dropped", "the engine gets so many pictures of a request", 1, pictures.beyond_dropped),
     ("limit-ignored", "the engine gets so many pictures of a request", 10, pictures.beyond_dropped),

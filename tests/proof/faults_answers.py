@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import deque
+from collections.abc import Callable
 
 from fault_stages import Call, Cut, Dose, Response, Rewriter, Stages, error_response, object_of, rewrites_text
 from faults_response import question_of
@@ -124,8 +125,8 @@ def tile_lost_once(dose: Dose) -> Stages:
     return Stages(response=response)
 
 
-def signs_unread(dose: Dose) -> Stages:
-    """The words of the first so many signs are never given, by whatever route a sign arrives.
+def signs_unread(dose: Dose, is_hit: Callable[[Call], bool] = lambda _: True) -> Stages:
+    """The words of the first so many signs are never given, by whatever route a sign arrives; `is_hit`: in which calls.
 
     Answers with log probabilities are right: their tokens would spell the words.
     """
@@ -133,7 +134,7 @@ def signs_unread(dose: Dose) -> Stages:
 
     def start(call: Call) -> Rewriter:
         asks = any(word in question_of(call) for word in ("the sign", "牌子"))
-        if not asks or (call.json() or {}).get("logprobs"):
+        if not asks or not is_hit(call) or (call.json() or {}).get("logprobs"):
             return lambda text, _done: text
 
         def rewrite(text: str, done: bool) -> str:

@@ -22,12 +22,14 @@ from fault_stages import (
     error_response,
     rewrites_text,
 )
+from faults_answers import signs_unread
 from faults_request import data_url
 from faults_response import Meeting, question_of
 from PIL import Image, UnidentifiedImageError
 
 Part = dict[str, Any]
 SWAP_WAIT_S = 0.5
+STORED_SIZE = (448, 448)
 FIXED_VERSION = "999.0"
 
 
@@ -126,6 +128,16 @@ def uuid_stale(dose: Dose) -> Stages:
     puts = _puts(lambda parts: [seen.setdefault(part["uuid"], part) if "uuid" in part else part for part in parts])
     other = edits_body("/version", lambda body: body.update(version=FIXED_VERSION))
     return replace(puts, response=other.response)
+
+
+def large_signs_unread(dose: Dose) -> Stages:
+    """The first so many signs are not read where the picture is not the stored one: in its large form."""
+
+    def is_large(call: Call) -> bool:
+        pictures = map(_picture, _parts(call.json()))
+        return any(picture is not None and picture.size != STORED_SIZE for picture in pictures)
+
+    return signs_unread(dose, is_large)
 
 
 def shrunk(dose: Dose) -> Stages:

@@ -198,6 +198,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "uuid-stale": (UUID,),
     "picture-shrunk": (LADDER,),
     "shrunk-to-one-tile": (MANY_TILES[0],),
+    "large-signs-unread": (MANY_TILES[0],),
     "rgba-refused": (FORMATS,),
     "thin-refused": (EDGE_SIZES,),
     "large-refused": (LARGE,),
@@ -286,6 +287,7 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "blind-on-its-first-day": (OCR, CHART, CARD, CHINESE),
     "worse-than-recorded": (OCR, IN_CHINESE[0], SIMILAR),
     "reversed-on-its-first-day": (ORDER,),
+    "large-unread-on-its-first-day": (MANY_TILES[0],),
     "offline-differs": OFFLINE,
     # on the real engine
     "real-config-of-another": (PORT,),

@@ -11,7 +11,7 @@ import owners
 import pytest
 import yaml
 from acceptance_runs import Run
-from check_ids import OCR, node, short
+from check_ids import MANY_TILES, OCR, node, short
 from standins.fault_proxy import FaultProxy
 
 from vlm_acceptance.config.options import PROFILES
@@ -105,6 +105,16 @@ def test_deployment_that_sees_no_picture_is_rejected_on_its_first_day(accept, co
         run = accept(f"--vlm-profile={profile}", f"--vlm-base-url={proxy.url}", *tests)
     assert run.code == 1, run.out
     prove("blind-on-its-first-day", run)
+
+
+@pytest.mark.fault("large-unread-on-its-first-day")
+def test_large_forms_that_are_not_read_are_rejected_on_the_first_day(accept, control, profile, prove):
+    with FaultProxy(control.base_url, "large-signs-unread") as proxy:
+        run = accept(f"--vlm-profile={profile}", f"--vlm-base-url={proxy.url}", node(OCR), node(MANY_TILES[0]))
+    assert run.code == 1, run.out
+    assert {short(ident) for ident in run.refused_by} == {MANY_TILES[0]}
+    assert "8 of 8 small pictures right, and 3 of 8 in large form" in run.messages
+    prove("large-unread-on-its-first-day", run)
 
 
 @pytest.mark.fault("reversed-on-its-first-day")

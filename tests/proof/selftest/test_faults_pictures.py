@@ -111,6 +111,14 @@ def test_picture_shrunk_touches_large_pictures_only(engine: OracleServer, fault:
     assert second == small
 
 
+def test_signs_are_unread_in_their_large_form_only() -> None:
+    with QuickServer() as engine, FaultProxy(engine.url, "large-signs-unread") as proxy:
+        asked = [request("the sign RIVER", [url_of(1, size=size)]) for size in ((448, 448), (224, 336))]
+        small, large = (text_of(send(proxy.url, "POST", CHAT, one).json()) for one in asked)
+    assert "RIVER" in small
+    assert "RIVER" not in large
+
+
 @pytest.mark.parametrize(
     ("fault", "hit", "magnitude"),
     [
