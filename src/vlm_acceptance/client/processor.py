@@ -8,13 +8,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from vlm_acceptance.client.cpu_times import Processors, allowed, table_of
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.waiting import NS, ProcessorReading, Waited, between, joined
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, between, joined
 
-# user, nice, system, irq, softirq: what ran, without idle, iowait, steal, and guests (they are in user)
-RAN, STOLEN = (0, 1, 2, 5, 6), 7
 # what a quota of this container withheld: file (cgroup 2, then 1), key, nanoseconds a unit
 THROTTLED = (
     ("cpu.stat", b"throttled_usec", 1000),
@@ -43,15 +43,21 @@ class ProcessorClock:
         cgroup: Path = Path("/sys/fs/cgroup"),
         *,
         machine: bool = True,
+        allowed: Callable[[int], frozenset[int]] = allowed,
     ) -> None:
         self._processes, self._proc, self._reads_machine = processes, proc, machine
         self._quotas = [(str(cgroup / name), key, unit) for name, key, unit in THROTTLED if (cgroup / name).is_file()]
-        self._engine = _Threads(proc) if processes is not None else None
+        self._engine = _Threads(proc, allowed) if processes is not None else None
+        self._own_cpus = Processors(allowed(0))
+        self._engine_cpus = Processors() if processes is not None else self._own_cpus
+        self._lock = threading.Lock()
 
     def begin(self) -> ProcessorReading:
         """The first reading of a span; it also looks for new processes, which takes some milliseconds."""
         if self._processes is not None and self._engine is not None:
             self._engine.look_at(self._processes())
+            with self._lock:
+                self._engine_cpus.look_at(self._engine.cpus)
         return self.read()
 
     def read(self, at_ns: int | None = None) -> ProcessorReading:
@@ -60,18 +66,27 @@ class ProcessorClock:
         own = _counts(f"{self._proc}/thread-self/schedstat")
         engine = self._engine.read() if self._engine is not None else None
         ran_ns, waited_ns = engine or (None, None)
-        busy_ns, stolen_ns = self._machine() if self._reads_machine else (None, None)
-        return ProcessorReading(at_ns, own[1] if own else None, waited_ns, ran_ns, busy_ns, stolen_ns)
+        reading = ProcessorReading(at_ns, own[1] if own else None, waited_ns, ran_ns)
+        return self._with_machine(reading) if self._reads_machine else reading
 
-    def _machine(self) -> tuple[int | None, int | None]:
-        """Processor time of the whole machine with what a quota withheld, and what its host withheld."""
+    def _with_machine(self, reading: ProcessorReading) -> ProcessorReading:
         try:
-            with open(f"{self._proc}/stat", "rb", buffering=0) as file:
-                ticks = [int(word) for word in file.read(1024).split(b"\n", 1)[0].split()[1:]]
-            ran_ns = sum(ticks[n] for n in RAN) * NS // _HERTZ
-            return ran_ns + sum(_throttled(*quota) for quota in self._quotas), ticks[STOLEN] * NS // _HERTZ
+            with self._lock, open(f"{self._proc}/stat", "rb", buffering=0) as file:
+                table, now_ns = table_of(file.read()), time.monotonic_ns()
+                for one in {self._own_cpus, self._engine_cpus}:
+                    one.add(table, now_ns)
+                cpus, own_full_ns = self._engine_cpus, self._own_cpus.full_ns
+                return replace(
+                    reading,
+                    busy_ns=cpus.busy_ns,
+                    stolen_ns=cpus.stolen_ns,
+                    full_ns=cpus.full_ns,
+                    own_full_ns=own_full_ns,
+                    throttled_ns=sum(_throttled(*quota) for quota in self._quotas),
+                    cpus=len(cpus.found(table)),
+                )
         except (OSError, ValueError, IndexError):
-            return None, None
+            return reading
 
 
 # of the calling thread alone: it takes no time worth naming
@@ -109,10 +124,14 @@ class WaitHistory:
 
 
 class _Threads:
-    """Sums over all threads of processes since the first reading, without POLLERS; one that ends keeps its part."""
+    """Sums over all threads of processes since the first reading, without POLLERS; one that ends keeps its part.
 
-    def __init__(self, proc: Path) -> None:
-        self._proc = proc
+    `cpus` are the processors that any of them may use.
+    """
+
+    def __init__(self, proc: Path, allowed: Callable[[int], frozenset[int]]) -> None:
+        self._proc, self._allowed = proc, allowed
+        self.cpus: frozenset[int] = frozenset()
         self._pids: Sequence[int] = ()
         self._left_out: frozenset[str] = frozenset()
         self._lock = threading.Lock()
@@ -124,6 +143,8 @@ class _Threads:
         self._pids = tuple(pids)
         names = {thread: _name(f"{folder}/comm") for thread, folder in self._folders()}
         self._left_out = frozenset(thread for thread, name in names.items() if name in POLLERS)
+        counted = names.keys() - self._left_out
+        self.cpus = frozenset().union(*{self._allowed(int(thread.rpartition("/")[2])) for thread in counted})
 
     def read(self) -> Counts | None:
         """Processor time and waits in nanoseconds; None where no thread can be read."""
@@ -174,6 +195,3 @@ def _throttled(path: str, key: bytes, unit: int) -> int:
         figures = dict(line.split()[:2] for line in file.read(1000).splitlines() if b" " in line)
         return int(figures.get(key, 0)) * unit
     return 0
-
-
-_HERTZ = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

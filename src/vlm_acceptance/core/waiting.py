@@ -16,8 +16,10 @@ class ProcessorReading:
     """Counters in nanoseconds at the monotonic time `at_ns`; None where one cannot be read.
 
     `own_ns`: waits of the thread that waits for the answer; `engine_ns` and `engine_ran_ns`: waits and processor time
-    of every thread of the engine; `busy_ns`: processor time of the whole machine, and what a quota of its container
-    withheld; `stolen_ns`: time that its host withheld.
+    of every thread of the engine. Of the processors that the engine may use (ours, if it is not observed): `busy_ns`:
+    what ran on all of them, `full_ns`: time in which none of them was free, `stolen_ns`: what the host withheld,
+    `cpus`: their number. `own_full_ns`: the time in which none was free that our own threads may use. `throttled_ns`:
+    what a quota of the container withheld.
     """
 
     at_ns: int
@@ -26,17 +28,29 @@ class ProcessorReading:
     engine_ran_ns: int | None = None
     busy_ns: int | None = None
     stolen_ns: int | None = None
+    full_ns: int | None = None
+    own_full_ns: int | None = None
+    throttled_ns: int | None = None
+    cpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """Seconds of waiting during `elapsed_s` seconds; None where unobserved. `others_s` is what others ran meanwhile."""
+    """Seconds of waiting during `elapsed_s` seconds; None where unobserved.
+
+    `others_s` is what others than the engine ran meanwhile on its processors, `cpus` their number. During `full_s`
+    none of them was free, during `own_full_s` none of ours. `throttled_s` is what a quota withheld.
+    """
 
     elapsed_s: float
     own_s: float | None = None
     engine_s: float | None = None
     stolen_s: float | None = None
     others_s: float | None = None
+    full_s: float | None = None
+    own_full_s: float | None = None
+    throttled_s: float | None = None
+    cpus: int | None = None
 
     @property
     def is_observed(self) -> bool:
@@ -48,13 +62,30 @@ class Waited:
         """The longest delay that waiting can explain.
 
         Threads that wait one after the other delay by the sum, and at the same time by less: the sum is never too
-        small. It is no more than what others ran, because an engine whose threads wait for each other is slow by
-        itself, and no more than the time itself.
+        small. It is no more than the time in which none of the processors was free that the threads may use, since a
+        thread that can run takes a free one; of the engine, no more than others kept it from running (see
+        `_others_bound_s`); and no more than the time itself. What the host or a quota withheld comes on top.
         """
-        waits = (self.own_s or 0.0) + (self.engine_s or 0.0)
-        if self.others_s is not None:
-            waits = min(waits, self.others_s + STEP_S)
+        engine_s = self._bounded(self._bounded(self.engine_s, self.full_s), self._others_bound_s)
+        waits = self._bounded(self.own_s, self.own_full_s) + engine_s
         return max(0.0, min(self.elapsed_s, waits + (self.stolen_s or 0.0)))
+
+    @property
+    def _others_bound_s(self) -> float | None:
+        """What others ran, spread over the processors, twice.
+
+        What they take from an engine that keeps all its processors busy delays it by its part of them. Once more,
+        because threads that wait for each other in pairs lose the time of both. An engine whose own threads take the
+        processors from each other is slow by itself.
+        """
+        if self.others_s is None or self.cpus is None:
+            return self.others_s
+        return self.others_s * min(1.0, 2 / self.cpus)
+
+    def _bounded(self, waits_s: float | None, bound_s: float | None) -> float:
+        if waits_s is None or bound_s is None:
+            return waits_s or 0.0
+        return min(waits_s, bound_s + STEP_S + (self.throttled_s or 0.0))
 
     def __str__(self) -> str:
         return in_words([self])
@@ -62,15 +93,27 @@ class Waited:
 
 def between(first: ProcessorReading, last: ProcessorReading) -> Waited:
     """What was waited from one reading to a later one."""
+    elapsed_s = (last.at_ns - first.at_ns) / NS
     ran_s = _seconds(first.engine_ran_ns, last.engine_ran_ns)
     busy_s = _seconds(first.busy_ns, last.busy_ns)
     return Waited(
-        (last.at_ns - first.at_ns) / NS,
+        elapsed_s,
         _seconds(first.own_ns, last.own_ns),
         _seconds(first.engine_ns, last.engine_ns),
-        _seconds(first.stolen_ns, last.stolen_ns),
+        _stolen_s(_seconds(first.stolen_ns, last.stolen_ns), busy_s, elapsed_s),
         None if busy_s is None else max(0.0, busy_s - (ran_s or 0.0)),
+        _seconds(first.full_ns, last.full_ns),
+        _seconds(first.own_full_ns, last.own_full_ns),
+        _seconds(first.throttled_ns, last.throttled_ns),
+        last.cpus,
     )
+
+
+def _stolen_s(stolen_s: float | None, busy_s: float | None, elapsed_s: float) -> float | None:
+    """What the host withheld from a thread that wanted to run all the time: the share of the time that was wanted."""
+    if not stolen_s or busy_s is None:
+        return stolen_s
+    return min(stolen_s, elapsed_s * stolen_s / (stolen_s + busy_s))
 
 
 def around(readings: Sequence[ProcessorReading], from_ns: int, to_ns: int) -> Waited | None:

@@ -90,6 +90,23 @@ def test_time_in_which_the_engine_could_not_run_is_no_hang() -> None:
     assert hang_in(waiting([0.0] * 12), 10) is not None
 
 
+def on_many_cores(busy: int, waited_s: float, stolen_s: float = 0.0, cpus: int = 192) -> list[Reading]:
+    """Two minutes without progress beside others on `busy` processors; waits and stolen time are for each second."""
+    return [
+        Reading(at, page(4, 90), 5, 4, waits=ProcessorReading(
+            round(at * NS), 0, round(at * waited_s * NS), 0, round(at * busy * NS), round(at * stolen_s * NS),
+            round(at * NS) if busy >= cpus else 0, 0, 0, cpus,
+        ))
+        for at in (n / 2 for n in range(241))
+    ]  # fmt: skip
+
+
+def test_a_hang_on_a_host_with_free_processors_is_named_though_many_threads_poll() -> None:
+    assert hang_in(on_many_cores(10, waited_s=1.0), 60) is not None
+    assert hang_in(on_many_cores(62, waited_s=0.0, stolen_s=1.28, cpus=64), 60) is not None
+    assert hang_in(on_many_cores(192, waited_s=1.0), 60) is None
+
+
 def test_a_pause_of_the_machine_is_no_hang() -> None:
     paused = [Reading(at, page(4, 90), 5, 4) for at in (0.0, 1.0, 61.0, 62.0)]
     assert hang_in(paused, 10) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,18 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     thread(tmp_path, "thread-self", 7, 70)
-    (tmp_path / "stat").write_text("cpu  10 1 20 400 30 3 4 6 5 0\ncpu0 1 2 3\n", "utf-8")
+    machine(tmp_path, [(0, 0, 0)])
     return tmp_path
+
+
+def machine(proc: Path, cpus: list[tuple[int, int, int]]) -> None:
+    """Processors with ticks that ran, were idle and stolen."""
+    lines = [f"cpu{n} {ran} 0 0 {idle} 0 0 0 {stolen} 0 0" for n, (ran, idle, stolen) in enumerate(cpus)]
+    (proc / "stat").write_text("\n".join(["cpu  9 9 9 9 9 9 9 9 9 9", *lines, "intr 5 0 0", ""]), "utf-8")
+
+
+def allow(cpus: dict[int, set[int]]) -> Callable[[int], frozenset[int]]:
+    return lambda thread: frozenset(cpus.get(thread, ()))
 
 
 def thread(proc: Path, place: str, ran: int, waited: int) -> None:
@@ -29,19 +40,63 @@ def thread(proc: Path, place: str, ran: int, waited: int) -> None:
 
 
 def test_own_waits_and_the_machine_are_read(proc: Path) -> None:
-    reading = ProcessorClock(proc=proc, cgroup=proc).begin()
-    assert (reading.own_ns, reading.engine_ns, reading.engine_ran_ns) == (70, None, None)
-    assert (reading.busy_ns, reading.stolen_ns) == (38 * TICK_NS, 6 * TICK_NS)
+    clock = ProcessorClock(proc=proc, cgroup=proc, allowed=allow({0: {0}}))
+    first = clock.begin()
+    assert (first.own_ns, first.engine_ns, first.engine_ran_ns) == (70, None, None)
+    (proc / "stat").write_text("cpu0 10 1 20 400 30 3 4 6 5 0\n", "utf-8")
+    last = clock.read()
+    assert (last.busy_ns, last.stolen_ns, last.cpus) == (38 * TICK_NS, 6 * TICK_NS, 1)
+
+
+def test_only_the_processors_that_the_engine_may_use_are_counted(proc: Path) -> None:
+    for number in (5, 6):
+        thread(proc, f"5/task/{number}", 100, 10)
+    machine(proc, [(0, 0, 0)] * 4)
+    clock = ProcessorClock(lambda: [5], proc, proc, allowed=allow({0: {0}, 5: {1}, 6: {1, 2}}))
+    clock.begin()
+    machine(proc, [(1000, 0, 1), (20, 0, 2), (30, 0, 3), (4000, 0, 4)])
+    last = clock.read()
+    assert (last.busy_ns, last.stolen_ns, last.cpus) == (50 * TICK_NS, 5 * TICK_NS, 2)
+
+
+def test_no_time_is_full_while_one_processor_is_idle(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
+    thread(proc, "5/task/5", 100, 10)
+    machine(proc, [(0, 0, 0)] * 3)
+    clock = ProcessorClock(lambda: [5], proc, proc, allowed=allow({0: {0}, 5: {1, 2}}))
+    clock.begin()
+    now[0] = 50 * TICK_NS
+    machine(proc, [(50, 0, 0), (50, 0, 0), (20, 30, 0)])
+    seen = clock.read()
+    assert (seen.full_ns, seen.own_full_ns) == (20 * TICK_NS, 50 * TICK_NS)
+    now[0] = 100 * TICK_NS
+    machine(proc, [(50, 50, 0), (100, 0, 0), (70, 30, 0)])
+    seen = clock.read()
+    assert (seen.full_ns, seen.own_full_ns) == (70 * TICK_NS, 50 * TICK_NS)
+    now[0] = 200 * TICK_NS  # another one is idle in the next second
+    machine(proc, [(50, 150, 0), (110, 90, 0), (170, 30, 0)])
+    assert clock.read().full_ns == 80 * TICK_NS
+
+
+@pytest.mark.parametrize("stat", ["cpu0 30 0 0 0 0 0 0 0\n", "cpu 30 0 0 0 0 0 0 0\n", ""])
+def test_processors_with_other_numbers_all_count_and_without_any_nothing_is_known(proc: Path, stat: str) -> None:
+    clock = ProcessorClock(proc=proc, cgroup=proc, allowed=allow({0: {77}}))
+    clock.begin()
+    (proc / "stat").write_text(stat, "utf-8")
+    seen = clock.read()
+    assert (seen.busy_ns, seen.cpus) == ((30 * TICK_NS, 1) if "cpu0" in stat else (None, None))
+    assert seen.own_ns == 70
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "more_ns"),
+    ("name", "line", "withheld_ns"),
     [("cpu.stat", "throttled_usec 5", 5000), ("cpu/cpu.stat", "throttled_time 5", 5), ("cpu.stat", "nr_periods 5", 0)],
 )
-def test_what_a_quota_withholds_counts_as_run_by_others(proc: Path, name: str, line: str, more_ns: int) -> None:
+def test_what_a_quota_withholds_is_read(proc: Path, name: str, line: str, withheld_ns: int) -> None:
     (proc / "cpu").mkdir()
     (proc / name).write_text(f"usage_usec 7\n{line}\n", "utf-8")
-    assert ProcessorClock(proc=proc, cgroup=proc).begin().busy_ns == 38 * TICK_NS + more_ns
+    assert ProcessorClock(proc=proc, cgroup=proc).begin().throttled_ns == withheld_ns
 
 
 def test_waits_of_every_thread_of_every_process_add(proc: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.core.waiting import STEP_S, ProcessorReading, Waited, around, between, in_words, joined
+from vlm_acceptance.core.waiting import NS, STEP_S, ProcessorReading, Waited, around, between, in_words, joined
 
 MS = 1_000_000
 
 
 def waited(own: float | None = 0.0, engine: float | None = 0.0, others: float | None = None, **more: float) -> Waited:
-    return Waited(more.get("elapsed", 1.0), own, engine, more.get("stolen"), others)
+    given = {f"{name}_s": value for name, value in more.items() if name not in ("cpus", "elapsed", "stolen")}
+    cpus = int(more["cpus"]) if "cpus" in more else None
+    return Waited(more.get("elapsed", 1.0), own, engine, more.get("stolen"), others, cpus=cpus, **given)
 
 
 def test_waits_of_threads_add_because_they_may_follow_each_other() -> None:
@@ -30,6 +32,40 @@ def test_what_the_host_withheld_is_no_run_of_others() -> None:
     assert waited(engine=0.5, others=0.0, stolen=0.3).explained_s == pytest.approx(0.3 + STEP_S)
 
 
+def test_no_thread_waits_while_a_processor_that_it_may_use_is_free() -> None:
+    # 192 processors, others keep ten of them busy, 400 threads poll: their waits are no reason
+    assert waited(engine=1.0, others=10.0, full=0.0, cpus=192).explained_s == pytest.approx(STEP_S)
+    assert waited(engine=0.9, others=190.0, full=0.8, cpus=192).explained_s == pytest.approx(0.8 + STEP_S)
+    assert waited(own=0.9, own_full=0.3).explained_s == pytest.approx(0.3 + STEP_S)
+    assert waited(own=0.5, engine=0.9, own_full=0.6, full=0.0).explained_s == pytest.approx(0.5 + STEP_S)
+
+
+def test_an_engine_that_fills_its_processors_is_slow_by_itself_where_others_take_little_of_them() -> None:
+    assert waited(engine=50.0, others=1.28, full=1.0, cpus=64).explained_s == pytest.approx(0.04 + STEP_S)
+    assert waited(engine=50.0, others=32.0, full=1.0, cpus=64).explained_s == 1.0
+    # two processors, four busy loops, and two threads that wait for each other
+    assert waited(engine=1.5, others=1.3, full=1.0, cpus=2).explained_s == 1.0
+    assert waited(engine=0.9, others=0.3, full=1.0, cpus=1).explained_s == pytest.approx(0.3 + STEP_S)
+
+
+def test_what_a_quota_withholds_leaves_processors_free_and_is_explained() -> None:
+    assert waited(engine=0.6, others=0.0, full=0.0, throttled=0.5, cpus=64).explained_s == pytest.approx(0.5 + STEP_S)
+    assert waited(engine=0.6, others=0.0, full=0.0, throttled=0.0, cpus=64).explained_s == pytest.approx(STEP_S)
+
+
+@pytest.mark.parametrize(
+    ("stolen", "busy", "expected"),
+    [(1.28, 62.0, 0.0202), (0.5, 0.5, 0.5), (0.4, 0.0, 0.4), (8.0, 8.0, 0.5), (0.0, 5.0, 0.0)],
+    ids=["2 % of 64", "half of one thread", "all that was wanted", "half of 16", "none"],
+)
+def test_stolen_time_is_the_share_of_what_was_wanted(stolen: float, busy: float, expected: float) -> None:
+    first, last = (
+        ProcessorReading(at_ns=round(at * NS), busy_ns=round(at * busy * NS), stolen_ns=round(at * stolen * NS))
+        for at in (0, 1)
+    )
+    assert between(first, last).stolen_s == pytest.approx(expected, abs=1e-4)
+
+
 def test_unobserved_is_not_zero() -> None:
     assert not waited(own=None, engine=None).is_observed
     assert str(waited(own=None, engine=None)) == "waiting for a processor unobserved"
@@ -40,9 +76,9 @@ def test_unobserved_is_not_zero() -> None:
 
 
 def test_a_difference_of_readings_is_in_seconds_and_others_are_all_but_the_engine() -> None:
-    first = ProcessorReading(0, 5 * MS, 10 * MS, 100 * MS, 1000 * MS, 0)
-    last = ProcessorReading(500 * MS, 7 * MS, 40 * MS, 300 * MS, 1900 * MS, 20 * MS)
-    assert between(first, last) == Waited(0.5, 0.002, 0.03, 0.02, 0.7)
+    first = ProcessorReading(0, 5 * MS, 10 * MS, 100 * MS, 1000 * MS, 0, 0, 0, 0, 4)
+    last = ProcessorReading(500 * MS, 7 * MS, 40 * MS, 300 * MS, 1900 * MS, 100 * MS, 90 * MS, 80 * MS, 70 * MS, 4)
+    assert between(first, last) == Waited(0.5, 0.002, 0.03, 0.05, 0.7, 0.09, 0.08, 0.07, 4)
     assert between(ProcessorReading(0), ProcessorReading(MS)) == Waited(0.001)
 
 
