@@ -107,10 +107,9 @@ def client(
 
     defaults = chat_defaults(context.profile.model.thinking)
     clock = context.processor_clock
-    _ = context.wait_history  # it must have begun before the first request
-    return RecordingClient(
-        deployment.client, deployment.model_id, context.profile.deadlines, record, context.warm, defaults, clock
-    )
+    # it must have begun before the first request
+    http = deployment.client.watched_by(context.wait_history.readings)
+    return RecordingClient(http, deployment.model_id, context.profile.deadlines, record, context.warm, defaults, clock)
 
 
 @pytest.fixture

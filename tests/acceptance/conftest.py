@@ -60,7 +60,7 @@ def judge(context, findings, profile) -> Callable[..., bool]:
         route_test = findings.test if "route" in findings.properties else ""
         context.record.count(verdict.key, verdict.right, len(replies), route_test)
         findings.note(**{name + suffix: figure for name, figure in verdict.figures.items()})
-        return bool(verdict.findings)
+        return not all(found.is_starved for found in verdict.findings)
 
     return judge
 

@@ -77,7 +77,8 @@ def judge_question(
     """No finding if `min_correct` answers have none and none is fatal; otherwise a summary, then all findings.
 
     `replies` are in the order of the question's pictures; a NoReply is fatal, and so are answers without the words of
-    the pictures, unless the question `is_translated`: then words may be translated, too.
+    the pictures, unless the question `is_translated`: then words may be translated, too. A starved one counts neither
+    as right nor as wrong; it is the only finding where the others are not too few.
     """
     judged = [
         [Finding(kinds.ANSWER_MISSING, "an answer", str(reply))]
@@ -85,18 +86,19 @@ def judge_question(
         else judge_picture(question, picture, reply, special_tokens)
         for picture, reply in zip(question.pictures, replies, strict=True)
     ]
+    triples = list(zip(question.pictures, judged, replies, strict=True))
+    placed = [(f"{question.id}/{picture.path.name}", reply, one) for picture, found, reply in triples for one in found]
+    starved = [one.at(name).about(reply.exchange) for name, reply, one in placed if _is_starved(reply)]
     right = sum(not found for found in judged)
     unseen = [] if is_translated else _unseen(question, replies)
-    fatal = bool(unseen) or any(finding.fatal for found in judged for finding in found)
-    if right >= min_correct and not fatal:
-        return []
-    triples = list(zip(question.pictures, judged, replies, strict=True))
+    fatal = bool(unseen) or any(one.fatal for _, reply, one in placed if not _is_starved(reply))
+    if right + len(starved) >= min_correct and not fatal:
+        return starved
     wrong = ", ".join(picture.path.stem for picture, found, _ in triples if found)
     expected = f"at least {min_correct} of {len(judged)} pictures right and nothing fatal"
     observed = f"{right} of {len(judged)} right, at least {min_correct} required; wrong: {wrong or 'none'}"
     observed += _common_cause(replies, judged)
     summary = Finding(kinds.ANSWER_COUNT, expected, observed, question.id, graded=kinds.FATAL if fatal else None)
-    placed = [(f"{question.id}/{picture.path.name}", reply, one) for picture, found, reply in triples for one in found]
     return [summary, *unseen, *(one.at(name).about(reply.exchange) for name, reply, one in placed)]
 
 
@@ -114,6 +116,10 @@ def judge_blind(question: Question, replies: Sequence[Reply | NoReply]) -> list[
             observed = f"{len(hit)} ({', '.join(hit)}) in {trimmed(reply.text)}"
             found.append(Finding(kinds.ANSWER_BLIND, expected, observed, where, reply.exchange))
     return found
+
+
+def _is_starved(reply: Reply | NoReply) -> bool:
+    return isinstance(reply, NoReply) and reply.is_starved
 
 
 def _is_word_character(char: str) -> bool:

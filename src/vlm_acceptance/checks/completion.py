@@ -139,7 +139,7 @@ def stopped_before(exchange: Exchange, whole: Exchange, word: str, tie: float | 
     reply, full = spelled_of(exchange), spelled_of(whole)
     if isinstance(reply, NoReply) or isinstance(full, NoReply):
         missing = (side for side in (reply, full) if isinstance(side, NoReply))
-        return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(side)) for side in missing]
+        return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(side)).about(side.exchange) for side in missing]
     wanted = full.text.partition(word)[0]
     same = Agreement() if reply.text == wanted else agreement(full, _with_stop(reply, full, word), tie)
     reason, found = _finish_reason(exchange), []

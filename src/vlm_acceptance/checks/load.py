@@ -122,11 +122,15 @@ def fewest(total: int, min_correct: int, different: int | None = None) -> int:
 
 
 def counted(wrong: Sequence[Finding], total: int, least: int) -> list[Finding]:
-    """A summary and the first few findings, if one is fatal or fewer than `least` of `total` answers are right."""
-    fatal = [finding for finding in wrong if finding.fatal]
+    """A summary and the first few findings, if one is fatal or fewer than `least` of `total` answers are right.
+
+    Starved requests count neither as right nor as wrong; they are returned where the others are not too few.
+    """
+    starved = [finding for finding in wrong if finding.is_starved]
+    fatal = [finding for finding in wrong if finding.fatal and not finding.is_starved]
     right = max(0, total - len(wrong))  # a fatal finding may be about an answer that does not count
-    if not fatal and right >= least:
-        return []
+    if not fatal and right + len(starved) >= least:
+        return starved[:SHOWN]
     missing, swapped = (sum(one.kind is kind for one in wrong) for kind in (kinds.LOAD_NO_ANSWER, kinds.LOAD_MIXED_UP))
     seen = f"{right} of {total}; {missing} not answered, {swapped} with another's"
     expected = f"at least {least} of {total} with their own answers, none with another's"

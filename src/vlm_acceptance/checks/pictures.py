@@ -33,8 +33,9 @@ def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least:
             seen = f"not named: {', '.join(lost)}" if lost else "another order"
             seen += f": {trimmed(reply.text)}"
             wrong.append(Finding(kinds.MULTI_ORDER, ", then ".join(words), seen, where, reply.exchange))
-    missing = any(found.kind is kinds.MULTI_MISSING for found in wrong)
-    return wrong if missing or len(wanted) - len(wrong) < least else []
+    starved = [found for found in wrong if found.is_starved]
+    missing = any(found.kind is kinds.MULTI_MISSING and not found.is_starved for found in wrong)
+    return wrong if missing or len(wanted) - len(wrong) + len(starved) < least else starved
 
 
 def reversed_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply]) -> list[Finding]:

@@ -44,8 +44,9 @@ def same_text(stream_exchange: Exchange, plain_exchange: Exchange, tie: float | 
     """
     streamed, plain = spelled_of(stream_exchange), spelled_of(plain_exchange)
     if isinstance(streamed, NoReply) or isinstance(plain, NoReply):
-        missing = streamed if isinstance(streamed, NoReply) else plain
-        return [Finding(kinds.STREAM_SAME_TEXT, "two readable answers, one of them streamed", str(missing))]
+        expected = "two readable answers, one of them streamed"
+        missing = [side for side in (streamed, plain) if isinstance(side, NoReply)][:1]
+        return [Finding(kinds.STREAM_SAME_TEXT, expected, str(one)).about(one.exchange) for one in missing]
     same = agreement(plain, streamed, tie)
     if same.is_equal:
         return _same_reason(stream_exchange.reply, plain_exchange.reply)

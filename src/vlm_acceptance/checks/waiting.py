@@ -11,8 +11,6 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.waiting import Waited, in_words
 
 SHOWN = 8
-# of the time of a request that was not answered in time: how long it would have taken is not known
-WAITED_SHARE = 0.5
 LATE = (kinds.EDGE_DEADLINE, kinds.REFUSAL_DEADLINE)
 
 
@@ -36,9 +34,8 @@ def standing(found: Sequence[Finding], rest: Sequence[Finding], waits: Sequence[
 
 def late_by_waiting(found: Finding, exchange: Exchange, waits: Callable[[Exchange], Waited | None]) -> str:
     """Why a finding about a deadline that passed says nothing: waiting explains half of the time; '' otherwise."""
-    is_late = found.kind in LATE or (exchange.error is not None and exchange.error.kind == "timeout")
-    waited = waits(exchange) if is_late else None
-    if waited is None or waited.explained_s < WAITED_SHARE * exchange.elapsed_s:
+    waited = waits(exchange) if found.kind in LATE or exchange.is_late else None
+    if waited is None or not waited.starves(exchange.elapsed_s):
         return ""
     return f"machine busy: {waited}; {found.observed}, expected {found.expected}"
 

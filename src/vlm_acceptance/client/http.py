@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import http.client
 import ipaddress
 import itertools
@@ -11,7 +12,8 @@ import math
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,9 +49,16 @@ class Client:
         self.api_key = api_key
         self._ids = itertools.count(1)
         self._cutoff = Cutoff()
+        self._waits: Callable[[Exchange], tuple[ProcessorReading, ...]] | None = None
         self._proxy, self._certificates = _network_settings(self.base_url)
         # it bounds the sending of the body, too; on this machine a connection is opened or refused at once
         self._connect_s = math.inf if is_loopback(self.base_url) else CONNECT_TIMEOUT_S
+
+    def watched_by(self, waits: Callable[[Exchange], tuple[ProcessorReading, ...]]) -> Client:
+        """The same client; an exchange that is late gets these readings, to see whether the machine was too busy."""
+        made = copy.copy(self)
+        made._waits = waits
+        return made
 
     def send(self, request: Request, clock: ProcessorClock = OWN_CLOCK) -> Exchange:
         """Send once, no retry; every transport problem comes back as the exchange's `error`.
@@ -70,7 +79,10 @@ class Client:
             self._exchange(request, data, headers, seen)
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as broken:
             seen.error = _detail(broken, request.deadline_s, seen.is_late)
-        return seen.exchange(ident, request, started_utc)
+        exchange = seen.exchange(ident, request, started_utc)
+        if self._waits is None or not exchange.is_late:
+            return exchange
+        return replace(exchange, readings=self._waits(exchange))
 
     def _observed(self, deadline_s: float) -> Observed:
         return Observed(deadline_s)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vlm_acceptance.client.cpu_times import Processors, allowed, table_of
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.core.waiting import ProcessorReading, Waited, between, joined
+from vlm_acceptance.core.waiting import ProcessorReading, Waited, around, joined
 
 # what a quota of this container withheld: file (cgroup 2, then 1), key, nanoseconds a unit
 THROTTLED = (
@@ -111,12 +111,14 @@ class WaitHistory:
         """Read no more."""
         self._stopped.set()
 
+    def readings(self, exchange: Exchange) -> tuple[ProcessorReading, ...]:
+        """Readings around an exchange: of its own thread, and of others if it was seen."""
+        seen = [*self._readings, self._clock.read()]
+        return joined(exchange.readings, seen, exchange.started_ns, exchange.finished_ns) or exchange.readings
+
     def waited(self, exchange: Exchange) -> Waited | None:
-        """What was waited for a processor during an exchange: by its own thread, and by others if it was seen."""
-        readings = joined(
-            exchange.readings, [*self._readings, self._clock.read()], exchange.started_ns, exchange.finished_ns
-        )
-        return between(*readings) if readings else exchange.waited
+        """What was waited for a processor during an exchange."""
+        return around(self.readings(exchange), exchange.started_ns, exchange.finished_ns)
 
     def _read(self) -> None:
         while not self._stopped.wait(EVERY_S):

@@ -83,6 +83,16 @@ class Exchange:
         """What was waited for a processor from start to end; None if that was not read."""
         return around(self.readings, self.started_ns, self.finished_ns)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its deadline passed before the response was complete."""
+        return self.error is not None and self.error.kind == "timeout"
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether it is late because of waits for a processor: it says nothing about the deployment."""
+        return self.is_late and self.waited is not None and self.waited.starves(self.elapsed_s)
+
     def json(self) -> Any:
         """The body as JSON; ValueError when it is not JSON."""
         return json.loads(self.body.decode("utf-8"))
@@ -115,6 +125,11 @@ class NoReply:
 
     def __str__(self) -> str:
         return self.reason
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether the machine was too busy for an answer: it counts neither as right nor as wrong."""
+        return self.exchange is not None and self.exchange.is_starved
 
 
 @dataclass(frozen=True, slots=True)

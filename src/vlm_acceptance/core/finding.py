@@ -72,6 +72,11 @@ class Finding:
         """The same finding about this exchange."""
         return replace(self, exchange=exchange)
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether its request was not answered in time because the machine was busy: it excuses, and is not counted."""
+        return self.exchange is not None and self.exchange.is_starved
+
     def row(self) -> dict[str, Any]:
         """The finding as JSON for stored files."""
         return {

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 NS = 1_000_000_000
 # the machine's own counters have steps of 10 ms, and there is one at each end
 STEP_S = 0.02
+# of the time of a request that was not answered in time: how long it would have taken is not known
+STARVED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,10 @@ class Waited:
         if waits_s is None or bound_s is None:
             return waits_s or 0.0
         return min(waits_s, bound_s + STEP_S + (self.throttled_s or 0.0))
+
+    def starves(self, elapsed_s: float) -> bool:
+        """Whether waiting explains that something was not done within `elapsed_s` seconds."""
+        return self.explained_s >= STARVED_SHARE * elapsed_s
 
     def __str__(self) -> str:
         return in_words([self])

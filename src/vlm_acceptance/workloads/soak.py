@@ -35,7 +35,8 @@ TIMES = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 class Served:
     """What is kept of one answer: when it was sent (seconds of the soak), times, fault, and whether it counts.
 
-    `own_s` is what the thread that sent it waited for a processor; None if that was not read.
+    `own_s` is what the thread that sent it waited for a processor; None if that was not read. `starved`: it was not
+    answered in time because the machine was busy.
     """
 
     began_s: float
@@ -43,13 +44,15 @@ class Served:
     fault: Finding | None
     counted: bool = True
     own_s: float | None = None
+    starved: bool = False
 
 
 @dataclass
 class Soak:
     """The outcome of a soak; `itl` holds the seconds between the text chunks of all streamed answers.
 
-    `processors` are readings of the engine's waits for a processor, from `began_ns` (monotonic) to the end.
+    `given_up_busy`: at least half of the requests that got no answer before it was given up were starved. `processors`
+    are readings of the engine's waits for a processor, from `began_ns` (monotonic) to the end.
     """
 
     served: list[Served] = field(default_factory=list)
@@ -58,6 +61,7 @@ class Soak:
     hang: Hang | None = None
     seconds: float = 0.0
     given_up: str = ""
+    given_up_busy: bool = False
     processors: list[ProcessorReading] = field(default_factory=list)
     began_ns: int = 0
 
@@ -93,8 +97,13 @@ class Soak:
 
     @property
     def faults(self) -> list[Finding]:
-        """Faults of answers, missing answers included."""
-        return [one.fault for one in self.served if one.fault is not None]
+        """Faults of answers, missing answers included, but not those of starved requests."""
+        return [one.fault for one in self.served if one.fault is not None and not one.starved]
+
+    @property
+    def starved(self) -> int:
+        """How many requests were not answered in time because the machine was busy."""
+        return sum(one.starved for one in self.served)
 
     @property
     def answered(self) -> int:
@@ -161,7 +170,7 @@ class _Run:
         self._special_tokens = special_tokens
         self._seconds = seconds
         self.began_ns = time.monotonic_ns()
-        self._faults = self._silent = 0
+        self._faults = self._silent = self._silent_busy = 0
 
     def now_s(self) -> float:
         """Seconds since the soak began."""
@@ -193,13 +202,15 @@ class _Run:
         sample = None if isinstance(reply, NoReply) else replace(from_reply(reply), waited={})
         began_s = (exchange.started_ns - self.began_ns) / NS
         own_s = exchange.waited.own_s if exchange.waited is not None else None
-        self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only, own_s))
+        self.result.served.append(Served(began_s, sample, fault, not job.asked.report_only, own_s, exchange.is_starved))
         if isinstance(reply, NoReply):
             self._silent += 1
+            self._silent_busy += exchange.is_starved
             if self._silent >= SILENT_IN_A_ROW:
                 self.result.given_up = f"{SILENT_IN_A_ROW} requests in a row got no answer, the last: {reply}"
+                self.result.given_up_busy = 2 * self._silent_busy >= self._silent
         else:
-            self._silent = 0
+            self._silent = self._silent_busy = 0
             self.result.itl.extend((b - a) / NS for a, b in itertools.pairwise(reply.delta_ns))
         if number < len(self._jobs) or is_kept:
             self._client.keep(exchange, job.body)

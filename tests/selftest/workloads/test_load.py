@@ -25,6 +25,7 @@ from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.config.profile import Budget, Deadlines
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem
 from vlm_acceptance.core.exchange import Exchange, NoReply, Request
+from vlm_acceptance.core.waiting import ProcessorReading
 from vlm_acceptance.engine.memory import resident_mb
 from vlm_acceptance.run.inputs import CASES, IMAGES
 from vlm_acceptance.workloads import load
@@ -347,6 +348,23 @@ def test_a_soak_keeps_faults_and_gives_up_when_nothing_is_answered(
     made = soak(client, JOBS, 30, 4, watched(client))
     assert "in a row got no answer" in made.given_up
     assert SILENT_IN_A_ROW <= len(made.served) < 2 * SILENT_IN_A_ROW
+
+
+@pytest.mark.parametrize("waited", [0.9, 0.1], ids=["busy", "idle"])
+def test_a_soak_on_a_busy_machine_gives_up_because_of_the_machine(
+    client: RecordingClient, engine: QuickServer, waited: float
+) -> None:
+    def readings(one: Exchange) -> tuple[ProcessorReading, ...]:
+        starved_ns = round(waited * (one.finished_ns - one.started_ns))
+        return ProcessorReading(one.started_ns, engine_ns=0), ProcessorReading(one.finished_ns, engine_ns=starved_ns)
+
+    client.http = client.http.watched_by(readings)
+    client.deadlines = Deadlines(request_s=0.05, cold_s=0.05)
+    engine.behaviour = Behaviour(chat_status=0)
+    made = soak(client, JOBS, 30, 32, watched(client))
+    assert made.given_up != ""
+    assert made.given_up_busy is (waited > 0.5)
+    assert (made.starved, len(made.faults)) == ((len(made.served), 0) if waited > 0.5 else (0, len(made.served)))
 
 
 def test_a_soak_without_a_request_is_an_environment_problem(client: RecordingClient) -> None:
