@@ -51,16 +51,17 @@ def judge(context, findings, profile) -> Callable[..., bool]:
 
     def judge(category, question, replies, suffix="") -> bool:
         verdict = capability.judged(profile, category, question, replies, is_large=suffix == LARGE_SUFFIX)
-        wanted = profile.capability
+        wanted, late = profile.capability, sum(found.is_starved for found in verdict.findings)
         # once it is calibrated, the bar of the large form decides
         if suffix == LARGE_SUFFIX and not wanted.calibrated and category.id not in wanted.report_only:
             small = context.record.counted.get(capability.key_of(category, question))
-            findings.add(read_in_large_form(question.id, small, verdict.right))
+            findings.add(read_in_large_form(question.id, small, verdict.right + late))
         findings.add(verdict.findings)
         route_test = findings.test if "route" in findings.properties else ""
-        context.record.count(verdict.key, verdict.right, len(replies), route_test)
+        if not late:  # otherwise it is not known how many are right
+            context.record.count(verdict.key, verdict.right, len(replies), route_test)
         findings.note(**{name + suffix: figure for name, figure in verdict.figures.items()})
-        return not all(found.is_starved for found in verdict.findings)
+        return len(verdict.findings) > late
 
     return judge
 

@@ -38,8 +38,10 @@ def test_answers_like_the_server(offline, client, findings, profile, context, ca
         if tie is not None:
             findings.note(**{f"{question.id}_near_ties": same.near_ties})
             key = capability.offline_key_of(category, question)
-            context.record.agreed[key] = same.agreed
-            if same.agreed >= capability.bar_of(profile, key):
+            if not same.starved:
+                context.record.agreed[key] = same.agreed
+            if same.agreed + len(same.starved) >= capability.bar_of(profile, key):
+                findings.add(same.starved)
                 continue
         findings.add(checks.hardly_alike(question.id, same) + same.found)
 

@@ -11,6 +11,7 @@ from vlm_acceptance.checks.completion import stopped_before
 from vlm_acceptance.checks.golden_answers import answers_match
 from vlm_acceptance.checks.load import Asked, own_answers
 from vlm_acceptance.checks.pictures import in_order
+from vlm_acceptance.checks.release import hardly_alike, same_texts
 from vlm_acceptance.checks.stream import same_text
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, NoReply, Reply, Request, Usage
@@ -108,6 +109,13 @@ def test_a_comparison_with_a_starved_answer_is_about_the_starved_request() -> No
     fine = Exchange("r2", Request("POST", "/x"), "", 0, NS, 200, body=b"{}")
     assert [one.exchange for one in same_text(BUSY, fine)] == [BUSY]
     assert [one.exchange for one in stopped_before(BUSY, BUSY, "word")] == [BUSY, BUSY]
+
+
+def test_offline_answers_that_were_compared_with_starved_ones_do_not_count() -> None:
+    same = same_texts("q", [BUSY] * 7 + [HUNG], [reply("alpha")] * 8)
+    assert (same.agreed, len(same.starved), len(same.found)) == (0, 7, 8)
+    assert hardly_alike("q", same) == []
+    assert hardly_alike("q", same_texts("q", [HUNG] * 8, [reply("alpha")] * 8)) != []
 
 
 def test_only_a_late_request_is_starved() -> None:
