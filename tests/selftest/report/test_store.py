@@ -152,7 +152,7 @@ def test_an_observation_is_json_and_holds_what_a_check_reads(tmp_path: Path) -> 
     seen = json.loads(files(store)["soak.json"])
     assert (seen["itl"], seen["seconds"], seen["given_up"]) == ([0.5, None], None, "")
     assert seen["hang"] == {"flat_s": 3.0, "in_flight": 2, "last": {"x": 1.0}, "silent_s": 0.0}
-    assert seen["served"][0]["sample"] == {"ttft_s": None, "tpot_s": 0.1, "e2e_s": 2.0, "tokens": 7}
+    assert seen["served"][0]["sample"] == {"ttft_s": None, "tpot_s": 0.1, "e2e_s": 2.0, "tokens": 7, "waited": {}}
     assert seen["served"][0]["fault"]["check"] == "load.answer"
     assert (seen["served"][0]["fault"]["observed"], seen["served"][0]["fault"]["exchange"]) == (
         "no, [masked]",
