@@ -98,7 +98,7 @@ def test_several_pictures_keep_their_order(client, findings, profile, context):
     """The answer about two pictures in one request MUST keep their order; the effect of placeholders is reported.
 
     It is judged like a category, by the same share of right answers, and only reported where
-    `capability.report_only` names `multi_picture`. Three answers of four in exactly the reverse order are a failure.
+    `capability.report_only` names `multi_picture`. All four answers in exactly the reverse order are a failure.
     """
     pairs = [tuple(png_url(IMAGES / "probe" / f"{colour}.png") for colour in order) for order in ORDERS]
     exchanges = client.all([chat_body(client.model_id, COLOURS, pair) for pair in pairs], 1)

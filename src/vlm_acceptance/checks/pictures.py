@@ -14,8 +14,8 @@ from vlm_acceptance.core.tiles import TileRule, picture_tokens
 Words = tuple[str, ...]
 # the pictures of each request about their order
 ORDERS: tuple[Words, ...] = (("red", "green"), ("green", "red"), ("blue", "yellow"), ("yellow", "blue"))
-# of four; a model that always names one colour first has two
-MOST_REVERSED = 2
+# of four; a model that always names one colour first has two, one that orders by chance rarely has four
+MOST_REVERSED = 3
 
 
 def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least: int) -> list[Finding]:
@@ -39,7 +39,7 @@ def in_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply], least:
 
 
 def reversed_order(wanted: Sequence[Words], replies: Sequence[Reply | NoReply]) -> list[Finding]:
-    """At most two answers of four name the pictures exactly in reverse: who does so sees them, in another order."""
+    """Not all answers of four name the pictures exactly in reverse: who does so sees them, in another order."""
     count = count_in_order([words[::-1] for words in wanted], replies)
     if count <= MOST_REVERSED:
         return []

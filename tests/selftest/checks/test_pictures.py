@@ -61,7 +61,7 @@ def test_answers_in_order_are_counted() -> None:
     assert count_in_order(ORDERS, [reply("Red, green."), NoReply("HTTP 500: x")]) == 1
 
 
-@pytest.mark.parametrize(("reversed_ones", "is_found"), [(4, True), (3, True), (2, False), (0, False)])
+@pytest.mark.parametrize(("reversed_ones", "is_found"), [(4, True), (3, False), (2, False), (0, False)])
 def test_the_exact_reverse_order_is_a_failure_and_not_a_matter_of_ability(reversed_ones: int, is_found: bool) -> None:
     answers = [words[::-1] if n < reversed_ones else words for n, words in enumerate(FOUR)]
     found = pictures.reversed_order(FOUR, [reply(f"{one}, then {two}.") for one, two in answers])
