@@ -222,7 +222,9 @@ CRASHED = '{"error":{"message":"EngineCore encountered an issue.","type":"Intern
         ("0.18.0", "url-endless", CRASHED, False),
         ("0.18.0", "url-missing", UNKIND, True),
         ("0.18.0", "url-missing", CRASHED, False),
-        ("0.18.0", "url-circle", SILENT, False),
+        ("0.18.0", "url-circle", SILENT, True),
+        ("0.18.0", "url-circle", CRASHED, False),
+        ("0.32.0", "url-circle", SILENT, False),
     ],
 )
 def test_a_failed_download_is_known_by_its_text(version: str, asked: str, body: str, known: bool) -> None:
