@@ -34,7 +34,7 @@ UNDECIDED = 11
 WAIT = re.compile(r"machine busy: \d+ ms of \d+ ms waiting for a processor")
 MACHINE = "the machine while latency was measured"
 DEAD = "http://127.0.0.1:9"
-BUSY = "while True: pass"
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 HOLD = "import time\nheld = bytearray(b'x') * {}\ntime.sleep(100000)"
 SYNC = (
     "import os, sys\npath = sys.argv[1]\nwhile True:\n    with open(path, 'wb') as file:\n        for _ in range(16):\n"
@@ -135,7 +135,7 @@ def beside(condition: Condition, place: Path) -> Iterator[list[subprocess.Popen[
     """Start the processes that run at the same time, and kill them at the end."""
     scripts = {"memory": HOLD.format(memory_bytes() // 2), "disk": SYNC}
     started = [
-        subprocess.Popen([sys.executable, "-c", scripts.get(what, what), str(place / "filler")])
+        subprocess.Popen([sys.executable, "-c", scripts.get(what, what), str(place / "filler")], start_new_session=True)
         for what in condition.beside
     ]
     try:
