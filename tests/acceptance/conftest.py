@@ -21,8 +21,6 @@ from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT
 from vlm_acceptance.workloads import capability, latency
 
-# ends the figures of pictures of many tiles
-LARGE_SUFFIX = "_large"
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
 
@@ -47,20 +45,23 @@ def category_of(context) -> dict[str, Category]:
 
 @pytest.fixture
 def judge(context, findings, profile) -> Callable[..., bool]:
-    """Judges the replies to a question and adds findings and figures; True when the question is below its bar."""
+    """Judges the replies to a question and adds findings and figures; True when the question is below its bar.
 
-    def judge(category, question, replies, suffix="") -> bool:
-        verdict = capability.judged(profile, category, question, replies, is_large=suffix == LARGE_SUFFIX)
+    `is_large`: the question was asked about pictures of many tiles.
+    """
+
+    def judge(category, question, replies, is_large=False) -> bool:
+        verdict = capability.judged(profile, category, question, replies, is_large=is_large)
         wanted, late = profile.capability, sum(found.is_starved for found in verdict.findings)
         # once it is calibrated, the bar of the large form decides
-        if suffix == LARGE_SUFFIX and not wanted.calibrated and category.id not in wanted.report_only:
+        if is_large and not wanted.calibrated and category.id not in wanted.report_only:
             small = context.record.counted.get(capability.key_of(category, question))
             findings.add(read_in_large_form(question.id, small, verdict.right + late))
         findings.add(verdict.findings)
         route_test = findings.test if "route" in findings.properties else ""
         if not late:  # otherwise it is not known how many are right
             context.record.count(verdict.key, verdict.right, len(replies), route_test)
-        findings.note(**{name + suffix: figure for name, figure in verdict.figures.items()})
+        findings.note(**{f"{name}{'_large' if is_large else ''}": figure for name, figure in verdict.figures.items()})
         return len(verdict.findings) > late
 
     return judge
@@ -70,12 +71,12 @@ def judge(context, findings, profile) -> Callable[..., bool]:
 def judge_pictures(context, judge) -> Callable[..., set[str]]:
     """Judges exchanges by the names of their pictures in `similar_pictures`; returns the categories below their bar."""
 
-    def judge_pictures(exchanges, suffix="") -> set[str]:
+    def judge_pictures(exchanges, is_large=False) -> set[str]:
         below = set()
         for category in context.inputs.categories:
             for question in category.questions:
                 replies = [exchanges[f"{category.id}/{picture.path.name}"].reply for picture in question.pictures]
-                below |= {category.id} if judge(category, question, replies, suffix) else set()
+                below |= {category.id} if judge(category, question, replies, is_large) else set()
         return below
 
     return judge_pictures

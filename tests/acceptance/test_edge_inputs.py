@@ -95,7 +95,7 @@ def send_edge_input(client, findings, profile, deployment, known, sign, readable
         findings.note(must=edge.must)
         if unsent is not None:
             known.report(unsent)
-            return
+            pytest.skip(f"not sent: {unsent.sentence}")
         deadline_s = profile.deadlines.request_s
         patience_s = max([deadline_s, *(issue.within_s or 0 for issue in issues)])
         picture = readable or sign.pictures[0]

@@ -31,7 +31,7 @@ def test_category(client, findings, profile, category, judge, rule):
             capability.bodies(client.model_id, question, own_urls(question, rule)), profile.capability.concurrency
         )
         replies = [exchange.reply for exchange in exchanges]
-        judge(category, question, replies, "_large")
+        judge(category, question, replies, is_large=True)
         if rule is not None:
             small = client.body(chat_body(client.model_id, question.prompt, (plain_url(*ONE_TILE),), max_tokens=1))
             sizes = [ONE_TILE, *(size_of(rule, number) for number in range(len(replies)))]
@@ -48,7 +48,7 @@ def test_similar_pictures(client, findings, context, judge_pictures, rule):
     bodies = [similar_pictures.short_body(client.model_id, one) for one in sent]
     exchanges = client.all(bodies, similar_pictures.CONCURRENCY)
     findings.add(similar_pictures.mixed_up(sent, exchanges))
-    findings.below_bar(judge_pictures(dict(zip([one.name for one in sent], exchanges, strict=True)), "_large"))
+    findings.below_bar(judge_pictures(dict(zip([one.name for one in sent], exchanges, strict=True)), is_large=True))
 
 
 @pytest.mark.needs("launched", "offline")
@@ -59,4 +59,4 @@ def test_offline_category(offline, findings, context, judge, rule):
     findings.judges(category.id)
     findings.note(route="offline")
     ids = capability.offline_ids(category, question, capability.LARGE)
-    judge(category, question, [offline_checks.reply_to(offline.replies, ident) for ident in ids], "_large")
+    judge(category, question, [offline_checks.reply_to(offline.replies, ident) for ident in ids], is_large=True)

@@ -19,7 +19,7 @@ def sign(category_of):
 
 @pytest.fixture
 def answered(client, findings, profile, sign):
-    """The pictures of the sign that are answered rightly now, with the reply; a finding when there is none."""
+    """The pictures of the sign that are answered rightly now, with the reply; a finding if no picture is."""
     deadline_s = profile.deadlines.request_s
     bodies = capability.bodies(client.model_id, sign, [png_url(picture.path) for picture in sign.pictures])
     before = client.all(bodies, profile.capability.concurrency)
@@ -31,9 +31,14 @@ def answered(client, findings, profile, sign):
 
 
 @pytest.fixture
-def may_ask(known, deployment):
-    """`may_ask(name)`: whether an input may be sent; the engine of others is not harmed."""
-    return lambda name: deployment.process is not None or not known.would_harm(name)
+def require_harmless(known, deployment):
+    """`require_harmless(name)`: skips the test where an input would harm an engine that the run did not launch."""
+
+    def require_harmless(name):
+        if deployment.process is None and known.would_harm(name):
+            pytest.skip("not sent: it would harm an engine of this version, or of an unknown one, for good")
+
+    return require_harmless
 
 
 @pytest.fixture
@@ -76,10 +81,11 @@ def long_text(client, findings, profile, sign):
 
 
 @pytest.mark.needs("max_model_len")
-def test_refused_picture_is_no_poison(client, findings, profile, answered, may_ask, long_text, still_answered):
+def test_refused_picture_is_no_poison(client, findings, profile, answered, require_harmless, long_text, still_answered):
     """A picture of a request that was too long MUST be answered in a short request, and so MUST other pictures."""
-    if not answered or not may_ask("poison"):
+    if not answered:
         return
+    require_harmless("poison")
     picture, reply = answered[0]
     url = fresh_png_url(picture.path)  # in no cache yet
     # refused after the picture was processed: the text alone would fit
@@ -89,10 +95,11 @@ def test_refused_picture_is_no_poison(client, findings, profile, answered, may_a
     still_answered("poison", url, [picture for picture, _ in answered])
 
 
-def test_counted_picture_is_no_poison(client, findings, answered, may_ask, still_answered):
+def test_counted_picture_is_no_poison(client, findings, answered, require_harmless, still_answered):
     """A picture that /tokenize saw first MUST be answered afterwards, and so MUST other pictures."""
-    if not answered or not may_ask("counted"):
+    if not answered:
         return
+    require_harmless("counted")
     url = fresh_png_url(answered[0][0].path)
     counted = refused_pictures.tokenized(client, "What is it?", url)
     findings.note(tokenize=counted.status)

@@ -39,7 +39,7 @@ def grids(rule: TileRule | None) -> tuple[tuple[int, int], ...]:
 
 
 def size_of(rule: TileRule | None, number: int) -> tuple[int, int]:
-    """Width and height in pixels of the large form with this number; ValueError where there is none."""
+    """Width and height in pixels of the large form with this number; ValueError if the model has no large form."""
     possible = grids(rule)
     if not possible:
         raise ValueError(f"no picture is cut into {FEWEST_TILES} to {MOST_TILES} tiles by {rule}")
@@ -67,7 +67,7 @@ def large_url(path: Path, rule: TileRule | None, number: int) -> str:
 
 
 def most_tokens(rule: TileRule | None) -> int:
-    """Prompt tokens of the largest form; 0 where there is none."""
+    """Prompt tokens of the largest form; 0 if the model has no large form."""
     return max((picture_tokens(*size_of(rule, number), rule or USUAL) for number in range(len(grids(rule)))), default=0)
 
 

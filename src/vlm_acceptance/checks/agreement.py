@@ -75,7 +75,7 @@ def agreement(one: Spelled, other: Spelled, tie: float | None) -> Agreement:
         return Agreement(at, gap)
     if gap < math.inf:
         return Agreement(at, why=f"the two tokens are {gap:.2f} nats apart")
-    return Agreement(at, why="the other text is none of the likeliest tokens' there")
+    return Agreement(at, why="the other text goes on with none of the likeliest tokens")
 
 
 def shown(one: Exchange, other: Exchange, tie: float | None) -> str:

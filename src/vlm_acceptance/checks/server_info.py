@@ -166,7 +166,7 @@ def shown(figures: EngineFigures) -> dict[str, str]:
 
 
 def mode_is(figures: EngineFigures, mode: str, log: str = LOG) -> list[Finding]:
-    """The engine runs in the profile's mode, told from captured graphs; a log without any word is accepted as eager."""
+    """The engine runs in the profile's mode: graph if graphs were captured; a log without the mode counts as eager."""
     if figures.mode == mode or (figures.mode is None and mode == "eager"):
         return []
     return [Finding(kinds.LOG_MODE, f"{mode} mode", figures.mode_shown, log)]

@@ -11,7 +11,7 @@ from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
-# what both vLLM and the ModelScope client take without being told
+# the default of vLLM with ModelScope, and of the ModelScope client
 DEFAULT_REVISION = "master"
 _REVISIONS = ("--revision", "--code-revision", "--tokenizer-revision")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -189,7 +189,7 @@ def _unread(context: RunContext) -> str:
 
 
 def _unlike_routes(context: RunContext) -> str:
-    """The question that one route answers much worse than another, and their two tests; '' if there is none."""
+    """The question that one route answers much worse than another, and the two tests; '' if no question is."""
     for key, counts in context.record.by_route.items():
         if pair := unlike(counts):
             most, least = (f"{counts[test]} in {test.rpartition('/')[2]}" for test in pair)

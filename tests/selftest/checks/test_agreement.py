@@ -78,7 +78,7 @@ def test_a_difference_without_log_probabilities_cannot_be_judged() -> None:
 
 def test_the_message_says_how_far_apart_the_tokens_are() -> None:
     assert "0.80 nats apart" in str(agreement(PLAIN, Spelled("A red van here"), TIE))
-    assert "none of the likeliest" in str(agreement(PLAIN, Spelled("A green car"), TIE))
+    assert "goes on with none of the likeliest tokens" in str(agreement(PLAIN, Spelled("A green car"), TIE))
     assert "from character 2 on, where two tokens are 0.20 nats" in str(agreement(PLAIN, Spelled("A blue car"), TIE))
     assert str(agreement(PLAIN, PLAIN, TIE)) == "equal"
 

@@ -211,7 +211,7 @@ def test_the_official_clients_texts_may_differ_at_a_near_tie_and_must_be_what_th
     assert checks(judge.client_texts(replace(plain, text="der"), Spelled("der"), 0.5)) == ["logprobs.spelling"]
 
 
-def told(text: str, *tokens: str, finish: str = "stop", **ties: tuple[str, float]) -> Exchange:
+def answered(text: str, *tokens: str, finish: str = "stop", **ties: tuple[str, float]) -> Exchange:
     """An answer with its tokens; at token N of `tN=(other, gap)` another one is only `gap` nats behind."""
     entries = []
     for number, token in enumerate(tokens):
@@ -221,19 +221,22 @@ def told(text: str, *tokens: str, finish: str = "stop", **ties: tuple[str, float
     return exchange(body(choice(text, finish, logprobs={"content": entries}), completion=len(tokens)))
 
 
-WHOLE = told("A receipt for Miller", "A", " receipt", " for", " Miller", t1=(" bill", 0.2))
+WHOLE = answered("A receipt for Miller", "A", " receipt", " for", " Miller", t1=(" bill", 0.2))
 
 
 @pytest.mark.parametrize(
     ("stopped", "expected"),
     [
-        (told("A ", "A", " receipt"), []),
-        (told("A bill for Miller", "A", " bill", " for", " Miller"), []),  # another word at a near-tie, no stop string
-        (told("A bill and a ", "A", " bill", " and", " a", " receipt"), []),
-        (told("A bill and a receipt", "A", " bill", " and", " a", " receipt"), ["stop.text"]),
-        (told("A card", "A", " card"), ["stop.text"]),
-        (told("A", "A", " receipt"), ["stop.text"]),
-        (told("A receipt for Miller", "A", " receipt", " for", " Miller"), ["stop.text"]),
+        (answered("A ", "A", " receipt"), []),
+        (
+            answered("A bill for Miller", "A", " bill", " for", " Miller"),
+            [],
+        ),  # another word at a near-tie, no stop string
+        (answered("A bill and a ", "A", " bill", " and", " a", " receipt"), []),
+        (answered("A bill and a receipt", "A", " bill", " and", " a", " receipt"), ["stop.text"]),
+        (answered("A card", "A", " card"), ["stop.text"]),
+        (answered("A", "A", " receipt"), ["stop.text"]),
+        (answered("A receipt for Miller", "A", " receipt", " for", " Miller"), ["stop.text"]),
     ],
 )
 def test_a_stopped_answer_may_leave_the_whole_one_at_a_near_tie(stopped: Exchange, expected: list[str]) -> None:
@@ -244,9 +247,9 @@ def test_a_stopped_answer_may_leave_the_whole_one_at_a_near_tie(stopped: Exchang
     ("seen", "stop", "expected"),
     [
         (WHOLE, "", []),
-        (told("A ", "A", " receipt"), "receipt", []),
-        (told("A ", "A", " receipt"), "", ["logprobs.spelling"]),
-        (told("A bill", "A", " receipt"), "", ["logprobs.spelling"]),
+        (answered("A ", "A", " receipt"), "receipt", []),
+        (answered("A ", "A", " receipt"), "", ["logprobs.spelling"]),
+        (answered("A bill", "A", " receipt"), "", ["logprobs.spelling"]),
         (exchange(body()), "", []),
         (exchange(body(choice(logprobs={"content": [{"token": TEXT, "logprob": -0.1}]}))), "", ["logprobs.count"]),
         (BROKEN, "", ["protocol.answer"]),

@@ -65,7 +65,7 @@ def work(tmp_path: Path):
     return run
 
 
-def test_no_token_is_added_to_the_chat_template_where_the_engine_can_be_told(work, tmp_path: Path) -> None:
+def test_no_token_is_added_to_the_chat_template_where_the_engine_takes_the_option(work, tmp_path: Path) -> None:
     assert work([ask("a", "words")])[2][0][2] == {}
     vllm = tmp_path / "vllm" / "__init__.py"
     said = "tokenization_kwargs=None, **options):\n        options |= {'told': tokenization_kwargs}"
