@@ -11,10 +11,10 @@ from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, Usage, usage_of
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.logprobs import ZERO
 from vlm_acceptance.core.spelling import Spelled, spelled_of
 from vlm_acceptance.core.text import trimmed
 
-ZERO = 1e-6
 # with one alternative, vLLM lists the chosen token alone
 ALTERNATIVES = 5
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.waiting import ProcessorReading, Waited, around
 
@@ -14,7 +14,7 @@ NS = 1_000_000_000
 CHAT = "/v1/chat/completions"
 _SHOWN_BYTES = 400  # a response may have megabytes: cut before anything else is done with it
 _LONGEST_REASON = 80
-_MOST_TOKENS = 1 << 53
+MOST_TOKENS = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class Exchange:
         return self.is_late and self.waited is not None and self.waited.starves(self.elapsed_s)
 
     def json(self) -> Any:
-        """The body as JSON; ValueError when it is not JSON."""
-        return json.loads(self.body.decode("utf-8"))
+        """The body as JSON; ValueError when it is not JSON, BadNumber when a number in it is none."""
+        return read_json(self.body)
 
     @property
     def reply(self) -> Reply | NoReply:
@@ -185,14 +185,18 @@ def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
-    """The usage block of a body or chunk; None when it is absent or null; KeyError when a count is absent."""
+    """The usage block of a body or chunk; None when it is absent, or one of its three counts is no count of tokens."""
     usage = body.get("usage")
-    return Usage(usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) if usage else None
+    if not isinstance(usage, Mapping):
+        return None
+    counts = [token_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total")]
+    prompt, completion, total = counts
+    return None if prompt is None or completion is None or total is None else Usage(prompt, completion, total)
 
 
 def token_count(value: object) -> int | None:
     """The value where it is a count of tokens, else None."""
-    return value if type(value) is int and 0 <= value < _MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
 
 
 def _from_body(exchange: Exchange, model: str | None) -> Reply:
@@ -243,7 +247,7 @@ def _from_stream(exchange: Exchange) -> Reply:
     for frame in exchange.frames:
         if frame.data.strip() == "[DONE]":
             continue
-        chunk = json.loads(frame.data)
+        chunk = read_json(frame.data)
         if "error" in chunk:
             raise _UnreadableError(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
         model = chunk.get("model") or model

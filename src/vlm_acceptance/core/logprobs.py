@@ -11,18 +11,21 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.exchange import MOST_TOKENS, Exchange, NoReply
+from vlm_acceptance.core.numbers import BadNumber, figure, read_json
 from vlm_acceptance.core.spelling import BY_ID, TOP
 from vlm_acceptance.core.text import printable
 
 PARAMS: Mapping[str, Any] = {"logprobs": True, "top_logprobs": TOP, "return_tokens_as_token_ids": True}
 DIGITS = 5
 MAX_TOKENS = 64
+# rounding makes the log probability of a certain token a little more than zero
+ZERO = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ def logprobs_of(exchange: Exchange) -> LogProbs | NoReply:
     try:
         content = exchange.json()["choices"][0]["logprobs"]["content"]
         tokens = tuple(_id(entry["token"]) for entry in content)
-        top = tuple({_id(e["token"]): float(e["logprob"]) for e in [*x["top_logprobs"], x]} for x in content)
-    except (KeyError, IndexError, TypeError, ValueError) as broken:
+        top = tuple({_id(e["token"]): figure(e["logprob"]) for e in [*x["top_logprobs"], x]} for x in content)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as broken:
         return NoReply(f"no log probabilities by token id ({type(broken).__name__}: {broken})", exchange)
     if not tokens:
         return NoReply("no log probabilities: the list of tokens is empty", exchange)
@@ -78,7 +81,9 @@ def is_baseline(path: Path) -> bool:
     """Whether a file is a baseline of log probabilities, by its first line that is not blank."""
     try:
         with path.open("rb") as file:
-            row = json.loads(next((line for line in file if line.strip()), b""))
+            row = read_json(next((line for line in file if line.strip()), b""))
+    except BadNumber:
+        return True  # it is refused when it is read
     except (OSError, ValueError):
         return False
     return isinstance(row, dict) and {"prompt", "tokens", "top"} <= row.keys()
@@ -120,7 +125,12 @@ def line_of(stored: StoredLogProbs) -> str:
         "tokens": list(logprobs.tokens),
         "top": [{str(token): round(p, DIGITS) for token, p in listed.items()} for listed in logprobs.top],
     }
-    return json.dumps(row, ensure_ascii=False)
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+# pydantic takes "nan", "1" and true for numbers if it is not told otherwise
+_TokenId = Annotated[int, Field(strict=True, ge=0, lt=MOST_TOKENS)]
+_LogProb = Annotated[float, Field(strict=True, allow_inf_nan=False, le=ZERO)]
 
 
 class _PromptRow(BaseModel):
@@ -132,7 +142,7 @@ class _PromptRow(BaseModel):
     prompt: str
     pictures: tuple[str, ...]
     system: str = ""
-    max_tokens: int = MAX_TOKENS
+    max_tokens: int = Field(MAX_TOKENS, strict=True, ge=1, lt=MOST_TOKENS)
 
     @property
     def value(self) -> LogProbPrompt:
@@ -143,8 +153,8 @@ class _BaselineRow(_PromptRow):
     """A row of a baseline; a key of `top` is a token id."""
 
     text: str
-    tokens: tuple[int, ...] = Field(min_length=1)
-    top: tuple[dict[int, float], ...]
+    tokens: tuple[_TokenId, ...] = Field(min_length=1)
+    top: tuple[dict[int, _LogProb], ...]
 
     @model_validator(mode="after")
     def _every_token_is_listed(self) -> _BaselineRow:
@@ -169,7 +179,7 @@ def _rows(path: Path, model: type[Row]) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = model.model_validate(json.loads(line))
+            row = model.model_validate(read_json(line))
         except ValidationError as broken:
             first = broken.errors()[0]
             why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -8,13 +8,13 @@ blanks, and with these exceptions.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.numbers import figure, read_json
 
 TOP = 5
 # by text, not by token id: the text of the alternatives is needed, too
@@ -32,7 +32,8 @@ Places = frozenset[int]
 class Spelled:
     """An answer's text, the text and log probability of each token, and the likeliest other tokens in its place.
 
-    `tokens` is empty for an answer without log probabilities; `why` says why.
+    `tokens` is empty for an answer without log probabilities; `why` says why. `is_broken`: it has some that cannot be
+    read.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Spelled:
     chosen: tuple[float, ...] = ()
     others: tuple[tuple[tuple[str, float], ...], ...] = ()
     why: str = field(default="", compare=False)
+    is_broken: bool = field(default=False, compare=False)
 
     def places(self) -> list[Places]:
         """For each token, and for the end: at which characters of `letters_of` the text it may begin."""
@@ -135,24 +137,27 @@ def spelled_of(exchange: Exchange) -> Spelled | NoReply:
     reply = exchange.reply
     if isinstance(reply, NoReply):
         return reply
-    try:
-        if exchange.request.stream:
-            bodies: Iterable[Any] = (json.loads(f.data) for f in exchange.frames if f.data.strip() != "[DONE]")
-        else:
-            bodies = (exchange.json(),)
-        return spelled_by(reply.text, bodies)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as broken:
-        return Spelled(reply.text, why=f"unreadable log probabilities ({type(broken).__name__}: {broken})")
+    if exchange.request.stream:
+        return spelled_by(reply.text, (read_json(f.data) for f in exchange.frames if f.data.strip() != "[DONE]"))
+    return spelled_by(reply.text, (exchange.json(),))
 
 
 def spelled_by(text: str, bodies: Iterable[Mapping[str, Any]]) -> Spelled:
     """The tokens of the first choice of a body, or of all chunks of a stream."""
+    try:
+        return _spelled_by(text, bodies)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as broken:
+        why = f"unreadable log probabilities ({type(broken).__name__}: {broken})"
+        return Spelled(text, why=why, is_broken=True)
+
+
+def _spelled_by(text: str, bodies: Iterable[Mapping[str, Any]]) -> Spelled:
     entries: list[Mapping[str, Any]] = []
     for body in bodies:
         for choice in body["choices"]:
             if choice.get("index", 0) == 0:
                 entries += (choice.get("logprobs") or {}).get("content") or []
-    tokens, chosen = tuple(map(_text, entries)), tuple(float(entry["logprob"]) for entry in entries)
+    tokens, chosen = tuple(map(_text, entries)), tuple(figure(entry["logprob"]) for entry in entries)
     if any(token.startswith(BY_ID) for token in tokens):
         return Spelled(text, why="the tokens are named by their ids alone")
     return Spelled(text, tokens, chosen, tuple(map(_others, entries)), "" if tokens else "no log probabilities")
@@ -164,8 +169,8 @@ def _text(entry: Mapping[str, Any]) -> str:
 
 
 def _others(entry: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
-    listed = [(str(one["token"]), _text(one), float(one["logprob"])) for one in entry.get("top_logprobs") or ()]
-    own = next((one for one in listed if one[0] == entry["token"] and one[2] == float(entry["logprob"])), None)
+    listed = [(str(one["token"]), _text(one), figure(one["logprob"])) for one in entry.get("top_logprobs") or ()]
+    own = next((one for one in listed if one[0] == entry["token"] and one[2] == figure(entry["logprob"])), None)
     if own is not None:
         listed.remove(own)  # once: several tokens may have one text
     # a token that is named by its id has an unknown text, like a part of a character

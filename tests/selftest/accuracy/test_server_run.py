@@ -228,7 +228,7 @@ def test_an_answer_names_the_model_that_the_reply_names(wire: Wire) -> None:
         ({"prompt_tokens": 3}, (3, None)),
         ({"prompt_tokens": 3.0, "completion_tokens": "2"}, (None, None)),
         ({"prompt_tokens": True, "completion_tokens": 2}, (None, 2)),
-        ({"prompt_tokens": -3, "completion_tokens": 10**400}, (None, None)),
+        ({"prompt_tokens": -3, "completion_tokens": 10**18}, (None, None)),
         ("many", (None, None)),
         (None, (None, None)),
     ],
@@ -237,6 +237,13 @@ def test_counts_that_are_not_integers_are_ignored(wire: Wire, usage: object, cou
     answer, _ = answers_with(wire, changed(usage=usage))
     assert (answer.status, answer.text) == ("answered", "B")
     assert (answer.prompt_tokens, answer.completion_tokens) == counts
+
+
+@pytest.mark.parametrize("count", [float("nan"), float("inf"), 10**400], ids=["nan", "inf", "huge"])
+def test_an_answer_with_a_number_that_is_none_is_refused_with_its_place(wire: Wire, count: object) -> None:
+    answer, _ = answers_with(wire, changed(usage={"prompt_tokens": 3, "completion_tokens": count}))
+    assert (answer.status, answer.text) == ("refused", None)
+    assert "at $.usage.completion_tokens is not a number of JSON" in answer.error
 
 
 def test_text_beyond_the_limit_is_cut_and_the_answer_says_so(wire: Wire) -> None:

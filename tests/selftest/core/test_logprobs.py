@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,41 @@ def test_stored_rows_are_values() -> None:
     one, two = (read_baseline(BASELINES / "control.jsonl")[0] for _ in range(2))
     assert isinstance(one, StoredLogProbs)
     assert one == two
+
+
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, '"NaN"', '"-0.5"', "true", "null", "[]", "{}")
+
+
+@pytest.mark.parametrize("written", [*NO_NUMBERS, "0.5"], ids=lambda written: written[:10])
+def test_a_log_probability_that_is_none_is_refused_when_a_baseline_is_read(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "stored.jsonl"
+    path.write_text(json.dumps(ROW).replace("-8.0", written) + "\n", "utf-8")
+    assert is_baseline(path)
+    with pytest.raises(UsageProblem, match=r"line 1 is not (valid JSON|a valid row of log probabilities): ") as seen:
+        read_baseline(path)
+    assert "\n" not in str(seen.value)
+
+
+@pytest.mark.parametrize("written", [*NO_NUMBERS, "-1", "4.0"], ids=lambda written: written[:10])
+@pytest.mark.parametrize("place", ["tokens", "max_tokens"])
+def test_a_count_or_token_id_that_is_none_is_refused_when_a_baseline_is_read(
+    tmp_path: Path, place: str, written: str
+) -> None:
+    path = tmp_path / "stored.jsonl"
+    good = {"tokens": '"tokens": [5, 4]', "max_tokens": '"max_tokens": 9'}[place]
+    bad = good.replace("4", written) if place == "tokens" else good.replace("9", written)
+    path.write_text(json.dumps(ROW).replace(good, bad) + "\n", "utf-8")
+    with pytest.raises(UsageProblem, match="line 1 is not "):
+        read_baseline(path)
+
+
+@pytest.mark.parametrize("written", NO_NUMBERS, ids=lambda written: written[:10])
+@pytest.mark.parametrize("good", ["-8.0", "-0.01"])
+def test_a_log_probability_that_is_none_makes_no_answer(good: str, written: str) -> None:
+    content = [entry("token_id:5", -0.05, t7=-8.0), entry("token_id:4", -0.01)]
+    sound = answered({"content": content})
+    assert isinstance(logprobs_of(sound), LogProbs)
+    missing = logprobs_of(replace(sound, body=sound.body.replace(good.encode(), written.encode())))
+    assert isinstance(missing, NoReply)
+    if written in ("NaN", "Infinity", "-Infinity"):
+        assert f"BadNumber: {written} at $.choices[0].logprobs.content[" in missing.reason
