@@ -1,18 +1,17 @@
 """Does it keep the protocol? Bodies, streams, parameters and refusals, as a client sees them."""
 
-import json
 import secrets
 
 import pytest
 
 from vlm_acceptance.cases.video_clip import clip_url
-from vlm_acceptance.checks import agreement, completion, refusals, schema, served_prompt, stream
+from vlm_acceptance.checks import agreement, completion, refusals, served_prompt, stream
+from vlm_acceptance.client import official
 from vlm_acceptance.client.chat import chat_body, plain_url
-from vlm_acceptance.client.http import is_loopback
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import CHAT, Request
+from vlm_acceptance.core.exchange import CHAT, NoReply, Request
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.core.spelling import PARAMS, Spelled, spelled_by
+from vlm_acceptance.core.spelling import PARAMS, Spelled, spelled_of
 from vlm_acceptance.workloads import capability, refused_pictures
 
 pytestmark = pytest.mark.smoke
@@ -233,25 +232,15 @@ def test_too_long_prompt_is_refused(client, findings, profile):
 @pytest.mark.needs("openai")
 def test_openai_client_round_trip(deployment, context, findings, picture, tie):
     """The official openai client MUST get the same greedy text, streamed and not streamed, but for near-ties."""
-    openai = pytest.importorskip("openai")
-    key = context.settings.api_key or "EMPTY"
-    deadline = context.profile.deadlines.cold_s
-    # requests to this machine must not use a proxy
-    direct = openai.DefaultHttpxClient(trust_env=not is_loopback(deployment.base_url))
-    where = {"base_url": f"{deployment.base_url}/v1", "api_key": key, "http_client": direct}
     body = chat_body(deployment.model_id, PROMPT, (picture,), max_tokens=64)
-    try:
-        with openai.OpenAI(**where, max_retries=0, timeout=deadline) as client:
-            plain = client.chat.completions.create(**body, **PARAMS)
-            chunks = list(client.chat.completions.create(**body, stream=True))
-    except openai.OpenAIError as broken:
-        findings.add([Finding(kinds.OPENAI_ERROR, "an answer", f"{type(broken).__name__}: {broken}")])
+    seen = official.ask(deployment.client, body, PARAMS, context.profile.deadlines.cold_s)
+    whole = seen if isinstance(seen, NoReply) else spelled_of(seen.plain)
+    if isinstance(whole, NoReply):
+        findings.add([Finding(kinds.OPENAI_ERROR, "an answer", str(whole))])
         return
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    whole = spelled_by(plain.choices[0].message.content or "", [plain.model_dump()])
-    findings.add(completion.client_texts(whole, Spelled(text), tie))
-    findings.add(schema.conforms("completion", json.loads(plain.model_dump_json())))
-    findings.add(completion.usage_is_sound(completion.reply_of_client(plain), max_tokens=64))
+    findings.add(completion.client_texts(whole, Spelled(seen.streamed), tie))
+    findings.add(completion.body_conforms("completion", seen.plain))
+    findings.add(completion.usage_of_exchange(seen.plain, max_tokens=64))
 
 
 def test_prompt_begins_as_it_must(client, findings, profile, known, deployment):

@@ -242,12 +242,6 @@ def client_texts(plain: Spelled, streamed: Spelled, tie: float | None = None) ->
     return [Finding(kinds.OPENAI_STREAM, trimmed(plain.text), f"{trimmed(streamed.text)}; {same}")]
 
 
-def reply_of_client(completion: Any) -> Reply:
-    """The official client's completion as a Reply."""
-    choice, usage = completion.choices[0], usage_of(completion.model_dump())
-    return Reply(choice.message.content or "", choice.finish_reason, usage, completion.model, 0.0)
-
-
 def _outcome(exchange: Exchange) -> str:
     body = trimmed(exchange.body.decode("utf-8", "replace"))
     return str(exchange.error or f"HTTP {exchange.status}: {body}")

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from vlm_acceptance.client.http import Client, Observed
+from vlm_acceptance.core.exchange import Request
 
 
 class DisconnectingClient(Client):
-    """Closes every stream without an error after `events` events, and calls `before_leaving` right before."""
+    """Sends as `like` does, but closes every stream without an error after `events` events.
 
-    def __init__(self, base_url: str, api_key: str | None, events: int, before_leaving: Callable[[], object]) -> None:
-        super().__init__(base_url, api_key)
+    It calls `before_leaving` right before that.
+    """
+
+    def __init__(self, like: Client, events: int, before_leaving: Callable[[], object]) -> None:
+        super().__init__(like.base_url, like.api_key, like.sizes)
         self._events = events
         self._before_leaving = before_leaving
 
-    def _observed(self, deadline_s: float) -> Observed:
-        return _FirstEvents(deadline_s, self._events, self._before_leaving)
+    def _observed(self, request: Request) -> Observed:
+        return _FirstEvents(request.deadline_s, self.sizes.largest(request.path), self._events, self._before_leaving)
 
 
 class _FirstEvents(Observed):
     """Reads a stream up to its n-th event."""
 
-    def __init__(self, deadline_s: float, events: int, before_leaving: Callable[[], object]) -> None:
-        super().__init__(deadline_s)
+    def __init__(self, deadline_s: float, largest: int, events: int, before_leaving: Callable[[], object]) -> None:
+        super().__init__(deadline_s, largest)
         self._events = events
         self._before_leaving = before_leaving
 

@@ -1,4 +1,4 @@
-"""One request in, one Exchange out. The only module of the suite that sends HTTP requests; it does not judge."""
+"""One request in, one Exchange out. Every request of the suite but those of official.py; it does not judge."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import http.client
 import ipaddress
 import itertools
 import json
-import math
 import re
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -22,14 +20,19 @@ import requests
 import urllib3
 from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
+from vlm_acceptance.client.connection import InterimFlood, Wire, watch
 from vlm_acceptance.client.cutoff import Cutoff
 from vlm_acceptance.client.processor import OWN_CLOCK, ProcessorClock
 from vlm_acceptance.client.sse import EventSplitter
+from vlm_acceptance.config.profile_sections import Sizes
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
 from vlm_acceptance.core.waiting import ProcessorReading
 
 CONNECT_TIMEOUT_S = 10.0
-MAX_BODY_BYTES = 64 << 20
+# of an answer that is too large: enough to see what it is
+KEPT_BYTES, KEPT_EVENTS = 1 << 16, 100
+# the longest stream that is asked for has some hundred
+MOST_EVENTS = 20_000
 # the first event may have only the role, the next one has the first text
 EVENTS_READ = 3
 HEADERS = {"User-Agent": "vlm-acceptance", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
@@ -40,19 +43,19 @@ UNCONNECTED = (NewConnectionError, ProxyError, SSLError, ConnectionError)
 class Client:
     """Sends requests to one endpoint, each over a connection of its own: servers may close idle connections.
 
-    Uses the environment's proxies and certificates, but not for loopback, and no ~/.netrc. A request's own
+    A request's deadline is a wall clock from before its connection to the last byte of its answer; `sizes` limits that
+    answer. Uses the environment's proxies and certificates, but not for loopback, and no ~/.netrc. A request's own
     Authorization header replaces the key; an empty one is not sent.
     """
 
-    def __init__(self, base_url: str, api_key: str | None = None) -> None:
+    def __init__(self, base_url: str, api_key: str | None = None, sizes: Sizes | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
+        self.sizes = sizes or Sizes()
         self._ids = itertools.count(1)
         self._cutoff = Cutoff()
         self._waits: Callable[[Exchange], tuple[ProcessorReading, ...]] | None = None
-        self._proxy, self._certificates = _network_settings(self.base_url)
-        # it bounds the sending of the body, too; on this machine a connection is opened or refused at once
-        self._connect_s = math.inf if is_loopback(self.base_url) else CONNECT_TIMEOUT_S
+        self.proxy, self.certificates = _network_settings(self.base_url)
 
     def watched_by(self, waits: Callable[[Exchange], tuple[ProcessorReading, ...]]) -> Client:
         """The same client; an exchange that is late gets these readings, to see whether the machine was too busy."""
@@ -73,7 +76,7 @@ class Client:
             del headers["Authorization"]
         data = _encoded(request.body, headers)
         first = clock.begin()
-        seen = self._observed(request.deadline_s)
+        seen = self._observed(request)
         seen.clock, seen.readings = clock, [first]
         try:
             self._exchange(request, data, headers, seen)
@@ -84,44 +87,50 @@ class Client:
             return exchange
         return replace(exchange, readings=self._waits(exchange))
 
-    def _observed(self, deadline_s: float) -> Observed:
-        return Observed(deadline_s)
+    def _observed(self, request: Request) -> Observed:
+        return Observed(request.deadline_s, self.sizes.largest(request.path))
 
     def _exchange(self, request: Request, data: bytes | None, headers: dict[str, str], seen: Observed) -> None:
         url = self.base_url + request.path
         # urllib3 would keep the connection in spite of the request's Connection header; closing the adapter closes it
-        with contextlib.closing(requests.adapters.HTTPAdapter(pool_maxsize=1)) as adapter:
-            manager = adapter.proxy_manager_for(self._proxy) if self._proxy else adapter.poolmanager
+        with (
+            contextlib.closing(requests.adapters.HTTPAdapter(pool_maxsize=1)) as adapter,
+            contextlib.closing(Wire(seen.deadline_ns)) as wire,
+            self._cutoff.at(seen.deadline_ns, wire.cut),
+        ):
+            manager = adapter.proxy_manager_for(self.proxy) if self.proxy else adapter.poolmanager
+            pool = manager.connection_from_url(url)
+            watch(pool, wire)
             if url.startswith("https:"):
-                pool = manager.connection_from_url(url)
-                adapter.cert_verify(pool, url, self._certificates, None)  # type: ignore[no-untyped-call]
+                adapter.cert_verify(pool, url, self.certificates, None)  # type: ignore[no-untyped-call]
             response = manager.urlopen(
                 request.method,
                 url,
                 body=data,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=min(self._connect_s, request.deadline_s), read=request.deadline_s),
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, request.deadline_s), read=request.deadline_s),
                 retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
             seen.begin(response.status, response.headers.items())
-            with response, self._cutoff.at(seen.deadline_ns, lambda: _shut(response)):
+            with response:
                 seen.read(_pieces(response))
 
 
 class Observed:
-    """Collects one response while it is read."""
+    """Collects one response of at most `largest` bytes while it is read."""
 
-    def __init__(self, deadline_s: float) -> None:
+    def __init__(self, deadline_s: float, largest: int) -> None:
         self.started_ns = time.monotonic_ns()
         self.deadline_ns = self.started_ns + int(deadline_s * NS)
         self.deadline_s = deadline_s
+        self.largest = largest
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.headers_ns: int | None = None
-        self.pieces: list[bytes] = []
+        self.body = bytearray()
         self.frames: list[Frame] = []
         self.error: ErrorDetail | None = None
         self.clock = OWN_CLOCK
@@ -140,25 +149,32 @@ class Observed:
     def read(self, pieces: Iterable[bytes]) -> None:
         """Take the pieces of the body as they arrive."""
         splitter = EventSplitter() if "event-stream" in self.headers.get("content-type", "") else None
-        size = 0
         for piece in pieces:
             now = time.monotonic_ns()
-            self.pieces.append(piece)
+            self.body += piece
             if splitter is not None:
                 self.frames.extend(splitter.feed(piece, now))
                 if self.frames and len(self.readings) <= EVENTS_READ:
                     self.readings.append(self.clock.read(now))
-            size += len(piece)
             if now > self.deadline_ns:
                 break
-            if size > MAX_BODY_BYTES:
-                self.error = ErrorDetail("protocol", f"the body exceeds {MAX_BODY_BYTES} bytes")
+            if len(self.body) > self.largest or len(self.frames) > MOST_EVENTS:
+                self._cut()
                 return
         promised = self.headers.get("content-length", "")
         if self.is_late:
             self.error = ErrorDetail("timeout", f"not complete after {self.deadline_s:g} s")
-        elif promised.isdigit() and int(promised) != size:
-            self.error = ErrorDetail("protocol", f"the body has {size} of the promised {promised} bytes")
+        elif promised.isdigit() and promised.lstrip("0") != str(len(self.body) or ""):
+            self.error = ErrorDetail("protocol", f"the body has {len(self.body)} of the promised {promised:.20} bytes")
+
+    def _cut(self) -> None:
+        """Keep the start of a body that is too large."""
+        size, events = len(self.body), len(self.frames)
+        too_much = f"{events} events" if events > MOST_EVENTS else f"{size} bytes"
+        most = f"{MOST_EVENTS} events" if events > MOST_EVENTS else f"{self.largest} bytes"
+        del self.body[KEPT_BYTES:], self.frames[KEPT_EVENTS:]
+        kept = f"cut: {len(self.body)} of {size} bytes are kept"
+        self.error = ErrorDetail("protocol", f"the body exceeds {most}: {too_much} came, then it was not read ({kept})")
 
     def exchange(self, ident: str, request: Request, started_utc: str) -> Exchange:
         finished_ns = time.monotonic_ns()
@@ -172,7 +188,7 @@ class Observed:
             status=self.status,
             headers=self.headers,
             headers_ns=self.headers_ns,
-            body=b"".join(self.pieces),
+            body=bytes(self.body),
             frames=tuple(self.frames),
             error=self.error,
             readings=tuple(self.readings),
@@ -188,15 +204,6 @@ def _pieces(response: urllib3.HTTPResponse) -> Iterator[bytes]:
         return
     while piece := read1(1 << 16):
         yield piece
-
-
-def _shut(response: Any) -> None:
-    """End a waiting read."""
-    with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
-        try:
-            response.shutdown()
-        except (AttributeError, NotImplementedError):  # urllib3 before 2.3
-            response._fp.fp.raw._sock.shutdown(socket.SHUT_RD)
 
 
 def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
@@ -215,6 +222,8 @@ def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
         return ErrorDetail("timeout", f"nothing more within {deadline_s:g} s ({type(broken).__name__})")
     if isinstance(broken, urllib3.exceptions.ProtocolError) and isinstance(broken.args[-1], TimeoutError):
         return ErrorDetail("timeout", f"the server did not take the request in time ({type(broken).__name__})")
+    if isinstance(broken.args[-1] if broken.args else None, InterimFlood):
+        return ErrorDetail("protocol", str(broken.args[-1]))
     if any(sign in text for sign in ("reset by peer", "Broken pipe", "Connection aborted", "RemoteDisconnected")):
         return ErrorDetail("reset", text)
     if isinstance(broken, UNCONNECTED):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
-from vlm_acceptance.config.profile_sections import Engine, Load, LogProbLimits, Seconds, Share, Text
+from vlm_acceptance.config.profile_sections import Engine, Load, LogProbLimits, Seconds, Share, Sizes, Text
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
@@ -341,6 +341,7 @@ class Profile(Section):
     latency: Latency = Latency()
     load: Load = Load()
     deadlines: Deadlines = Deadlines()
+    sizes: Sizes = Sizes()
     capability: Capability = Capability()
     metrics: list[str] = []
     model_memory_gib: Measure | None = None

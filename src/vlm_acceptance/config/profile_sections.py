@@ -79,6 +79,24 @@ class LogProbLimits(Section):
     batch_invariant: bool = False
 
 
+MIB = 1 << 20
+
+
+class Sizes(Section):
+    """Upper bounds in MiB: of one answer, of a page of `/metrics`, and of what a run stores about its requests.
+
+    An answer beyond them is a broken one; beyond what a run may store, bodies are cut, and the verdict says so.
+    """
+
+    answer_mib: float = Field(default=4, ge=0.25, le=64)
+    metrics_mib: float = Field(default=16, ge=0.25, le=64)
+    run_mib: float = Field(default=128, ge=8, le=4096)
+
+    def largest(self, path: str) -> int:
+        """The most bytes that an answer to a request of this path may have."""
+        return int((self.metrics_mib if path == "/metrics" else self.answer_mib) * MIB)
+
+
 class Limits(Section):
     """Limits in seconds on percentiles; one without a limit is only reported."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.exchange import Exchange, NoReply, token_count
+from vlm_acceptance.core.text import trimmed
 
 EXIT_WAIT_S = 1.0
 LAUNCHED = ("process", "port", "health", "model", "text", "picture")
 ATTACHED = ("health", "model", "text", "picture")
+SHOWN_MODELS, LONGEST = 8, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,35 @@ def listed_models(exchange: Exchange) -> list[str] | None:
     if exchange.error is not None or exchange.status != 200:
         return None
     try:
-        return [str(entry["id"]) for entry in exchange.json()["data"]]
-    except (ValueError, KeyError, TypeError):
+        ids = [entry["id"] for entry in exchange.json()["data"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return ids if all(isinstance(one, str) for one in ids) else None
+
+
+def in_short(models: Sequence[str]) -> str:
+    """Model ids for a reader; a deployment may list any number of any length."""
+    more = f", and {len(models) - SHOWN_MODELS} more" if len(models) > SHOWN_MODELS else ""
+    return ", ".join(trimmed(name, LONGEST) for name in models[:SHOWN_MODELS]) + more
+
+
+def model_card(exchange: Exchange, model: str, keys: Sequence[str]) -> dict[str, str | int | None]:
+    """These fields of a model in a response of /v1/models, as far as they are short texts or numbers, else None."""
+    try:
+        card: Any = next((card for card in exchange.json()["data"] if card["id"] == model), {})
+        seen = {key: card.get(key) for key in keys}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        seen = {}
+    short = {key: value for key, value in seen.items() if isinstance(value, (str, int)) and len(str(value)) < LONGEST}
+    return {key: short.get(key) for key in keys}
+
+
+def short_json(exchange: Exchange) -> Any:
+    """The JSON value of a short response; of another one its first bytes, and None if it is not JSON."""
+    with contextlib.suppress(ValueError, RecursionError):
+        value = exchange.json()
+        return value if len(exchange.body) <= LONGEST else trimmed(exchange.body[:LONGEST])
+    return None
 
 
 def token_probe(exchange: Exchange) -> ProbeResult:
@@ -95,6 +125,6 @@ def token_probe(exchange: Exchange) -> ProbeResult:
     if isinstance(reply, NoReply):
         return ProbeResult(False, str(reply), exchange)
     # text alone proves a token; the schema tests refuse a missing usage
-    if not reply.text and (reply.usage is None or reply.usage.completion < 1):
+    if not reply.text and (reply.usage is None or not token_count(reply.usage.completion)):
         return ProbeResult(False, "answered without a token", exchange)
-    return ProbeResult(True, f"{reply.text!r:.60} in {exchange.elapsed_s:.2f} s", exchange)
+    return ProbeResult(True, f"{trimmed(reply.text[:80], 60)} in {exchange.elapsed_s:.2f} s", exchange)

@@ -17,7 +17,7 @@ from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import command, port, readiness
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine.process import SupervisedProcess
-from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, ProbeResult, Stage, listed_models
+from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, ProbeResult, Stage, in_short, listed_models
 
 Progress = Callable[[str], None]
 SETTLE_S = 30.0
@@ -76,7 +76,7 @@ def launch(
     """Start `vllm serve` and wait for its stages; PortTaken, or EnvironmentProblem when the machine ended it."""
     number = profile.engine.port or port.free_port(profile.engine.host)
     url = port.url_of(profile.engine.host, number)
-    client = Client(url, api_key)
+    client = Client(url, api_key, profile.sizes)
     refuse_held_port(profile, number, client)
     argv = command.serve_argv(profile, engine, folder, number)
     children_s = profile.engine.children_timeout_s
@@ -120,7 +120,7 @@ def _port_taken(deployment: Deployment, by: Iterable[psutil.Process]) -> str:
 
 def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Progress) -> Deployment:
     """Check every stage of a running endpoint; EnvironmentProblem when nothing answers at its URL."""
-    client = Client(base_url, api_key)
+    client = Client(base_url, api_key, profile.sizes)
     seen = client.send(get("/health", profile.deadlines.health_s))
     if seen.error is not None and seen.error.kind == "connect":
         raise EnvironmentProblem(f"nothing answers at {client.base_url}: {seen.error.message[:200]}")
@@ -132,7 +132,7 @@ def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Pr
 def require_free_port(profile: Profile, api_key: str | None = None) -> None:
     """PortTaken when the profile's port is held; port 0 is chosen among the free ones later."""
     if number := profile.engine.port:
-        refuse_held_port(profile, number, Client(port.url_of(profile.engine.host, number), api_key))
+        refuse_held_port(profile, number, Client(port.url_of(profile.engine.host, number), api_key, profile.sizes))
 
 
 def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
@@ -147,7 +147,7 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
             f"stop it, or take another port with --vlm-set engine.port=N"
         )
     raise PortTaken(
-        f"port {number} is held by {holder}, a server of {', '.join(models) or 'no model'}; "
+        f"port {number} is held by {holder}, a server of {in_short(models) or 'no model'}; "
         f"to test that one: pytest -m smoke --vlm-base-url {client.base_url}"
     )
 
@@ -221,9 +221,9 @@ class _Readiness:
         wanted = (self.profile.model.id, *self.profile.model.aliases)
         served = next((name for name in wanted if name in models), None)
         if served is None:
-            return ProbeResult(False, f"/v1/models lists {models}, not {self.profile.model.id!r}", exchange)
+            return ProbeResult(False, f"/v1/models lists [{in_short(models)}], not {self.profile.model.id!r}", exchange)
         self.deployment.model_id = served
-        return ProbeResult(True, f"serves {', '.join(models)}", exchange)
+        return ProbeResult(True, f"serves {in_short(models)}", exchange)
 
     def probe_text(self) -> ProbeResult:
         return self.probe_token("Reply with OK.", ())

@@ -27,7 +27,7 @@ from vlm_acceptance.engine import machine, tiling, weights
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
-from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage
+from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage, model_card, short_json
 from vlm_acceptance.engine.server import Deployment, attach, launch, require_free_port
 from vlm_acceptance.report.store import RunStore, masker
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
@@ -205,16 +205,10 @@ class RunContext:
         return {"engine": kind, "files": files, "versions": dict(self.preflight.engine.versions)}
 
     def _endpoint_target(self, deployment: Deployment) -> dict[str, Any]:
-        bodies: dict[str, Any] = {}
-        for path in ("/version", "/v1/models"):
-            exchange = deployment.client.send(get(path, self.profile.deadlines.health_s))
-            with contextlib.suppress(ValueError):
-                bodies[path] = exchange.json()
-        listed, model = bodies.get("/v1/models", {}).get("data", []), deployment.model_id
-        card: dict[str, Any] = next((card for card in listed if card.get("id") == model), {})
-        shown = {key: card.get(key) for key in ("root", "parent", "max_model_len")}
-        url, version = self.settings.base_url, bodies.get("/version")
-        return {"engine": "server", "url": url, "model": model, **shown, "version": version}
+        deadline_s, model = self.profile.deadlines.health_s, deployment.model_id
+        listed, told = (deployment.client.send(get(path, deadline_s)) for path in ("/v1/models", "/version"))
+        card = model_card(listed, model, ("root", "parent", "max_model_len"))
+        return {"engine": "server", "url": self.settings.base_url, "model": model, **card, "version": short_json(told)}
 
     def device_returned(self) -> DeviceRelease:
         """Waits until device memory is back to what it was before the first launch, at most the profile's time."""

@@ -11,7 +11,7 @@ from vlm_acceptance.config.options import OPTIONS, PROFILES, api_key, checked_ur
 from vlm_acceptance.config.profile_file import load_profile, profile_names
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.engine.device import npu_sign
-from vlm_acceptance.engine.readiness import listed_models
+from vlm_acceptance.engine.readiness import in_short, listed_models
 
 CONTROL = "control-cpu"
 NPU = "internvl2-2b-ascend"
@@ -58,12 +58,14 @@ def by_endpoint(url: str, key: str | None) -> Chosen:
         raise UsageProblem(f"--vlm-base-url: {url}/v1/models does not list models ({seen}); {_name_one(names)}")
     fitting = [name for name in names if _deploys(name, models)]
     if not fitting:
-        raise UsageProblem(f"--vlm-base-url: {url} serves {models}, which no profile deploys; {_name_one(names)}")
+        raise UsageProblem(
+            f"--vlm-base-url: {url} serves [{in_short(models)}], which no profile deploys; {_name_one(names)}"
+        )
     # variants of one deployment look the same from outside; the name that all names start with is their base
     base = next((name for name in fitting if all(f"{other}-".startswith(f"{name}-") for other in fitting)), None)
     if base is None:
         raise UsageProblem(
-            f"--vlm-base-url: {url} serves {models}, which several profiles deploy; {_name_one(fitting)}"
+            f"--vlm-base-url: {url} serves [{in_short(models)}], which several profiles deploy; {_name_one(fitting)}"
         )
     variants = ", ".join(other for other in fitting if other != base)
     return Chosen(base, f"{url} serves its model{variants and f', which is also that of {variants}'}")

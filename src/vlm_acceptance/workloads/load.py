@@ -339,8 +339,7 @@ def disconnect(
     if before is None or (before > 0 and not is_alone):
         return Disconnection(before)
     during: list[float | None] = []
-    see, url, key = lambda: during.append(_running(client)), client.http.base_url, client.http.api_key
-    http = DisconnectingClient(url, key, events, see)
+    http = DisconnectingClient(client.http, events, lambda: during.append(_running(client)))
     exchanges = send_all(http, [client.request(body) for body in bodies], len(bodies))
     last_ns = max(exchange.finished_ns for exchange in exchanges)
     late_s = (time.monotonic_ns() - last_ns) / NS

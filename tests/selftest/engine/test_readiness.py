@@ -14,7 +14,10 @@ from vlm_acceptance.engine.readiness import (
     ProbeResult,
     Stage,
     health_probe,
+    in_short,
     listed_models,
+    model_card,
+    short_json,
     token_probe,
     wait_for,
 )
@@ -181,3 +184,51 @@ def test_token_probe_is_reached_by_a_token(text, tokens):
 )
 def test_probe_without_a_token_is_not_repeated(seen):
     assert token_probe(seen).reached is False
+
+
+DEEP = b'{"data": ' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        DEEP,
+        b"[" * 100_000,
+        b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        {"data": [{"id": [[[]]]}]},
+        {"data": [{"id": 3}]},
+        {"data": {"id": "m"}},
+        {"data": 1},
+        [{"id": "m"}],
+    ],
+)
+def test_a_list_of_models_that_is_none_is_not_taken_for_one(body: object) -> None:
+    assert listed_models(exchange(body=body)) is None
+    assert set(model_card(exchange(body=body), "m", ("root", "parent")).values()) == {None}
+
+
+def test_models_without_end_are_named_in_short() -> None:
+    assert len(in_short(["m" * 100_000] * 100_000)) < 4000
+    assert in_short(["a", "b"]) == "'a', 'b'"
+    assert in_short(["a"] * 10).endswith(", and 2 more")
+
+
+@pytest.mark.parametrize("count", ["two", [1], {}, True, -1, 10**30, 1.5])
+def test_a_count_of_tokens_that_is_none_proves_no_token(count: object) -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": 3}
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}
+    sent = Request("POST", "/v1/chat/completions")
+    body = json.dumps({"model": "m", "choices": [choice], "usage": usage}).encode()
+    assert token_probe(Exchange("r1", sent, "", 0, 1, status=200, body=body)).reached is False
+
+
+def test_what_an_endpoint_says_about_itself_is_kept_in_short() -> None:
+    card = {"id": "m", "root": "r" * 1000, "parent": None, "max_model_len": 10**400}
+    body = {"data": [{"id": "other", "root": "x"}, card]}
+    keys = ("root", "parent", "max_model_len")
+    assert model_card(exchange(body=body), "m", keys) == dict.fromkeys(keys)
+    body = {"data": [{"id": "m", "root": "r", "max_model_len": 7}]}
+    assert model_card(exchange(body=body), "m", keys) == {"root": "r", "parent": None, "max_model_len": 7}
+    assert short_json(exchange(body={"version": "1"})) == {"version": "1"}
+    assert short_json(exchange(body=b"[" * 100_000)) is None
+    assert len(short_json(exchange(body={"version": "1" * 10_000}))) < 1000

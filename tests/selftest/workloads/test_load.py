@@ -313,7 +313,7 @@ def test_clients_that_disconnect_are_distinguished_from_other_traffic(
 def test_a_client_disconnects_in_mid_stream_and_is_called_right_before(engine: QuickServer) -> None:
     engine.behaviour = Behaviour(token_delay_s=0.1)
     called: list[int] = []
-    client = DisconnectingClient(engine.url, None, 3, lambda: called.append(1))
+    client = DisconnectingClient(Client(engine.url), 3, lambda: called.append(1))
     body = chat_body(MODEL, "one two three four five six seven eight nine ten", **STREAM)
     exchange = client.send(RecordingClient(client, MODEL, Deadlines(), lambda _: None, set()).request(body))
     assert exchange.error is None
