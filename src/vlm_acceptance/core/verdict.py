@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vlm_acceptance.core.finding import Finding, Outcome, Verdict
 
 EXIT = {"accepted": 0, "rejected": 1, "environment": 10, "inconclusive": 11}
+UNSTABLE = "unstable"
+WORST_FIRST = (
+    Outcome.FAILED, Outcome.ERROR, Outcome.TO_CALIBRATE, Outcome.NOT_RUN, Outcome.SKIPPED, Outcome.PASSED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,23 @@ class TestResult:
     def first_line(self) -> str:
         """The first line of the message, or the id."""
         return self.message.partition("\n")[0] or self.id
+
+
+def worst(runs: Sequence[TestResult]) -> TestResult:
+    """The one result of a test that ran once or more: its worst run; a test that failed once has failed.
+
+    The message says "unstable" when other runs passed; the property `runs` holds the outcome of each run.
+    """
+    found = min(runs, key=lambda run: WORST_FIRST.index(run.outcome))
+    if len(runs) == 1:
+        return found
+    outcomes = [run.outcome for run in runs]
+    message = found.message
+    if found.outcome is not Outcome.PASSED and Outcome.PASSED in outcomes:
+        count = f"{outcomes.count(found.outcome)} of {len(runs)} runs"
+        message = f"{UNSTABLE}: {found.outcome.value} in {count}: {message}"
+    properties = {**found.properties, "runs": ", ".join(outcome.value for outcome in outcomes)}
+    return replace(found, message=message, properties=properties)
 
 
 @dataclass(frozen=True, slots=True)

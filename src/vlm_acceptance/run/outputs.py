@@ -89,9 +89,17 @@ def _point_latest(reports: Path, folder: Path) -> None:
 
 
 def finish_junit(context: RunContext, xml: Path) -> None:
-    """Mask the JUnit file that pytest has written and copy it beside the run's other files."""
+    """Mask the JUnit file that pytest has written and copy it beside the run's other files.
+
+    The verdict stands by now. A file that cannot be masked is removed: it may be cut, or hold the key.
+    """
     if not xml.is_file():
         return
-    with contextlib.suppress(OSError):  # the verdict has reported by now that the disk is full
+    try:
         context.store.mask_file(xml)
+    except (EnvironmentProblem, OSError, MemoryError):
+        with contextlib.suppress(OSError):
+            xml.unlink()
+        return
+    with contextlib.suppress(OSError):  # the verdict has reported by now that the disk is full
         shutil.copyfile(xml, context.store.folder / "junit.xml")

@@ -61,6 +61,11 @@ class RunRecord:
     serve_benchmark: str = ""
     accuracy: list[str] = field(default_factory=list)
 
+    def keep(self, result: TestResult) -> None:
+        """Add the result of a test; it replaces an earlier one of the same test."""
+        self.results[:] = [one for one in self.results if one.id != result.id]
+        self.results.append(result)
+
     def count(self, question: str, right: int, total: int, route_test: str = "") -> None:
         """Keep the count of right answers to a question if it is the lowest so far, and that of a test of one route."""
         if route_test:

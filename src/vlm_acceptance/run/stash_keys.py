@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.findings import FindingCollector
 
 CONTEXT = pytest.StashKey[RunContext]()
 LINES = pytest.StashKey[list[str]]()
-RESULT = pytest.StashKey[TestResult]()
 COLLECTOR = pytest.StashKey[FindingCollector]()

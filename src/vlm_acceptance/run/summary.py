@@ -241,6 +241,13 @@ def notes(context: RunContext) -> list[str]:
     if record.serve_benchmark:
         found.append(record.serve_benchmark)
     found += _late_children(record.late_children)
+    repeated = {
+        result.id.rpartition("::")[2]: result.properties["runs"]
+        for result in record.results
+        if "runs" in result.properties
+    }
+    if repeated:
+        found.append(f"repeated by another plugin: {', '.join(f'{name} ({runs})' for name, runs in repeated.items())}")
     if record.orphans:
         found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
     return found

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from vlm_acceptance.core.finding import Outcome, Verdict
-from vlm_acceptance.core.verdict import Ruling, TestResult, rule
+from vlm_acceptance.core.verdict import Ruling, TestResult, rule, worst
 
 P, F, E, S, N = Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED, Outcome.NOT_RUN
 C = Outcome.TO_CALIBRATE
@@ -99,3 +99,25 @@ def test_the_reason_of_an_uncalibrated_run_names_its_tests_and_what_else_was_not
     below = "one test is below bars that were never calibrated for this deployment, and nothing failed; first t1: "
     assert ruled(P, C).reason == f"{below}to be calibrated 1"
     assert ruled(P, C, E).reason == f"1 of 3 required tests were not judged: error 2; also {below}to be calibrated 1"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected", "says"),
+    [
+        ([P], P, ""),
+        ([P, P], P, ""),
+        ([F, P], F, "unstable: failed in 1 of 2 runs: failed 0"),
+        ([P, E], E, "unstable: error in 1 of 2 runs: error 1"),
+        ([P, C, P], C, "unstable: to be calibrated in 1 of 3 runs: to be calibrated 1"),
+        ([N, P], N, "unstable: not run in 1 of 2 runs: not run 0"),
+        ([E, F, E], F, "failed 1"),
+        ([F, N], F, "failed 0"),
+    ],
+)
+def test_of_several_runs_of_a_test_the_worst_counts(outcomes: list[Outcome], expected: Outcome, says: str) -> None:
+    runs = [
+        TestResult("t", "health", one, 0.1, "" if one is P else f"{one.value} {n}") for n, one in enumerate(outcomes)
+    ]
+    found = worst(runs)
+    assert (found.outcome, found.message) == (expected, says)
+    assert found.properties.get("runs", "") == (", ".join(o.value for o in outcomes) if len(outcomes) > 1 else "")

@@ -35,7 +35,7 @@ WORKLOADS_MAY_USE = ("vlm_acceptance.cases.pictures", "vlm_acceptance.cases.larg
 THIRD_PARTY = {
     "pydantic", "yaml", "requests", "urllib3", "PIL", "psutil", "jsonschema", "referencing", "jinja2", "packaging",
 }  # fmt: skip
-PYTEST_SIDE = {"pytest_plugin.py", "run/stash_keys.py"}
+PYTEST_SIDE = {"pytest_plugin.py", "run/outcome_hooks.py", "run/verdict_hooks.py", "run/stash_keys.py"}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 STANDARD = __import__("sys").stdlib_module_names
 
