@@ -16,6 +16,7 @@ from vlm_acceptance.accuracy.metrics import ShapeCounts
 from vlm_acceptance.config.profile import Mmmu, Paired, PictureAblation, Reference, Shape
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_least, is_at_most
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.stats.binomial import lower_limit, upper_limit
 
@@ -87,7 +88,7 @@ def refusals(total: int, answers: Mapping[str, Answer]) -> list[Finding]:
 
 def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
     """At least as many right answers as the lower limit."""
-    if right >= limits.low:
+    if is_at_least(right, limits.low):
         return []
     expected = f"at least {limits.low} of {total} right ({limits.basis})"
     return [Finding(kinds.ACCURACY_SCORE, expected, f"{right} of {total} = {right / total:.1%}")]
@@ -95,7 +96,7 @@ def score_too_low(right: int, total: int, limits: Limits) -> list[Finding]:
 
 def score_too_high(right: int, total: int, limits: Limits) -> str:
     """More right answers than the upper limit, which puts the protocol in doubt."""
-    if right <= limits.high:
+    if is_at_most(right, limits.high):
         return ""
     doubt = "check the protocol, the data and the reference before you trust this score"
     return f"{right} of {total} right, more than {limits.high} ({limits.basis}): {doubt}"
@@ -165,7 +166,7 @@ class TokenCount:
         """
         if self.beside is None or self.text is None:
             return False
-        return 2 * abs(self.beside - self.text) >= tile
+        return not 2 * abs(self.beside - self.text) < tile
 
 
 def wrong_tokens(rows: Iterable[TokenCount], tile: int) -> list[Finding]:
@@ -211,7 +212,7 @@ def worse_than_baseline(seen: Comparison, wanted: Paired) -> list[Finding]:
     """The loss against a stored run is not significant and, if the profile requires it, smaller than the margin."""
     counts = f"{len(seen.lost)} lost and {len(seen.gained)} gained of {seen.compared}"
     observed = "{}, p = {:.3g}, difference {:+.1%} to {:+.1%}".format(counts, seen.p, *seen.interval)
-    if seen.p < wanted.alpha:
+    if not is_at_least(seen.p, wanted.alpha):
         expected = f"p of at least {wanted.alpha:g} (exact McNemar)"
         observed += f"; lost {', '.join(seen.lost[:MAX_EXAMPLES])} …"
         return [Finding(kinds.ACCURACY_PAIRED, expected, observed)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most, is_figure
 from vlm_acceptance.core.spelling import (
     SPECIAL,
     Spelled,
@@ -71,7 +72,7 @@ def agreement(one: Spelled, other: Spelled, tie: float | None) -> Agreement:
         return Agreement(at, why=f"it cannot be judged: {one.why or other.why or 'no log probabilities'}")
     gaps = [_gap(side, other if side is one else one, at) for side in with_tokens]
     gap = min(gaps)
-    if gap <= tie:
+    if is_at_most(gap, tie):
         return Agreement(at, gap)
     if gap < math.inf:
         return Agreement(at, why=f"the two tokens are {gap:.2f} nats apart")
@@ -99,8 +100,9 @@ def _gap(known: Spelled, other: Spelled, at: int) -> float:
             # the token or the other one must cover or touch the place of the difference
             reach = len(without_blanks(token))
             begins = [begin for begin in places[number] if begin <= place <= max(end, begin + reach)]
-            if any(_goes_on(other.text, begin, token) for begin in begins):
-                gaps.append(max(0.0, known.chosen[number] - logprob))
+            gap = known.chosen[number] - logprob
+            if is_figure(gap) and any(_goes_on(other.text, begin, token) for begin in begins):
+                gaps.append(max(0.0, gap))
     return min(gaps)
 
 
@@ -135,6 +137,8 @@ def _goes_on(text: str, begin: int, token: str) -> bool:
 
 def spelling(answer: Spelled, stop: str = "", where: str = "", exchange: Exchange | None = None) -> list[Finding]:
     """The text is what its own tokens spell, up to the stop string that ended it; not judged without tokens."""
+    if answer.is_broken:
+        return [Finding(kinds.SPELLING, "log probabilities that can be read", trimmed(answer.why), where, exchange)]
     if not answer.tokens or answer.is_spelled or (stop and answer.is_spelled_before(stop)):
         return []
     expected = f"the text that its tokens spell, {trimmed(''.join(answer.tokens), SHOWN)}"

@@ -12,6 +12,7 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.exchange import NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_least, is_at_most
 from vlm_acceptance.core.text import trimmed
 
 LEAST_SIMILARITY = 0.8
@@ -206,8 +207,9 @@ def _ending(question: Question, reply: Reply) -> list[Finding]:
     if reply.finish_reason != "stop":
         found.append(Finding(kinds.ANSWER_FINISH, "finish_reason 'stop'", f"finish_reason {reply.finish_reason!r}"))
     least, most = question.tokens
-    if reply.usage is None or not least <= reply.usage.completion <= most:
-        seen = f"{reply.usage.completion} tokens" if reply.usage else "no token count"
+    tokens = reply.usage.completion if reply.usage else None
+    if not (is_at_least(tokens, least) and is_at_most(tokens, most)):
+        seen = "no token count" if tokens is None else f"{tokens} tokens"
         found.append(Finding(kinds.ANSWER_LENGTH, f"{least} to {most} tokens", seen))
     return found
 

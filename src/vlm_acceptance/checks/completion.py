@@ -12,6 +12,7 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, Usage, usage_of
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.logprobs import ZERO
+from vlm_acceptance.core.numbers import is_at_least, is_at_most, largest
 from vlm_acceptance.core.spelling import Spelled, spelled_of
 from vlm_acceptance.core.text import trimmed
 
@@ -65,12 +66,12 @@ def usage_is_sound(reply: Reply, *, max_tokens: int | None = None, max_model_len
     if usage.prompt + usage.completion != usage.total:
         expected = f"total_tokens {usage.prompt} + {usage.completion} = {usage.prompt + usage.completion}"
         found.append(Finding(kinds.USAGE_SUM, expected, f"total_tokens {usage.total}"))
-    if usage.prompt < 1:
+    if not is_at_least(usage.prompt, 1):
         found.append(Finding(kinds.USAGE_PROMPT, "at least one prompt token", f"prompt_tokens {usage.prompt}"))
-    if reply.text and usage.completion < 1:
+    if reply.text and not is_at_least(usage.completion, 1):
         observed = f"completion_tokens {usage.completion} for {len(reply.text)} characters"
         found.append(Finding(kinds.USAGE_COMPLETION, "at least one token for a text", observed))
-    if max_tokens is not None and usage.completion > max_tokens:
+    if max_tokens is not None and not is_at_most(usage.completion, max_tokens):
         expected = f"no more than max_tokens {max_tokens}"
         found.append(Finding(kinds.USAGE_LIMIT, expected, f"completion_tokens {usage.completion}"))
     elif max_tokens is not None and reply.finish_reason == "length":
@@ -172,7 +173,7 @@ def choices_are(exchange: Exchange, n: int) -> list[Finding]:
     if indexes != list(range(n)):
         found.append(Finding(kinds.CHOICES, f"choices {list(range(n))}", f"{indexes}"))
     usage = usage_of(body)
-    if usage is not None and usage.completion < n:
+    if usage is not None and not is_at_least(usage.completion, n):
         found.append(Finding(kinds.CHOICES_USAGE, f"at least {n} completion tokens", str(usage.completion)))
     return found
 
@@ -197,8 +198,8 @@ def logprobs_are(exchange: Exchange, top: int) -> list[Finding]:
 
 def _entry(number: int, entry: dict[str, Any], top: int) -> list[Finding]:
     where, others = f"logprobs.content[{number}]", entry["top_logprobs"]
-    highest = max([entry["logprob"], *(other["logprob"] for other in others)])
-    if highest > ZERO:
+    highest = largest([entry["logprob"], *(other["logprob"] for other in others)])
+    if not is_at_most(highest, ZERO):
         return [Finding(kinds.LOGPROBS_RANGE, "log probabilities of at most 0", str(highest), where)]
     # the chosen token may be listed in addition to the requested number
     if top <= len(others) <= top + 1:
@@ -213,8 +214,8 @@ def greedy(exchange: Exchange, tie: float) -> list[Finding]:
         return found
     content = exchange.json()["choices"][0]["logprobs"]["content"]
     gaps = [max(other["logprob"] for other in entry["top_logprobs"]) - entry["logprob"] for entry in content]
-    sampled = sum(gap > tie for gap in gaps)
-    observed = f"{sampled} of {len(gaps)} tokens are not, by up to {max(gaps):.3g}"
+    sampled = sum(not is_at_most(gap, tie) for gap in gaps)
+    observed = f"{sampled} of {len(gaps)} tokens are not, by up to {largest(gaps):.3g}"
     expected = "at temperature 0, each token the likeliest one"
     return [Finding(kinds.LOGPROBS_SAMPLED, expected, observed)] if sampled else []
 

@@ -13,6 +13,7 @@ from vlm_acceptance.checks.refusals import refused
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import CHAT, Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most
 from vlm_acceptance.core.text import trimmed
 
 REFUSALS = range(400, 500)
@@ -57,14 +58,14 @@ def right(exchange: Exchange, parts: Parts, deadline_s: float) -> list[Finding]:
 
 
 def _late(exchange: Exchange, deadline_s: float) -> list[Finding]:
-    if exchange.elapsed_s <= deadline_s:
+    if is_at_most(exchange.elapsed_s, deadline_s):
         return []
     return [Finding(kinds.EDGE_DEADLINE, f"a response within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s")]
 
 
 def memory_is_bounded(growth_mb: int, limit_mb: int) -> list[Finding]:
     """One request made the memory of the engine's processes grow by at most `limit_mb`."""
-    if growth_mb <= limit_mb:
+    if is_at_most(growth_mb, limit_mb):
         return []
     return [Finding(kinds.EDGE_MEMORY, f"at most {limit_mb} MB more during the request", f"{growth_mb} MB more")]
 
@@ -107,8 +108,9 @@ def stops(reply: Reply | NoReply, most: int) -> list[Finding]:
     if reply.finish_reason != "stop":
         seen = f"finish_reason {reply.finish_reason!r}, ending in {trimmed(reply.text[-80:])}"
         found.append(Finding(kinds.STOP_NEVER, "an answer that ends by itself, finish_reason 'stop'", seen))
-    if reply.usage is not None and reply.usage.completion > most:
-        found.append(Finding(kinds.STOP_LONG, f"at most {most} tokens", f"{reply.usage.completion} tokens"))
+    if reply.usage is None or not is_at_most(reply.usage.completion, most):
+        seen = "no usage" if reply.usage is None else f"{reply.usage.completion} tokens"
+        found.append(Finding(kinds.STOP_LONG, f"at most {most} tokens", seen))
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vlm_acceptance.checks.server_info import figure_of
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most, is_figure
 from vlm_acceptance.core.waiting import ProcessorReading, between
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
@@ -73,7 +74,9 @@ def hang_in(readings: Sequence[Reading], patience_s: float) -> Hang | None:
             break
         flat.append(reading)
     flat_s = sum(_watched_s(earlier, later) for later, earlier in itertools.pairwise(flat))
-    return Hang(flat_s, now.in_flight, known.figures, now.at_s - known.at_s) if flat_s >= patience_s else None
+    if is_figure(flat_s) and flat_s < patience_s:
+        return None
+    return Hang(flat_s, now.in_flight, known.figures, now.at_s - known.at_s)
 
 
 def _watched_s(earlier: Reading, later: Reading) -> float:
@@ -81,7 +84,7 @@ def _watched_s(earlier: Reading, later: Reading) -> float:
     seconds = min(later.at_s - earlier.at_s, LONGEST_GAP_S)
     if earlier.waits is None or later.waits is None:
         return seconds
-    return max(0.0, seconds - between(earlier.waits, later.waits).explained_s)
+    return max(seconds - between(earlier.waits, later.waits).explained_s, 0.0)  # NaN stays NaN
 
 
 def not_hung(hang: Hang | None, where: str = "") -> list[Finding]:
@@ -98,7 +101,7 @@ def not_hung(hang: Hang | None, where: str = "") -> list[Finding]:
 
 def counted_while_running(before: float, during: Sequence[float | None]) -> list[Finding]:
     """The metric of running requests rose while requests of ours ran: otherwise its fall would show nothing."""
-    if any(running is not None and running > before for running in during):
+    if is_figure(before) and any(is_figure(running) and running > before for running in during):
         return []
     seen = ", ".join("no value" if running is None else f"{running:g}" for running in during) or "not read"
     return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} while streams run", seen, "/metrics")]
@@ -106,7 +109,7 @@ def counted_while_running(before: float, during: Sequence[float | None]) -> list
 
 def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: float) -> list[Finding]:
     """Running requests, as (seconds since the clients disconnected, value), fall to what they were before."""
-    if any(running is not None and running <= before for at_s, running in seen if at_s <= within_s):
+    if is_figure(before) and any(is_at_most(running, before) for at_s, running in seen if is_at_most(at_s, within_s)):
         return []
     known = [(at_s, running) for at_s, running in seen if running is not None]
     expected = f"{RUNNING} back to {before:g} within {within_s:g} s after the clients disconnected"
@@ -121,4 +124,6 @@ def only_ours(seen: Sequence[tuple[float, float | None]], clients: int) -> bool:
     """
     from_s = seen[-1][0] / 2 if seen else 0.0
     known = [running for at_s, running in seen if running is not None and at_s >= from_s]
-    return all(one <= clients for one in known) and all(b <= a for a, b in itertools.pairwise(known))
+    return all(is_at_most(one, clients) for one in known) and all(
+        is_at_most(b, a) for a, b in itertools.pairwise(known)
+    )

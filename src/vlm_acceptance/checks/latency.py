@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import NS, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most, is_figure, middle
 from vlm_acceptance.core.waiting import ProcessorReading, Waited, around
 
 FEWEST_FOR_TPOT = 8
@@ -77,7 +77,7 @@ def from_reply(reply: Reply) -> Sample:
     """Times of an answer; no time per token below FEWEST_FOR_TPOT tokens or if all arrived at once."""
     tokens = reply.usage.completion if reply.usage else None
     pace = reply.tpot_s if tokens is not None and tokens >= FEWEST_FOR_TPOT else None
-    pace = pace if pace and pace >= BURST_TPOT_S else None
+    pace = None if is_figure(pace) and pace < BURST_TPOT_S else pace
     return Sample(reply.ttft_s, pace, reply.elapsed_s, tokens, _waited(reply))
 
 
@@ -115,20 +115,20 @@ def without_waits(sample: Sample, waited: Mapping[str, Waited]) -> Sample:
     """The times of an answer without what waiting for a processor explains of each."""
     seen = replace(sample, waited=waited)
     times = {name: value for name in FIGURES if (value := getattr(seen, name)) is not None}
-    return replace(seen, **{name: max(0.0, value - seen.explained_s(name)) for name, value in times.items()})
+    return replace(seen, **{name: max(value - seen.explained_s(name), 0.0) for name, value in times.items()})
 
 
 def median_of(samples: Sequence[Sample]) -> dict[str, Figure]:
     """One Figure for each of FIGURES, over the samples that have the value."""
     columns = {name: [x for one in samples if (x := getattr(one, name)) is not None] for name in FIGURES}
-    return {name: Figure(median(values) if values else None, len(values)) for name, values in columns.items()}
+    return {name: Figure(middle(values) if values else None, len(values)) for name, values in columns.items()}
 
 
 def row_of(cold: Sample, warm: Sequence[Sample]) -> LatencyRow:
     """The row of one category."""
     ttft, tpot, e2e = (figure.median_s for figure in median_of(warm).values())
     waits = [one.explained_s("e2e_s") for one in warm if one.waited]
-    waited_s = median(waits) if waits else None
+    waited_s = middle(waits) if waits else None
     return LatencyRow(len(warm), ttft, tpot, e2e, cold.ttft_s, cold.e2e_s, warm[-1].tokens, waited_s)
 
 
@@ -173,14 +173,14 @@ def starved(budget: Budget, samples: Sequence[Sample], what: str) -> str:
 
 def _over(name: str, bound: float, samples: Sequence[Sample], without_waits: bool = False) -> bool:
     value = _unexplained_s(name, samples) if without_waits else median_of(samples)[name].median_s
-    return value is not None and not value <= bound
+    return value is not None and not is_at_most(value, bound)
 
 
 def _unexplained_s(name: str, samples: Sequence[Sample]) -> float | None:
     """The median of one time without what waiting explains of it."""
     values = [(getattr(one, name), one.explained_s(name)) for one in samples]
     rest = [value - explained for value, explained in values if value is not None]
-    return median(rest) if rest else None
+    return middle(rest) if rest else None
 
 
 def flows(reply: Reply) -> list[Finding]:
@@ -188,7 +188,8 @@ def flows(reply: Reply) -> list[Finding]:
 
     Not judged below STREAM_S seconds: on a busy machine, all of a short answer may be read at once.
     """
-    if reply.elapsed_s < STREAM_S or (reply.ttft_s is not None and reply.ttft_s <= LATEST_SHARE * reply.elapsed_s):
+    latest_s = LATEST_SHARE * reply.elapsed_s
+    if is_figure(latest_s) and (reply.elapsed_s < STREAM_S or is_at_most(reply.ttft_s, latest_s)):
         return []
     seen = "no text"
     if reply.ttft_s is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from vlm_acceptance.checks.answer import holds
 from vlm_acceptance.checks.contamination import answers_another
@@ -16,6 +15,7 @@ from vlm_acceptance.config.profile_sections import Limits
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_least, is_at_most, is_figure, middle
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.stats.binomial import lower_limit
 
@@ -147,10 +147,12 @@ def fair(
     """
     if not exchanges:
         return []
-    usual = median(exchange.elapsed_s for exchange in exchanges.values())
+    usual = middle(exchange.elapsed_s for exchange in exchanges.values())
     bound = max(times * usual, floor_s)
     seconds = {name: one.elapsed_s - (_explained_s(one) if without_waits else 0) for name, one in exchanges.items()}
-    slow = sorted((name for name in seconds if seconds[name] > bound), key=lambda name: (-seconds[name], name))
+    slow = sorted(
+        (name for name in seconds if not is_at_most(seconds[name], bound)), key=lambda name: (-seconds[name], name)
+    )
     expected = f"each within {bound:.3g} s ({times:g} times the median {usual:.3g} s, or {floor_s:g} s)"
     return [Finding(kinds.LOAD_STARVED, expected, f"{seconds[name]:.3g} s", name, exchanges[name]) for name in slow]
 
@@ -160,9 +162,11 @@ def _explained_s(exchange: Exchange) -> float:
 
 
 def percentiles(values: Sequence[float]) -> Percentiles | None:
-    """The percentiles of QUANTILES, each a value that occurred; None without values."""
+    """The percentiles of QUANTILES, each a value that occurred; None without values, NaN if a value is no figure."""
     if not values:
         return None
+    if not all(map(is_figure, values)):
+        return Percentiles(math.nan, math.nan, math.nan, len(values))
     ordered = sorted(values)
     p50, p90, p99 = (ordered[math.ceil(len(ordered) * share) - 1] for share in QUANTILES.values())
     return Percentiles(p50, p90, p99, len(ordered))
@@ -174,7 +178,7 @@ def within(limits: Limits, seen: Percentiles | None, what: str) -> list[Finding]
     for name, bound in limits.model_dump(exclude_none=True).items():
         if seen is None:
             found.append(Finding(kinds.LOAD_NO_DATA, f"samples of {what}", "no data (n=0)", what))
-        elif seen.n * (1 - QUANTILES[name]) >= BEYOND and getattr(seen, name) > bound:
+        elif seen.n * (1 - QUANTILES[name]) >= BEYOND and not is_at_most(getattr(seen, name), bound):
             found.append(Finding(kinds.BY_ID[f"load.{what}"], f"{name} within {bound:g} s", str(seen), what))
     return found
 
@@ -182,18 +186,18 @@ def within(limits: Limits, seen: Percentiles | None, what: str) -> list[Finding]
 def good(samples: Sequence[Sample], budget: Budget) -> int:
     """How many answers are within every latency budget; a time that is not known is not compared."""
     bounds = budget.model_dump(exclude_none=True)
-    return sum(all((getattr(one, name) or 0) <= bound for name, bound in bounds.items()) for one in samples)
+    return sum(all(is_at_most(getattr(one, name) or 0, bound) for name, bound in bounds.items()) for one in samples)
 
 
 def at_least(what: str, seen: float, least: float | None, unit: str) -> list[Finding]:
     """A rate or share that reaches its bound, if it has one."""
-    if least is None or seen >= least:
+    if least is None or is_at_least(seen, least):
         return []
     return [Finding(kinds.BY_ID[f"load.{what}"], f"at least {least:g} {unit}", f"{seen:.4g} {unit}")]
 
 
 def errors_within(errors: int, total: int, share: float) -> list[Finding]:
     """At most the share `share` of all requests has no answer."""
-    if errors <= share * total:
+    if is_at_most(errors, share * total):
         return []
     return [Finding(kinds.LOAD_ERRORS, f"at most {share:.2%} without an answer", f"{errors} of {total}")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.logprobs import LogProbs
+from vlm_acceptance.core.numbers import is_at_least, is_at_most, is_figure, largest, mean
 from vlm_acceptance.core.text import trimmed
 
 SHOWN = 4
@@ -35,7 +35,7 @@ class Difference:
     @property
     def shift(self) -> float:
         """Mean |Δ| of the tokens in both lists; infinite if there is none."""
-        return _mean(self.listed)
+        return mean(self.listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,7 @@ def totals(differences: Sequence[Difference]) -> Totals:
     possible = sum(one.possible for one in differences)
     diverged = sum(one.diverged is not None for one in differences)
     common = len(listed) / possible if possible else 0.0
-    return Totals(len(differences), diverged, _mean(chosen), max(chosen, default=math.inf), common, _mean(listed))
-
-
-def _mean(deltas: Sequence[float]) -> float:
-    return sum(deltas) / len(deltas) if deltas else math.inf
+    return Totals(len(differences), diverged, mean(chosen), largest(chosen), common, mean(listed))
 
 
 def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:
@@ -96,17 +92,17 @@ def against_baseline(
     if not differences:
         return found, None
     together = totals(list(differences.values()))
-    if together.shift > limits.alarm:
+    if not is_at_most(together.shift, limits.alarm):
         expected = f"log probabilities of common top-5 tokens within {limits.alarm:g} of the baseline in the mean"
         found.append(Finding(kinds.LOGPROBS_SHIFT, expected, f"{together.shift:.4f} over {together.prompts} prompts"))
-    if together.common < limits.common_top5:
+    if not is_at_least(together.common, limits.common_top5):
         expected = f"at least {limits.common_top5:.0%} of the top-5 tokens in common with the baseline"
         found.append(Finding(kinds.LOGPROBS_TOP5, expected, f"{together.common:.1%} over {together.prompts} prompts"))
     for name, one in differences.items():
         found += _other_token(name, one, known[name], answers[name], limits.tie)
-    far = {name: one.shift for name, one in differences.items() if one.shift > limits.alarm_prompt}
+    far = {name: one.shift for name, one in differences.items() if not is_at_most(one.shift, limits.alarm_prompt)}
     if far:
-        worst = max(far, key=lambda name: far[name])
+        worst = max(far, key=lambda name: (not is_figure(far[name]), far[name]))
         expected = f"a mean |Δ logprob| of at most {limits.alarm_prompt:g} in every prompt"
         observed = f"{far[worst]:.4f}" + (f"; {len(far)} prompts are above it" if len(far) > 1 else "")
         found.append(Finding(kinds.LOGPROBS_PROMPT, expected, observed, worst, answers[worst].exchange))
@@ -135,13 +131,13 @@ def alike(
             found.append(Finding(kinds.LOGPROBS_TEXT, trimmed(one.text), trimmed(other.text), name, other.exchange))
         else:
             found += _other_token(name, change, one, other, limits.tie)
-        if change.shift > limits.steady_prompt:
+        if not is_at_most(change.shift, limits.steady_prompt):
             expected = f"the same log probabilities, within {limits.steady_prompt:g} in the mean of a prompt"
             found.append(Finding(kinds.LOGPROBS_UNSTEADY, expected, f"{change.shift:.4f}", name, other.exchange))
     if not differences:
         return found, None
     together = totals(differences)
-    if together.shift > limits.steady:
+    if not is_at_most(together.shift, limits.steady):
         expected = f"the same log probabilities, within {limits.steady:g} in the mean of all"
         observed = f"{together.shift:.4f} over {together.prompts} answers"
         found.append(Finding(kinds.LOGPROBS_UNSTEADY, expected, observed))
@@ -149,7 +145,7 @@ def alike(
 
 
 def _other_token(name: str, change: Difference, known: LogProbs, seen: LogProbs, tie: float) -> list[Finding]:
-    if change.diverged is None or (change.behind is not None and change.behind <= tie):
+    if change.diverged is None or is_at_most(change.behind, tie):
         return []
     how = "which is not among the five likeliest" if change.behind is None else f"{change.behind:.2f} less likely"
     if change.diverged >= min(len(known.tokens), len(seen.tokens)):

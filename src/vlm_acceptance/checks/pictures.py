@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from vlm_acceptance.checks.answer import fold
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply, token_count
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_least
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tiles import TileRule, picture_tokens
 
@@ -77,7 +78,7 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
     step = (second - base) / (two - one)
     counted = ", ".join(f"{count} with {number}" for number, count in sorted(tokens.items()))
     seen = f"prompt tokens: {counted} pictures"
-    if step < least:
+    if not is_at_least(step, least):
         expected = f"at least {least} more prompt tokens with every picture"
         return [Finding(kinds.MULTI_TOKENS, expected, seen, f"{two} pictures", counts[two].exchange)]
     return [
@@ -114,8 +115,10 @@ def tokenize_agrees(counted: Exchange, reply: Reply | NoReply) -> list[Finding]:
     if isinstance(reply, NoReply) or reply.usage is None:
         return []  # tokens_match_tiles reports it
     try:
-        count = counted.json()["count"]
+        count = token_count(counted.json()["count"])
     except (ValueError, KeyError, TypeError):
+        count = None
+    if count is None:
         seen = counted.error or f"HTTP {counted.status}: {trimmed(counted.body.decode('utf-8', 'replace'))}"
         return [Finding(kinds.TILE_TOKENIZE, "a count from /tokenize", str(seen), "/tokenize")]
     if count == reply.usage.prompt:
@@ -124,7 +127,8 @@ def tokenize_agrees(counted: Exchange, reply: Reply | NoReply) -> list[Finding]:
 
 
 def _prompt_tokens(reply: Reply | NoReply, kind: kinds.FindingClass, where: str) -> int | Finding:
-    if not isinstance(reply, NoReply) and reply.usage is not None and isinstance(reply.usage.prompt, (int, float)):
-        return reply.usage.prompt
+    count = None if isinstance(reply, NoReply) or reply.usage is None else token_count(reply.usage.prompt)
+    if count is not None:
+        return count
     seen = str(reply) if isinstance(reply, NoReply) else "no usage"
     return Finding(kind, "an answer with usage", seen, where, reply.exchange)

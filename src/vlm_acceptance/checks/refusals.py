@@ -10,6 +10,7 @@ from vlm_acceptance.checks.schema import conforms
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most
 from vlm_acceptance.core.text import trimmed
 
 
@@ -27,7 +28,7 @@ def refused(
     deep; None accepts any body.
     """
     found = []
-    if exchange.elapsed_s > deadline_s:
+    if not is_at_most(exchange.elapsed_s, deadline_s):
         expected, observed = f"a refusal within {deadline_s:g} s", f"{exchange.elapsed_s:.3g} s"
         found.append(Finding(kinds.REFUSAL_DEADLINE, expected, observed))
     if exchange.error is not None:
@@ -68,8 +69,8 @@ def _shown(exchange: Exchange) -> str:
 def _body(exchange: Exchange, schema: str, says: str | None) -> list[Finding]:
     try:
         body = exchange.json()
-    except ValueError:
-        return [Finding(kinds.REFUSAL_BODY, "a JSON body", trimmed(_shown(exchange)))]
+    except ValueError as broken:
+        return [Finding(kinds.REFUSAL_BODY, "a JSON body", f"{broken}: {trimmed(_shown(exchange))}")]
     found = conforms(schema, body, "body")
     if found or says is None:
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,12 +13,13 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.engine_figures import EngineFigures
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most, is_figure
 from vlm_acceptance.core.text import trimmed
 
 LOG = "server.log"
 _LABELS = r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\}'
 _SAMPLE = re.compile(rf"([A-Za-z_:][\w:]*)(?:{_LABELS})?\s+(\S+)(?:\s+\S+)?", re.ASCII)
-_BLOCK = re.compile(r'^vllm:cache_config_info\{[^}\n]*\bblock_size="(\d+)"', re.MULTILINE)
+_BLOCK = re.compile(r'^vllm:cache_config_info\{[^}\n]*\bblock_size="(\d{1,9})"', re.MULTILINE)
 
 
 def healthy(exchange: Exchange) -> list[Finding]:
@@ -56,9 +56,10 @@ def reports_version(exchange: Exchange, expected: str | None = None) -> list[Fin
 
 
 def metrics(text: str) -> dict[str, float]:
-    """Values of a Prometheus text page by name, summed over labels, without buckets and NaN.
+    """Values of a Prometheus text page by name, summed over labels, without buckets.
 
-    ValueError names the first line that cannot be read.
+    A name with a value that is not finite, which Prometheus allows, is left out. ValueError names the first line that
+    cannot be read.
     """
     figures: dict[str, float] = {}
     # Not splitlines(): label values may hold characters at which it would split.
@@ -68,14 +69,14 @@ def metrics(text: str) -> dict[str, float]:
             continue
         read = _SAMPLE.fullmatch(sample)
         try:
-            value = float(read[3]) if read else math.nan
+            value = float(read[3]) if read else 0.0
         except ValueError:
             read = None
         if read is None:
             raise ValueError(f"line {number} is not a sample: {trimmed(sample, 120)}")
-        if not math.isnan(value) and not (read[1].endswith("_bucket") and "le=" in (read[2] or "")):
+        if not (read[1].endswith("_bucket") and "le=" in (read[2] or "")):
             figures[read[1]] = figures.get(read[1], 0.0) + value
-    return figures
+    return {name: value for name, value in figures.items() if is_figure(value)}
 
 
 def figures_in(page: Exchange) -> dict[str, float] | None:
@@ -99,22 +100,28 @@ def metrics_present(page: Exchange, names: Iterable[str]) -> list[Finding]:
     except ValueError as broken:
         return [Finding(kinds.MODELS_METRICS, "a Prometheus text page", str(broken), "/metrics")]
     missing = [name for name in names if figure_of(figures, name) is None]
-    observed = f"not among the {len(figures)} metrics of the page"
+    observed = f"not among the {len(figures)} metrics of the page with a finite value"
     return [Finding(kinds.MODELS_METRICS, ", ".join(missing), observed, "/metrics")] if missing else []
 
 
 def metrics_moved(before: Exchange, after: Exchange, names: Iterable[str]) -> list[Finding]:
-    """Counters that did not grow between two readings of /metrics; `metrics_present` reports absent ones."""
+    """Counters that did not grow between two readings of /metrics, or have no finite value in one of them."""
     try:
         first, second = (metrics(_text(page)) for page in (before, after))
     except ValueError as broken:
         return [Finding(kinds.METRICS_TEXT, "Prometheus text", str(broken), "/metrics")]
     seen = [(name, figure_of(first, name), figure_of(second, name)) for name in names]
     return [
-        Finding(kinds.METRICS_MOVED, f"{name} to grow with a request", f"{was:g}, then {now:g}", "/metrics")
+        Finding(
+            kinds.METRICS_MOVED, f"{name} to grow with a request", f"{_number(was)}, then {_number(now)}", "/metrics"
+        )
         for name, was, now in seen
-        if was is not None and now is not None and now <= was
+        if was is None or now is None or not now > was
     ]
+
+
+def _number(value: float | None) -> str:
+    return "no finite value" if value is None else f"{value:g}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,12 +150,14 @@ def cache_uses(before: Exchange, after: Exchange) -> list[CacheUse]:
 
 def without_hits(uses: Iterable[CacheUse]) -> str:
     """Which caches had no hit or are not counted, so that the test says nothing about them; '' if all had hits."""
-    return "; ".join(f"vllm:{use.cache}_hits did not grow ({use})" for use in uses if use.hits is None or use.hits <= 0)
+    return "; ".join(
+        f"vllm:{use.cache}_hits did not grow ({use})" for use in uses if not is_figure(use.hits) or use.hits <= 0
+    )
 
 
 def too_short(tokens: int | None, block: int | None) -> str:
     """Why prompts of `tokens` tokens say nothing about blocks of `block` tokens; '' if they do or one is unknown."""
-    if tokens is None or block is None or tokens > 2 * block:
+    if tokens is None or block is None or (is_figure(tokens) and tokens > 2 * block):
         return ""
     return f"the prompts about similar pictures have {tokens} tokens, no more than two cache blocks of {block}"
 
@@ -183,7 +192,11 @@ def graphs_are(figures: EngineFigures, count: int | None, log: str = LOG) -> lis
 
 def close_to(value: float | None, measure: Measure, what: str) -> list[Finding]:
     """The figure is within the tolerance of `measure`; not judged if it is not reported or has no tolerance."""
-    if value is None or measure.tolerance is None or abs(value - measure.value) <= measure.tolerance * measure.value:
+    if (
+        value is None
+        or measure.tolerance is None
+        or is_at_most(abs(value - measure.value), measure.tolerance * measure.value)
+    ):
         return []
     return [Finding(kinds.LOG_FIGURE, f"{what}: {measure.value:g} ± {measure.tolerance:.0%}", f"{value:g}", LOG)]
 
@@ -203,5 +216,6 @@ def _json(exchange: Exchange) -> tuple[Any, list[Finding]]:
     found = _is_200(exchange, kinds.MODELS_STATUS)
     try:
         return (None, found) if found else (exchange.json(), [])
-    except ValueError:
-        return None, [Finding(kinds.MODELS_JSON, "a JSON body", trimmed(_text(exchange)), exchange.request.path)]
+    except ValueError as broken:
+        seen = f"{broken}: {trimmed(_text(exchange))}"
+        return None, [Finding(kinds.MODELS_JSON, "a JSON body", seen, exchange.request.path)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from vlm_acceptance.checks.agreement import agreement
@@ -10,6 +9,7 @@ from vlm_acceptance.checks.schema import MOST_FINDINGS, conforms
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, Frame, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.spelling import spelled_of
 from vlm_acceptance.core.text import trimmed
 
@@ -98,9 +98,10 @@ def _chunks(frames: tuple[Frame, ...]) -> tuple[list[_Chunk], list[Finding]]:
             continue
         where = f"event {number}"
         try:
-            body = json.loads(frame.data)
-        except ValueError:
-            found.append(Finding(kinds.STREAM_JSON, f"JSON or {DONE}", trimmed(frame.data), where))
+            body = read_json(frame.data)
+        except ValueError as broken:
+            seen = f"{broken}: {trimmed(frame.data)}"
+            found.append(Finding(kinds.STREAM_JSON, f"JSON or {DONE}", seen, where))
             continue
         if frame.event == "error" or (isinstance(body, dict) and "error" in body):
             found.append(Finding(kinds.STREAM_ERROR, "no error inside HTTP 200", trimmed(body), where))

@@ -10,6 +10,7 @@ from statistics import median
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_at_most, is_figure
 from vlm_acceptance.stats.regression import BLOCKS, FEWEST_BLOCKS, Interval, slope
 
 # caches and allocators fill at first: that is not a leak
@@ -27,13 +28,14 @@ def leak(requests: Sequence[float], megabytes: Sequence[float], where: str, budg
     """Memory does not grow by more than `budget_kb` a request; a leak is a slope whose whole interval is above it.
 
     Both the samples after the first third and the later half of these must show it: filling caches level off.
-    EnvironmentProblem if there are too few samples.
+    EnvironmentProblem if there are too few samples, or one is no figure.
     """
+    _require_figures((*requests, *megabytes), f"the memory of {where}")
     whole, late = (growth(requests, megabytes, start) for start in (WARM_UP, (1 + WARM_UP) / 2))
     if whole is None or late is None:
         seen = f"{len(megabytes)} samples over {len(set(requests))} counts of requests"
         raise EnvironmentProblem(f"too few to judge the memory of {where}: {seen}; the soak was too short")
-    if min(whole.low, late.low) <= budget_kb:
+    if is_at_most(whole.low, budget_kb) or is_at_most(late.low, budget_kb):
         return []
     expected = f"at most {budget_kb:g} KB more a request"
     return [Finding(kinds.LEAK, expected, f"{shown(whole)} KB a request; later half {shown(late)}", where)]
@@ -52,16 +54,23 @@ def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> l
     """Times (at second, value) of the last third exceed those of the first by at most the share `budget`.
 
     A finding needs the whole interval beyond it, and growth in the first two thirds too: another load starts at once.
-    EnvironmentProblem if there are too few times.
+    EnvironmentProblem if there are too few times, or one is no figure.
     """
+    _require_figures([value for point in points for value in point], where)
     whole, early = drift_of(points), drift_of(points, EARLY)
     if whole is None or early is None:
         raise EnvironmentProblem(f"too few to judge whether {where} grows: {len(points)} times; the soak was too short")
-    if whole.low <= budget or early.low <= 0:
+    if is_at_most(whole.low, budget) or is_at_most(early.low, 0):
         return []
     expected = f"times of the last third within {1 + budget:g} times those of the first"
     seen = f"{1 + whole.value:.3g} times (99 % interval {1 + whole.low:.3g} to {1 + whole.high:.3g}, n={whole.n})"
     return [Finding(kinds.DRIFT, expected, seen, where)]
+
+
+def _require_figures(values: Sequence[float], what: str) -> None:
+    odd = [value for value in values if not is_figure(value)]
+    if odd:
+        raise EnvironmentProblem(f"{what} cannot be judged: {len(odd)} samples are no finite number, first {odd[0]!r}")
 
 
 def can_drift(points: Sequence[tuple[float, float]]) -> bool:

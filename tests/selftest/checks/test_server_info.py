@@ -177,8 +177,15 @@ def test_each_counter_must_grow() -> None:
 
 
 def test_absent_counters_are_not_zero() -> None:
-    assert moved(page(""), counters(1, 1)) == []
-    assert moved(counters(1, 1), page("")) == []
+    assert moved(page(""), counters(1, 1)) == ["vllm:prompt_tokens", "vllm:generation_tokens"]
+    (found, _) = metrics_moved(counters(1, 1), page(""), ("vllm:prompt_tokens", "vllm:generation_tokens"))
+    assert found.observed == "1, then no finite value"
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e999"])
+def test_a_counter_of_which_one_part_is_not_finite_is_absent(value: str) -> None:
+    text = f'vllm:prompt_tokens_total{{engine="0"}} 5\nvllm:prompt_tokens_total{{engine="1"}} {value}\nvllm:a 1\n'
+    assert metrics(text) == {"vllm:a": 1.0}
 
 
 def test_a_reading_that_cannot_be_read_is_found() -> None:
