@@ -73,6 +73,8 @@ _RESPONSE = (
     ("error-as-200", "every answer is an error object with status 200", 1, response.error_as_200),
     ("logprobs-missing", "logprobs is null", 1, response.logprobs_missing),
     ("logprobs-unsteady", "each answer's log probabilities are up to this much lower", 0.5, response.logprobs_unsteady),
+    ("logprobs-not-numbers", "each log probability is NaN", 1, response.logprobs_not_numbers),
+    ("usage-not-numbers", "the counts in usage are NaN", 1, response.usage_not_numbers),
     ("logprobs-positive", "each log probability is its absolute value and this more", 0.1, response.logprobs_positive),
 )
 
@@ -112,6 +114,7 @@ _SERVER = (
     ("health-503", "/health is 503", 1, server.health_503),
     ("health-lost", "/health is 503 after so many requests for it", 1, server.health_lost),
     ("metrics-gone", "/metrics is 404", 1, server.gone("/metrics")),
+    ("metrics-not-numbers", "each figure of vLLM's in /metrics is NaN", 1, server.metrics_not_numbers),
     ("version-gone", "/version is 404", 1, server.gone("/version")),
     ("errors-as-html", "any 4xx has an HTML body", 1, server.errors_as_html),
     ("errors-as-500", "any 4xx becomes status 500", 1, server.errors_as_500),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -317,6 +318,20 @@ def logprobs_positive(dose: Dose) -> Stages:
             entry["logprob"] = abs(entry["logprob"]) + dose.magnitude
 
     return _edits_choices(edit)
+
+
+def logprobs_not_numbers(dose: Dose) -> Stages:
+    def edit(choice: dict[str, Any]) -> None:
+        for entry in (choice.get("logprobs") or {}).get("content") or []:
+            for one in (entry, *entry["top_logprobs"]):
+                one["logprob"] = math.nan
+
+    return _edits_choices(edit)
+
+
+def usage_not_numbers(dose: Dose) -> Stages:
+    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return _edits_usage(lambda usage: usage.update(dict.fromkeys(counts, math.nan)))
 
 
 def logprobs_unsteady(dose: Dose) -> Stages:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fault_stages import Call, Cut, Dose, Response, Stages, edits_body, error_response, json_response, object_of, typed
+
+_SAMPLE = re.compile(rb"^(vllm:.*) \S+$", re.MULTILINE)
 
 
 def health_only(dose: Dose) -> Stages:
@@ -38,6 +41,15 @@ def gone(route: str) -> Callable[[Dose], Stages]:
     """The fault that a route is not found."""
     not_found = json_response(404, {"detail": "Not Found"})
     return lambda _dose: Stages(instead=lambda call: not_found if call.route == route else None)
+
+
+def metrics_not_numbers(dose: Dose) -> Stages:
+    def response(call: Call, response: Response) -> Response:
+        if call.route != "/metrics":
+            return response
+        return replace(response, body=_SAMPLE.sub(rb"\1 NaN", response.body))
+
+    return Stages(response=response)
 
 
 def errors_as_html(dose: Dose) -> Stages:

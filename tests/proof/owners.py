@@ -133,6 +133,8 @@ WIRE: dict[str, tuple[str, ...]] = {
     "answers-swapped": (OCR, BURST, f"{MIXED}[1]"),
     "error-as-200": (TEXT,),
     "logprobs-missing": ("schema::test_logprobs", "logprobs::test_logprobs_can_be_recorded"),
+    "logprobs-not-numbers": ("schema::test_logprobs", LOGPROBS, SAME_LOGPROBS, *ALL_LOGPROBS),
+    "usage-not-numbers": (TEXT,),
     "logprobs-positive": ("schema::test_logprobs",),
     "logprobs-unsteady": (
         "logprobs::test_logprobs_match_the_baseline",
@@ -170,6 +172,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "health-503": (HEALTH,),
     "health-lost": ("health::test_health_answers",),
     "metrics-gone": ("health::test_metrics_count",),
+    "metrics-not-numbers": ("health::test_metrics_count",),
     "version-gone": ("health::test_version_is_reported",),
     "errors-as-html": (REFUSED_MODEL, NOT_JSON),
     "errors-as-500": (REFUSED_TYPE, NOT_JSON, VIDEO, TOO_LONG, TRUNCATED, NOT_BASE64, EDGE_BROKEN, EDGE_N, POISON),

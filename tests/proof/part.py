@@ -27,6 +27,7 @@ PART = frozenset(
         "any-route-answered",
         "malformed-accepted",
         "logprobs-unsteady",
+        "logprobs-not-numbers",
         "blind-on-its-first-day",
         "answers-constant",
         "failure-spreads",

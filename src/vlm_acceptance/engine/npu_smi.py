@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vlm_acceptance.core.errors import DeviceProblem
 
-_PAIR = re.compile(r"(\d+|NA|-)\s*/\s*(\d+|NA|-)")
+_PAIR = re.compile(r"(?<!\d)(\d{1,18}|NA|-)\s*/\s*(\d{1,18}|NA|-)(?!\d)", re.ASCII)
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _VERSION = re.compile(r"Version:\s*(\S+)")
 _COMPLAINT = re.compile(r"fail|error|denied|not found|cannot|unable", re.IGNORECASE)
 _FIRST_GENERATION = re.compile(r"(Ascend)?910((Pro|Premium)?A|ProB)", re.IGNORECASE)
@@ -83,7 +85,7 @@ def parse_map(text: str) -> dict[tuple[int, int], int]:
     heads = [i for i, words in enumerate(lines) if " ".join(words).startswith("NPU ID Chip ID Chip Logic ID")]
     if not heads:
         raise DeviceProblem(_no_table(text, "`npu-smi info -m` printed no id map"))
-    rows = [words for words in lines[heads[0] + 1 :] if len(words) >= 3 and all(w.isdigit() for w in words[:3])]
+    rows = [words for words in lines[heads[0] + 1 :] if len(words) >= 3 and _are_numbers(words[:3])]
     return {(int(npu), int(chip)): int(logic) for npu, chip, logic, *_ in rows}
 
 
@@ -105,7 +107,7 @@ def _chip(first: list[str], second: list[str], has_phy_id: bool, usages: int) ->
     npu, _, name = " ".join(first[:-2]).partition(" ")
     ids = second[0].split()
     pairs = _PAIR.findall(second[-1])
-    if not (npu.isdigit() and name and len(pairs) >= max(1, usages) and all(word.isdigit() for word in ids)):
+    if not (_are_numbers([npu, *ids]) and name and len(pairs) >= max(1, usages)):
         raise DeviceProblem(f"npu-smi printed a chip that cannot be read: {' | '.join(first)} / {' | '.join(second)}")
     # with DDR and HBM, HBM is the last pair; a single pair is the memory of the device
     used, total = pairs[-1]
@@ -124,7 +126,7 @@ def _process(columns: list[str], cells: list[str]) -> Process:
     ids = cells[0].split()
     row = dict(zip(columns, cells, strict=False))
     pid = row.get("Process id", "")
-    if len(cells) != len(columns) or not ids or not all(word.isdigit() for word in (*ids, pid)):
+    if len(cells) != len(columns) or not ids or not _are_numbers([*ids, pid]):
         raise DeviceProblem(f"npu-smi printed a process row that cannot be read: {' | '.join(cells)}")
     memory = next((value for column, value in row.items() if column.startswith("Process memory")), "")
     return Process(
@@ -137,8 +139,12 @@ def _process(columns: list[str], cells: list[str]) -> Process:
     )
 
 
+def _are_numbers(words: Iterable[str]) -> bool:
+    return all(_number(word) is not None for word in words)
+
+
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _no_table(text: str, what: str = "npu-smi printed no device table") -> str:

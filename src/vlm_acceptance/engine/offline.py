@@ -12,8 +12,9 @@ from typing import Any
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.engine_figures import EngineFigures, ExitReport
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, HarnessProblem, VlmAcceptanceError
-from vlm_acceptance.core.exchange import Reply, Usage
+from vlm_acceptance.core.exchange import Reply, Usage, token_count
 from vlm_acceptance.core.logprobs import LogProbs
+from vlm_acceptance.core.numbers import BadNumber, figure, read_json
 from vlm_acceptance.engine import command
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine.process import SupervisedProcess
@@ -162,11 +163,16 @@ class _Rows:
 
     def _line(self, line: bytes) -> None:
         try:
-            row = json.loads(line)
+            row = read_json(line)
             key = next(key for key in ("id", "ready_s", "batch_s", "problem") if key in row)
-            value = float(row[key]) if key in ("ready_s", "batch_s") else str(row[key])
+            value = figure(row[key]) if key in ("ready_s", "batch_s") else str(row[key])
             if key == "id" and value not in self._ids:
                 raise ValueError("no request has this id")
+        except BadNumber as broken:
+            # the worker writes the engine's own figures as they are
+            raise EngineFailure(
+                f"the offline engine answered with no number: {broken} (rows: {self._path})"
+            ) from broken
         except (ValueError, TypeError, StopIteration) as broken:
             raise HarnessProblem(f"{self._path} is not in the format of the offline worker: {line!r:.200}") from broken
         if key == "id":
@@ -209,10 +215,12 @@ def _failure(process: SupervisedProcess, finished: bool, profile: Profile, timeo
 
 
 def _reply(row: Row, model: str) -> Reply:
-    prompt, completion = row["prompt_tokens"], row["completion_tokens"]
+    prompt, completion = (token_count(row[f"{name}_tokens"]) for name in ("prompt", "completion"))
+    if prompt is None or completion is None:
+        raise ValueError("a count of tokens is none")
     return Reply(row["text"], row["finish_reason"], Usage(prompt, completion, prompt + completion), model, 0.0)
 
 
 def _logprobs(row: Row) -> LogProbs:
-    top = tuple({int(token): float(p) for token, p in listed.items()} for listed in row["top"])
+    top = tuple({int(token): figure(p) for token, p in listed.items()} for listed in row["top"])
     return LogProbs(row["text"], tuple(row["tokens"]), top)

@@ -10,6 +10,7 @@ from typing import Any
 
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.exchange import CHAT
+from vlm_acceptance.core.numbers import is_figure
 from vlm_acceptance.engine.process import SupervisedProcess
 
 RESULT = "vllm-bench.json"
@@ -83,14 +84,14 @@ def measure(
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, str]:
-    """The tool's result under our names; missing figures are left out."""
+    """The tool's result under our names; figures that are missing or not finite are left out."""
     done, failed = result.get("completed"), result.get("failed", 0)
     text = f"random text, {INPUT_TOKENS} in and {OUTPUT_TOKENS} out, {result.get('max_concurrency')} at once"
     row = {"vllm_bench": f"{done} answers, {failed} failed; {text}"}
-    row |= {ours: f"{result[key]:.2f}" for ours, (key, _) in RATES.items() if _is_number(result.get(key))}
+    row |= {ours: f"{result[key]:.2f}" for ours, (key, _) in RATES.items() if is_figure(result.get(key))}
     for name in TIMES:
         shares = {share: result.get(f"{share}_{name}_ms") for share in ("p50", "p90", "p99")}
-        if all(_is_number(value) for value in shares.values()):
+        if all(is_figure(value) for value in shares.values()):
             text = ", ".join(f"{share} {value / 1000:.4g}" for share, value in shares.items() if value is not None)
             row[f"vllm_bench_{name}"] = f"{text} s"
     return row
@@ -101,7 +102,3 @@ def beside(row: Mapping[str, str], requests_per_s: float, tokens_per_s: float) -
     rates = ", ".join(f"{row[key]} {unit}" for key, (_, unit) in RATES.items() if key in row)
     ours = f"{requests_per_s:.2f} requests/s, {tokens_per_s:.2f} output tokens/s"
     return f"vllm bench serve: {row['vllm_bench']}{': ' if rates else ''}{rates}; the soak, pictures and texts: {ours}"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

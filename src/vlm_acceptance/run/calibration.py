@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 
 from vlm_acceptance.checks.bars import FEWEST_RECORDED, PICTURES, unlike
+from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.config.profile import LARGE_PICTURES, MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.finding_classes import Severity
+from vlm_acceptance.core.numbers import is_figure
 from vlm_acceptance.core.verdict import EXIT, Ruling, TestResult
 from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.run.context import RunContext
@@ -204,6 +206,7 @@ def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]
     rows = context.record.latency
     broken = [one for one in context.record.results if one.outcome in UNFINISHED and one.area == "latency"]
     unmeasured = [category.id for category in context.inputs.categories if category.id not in rows]
+    unmeasured += [name for name, row in rows.items() if not all(map(is_figure, _medians(row).values()))]
     if broken or unmeasured:
         return {}, f"the latencies were not all measured: {_named(broken[0]) if broken else unmeasured[0]}"
     waits = context.record.waits
@@ -211,11 +214,16 @@ def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]
         return {}, f"the machine was too busy to measure: {in_words(waits)}"  # such budgets would excuse any slowness
     categories = {}
     for name, row in rows.items():
-        medians = {"ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "e2e_s": row.e2e_s}
-        categories[name] = {key: _budget(key, value) for key, value in medians.items() if value is not None}
+        categories[name] = {key: _budget(key, value) for key, value in _medians(row).items()}
     for name, budgets in categories.items():
         _allow_longest_answer(context, name, budgets, [one["tpot_s"] for one in categories.values() if "tpot_s" in one])
     return {"latency": {"recorded": True, "categories": categories}}, f"{HEADROOM} x the medians of this run"
+
+
+def _medians(row: LatencyRow) -> dict[str, float]:
+    """The medians that are known, by their names in a budget."""
+    medians = {"ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "e2e_s": row.e2e_s}
+    return {key: value for key, value in medians.items() if value is not None}
 
 
 def _allow_longest_answer(context: RunContext, name: str, budgets: dict[str, float], measured: Sequence[float]) -> None:

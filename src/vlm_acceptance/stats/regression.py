@@ -77,7 +77,7 @@ def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99) ->
     across, up = block_means(xs, blocks), block_means(ys, blocks)
     middle, height = fmean(across), fmean(up)
     spread = sum((x - middle) ** 2 for x in across)
-    if spread <= 0:
+    if not spread > 0:
         return None
     rise = sum((x - middle) * (y - height) for x, y in zip(across, up, strict=True)) / spread
     left = [y - height - rise * (x - middle) for x, y in zip(across, up, strict=True)]

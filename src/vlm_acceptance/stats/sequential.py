@@ -49,7 +49,7 @@ class ScoreStop:
         self.asked = self.right = 0
         self._round_size, self._bound = round_size, 0.0
         self._bets = dict(alternatives)
-        if abs(self.statistic - 1) > 1e-9:
+        if not abs(self.statistic - 1) <= 1e-9:
             raise ValueError("the weights of the alternatives do not add up to 1")
         self.stopped = self.is_out_of_reach  # stays true: the run is rejected
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.core.errors import HarnessProblem
-from vlm_acceptance.core.exchange import Exchange, NoReply, Request
+from vlm_acceptance.core.exchange import Exchange, NoReply, Request, token_count
 
 TOKENIZE = "/tokenize"
 _WORD, _FIRST_WORDS, _TRIES = "word ", 64, 8
@@ -25,10 +25,10 @@ def text_tokens(client: RecordingClient, prompt: str) -> int | NoReply:
     """Prompt tokens of a text alone, by `/tokenize`, else by an answer of one token."""
     counted = tokenized(client, prompt)
     try:
-        count = counted.json()["count"]
+        count = token_count(counted.json()["count"])
     except (ValueError, KeyError, TypeError):
         count = None
-    if isinstance(count, int):
+    if count is not None:
         return count
     reply = client.chat(prompt, max_tokens=1).reply
     if isinstance(reply, NoReply):

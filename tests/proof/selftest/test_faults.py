@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import io
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -81,12 +82,15 @@ CHANGES: dict[str, dict[str, set[str]]] = {
     "error-as-200": {**everywhere("body"), "stream": {"body", KIND}, **at(REFUSALS, *ERROR)},
     "logprobs-missing": everywhere("choices.logprobs"),
     "logprobs-positive": everywhere("choices.logprobs.content.logprob"),
+    "logprobs-not-numbers": everywhere("choices.logprobs.content.logprob"),
+    "usage-not-numbers": everywhere(*USAGE),
     "logprobs-unsteady": everywhere("choices.logprobs.content.logprob"),
     "n-ignored": {"several": {"choices", "usage.completion_tokens", "usage.total_tokens"}},
     "picture-dropped": {"picture": {"usage.prompt_tokens", "usage.total_tokens"}},
     "wrong-model-accepted": {"wrong-model": REPLACED},
     "health-503": {"health": {"status"}},
     "metrics-gone": {"metrics": REPLACED | {KIND}},
+    "metrics-not-numbers": {"metrics": {"body"}},
     "version-gone": {"version": REPLACED},
     "errors-as-html": at((*REFUSALS, "no-route"), KIND, "body"),
     "errors-as-500": {**at(REFUSALS, *ERROR), "no-route": REPLACED},
@@ -123,6 +127,8 @@ HOLDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "content-null": lambda body: body["choices"][0]["message"]["content"] is None,
     "error-as-200": lambda body: body["error"]["type"] == "InternalServerError",
     "logprobs-missing": lambda body: body["choices"][0]["logprobs"] is None,
+    "logprobs-not-numbers": lambda body: math.isnan(body["choices"][0]["logprobs"]["content"][0]["logprob"]),
+    "usage-not-numbers": lambda body: math.isnan(body["usage"]["completion_tokens"]),
     "logprobs-positive": lambda body: body["choices"][0]["logprobs"]["content"][0]["logprob"] == 0.35,
 }
 

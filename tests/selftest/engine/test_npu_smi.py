@@ -92,7 +92,11 @@ def test_chip_without_its_second_row_is_a_device_problem():
         parse_info("\n".join(lines))
 
 
-@pytest.mark.parametrize(("old", "new"), [("3161 / 65536", "3161"), ("| 4     910B3", "| x     910B3")])
+BAD_ROWS = [("3161 / 65536", "3161"), ("| 4     910B3", "| x     910B3"), ("| 4     910B3", "| \u00b2     910B3")]
+BAD_ROWS += [("3161 / 65536", f"{number} / 65536") for number in ("NaN", "inf", "9" * 400, "\u0663\u0661")]
+
+
+@pytest.mark.parametrize(("old", "new"), BAD_ROWS, ids=lambda text: ascii(text)[:24])
 def test_chip_row_that_cannot_be_read_is_a_device_problem(old: str, new: str):
     with pytest.raises(DeviceProblem, match="cannot be read"):
         parse_info(read("910b_idle.txt").replace(old, new))

@@ -266,6 +266,13 @@ def test_row_that_cannot_be_read_is_our_own_problem(in_chunks: Rows, line: str) 
         in_chunks(appends(HEAD, line, END), [])
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400], ids=lambda text: text[:9])
+def test_a_number_of_the_engine_that_is_none_is_its_failure(in_chunks: Rows, number: str) -> None:
+    line = json.dumps({**ROW, "tokens": [5], "top": [{"5": "@"}]}).replace('"@"', number)
+    with pytest.raises(EngineFailure, match=r"at \$\.top\[0\]\.5 is not a number of JSON"):
+        in_chunks(appends(HEAD, line, END), [])
+
+
 def test_answer_that_cannot_be_recorded_ends_the_engine(in_chunks: Rows) -> None:
     def full(_: object) -> None:
         raise EnvironmentProblem("the disk is full")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_its_figures_have_our_names() -> None:
         "vllm_bench_ttft": "p50 1, p90 1, p99 1 s",
         "vllm_bench_tpot": "p50 1, p90 1, p99 1 s",
     }
+
+
+@pytest.mark.parametrize(
+    "bad", [math.nan, math.inf, -math.inf, 10**400, True, "25", None], ids=lambda bad: str(bad)[:8]
+)
+def test_a_figure_that_is_no_number_is_left_out(bad: object) -> None:
+    seen = figures({**RESULT, "request_throughput": bad, "p90_ttft_ms": bad})
+    assert seen.keys() == figures(RESULT).keys() - {"vllm_bench_requests_per_s", "vllm_bench_ttft"}
 
 
 def test_its_result_is_read_and_its_environment_has_the_key(tmp_path: Path) -> None:
