@@ -1,0 +1,209 @@
+"""Pictures and questions drawn anew for each run: what stands in them is told by a seed, and no earlier run sent them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from PIL import Image
+
+from vlm_acceptance.cases.glyphs import Colour, columns, write
+
+# a tile holds four lines of eight letters, for a model of any tile size
+COLUMNS, LINES = 8, 4
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+PAPERS = (WHITE, (255, 246, 214), (226, 242, 255), (232, 250, 228))
+INKS: dict[str, Colour] = {"red": (214, 26, 26), "green": (18, 140, 46), "blue": (28, 62, 214), "black": BLACK}
+INKS_ZH = {"red": "红色", "green": "绿色", "blue": "蓝色", "black": "黑色"}
+# words of four to six letters; none of them is in another picture of the suite
+WORDS = (
+    "AMBER ANCHOR APRON ARROW BADGE BANJO BASKET BEACH BIRCH BOTTLE BRUSH BUCKET BUTTON CABIN CANDLE CANOE CARPET CEDAR "
+    "CLOCK CLOUD COMET CORAL CROWN DAISY DESERT DONKEY DRUM FALCON FLUTE GINGER GLOVE HAMMER HARBOR HELMET HONEY ISLAND "
+    "JACKET JUNGLE KETTLE LADDER LIZARD MAGNET MAPLE MIRROR NEEDLE OCEAN OLIVE ONION PANDA PARROT PENCIL PEPPER PIANO "
+    "PILLOW PLANET POCKET QUEEN RABBIT RIBBON ROCKET SADDLE SALMON SHOVEL SPIDER SPOON SUGAR SUNSET TEMPLE TURTLE VALLEY "
+    "VELVET VIOLIN WAGON WALNUT WINDOW WIZARD YOGURT ZIPPER"
+).split()
+WORDS_ZH = (
+    "太阳 月亮 大海 高山 森林 花园 城市 桥梁 火车 飞机 电话 书包 铅笔 米饭 面包 苹果 西瓜 老虎 熊猫 白马 黑猫 红旗 绿茶 冬天 春风 夏雨 秋叶 北京 上海 "
+    "东南 音乐 雪人"
+).split()
+READ = "Which word and which number are in the picture? Answer with the word and the number only."
+READ_ZH = "图中的词语和数字是什么？请只回答词语和数字。"
+COLOURED = "Which number is {}? Answer with the number only."
+COLOURED_ZH = "哪个数字是{}的？请只回答数字。"
+BESIDE = "Which number is on the line of the word {}? Answer with the number only."
+HIGHEST = "Which bar is the highest? Answer with its colour only."
+HIGHEST_ZH = "哪种颜色的柱子最高？请只回答颜色。"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text in a tile: columns and lines are counted from the tile's upper left corner."""
+
+    tile: tuple[int, int]
+    line: int
+    column: int
+    text: str
+    ink: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A question about a new picture; `parts`: the texts that a right answer has, each in any of its spellings.
+
+    `grid`: the tiles that the picture fills exactly, columns and rows. `texts`: what is written in it, and where.
+    """
+
+    kind: str
+    prompt: str
+    parts: tuple[tuple[str, ...], ...]
+    image: Image.Image
+    grid: tuple[int, int]
+    language: str = "en"
+    texts: tuple[Text, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """The shortest right answer."""
+        return " ".join(spellings[0] for spellings in self.parts)
+
+
+class Chance:
+    """Random choices that a seed tells, the same in every version of Python: `random()` alone is promised to be so."""
+
+    def __init__(self, seed: int | str) -> None:
+        self._random = random.Random(f"vlm-acceptance {seed}").random  # noqa: S311  # a draw to be repeated, no secret
+
+    def below(self, limit: int) -> int:
+        """A whole number from 0 to `limit - 1`."""
+        return int(self._random() * limit)
+
+    def one(self, values: Sequence[T]) -> T:
+        """One of the values."""
+        return values[self.below(len(values))]
+
+    def some(self, values: Sequence[T], count: int) -> list[T]:
+        """`count` different ones of the values, in random order."""
+        left = list(values)
+        return [left.pop(self.below(len(left))) for _ in range(count)]
+
+    def number(self, digits: int) -> str:
+        """A number of so many digits."""
+        return str(10 ** (digits - 1) + self.below(9 * 10 ** (digits - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """An empty picture of whole tiles; `unit` is the width of a letter in pixels."""
+
+    image: Image.Image
+    grid: tuple[int, int]
+    unit: int
+    texts: list[Text] = field(default_factory=list)
+
+    def write(self, tile: tuple[int, int], line: int, column: int, text: str, ink: Colour) -> None:
+        """Write a text into a tile, on one of its lines, from a column on."""
+        left = (tile[0] * COLUMNS + column) * self.unit
+        top = (tile[1] * LINES + line) * 2 * self.unit
+        write(self.image, (left, top), text, self.unit, ink)
+        self.texts.append(Text(tile, line, column, text, ink))
+
+    def drawn(self, kind: str, prompt: str, parts: tuple[tuple[str, ...], ...], language: str) -> Drawn:
+        """The question about this picture."""
+        return Drawn(kind, prompt, parts, self.image, self.grid, language, tuple(self.texts))
+
+
+def _sheet(chance: Chance, grid: tuple[int, int], tile_px: int, paper: Colour | None = None) -> Sheet:
+    size = (grid[0] * tile_px, grid[1] * tile_px)
+    return Sheet(Image.new("RGB", size, paper or chance.one(PAPERS)), grid, tile_px // COLUMNS)
+
+
+def _column(chance: Chance, text: str) -> int:
+    """A column where the text fits into a tile: an even one, so that letters stand in the same pairs everywhere."""
+    return 2 * chance.below((COLUMNS - columns(text)) // 2 + 1)
+
+
+def _tile(chance: Chance, grid: tuple[int, int]) -> tuple[int, int]:
+    return chance.below(grid[0]), chance.below(grid[1])
+
+
+def _read(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
+    """A word and a number under it, somewhere in the picture."""
+    sheet = _sheet(chance, grid, tile_px)
+    word, number = chance.one(WORDS if language == "en" else WORDS_ZH), chance.number(4)
+    first = chance.below(LINES - 1)
+    second = first + 1 + chance.below(LINES - 1 - first)
+    tile, ink = _tile(chance, grid), INKS[chance.one(tuple(INKS))]
+    sheet.write(tile, first, _column(chance, word), word, ink)
+    sheet.write(tile, second, _column(chance, number), number, ink)
+    prompt = READ if language == "en" else READ_ZH
+    return sheet.drawn("read", prompt, ((word,), (number,)), language)
+
+
+def _coloured(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
+    """Three numbers, each of another colour; one colour is asked for."""
+    sheet = _sheet(chance, grid, tile_px)
+    inks = chance.some(tuple(INKS), 3)
+    lines = sorted(chance.some(range(LINES), 3))
+    numbers = [chance.number(4) for _ in inks]
+    tile = _tile(chance, grid)
+    for line, ink, number in zip(lines, inks, numbers, strict=True):
+        sheet.write(tile, line, _column(chance, number), number, INKS[ink])
+    asked = chance.below(3)
+    prompt = COLOURED.format(inks[asked]) if language == "en" else COLOURED_ZH.format(INKS_ZH[inks[asked]])
+    return sheet.drawn("coloured", prompt, ((numbers[asked],),), language)
+
+
+def _beside(chance: Chance, grid: tuple[int, int], tile_px: int) -> Drawn:
+    """Three words, each with a number on its line; one word is asked for."""
+    sheet = _sheet(chance, grid, tile_px)
+    words = chance.some(WORDS, 3)
+    lines = sorted(chance.some(range(LINES), 3))
+    numbers = [chance.number(4) for _ in words]
+    row, ink = chance.below(grid[1]), INKS[chance.one(tuple(INKS))]
+    for line, word, number in zip(lines, words, numbers, strict=True):
+        sheet.write((0, row), line, 0, word, ink)
+        sheet.write((1, row), line, 0, number, ink)
+    asked = chance.below(3)
+    return sheet.drawn("beside", BESIDE.format(words[asked]), ((numbers[asked],),), "en")
+
+
+def _chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
+    """Three bars of different colours and heights."""
+    sheet = _sheet(chance, grid, tile_px)
+    names = chance.some(tuple(INKS), 3)
+    heights = chance.some(range(1, LINES + 1), 3)
+    tile, unit = _tile(chance, grid), sheet.unit
+    start = 2 * chance.below(2)
+    for place, (name, height) in enumerate(zip(names, heights, strict=True)):
+        left = (tile[0] * COLUMNS + start + 2 * place) * unit
+        bottom = (tile[1] + 1) * LINES * 2 * unit
+        sheet.image.paste(INKS[name], (left + unit // 4, bottom - height * 2 * unit, left + 2 * unit - unit // 4, bottom))
+    highest = names[heights.index(max(heights))]
+    if language == "en":
+        return sheet.drawn("chart", HIGHEST, ((highest,),), "en")
+    return sheet.drawn("chart", HIGHEST_ZH, ((INKS_ZH[highest], INKS_ZH[highest][0]),), "zh")
+
+
+Grid = tuple[int, int]
+# of each run: what is drawn, in one tile or in the grid of many tiles
+PLAN: tuple[tuple[Callable[[Chance, Grid, int], Drawn], bool], ...] = (
+    (lambda chance, grid, side: _read(chance, grid, side, "en"), False),
+    (lambda chance, grid, side: _read(chance, grid, side, "zh"), False),
+    (lambda chance, grid, side: _coloured(chance, grid, side, "en"), False),
+    (lambda chance, grid, side: _coloured(chance, grid, side, "zh"), False),
+    (_beside, True),
+    (lambda chance, grid, side: _chart(chance, grid, side, chance.one(("en", "zh"))), False),
+    (lambda chance, grid, side: _read(chance, grid, side, "en"), True),
+    (lambda chance, grid, side: _read(chance, grid, side, "zh"), True),
+)
+
+
+def draw(seed: int | str, tile_px: int, grids: Sequence[Grid]) -> list[Drawn]:
+    """The eight questions of a seed, for tiles of this many pixels a side; `grids`: the forms of many tiles."""
+    chance = Chance(seed)
+    return [make(chance, chance.one(grids) if many else (1, 1), tile_px) for make, many in PLAN]
