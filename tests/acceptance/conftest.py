@@ -14,6 +14,7 @@ from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Category
+from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.waiting import in_words
@@ -35,6 +36,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("route", [pytest.param(route, marks=marks.get(route, []), id=route) for route in routes])
     if "stage" in metafunc.fixturenames:
         metafunc.parametrize("stage", context.stages)
+
+
+@pytest.fixture
+def chance(context, request) -> Chance:
+    """The random choices of this test: the seed of the run decides them, whatever else is run."""
+    return Chance(f"{context.settings.seed} {request.node.nodeid.rpartition('/')[2]}")
 
 
 @pytest.fixture

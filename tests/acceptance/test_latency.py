@@ -16,23 +16,23 @@ pytestmark = pytest.mark.smoke
 TRIES = 3
 
 
-def test_category_is_within_budget(client, measure_latency, profile, category):
+def test_category_is_within_budget(client, measure_latency, profile, category, chance):
     """TTFT, TPOT and end to end MUST stay within the category's budgets, each as the median of warm requests."""
     question = category.questions[0]
     # a picture that is in no cache: earlier tests have sent these files
     files = [question.pictures[number % len(question.pictures)].path for number in range(profile.latency.repeats + 1)]
-    pictures = [(fresh_png_url(file),) for file in files]
+    pictures = [(fresh_png_url(file, chance),) for file in files]
     bodies = [chat_body(client.model_id, question.prompt, one, max_tokens=question.max_tokens) for one in pictures]
     measure_latency(category.id, bodies, profile.latency.budget(category.id))
 
 
 @pytest.mark.needs("large_pictures")
-def test_large_pictures_are_within_budget(client, context, measure_latency, profile, category_of):
+def test_large_pictures_are_within_budget(client, context, measure_latency, profile, category_of, chance):
     """With pictures of the most tiles the times MUST stay within a budget of their own."""
     if not context.sends_large_pictures:
         pytest.skip(f"the served model cuts no picture into 6 tiles: {context.tile_rule}")
     question = category_of["ocr"].questions[0]
-    urls = fresh_urls(question, context.tile_rule, profile.latency.repeats + 1)
+    urls = fresh_urls(question, context.tile_rule, profile.latency.repeats + 1, chance)
     bodies = [chat_body(client.model_id, question.prompt, (url,), max_tokens=question.max_tokens) for url in urls]
     measure_latency(LARGE_PICTURES, bodies, profile.latency.budget(LARGE_PICTURES))
 

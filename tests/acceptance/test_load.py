@@ -58,7 +58,7 @@ def soaked(client, jobs, context, deployment, soak_once):
     def run():
         context.log(f"load: a soak of {wanted.soak_s:g} s, {wanted.soak_concurrency} requests at once")
         tokens = context.profile.model.special_tokens
-        made = soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens)
+        made = soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens, seed=context.settings.seed)
         context.store.observation("soak", made)
         return made
 
@@ -119,10 +119,10 @@ def send_burst(client, findings, context):
     return send
 
 
-def judged_burst(send_burst, findings, profile, jobs, least_right, stand):
+def judged_burst(send_burst, findings, profile, jobs, least_right, stand, chance):
     """A burst of these jobs: all answered, no answer of another request, no request starved."""
     names = [job.asked.id for job in jobs]
-    seen = send_burst([job.sent() for job in jobs])
+    seen = send_burst([job.sent(chance) for job in jobs])
     by_name = {names[number]: exchange for number, exchange in seen.exchanges.items()}
     findings.add(own_answers(profile, least_right, jobs, seen.replies(range(len(jobs)))))
     limits = (profile.load.slower, profile.load.slower_s)
@@ -138,15 +138,15 @@ def own_answers(profile, least_right, jobs, replies):
 
 
 @pytest.mark.smoke
-def test_burst(send_burst, findings, profile, jobs, least_right, stand):
+def test_burst(send_burst, findings, profile, jobs, least_right, stand, chance):
     """Mixed requests sent at once MUST all be answered, each with its own answer, none much later than the rest."""
-    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.burst), least_right, stand)
+    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.burst), least_right, stand, chance)
 
 
 @pytest.mark.slow
-def test_large_burst(send_burst, findings, profile, jobs, least_right, stand):
+def test_large_burst(send_burst, findings, profile, jobs, least_right, stand, chance):
     """A large burst of mixed requests MUST all be answered, each with its own answer, none much later than the rest."""
-    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.large_burst), least_right, stand)
+    judged_burst(send_burst, findings, profile, load.mixed(jobs, profile.load.large_burst), least_right, stand, chance)
 
 
 @pytest.mark.smoke

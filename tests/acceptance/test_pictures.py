@@ -1,6 +1,5 @@
 """Is it the right picture? Similar pictures under caches and at once, several pictures, every format and size."""
 
-import secrets
 from dataclasses import replace
 
 import pytest
@@ -223,11 +222,11 @@ def test_picture_near_the_pixel_limit(client, findings, profile):
 
 
 @pytest.mark.slow
-def test_uuid_with_other_bytes(client, findings, profile, context, known):
+def test_uuid_with_other_bytes(client, findings, profile, context, known, chance):
     """Two pictures sent under one `uuid` MUST be answered as two, or the second MUST be refused."""
     # of the same size: a server that mixes them up would not survive pictures of two sizes
     group = similar_pictures.of_question(similar_pictures.all_pictures(context.inputs.categories), None)[:2]
-    uuid, deadline = secrets.token_hex(8), profile.deadlines.request_s
+    uuid, deadline = chance.hex(16), profile.deadlines.request_s
     exchanges = []
     for one in group:
         body = similar_pictures.short_body(client.model_id, one)

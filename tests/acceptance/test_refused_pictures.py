@@ -42,7 +42,7 @@ def require_harmless(known, deployment):
 
 
 @pytest.fixture
-def still_answered(client, findings, profile, known, sign):
+def still_answered(client, findings, profile, known, sign, chance):
     """Judges a picture, asked twice, then the other pictures and a text."""
 
     def still_answered(name, url, pictures):
@@ -52,7 +52,7 @@ def still_answered(client, findings, profile, known, sign):
             found = [one.at(where) for one in edge_inputs.right(exchange, picture.parts, deadline_s)]
             findings.add(known.filter_known(issue, found, exchange, deadline_s), exchange)
         for other in others:
-            exchange = client.chat(sign.prompt, (fresh_png_url(other.path),), max_tokens=sign.max_tokens)
+            exchange = client.chat(sign.prompt, (fresh_png_url(other.path, chance),), max_tokens=sign.max_tokens)
             findings.add(edge_inputs.right(exchange, other.parts, deadline_s), exchange, "another picture afterwards")
         alive = client.chat("Reply with OK.", max_tokens=2)
         findings.add(completion.answered(alive.reply), alive, "a text afterwards")
@@ -81,13 +81,15 @@ def long_text(client, findings, profile, sign):
 
 
 @pytest.mark.needs("max_model_len")
-def test_refused_picture_is_no_poison(client, findings, profile, answered, require_harmless, long_text, still_answered):
+def test_refused_picture_is_no_poison(
+    client, findings, profile, answered, require_harmless, long_text, still_answered, chance
+):
     """A picture of a request that was too long MUST be answered in a short request, and so MUST other pictures."""
     if not answered:
         return
     require_harmless("poison")
     picture, reply = answered[0]
-    url = fresh_png_url(picture.path)  # in no cache yet
+    url = fresh_png_url(picture.path, chance)  # in no cache yet
     # refused after the picture was processed: the text alone would fit
     refusal = client.chat(long_text(reply), (url,), max_tokens=1)
     deadline_s = profile.deadlines.request_s
@@ -95,12 +97,12 @@ def test_refused_picture_is_no_poison(client, findings, profile, answered, requi
     still_answered("poison", url, [picture for picture, _ in answered])
 
 
-def test_counted_picture_is_no_poison(client, findings, answered, require_harmless, still_answered):
+def test_counted_picture_is_no_poison(client, findings, answered, require_harmless, still_answered, chance):
     """A picture that /tokenize saw first MUST be answered afterwards, and so MUST other pictures."""
     if not answered:
         return
     require_harmless("counted")
-    url = fresh_png_url(answered[0][0].path)
+    url = fresh_png_url(answered[0][0].path, chance)
     counted = refused_pictures.tokenized(client, "What is it?", url)
     findings.note(tokenize=counted.status)
     still_answered("counted", url, [picture for picture, _ in answered[:2]])

@@ -1,7 +1,5 @@
 """Does it keep the protocol? Bodies, streams, parameters and refusals, as a client sees them."""
 
-import secrets
-
 import pytest
 
 from vlm_acceptance.cases.video_clip import clip_url
@@ -178,9 +176,9 @@ def test_unknown_route_is_refused(client, findings, profile):
 
 @pytest.mark.needs("api_key")
 @pytest.mark.parametrize("key", ["none", "wrong"])
-def test_wrong_key_is_refused(client, findings, profile, deployment, key):
+def test_wrong_key_is_refused(client, findings, profile, deployment, key, chance):
     """Without the API key, or with a wrong one, a request MUST be refused with 401; a gateway may answer 403."""
-    headers = {"Authorization": f"Bearer {secrets.token_hex(16)}" if key == "wrong" else ""}
+    headers = {"Authorization": f"Bearer {chance.hex(32)}" if key == "wrong" else ""}
     deadline_s = profile.deadlines.request_s
     body = chat_body(client.model_id, "Reply with OK.", max_tokens=2)
     requests = [Request("POST", CHAT, body, headers, deadline_s)]

@@ -1,15 +1,19 @@
-"""Pictures and questions drawn anew for each run: what stands in them is told by a seed, and no earlier run sent them."""
+"""Pictures and questions drawn anew for each run: a seed decides what they show, and no earlier run sent them."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from itertools import combinations, count
+from pathlib import Path
 
 from PIL import Image
 
 from vlm_acceptance.cases.glyphs import Colour, columns, write
+from vlm_acceptance.cases.large_pictures import MOST_TILES, USUAL
+from vlm_acceptance.core.capability import Picture, Question
+from vlm_acceptance.core.chance import Chance
+from vlm_acceptance.core.tiles import TileRule, picture_tokens, tiles
 
 # a tile holds four lines of eight letters, for a model of any tile size
 COLUMNS, LINES = 8, 4
@@ -19,16 +23,19 @@ INKS: dict[str, Colour] = {"red": (214, 26, 26), "green": (18, 140, 46), "blue":
 INKS_ZH = {"red": "红色", "green": "绿色", "blue": "蓝色", "black": "黑色"}
 # words of four to six letters; none of them is in another picture of the suite
 WORDS = (
-    "AMBER ANCHOR APRON ARROW BADGE BANJO BASKET BEACH BIRCH BOTTLE BRUSH BUCKET BUTTON CABIN CANDLE CANOE CARPET CEDAR "
-    "CLOCK CLOUD COMET CORAL CROWN DAISY DESERT DONKEY DRUM FALCON FLUTE GINGER GLOVE HAMMER HARBOR HELMET HONEY ISLAND "
-    "JACKET JUNGLE KETTLE LADDER LIZARD MAGNET MAPLE MIRROR NEEDLE OCEAN OLIVE ONION PANDA PARROT PENCIL PEPPER PIANO "
-    "PILLOW PLANET POCKET QUEEN RABBIT RIBBON ROCKET SADDLE SALMON SHOVEL SPIDER SPOON SUGAR SUNSET TEMPLE TURTLE VALLEY "
-    "VELVET VIOLIN WAGON WALNUT WINDOW WIZARD YOGURT ZIPPER"
-).split()
+    "AMBER", "ANCHOR", "APRON", "ARROW", "BADGE", "BANJO", "BASKET", "BEACH", "BIRCH", "BOTTLE", "BRUSH", "BUCKET",
+    "BUTTON", "CABIN", "CANDLE", "CANOE", "CARPET", "CEDAR", "CLOCK", "CLOUD", "COMET", "CORAL", "CROWN", "DAISY",
+    "DESERT", "DONKEY", "DRUM", "FALCON", "FLUTE", "GINGER", "GLOVE", "HAMMER", "HARBOR", "HELMET", "HONEY", "ISLAND",
+    "JACKET", "JUNGLE", "KETTLE", "LADDER", "LIZARD", "MAGNET", "MAPLE", "MIRROR", "NEEDLE", "OCEAN", "OLIVE",
+    "ONION", "PANDA", "PARROT", "PENCIL", "PEPPER", "PIANO", "PILLOW", "PLANET", "POCKET", "QUEEN", "RABBIT",
+    "RIBBON", "ROCKET", "SADDLE", "SALMON", "SHOVEL", "SPIDER", "SPOON", "SUGAR", "SUNSET", "TEMPLE", "TURTLE",
+    "VALLEY", "VELVET", "VIOLIN", "WAGON", "WALNUT", "WINDOW", "WIZARD", "YOGURT", "ZIPPER",
+)  # fmt: skip
 WORDS_ZH = (
-    "太阳 月亮 大海 高山 森林 花园 城市 桥梁 火车 飞机 电话 书包 铅笔 米饭 面包 苹果 西瓜 老虎 熊猫 白马 黑猫 红旗 绿茶 冬天 春风 夏雨 秋叶 北京 上海 "
-    "东南 音乐 雪人"
-).split()
+    "太阳", "月亮", "大海", "高山", "森林", "花园", "城市", "桥梁", "火车", "飞机", "电话", "书包", "铅笔", "米饭",
+    "面包", "苹果", "西瓜", "老虎", "熊猫", "白马", "黑猫", "红旗", "绿茶", "冬天", "春风", "夏雨", "秋叶", "北京",
+    "上海", "东南", "音乐", "雪人",
+)  # fmt: skip
 READ = "Which word and which number are in the picture? Answer with the word and the number only."
 READ_ZH = "图中的词语和数字是什么？请只回答词语和数字。"
 COLOURED = "Which number is {}? Answer with the number only."
@@ -36,8 +43,6 @@ COLOURED_ZH = "哪个数字是{}的？请只回答数字。"
 BESIDE = "Which number is on the line of the word {}? Answer with the number only."
 HIGHEST = "Which bar is the highest? Answer with its colour only."
 HIGHEST_ZH = "哪种颜色的柱子最高？请只回答颜色。"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +75,6 @@ class Drawn:
     def answer(self) -> str:
         """The shortest right answer."""
         return " ".join(spellings[0] for spellings in self.parts)
-
-
-class Chance:
-    """Random choices that a seed tells, the same in every version of Python: `random()` alone is promised to be so."""
-
-    def __init__(self, seed: int | str) -> None:
-        self._random = random.Random(f"vlm-acceptance {seed}").random  # noqa: S311  # a draw to be repeated, no secret
-
-    def below(self, limit: int) -> int:
-        """A whole number from 0 to `limit - 1`."""
-        return int(self._random() * limit)
-
-    def one(self, values: Sequence[T]) -> T:
-        """One of the values."""
-        return values[self.below(len(values))]
-
-    def some(self, values: Sequence[T], count: int) -> list[T]:
-        """`count` different ones of the values, in random order."""
-        left = list(values)
-        return [left.pop(self.below(len(left))) for _ in range(count)]
-
-    def number(self, digits: int) -> str:
-        """A number of so many digits."""
-        return str(10 ** (digits - 1) + self.below(9 * 10 ** (digits - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +163,9 @@ def _chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -
     for place, (name, height) in enumerate(zip(names, heights, strict=True)):
         left = (tile[0] * COLUMNS + start + 2 * place) * unit
         bottom = (tile[1] + 1) * LINES * 2 * unit
-        sheet.image.paste(INKS[name], (left + unit // 4, bottom - height * 2 * unit, left + 2 * unit - unit // 4, bottom))
+        sheet.image.paste(
+            INKS[name], (left + unit // 4, bottom - height * 2 * unit, left + 2 * unit - unit // 4, bottom)
+        )
     highest = names[heights.index(max(heights))]
     if language == "en":
         return sheet.drawn("chart", HIGHEST, ((highest,),), "en")
@@ -203,7 +186,73 @@ PLAN: tuple[tuple[Callable[[Chance, Grid, int], Drawn], bool], ...] = (
 )
 
 
+# digits in which two numbers of one run differ at least: one that is misread is not taken for another
+APART = 2
+MAX_TOKENS = 64
+# the form of many tiles for a model that cuts no picture
+ONE_ROW: Grid = (2, 1)
+
+
+def grids(rule: TileRule | None, most_tokens: int | None = None) -> list[Grid]:
+    """Columns and rows of pictures that the model cuts into exactly so many tiles, 2 to 12; never empty.
+
+    `most_tokens`: a picture may cost no more prompt tokens.
+    """
+    rule = rule or USUAL
+    sides = range(1, MOST_TILES + 1)
+    found = []
+    for grid in ((wide, high) for wide in sides for high in sides if 2 <= wide * high <= MOST_TILES):
+        size = (grid[0] * rule.tile_px, grid[1] * rule.tile_px)
+        is_exact = tiles(*size, rule) == grid[0] * grid[1] + rule.thumbnail
+        if is_exact and (most_tokens is None or picture_tokens(*size, rule) <= most_tokens):
+            found.append(grid)
+    return found or [ONE_ROW]
+
+
 def draw(seed: int | str, tile_px: int, grids: Sequence[Grid]) -> list[Drawn]:
-    """The eight questions of a seed, for tiles of this many pixels a side; `grids`: the forms of many tiles."""
-    chance = Chance(seed)
-    return [make(chance, chance.one(grids) if many else (1, 1), tile_px) for make, many in PLAN]
+    """The eight questions of a seed, for tiles of this many pixels a side; `grids`: the forms of many tiles.
+
+    No two of them share a word, and their numbers differ in at least two digits: an answer belongs to one picture.
+    """
+    for turn in count():
+        drawn = _draw(Chance(f"{seed} {turn}" if turn else seed), tile_px, grids)
+        if _are_apart(drawn):
+            return drawn
+    raise AssertionError  # count() has no end
+
+
+def _draw(chance: Chance, tile_px: int, grids: Sequence[Grid]) -> list[Drawn]:
+    drawn = []
+    for make, many in PLAN:
+        possible = [grid for grid in grids if grid[0] > 1] or [ONE_ROW] if make is _beside else grids
+        drawn.append(make(chance, chance.one(possible) if many else (1, 1), tile_px))
+    return drawn
+
+
+def _are_apart(drawn: Sequence[Drawn]) -> bool:
+    texts = [text.text for one in drawn for text in one.texts]
+    numbers = [text for text in texts if text.isdigit()]
+    differ = (sum(a != b for a, b in zip(*pair, strict=True)) for pair in combinations(numbers, 2))
+    return len(set(texts)) == len(texts) and all(digits >= APART for digits in differ)
+
+
+def questions(drawn: Sequence[Drawn]) -> list[Question]:
+    """The same for the checks: each question with its own picture first, then what the others must not lend it.
+
+    Of the other pictures only numbers count: a word may also be a word of an answer.
+    """
+    pictures = [_picture(one, number) for number, one in enumerate(drawn, 1)]
+    made = []
+    for one, own in zip(drawn, pictures, strict=True):
+        numbers = (text.text for other in drawn if other is not one for text in other.texts if text.text.isdigit())
+        others = tuple(Picture(Path(f"{number}.png"), ((number,),), frozenset({number})) for number in numbers)
+        made.append(Question(own.path.stem, one.prompt, one.language, (1, MAX_TOKENS), MAX_TOKENS, 0, (own, *others)))
+    return made
+
+
+def _picture(drawn: Drawn, number: int) -> Picture:
+    """The picture as a case has it: with all texts that it shows, or the names of all colours of bars."""
+    shown = {text.text for text in drawn.texts}
+    if not drawn.texts:
+        shown = {*INKS, *INKS_ZH.values(), *(name[0] for name in INKS_ZH.values())}
+    return Picture(Path(f"{number}-{drawn.kind}-{drawn.language}.png"), drawn.parts, frozenset(shown))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vlm_acceptance.cases.pictures import data_url, encoded, freshened_url
 from vlm_acceptance.core.capability import Picture, Question
+from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.tiles import TileRule, picture_tokens, tiles
 
 # the sizes for a model whose tile rule is not known: those of InternVL2
@@ -81,9 +82,9 @@ def own_urls(question: Question, rule: TileRule | None) -> list[str]:
     return [large_url(picture.path, rule, place) for place, picture in enumerate(question.pictures)]
 
 
-def fresh_urls(question: Question, rule: TileRule | None, count: int) -> list[str]:
+def fresh_urls(question: Question, rule: TileRule | None, count: int, chance: Chance) -> list[str]:
     """`count` pictures of the most tiles among the own forms, new to every cache."""
     areas = [width * height for width, height in (size_of(rule, place) for place in range(len(question.pictures)))]
     places = [place for place, area in enumerate(areas) if area == max(areas)]
     chosen = [places[number % len(places)] for number in range(count)]
-    return [freshened_url(large_picture(question.pictures[place].path, rule, place)) for place in chosen]
+    return [freshened_url(large_picture(question.pictures[place].path, rule, place), chance) for place in chosen]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-import secrets
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
+
+from vlm_acceptance.core.chance import Chance
 
 ORIENTATION, TURNED_RIGHT = 0x0112, 6
 # no chroma subsampling
@@ -110,15 +111,15 @@ def jpeg_url(path: Path) -> str:
     return data_url("image/jpeg", jpeg_bytes(path))
 
 
-def fresh_png_url(path: Path) -> str:
+def fresh_png_url(path: Path, chance: Chance) -> str:
     """The picture with four nearly white corner pixels of random shade: the same to a model, new to every cache."""
     with Image.open(path) as opened:
-        return freshened_url(opened.convert("RGB"))
+        return freshened_url(opened.convert("RGB"), chance)
 
 
-def freshened_url(picture: Image.Image) -> str:
+def freshened_url(picture: Image.Image, chance: Chance) -> str:
     """The same with an RGB picture, whose corner pixels it replaces."""
     right, bottom = picture.width - 1, picture.height - 1
     for corner in ((0, 0), (right, 0), (0, bottom), (right, bottom)):
-        picture.putpixel(corner, tuple(240 + byte % 16 for byte in secrets.token_bytes(3)))
+        picture.putpixel(corner, (240 + chance.below(16), 240 + chance.below(16), 240 + chance.below(16)))
     return _url(picture, "PNG")

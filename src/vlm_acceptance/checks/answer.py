@@ -98,7 +98,7 @@ def judge_question(
     wrong = ", ".join(picture.path.stem for picture, found, _ in triples if found)
     expected = f"at least {min_correct} of {len(judged)} pictures right and nothing fatal"
     observed = f"{right} of {len(judged)} right, at least {min_correct} required; wrong: {wrong or 'none'}"
-    observed += _common_cause(replies, judged)
+    observed += common_cause(replies, judged)
     summary = Finding(kinds.ANSWER_COUNT, expected, observed, question.id, graded=kinds.FATAL if fatal else None)
     return [summary, *unseen, *(one.at(name).about(reply.exchange) for name, reply, one in placed)]
 
@@ -227,7 +227,7 @@ def _language(language: str, text: str, own: Collection[str]) -> list[Finding]:
     return [Finding(kinds.ANSWER_LANGUAGE, f"an answer in {wanted}", trimmed(text))]
 
 
-def _common_cause(replies: Sequence[Reply | NoReply], judged: Sequence[list[Finding]]) -> str:
+def common_cause(replies: Sequence[Reply | NoReply], judged: Sequence[list[Finding]]) -> str:
     """The cause that the wrong answers of one question show together, after `; `; '' if none is wrong."""
     classes = [{finding.kind for finding in found} for found in judged]
     pairs = [(reply, found) for reply, found in zip(replies, classes, strict=True) if isinstance(reply, Reply)]

@@ -68,7 +68,7 @@ def tokens_grow_evenly(counts: Mapping[int, Reply | NoReply], least: int) -> lis
     """
     tokens: dict[int, int] = {}
     for number, reply in counts.items():
-        count = _prompt_tokens(reply, kinds.MULTI_TOKENS, f"{number} pictures")
+        count = prompt_tokens_of(reply, kinds.MULTI_TOKENS, f"{number} pictures")
         if isinstance(count, Finding):
             return [count]
         tokens[number] = count
@@ -98,7 +98,7 @@ def tokens_match_tiles(
 ) -> list[Finding]:
     """With the same text, the prompt tokens of each picture exceed those of the first one as the tile formula says."""
     names = [size_name(size) for size in sizes]
-    counts = [_prompt_tokens(reply, kinds.TILE_COUNT, name) for name, reply in zip(names, replies, strict=True)]
+    counts = [prompt_tokens_of(reply, kinds.TILE_COUNT, name) for name, reply in zip(names, replies, strict=True)]
     found = [count for count in counts if isinstance(count, Finding)]
     if isinstance(counts[0], Finding):
         return found
@@ -126,7 +126,8 @@ def tokenize_agrees(counted: Exchange, reply: Reply | NoReply) -> list[Finding]:
     return [Finding(kinds.TILE_TOKENIZE, f"{reply.usage.prompt} tokens, as in usage", f"{count}", "/tokenize")]
 
 
-def _prompt_tokens(reply: Reply | NoReply, kind: kinds.FindingClass, where: str) -> int | Finding:
+def prompt_tokens_of(reply: Reply | NoReply, kind: kinds.FindingClass, where: str) -> int | Finding:
+    """Prompt tokens by the answer's usage; a finding of this kind if it has none."""
     count = None if isinstance(reply, NoReply) or reply.usage is None else token_count(reply.usage.prompt)
     if count is not None:
         return count

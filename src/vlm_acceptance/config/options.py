@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,13 @@ from vlm_acceptance.config.paths import ROOT, input_file, output_file, resolve_e
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.logprobs import is_baseline
+from vlm_acceptance.core.text import trimmed
 
 PROFILES = ROOT / "fixtures" / "profiles"
 EVIDENCE = ("failed", "all", "none")
+LARGEST_SEED = 2**63
+# a drawn seed is read and typed by people, and exact in every JSON reader
+DRAWN_BITS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ OPTIONS = (
     Option("vlm-mmmu-engine", "the engine that answers MMMU: server or offline", key="mmmu.engine", metavar="WHICH"),
     Option("vlm-mmmu-protocol", "the prompts of MMMU, e.g. vlmevalkit", key="mmmu.protocol", metavar="NAME"),
     Option("vlm-soak-s", "duration of the soak in seconds", key="load.soak_s", metavar="N"),
+    Option("vlm-seed", "repeat a run: the seed of its pictures, texts and other random choices", metavar="N"),
     Option("vlm-resume", "resume an unfinished accuracy run: its folder, or latest", metavar="RUN"),
     Option("vlm-baseline", "compare with stored answers of an accuracy run, or log probabilities", metavar="FILE"),
     Option(
@@ -82,6 +88,7 @@ class Settings:
     profile_reason: str
     logprobs_baseline: Path | None = None
     record_logprobs: Path | None = None
+    seed: int = 0
 
     @property
     def launched(self) -> bool:
@@ -150,6 +157,17 @@ def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None
     return env[name]
 
 
+def seed_of(text: str | None, source: str) -> int:
+    """The seed of a run, a drawn one without `text`; UsageProblem when it is not a whole number of 0 to 2^63."""
+    if text is None:
+        return secrets.randbits(DRAWN_BITS)
+    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_SEED))
+    if not is_whole or int(text) > LARGEST_SEED:
+        shown = trimmed(text, 60)
+        raise UsageProblem(f"{source}: {shown} is not a seed; it is a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
     """Settings from option values (by dest), the environment and the chosen profile."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
@@ -181,4 +199,5 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         profile_reason=reason,
         logprobs_baseline=stored_logprobs or (resolve_existing(own, "logprobs.baseline") if own else None),
         record_logprobs=record if of_logprobs else None,
+        seed=seed_of(*picked["vlm_seed"]),
     )

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
-from vlm_acceptance.config.profile_sections import Engine, Load, LogProbLimits, Seconds, Share, Sizes, Text
+from vlm_acceptance.config.profile_sections import (
+    Challenge,
+    Engine,
+    Load,
+    LogProbLimits,
+    Seconds,
+    Share,
+    Sizes,
+    Text,
+)
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
@@ -343,6 +352,7 @@ class Profile(Section):
     deadlines: Deadlines = Deadlines()
     sizes: Sizes = Sizes()
     capability: Capability = Capability()
+    challenge: Challenge = Challenge()
     metrics: list[str] = []
     model_memory_gib: Measure | None = None
     weight_load_s: Measure | None = None

@@ -56,6 +56,17 @@ class Engine(Section):
             raise UsageProblem(f"{needs}: without it the engine looks for the model on Hugging Face")
 
 
+class Challenge(Section):
+    """What no earlier run can have asked: eight new `pictures`, and new `texts`, drawn from the seed of the run.
+
+    At least `min_correct` of the eight answers must be right; 0 or 1 is a failure whatever the bar.
+    """
+
+    pictures: bool = True
+    texts: bool = True
+    min_correct: int = Field(default=4, ge=1, le=8)
+
+
 class LogProbLimits(Section):
     """Limits on log probabilities, in nats. `alarm` limits the mean |Δ| to `baseline` over the tokens that both list
     among their five likeliest, `alarm_prompt` that of each prompt; `common_top5` is the least share of such tokens.

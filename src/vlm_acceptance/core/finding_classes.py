@@ -73,6 +73,15 @@ FORMAT_TOKENS = FindingClass("picture_format.tokens", "prompt tokens of a pictur
 FORMAT_UNREAD = FindingClass("picture_format.unread", "picture file read differently", FAILURE)
 TILE_COUNT = FindingClass("tiles.count", "picture tokens differ from the tile formula", FATAL)
 TILE_TOKENIZE = FindingClass("tiles.tokenize", "/tokenize and usage disagree", FAILURE)
+# what no earlier run can have asked
+NEW_UNREAD = FindingClass(
+    "challenge.unread", "new pictures are not read: blind, or answers are replayed from a record", FATAL
+)
+NEW_COUNT = FindingClass("challenge.count", "too few new pictures are read", ABILITY)
+NEW_MIXED_UP = FindingClass("challenge.mixed_up", "answer to another new picture", FATAL)
+CACHED_BY_TEXT = FindingClass("challenge.cached_text", "cached by text: one answer for different pictures", FATAL)
+CACHED_BY_BODY = FindingClass("challenge.cached_body", "cached by body: a repeated request is not computed", FATAL)
+STORED_ANSWERS = FindingClass("challenge.stored", "stored answers: prompt tokens do not follow new texts", FATAL)
 # the prompt that is served
 PROMPT_TOKENS = FindingClass("prompt.tokens", "the served prompt cannot be read", FAILURE)
 PROMPT_START = FindingClass("prompt.start", "the served prompt begins wrongly", FAILURE)

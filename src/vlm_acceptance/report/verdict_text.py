@@ -27,12 +27,20 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     if left_out:
         shown.append(f"  not applicable: {len(summary['not_applicable'])} ({'; '.join(left_out)})")
     shown += [f"  note: {note}" for note in summary["notes"]]
+    shown += _seed(summary)
     shown += [f"  next: {todo}" for todo in next_steps(summary)]
     command = summary["engine"].get("command")
     if command and summary["verdict"] == "rejected":
         shown.append(f"  engine: {shlex.join(command)}  (start it again to repeat a request)")
     shown.append(f"  files: {summary['files']}")
     return shown
+
+
+def _seed(summary: Mapping[str, Any]) -> list[str]:
+    """How many pictures were read that the seed of the run decided, and how to repeat it."""
+    right, seed = summary.get("new_pictures"), (summary.get("scope") or {}).get("seed")
+    shown = [] if right is None else [f"  new pictures: {right} of 8 right"]
+    return shown if seed is None else [*shown, f"  seed: repeat with --vlm-seed={seed}"]
 
 
 def next_steps(summary: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from vlm_acceptance.checks.bars import FEWEST_RECORDED, PICTURES, unlike
+from vlm_acceptance.checks.challenge import BLIND
 from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.config.profile import LARGE_PICTURES, MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
@@ -173,7 +174,13 @@ def _calibration(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], s
     below = [f"{key} {count} of {total}" for key, (count, total) in right.items() if count < least * total / 8]
     summary = f"lower bars for {', '.join(below)}" if below else "every question reached its bar"
     recorded = {**context.record.counted, **context.record.agreed}
-    return {"capability": {"calibrated": True, "recorded": recorded}}, summary
+    return {"capability": {"calibrated": True, "recorded": recorded}, **_new_pictures(context)}, summary
+
+
+def _new_pictures(context: RunContext) -> dict[str, Any]:
+    """A lower bar of the new pictures, if so few were read: another run draws others, so that only blindness fails."""
+    right, least = context.record.new_pictures, context.profile.challenge.min_correct
+    return {"challenge": {"min_correct": BLIND + 1}} if right is not None and BLIND < right < least else {}
 
 
 def _unread(context: RunContext) -> str:

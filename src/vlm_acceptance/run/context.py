@@ -14,6 +14,8 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
+from vlm_acceptance.cases.challenge_pictures import ONE_ROW, Drawn, draw, grids
+from vlm_acceptance.cases.large_pictures import USUAL
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.processor import ProcessorClock, WaitHistory
 from vlm_acceptance.config.options import Settings
@@ -33,8 +35,8 @@ from vlm_acceptance.report.store import RunStore, masker
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
-from vlm_acceptance.run.requirements import no_large_pictures
-from vlm_acceptance.workloads import capability, logprobs
+from vlm_acceptance.run.requirements import BESIDE_A_PICTURE, no_large_pictures
+from vlm_acceptance.workloads import capability, challenge, logprobs
 
 
 @dataclass
@@ -104,6 +106,15 @@ class RunContext:
         """Whether the run asks about pictures of many tiles: the profile wants it, and the served model cuts them."""
         return not no_large_pictures(self.profile, self.tile_rule)
 
+    @cached_property
+    def new_pictures(self) -> list[Drawn]:
+        """The eight new pictures of this run, in forms that the served model cuts exactly, with their questions."""
+        rule, room = self.tile_rule, self.profile.model.max_model_len
+        forms = grids(rule, None if room is None else room - BESIDE_A_PICTURE)
+        if not self.profile.capability.large_pictures:
+            forms = [ONE_ROW]
+        return draw(self.settings.seed, (rule or USUAL).tile_px, forms)
+
     def served_tiling(self) -> Mapping[str, int | bool]:
         """Tile constants of the served folder and of the engine's arguments."""
         return tiling.served_tiling(self.preflight.folder, self.profile.engine.args)
@@ -145,6 +156,8 @@ class RunContext:
         requests = capability.offline_requests(self.inputs.categories)
         if self.sends_large_pictures:
             requests += capability.offline_large_requests(self.inputs.categories, self.tile_rule)
+        if self.profile.challenge.pictures:
+            requests += challenge.offline_requests(self.new_pictures)
         if self.wants_offline_logprobs:
             requests += logprobs.offline_requests(self.inputs.logprob_prompts, IMAGES)
         run = run_offline(ready.offline_engine(self.tag), requests, self.store.folder)

@@ -32,7 +32,7 @@ def header(context: RunContext) -> list[str]:
     if overridden:
         lines.append("overrides: " + ", ".join(f"{key} ({source})" for key, source in overridden.items()))
     lines += [f"note: {note}" for note in settings.loaded.notes]
-    return [*lines, f"reports: {settings.reports}"]
+    return [*lines, f"seed: {settings.seed}", f"reports: {settings.reports}"]
 
 
 def write_run(context: RunContext, ruling: Ruling) -> list[str]:

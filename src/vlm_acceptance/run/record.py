@@ -36,7 +36,7 @@ class RunRecord:
     holds the tests in which an issue occurred, `waits` what was waited for a processor during requests that were timed,
     `right` the fewest right answers to a question that any test counted, and of how many. `by_route` has the right
     answers of each test that asked a question by one route, without load; `agreed` the offline answers to a question
-    that agreed with the served ones.
+    that agreed with the served ones; `new_pictures` how many of the eight new ones were read.
     """
 
     required: list[str] = field(default_factory=list)
@@ -56,6 +56,7 @@ class RunRecord:
     right: dict[str, tuple[int, int]] = field(default_factory=dict)
     by_route: dict[str, dict[str, int]] = field(default_factory=dict)
     agreed: dict[str, int] = field(default_factory=dict)
+    new_pictures: int | None = None
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
     serve_benchmark: str = ""

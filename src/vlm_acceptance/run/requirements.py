@@ -11,10 +11,11 @@ from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
 
 AREAS = (
-    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "large_pictures", "edge_inputs",
-    "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
+    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "large_pictures", "challenge",
+    "edge_inputs", "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
-RUNNING, CACHES = "vllm:num_requests_running", {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
+RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
+CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
 # tokens of a question and its answer, with room to spare
 BESIDE_A_PICTURE = 512
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
@@ -50,6 +51,7 @@ def missing_features(
         ("offline", profile.offline.enabled, "the profile switches the offline engine off (offline.enabled)"),
         ("oracle", model.pictures.oracle != "none", "the profile has no tile oracle (model.pictures.oracle)"),
         ("large_pictures", not (why := no_large_pictures(profile, _stated_rule(model.pictures))), why),
+        *_challenge(profile),
         ("golden_answers", wanted.golden_answers, "the profile has no golden answers (capability.golden_answers)"),
         ("url_picture", wanted.url_picture, "the profile names no public picture (capability.url_picture)"),
         ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
@@ -77,6 +79,16 @@ def missing_features(
     )
     # reversed: of several reasons the first one is given
     return {feature: reason for feature, is_there, reason in reversed(rows) if not is_there}
+
+
+def _challenge(profile: Profile) -> tuple[tuple[str, bool, str], ...]:
+    """What the requests need that no earlier run can have sent."""
+    wanted = profile.challenge
+    return (
+        ("new_pictures", wanted.pictures, "the profile asks for no new pictures (challenge.pictures)"),
+        ("new_texts", wanted.texts, "the profile asks for no new texts (challenge.texts)"),
+        ("request_metric", REQUESTS in profile.metrics, f"the profile expects no {REQUESTS} (metrics)"),
+    )
 
 
 def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:

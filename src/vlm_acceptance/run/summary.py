@@ -68,6 +68,7 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "calibration": calibration.proposal(context, ruling),
         "guide_names": context.inputs.guide_names,
         "right": {question: list(count) for question, count in context.record.right.items()},
+        "new_pictures": context.record.new_pictures,
         "expected": {
             "weights_load_s": profile.weight_load_s and profile.weight_load_s.model_dump(),
             "model_memory_gib": profile.model_memory_gib and profile.model_memory_gib.model_dump(),
@@ -89,6 +90,7 @@ def scope(context: RunContext) -> dict[str, Any]:
         "profile": profile.name,
         "mode": profile.engine.mode if launched else "as attached",
         "deployment": "launched" if launched else "endpoint only",
+        "seed": context.settings.seed,
         "url": context.settings.base_url or (context.launch.value.base_url if context.launch.value else None),
     }
 

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import random
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from vlm_acceptance.client.pool import Pool, send_all
 from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.core.capability import Category
+from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Reply, Request
 from vlm_acceptance.core.finding import Finding
@@ -56,13 +56,13 @@ class Job:
     body: dict[str, Any]
     is_new: bool = False
 
-    def sent(self) -> dict[str, Any]:
+    def sent(self, chance: Chance) -> dict[str, Any]:
         """The body to send.
 
         A salt keeps the engine from finding a picture that it has read before, as it finds none of its users' photos.
         New pixels would do the same, but fill its cache of pictures, and its memory would grow as by a leak.
         """
-        return {**self.body, "cache_salt": secrets.token_hex(8)} if self.is_new else self.body
+        return {**self.body, "cache_salt": chance.hex(16)} if self.is_new else self.body
 
 
 def jobs(

@@ -17,6 +17,7 @@ from vlm_acceptance.checks.trends import can_drift, drift, drift_of, growth, sho
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.config.profile_sections import LoadBudgets
+from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.finding import Finding
@@ -140,12 +141,14 @@ def soak(
     concurrency: int,
     watchdog: Watchdog,
     special_tokens: Sequence[str] = (),
+    *,
+    seed: int = 0,
 ) -> Soak:
     """The jobs round after round, each shuffled anew, for `seconds`, or until nothing is answered any more.
 
     Records the first round and the first few faults. EnvironmentProblem when no request was sent at all.
     """
-    run = _Run(client, jobs, seconds, special_tokens)
+    run = _Run(client, jobs, seconds, special_tokens, Chance(f"{seed} soak"))
     watchdog.least_s = run.warmup.least_s
     run.result.hang = send_watched(client.http, run.requests(), concurrency, run.take, watchdog)
     run.result.seconds = run.now_s()
@@ -160,7 +163,12 @@ class _Run:
     """A soak that is going on."""
 
     def __init__(
-        self, client: RecordingClient, jobs: Sequence[Job], seconds: float, special_tokens: Sequence[str]
+        self,
+        client: RecordingClient,
+        jobs: Sequence[Job],
+        seconds: float,
+        special_tokens: Sequence[str],
+        chance: Chance,
     ) -> None:
         self.result = Soak()
         self.warmup = WarmupTracker(client)
@@ -169,6 +177,7 @@ class _Run:
         self._everyone = [job.asked for job in jobs]
         self._special_tokens = special_tokens
         self._seconds = seconds
+        self._chance = chance
         self.began_ns = time.monotonic_ns()
         self._faults = self._silent = self._silent_busy = 0
 
@@ -184,7 +193,7 @@ class _Run:
             for index in order:
                 if self.now_s() >= self._seconds or self.result.given_up:
                     return
-                body = self._jobs[index].sent()
+                body = self._jobs[index].sent(self._chance)
                 self.warmup.sent(body)
                 # built right before it is sent: its deadline depends on what is warm by then
                 yield turn * len(order) + index, self._client.request(body)

@@ -21,6 +21,7 @@ from vlm_acceptance.cases.large_pictures import (
     size_of,
 )
 from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.tiles import TileRule, tiles
 
 INTERNVL2 = TileRule(tile_px=448, tokens_per_tile=256, min_tiles=1, max_tiles=12, thumbnail=True)
@@ -133,9 +134,11 @@ def test_every_border_of_a_committed_picture_has_one_colour() -> None:
 def test_fresh_pictures_are_of_the_most_tiles_and_new_to_every_cache() -> None:
     question = load_categories(ROOT / "fixtures" / "cases", ROOT / "fixtures" / "images")[0].questions[0]
 
-    urls = fresh_urls(question, INTERNVL2, 4)
+    chance = Chance(1)
+    urls = fresh_urls(question, INTERNVL2, 4, chance)
 
-    assert len({*urls, *fresh_urls(question, INTERNVL2, 4)}) == 8
+    assert len({*urls, *fresh_urls(question, INTERNVL2, 4, chance)}) == 8
+    assert urls == fresh_urls(question, INTERNVL2, 4, Chance(1))
     assert [png(url).size for url in urls] == [(1792, 1344), (1344, 1792)] * 2
     drawn, plain = png(urls[0]), large_picture(question.pictures[5].path, INTERNVL2, 5)
     drawn.paste((255, 255, 255), (0, 0, 1, 1))

@@ -188,3 +188,24 @@ def test_an_attached_endpoint_has_no_offline_engine() -> None:
         loaded(vlm_base_url="http://127.0.0.1:1", vlm_mmmu_engine="offline")
     assert loaded(vlm_mmmu_engine="offline").launched
     assert not loaded(vlm_base_url="http://127.0.0.1:1").launched
+
+
+def test_a_seed_is_taken_from_the_command_line_or_the_environment_and_else_drawn() -> None:
+    assert loaded(vlm_seed="0").seed == 0
+    assert loaded({"VLM_SEED": "17"}).seed == 17
+    assert loaded({"VLM_SEED": "17"}, vlm_seed=str(2**63)).seed == 2**63
+    drawn = {loaded().seed for _ in range(8)}
+    assert len(drawn) == 8
+    assert max(drawn) < 2**53
+
+
+@pytest.mark.parametrize("wrong", ["-1", "1.5", "0x10", "one", "1e3", " 7", "٣", "+4", str(2**63 + 1), "9" * 5000, "²"])
+def test_a_seed_that_is_no_whole_number_in_range_is_refused_in_one_line(wrong: str) -> None:
+    for given_by, source in (({"vlm_seed": wrong}, "--vlm-seed"), ({}, "VLM_SEED")):
+        with pytest.raises(UsageProblem) as refused:
+            loaded({} if given_by else {"VLM_SEED": wrong}, **given_by)
+        line = str(refused.value)
+        assert line.startswith(f"{source}: ")
+        assert line.endswith("is not a seed; it is a whole number from 0 to 9223372036854775808")
+        assert "\n" not in line
+        assert len(line) < 200

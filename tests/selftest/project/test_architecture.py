@@ -31,7 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pytest_plugin": {"core", "config", "report", "run"},
 }
 # the only room of an equal floor that may be used, and the only modules of it
-WORKLOADS_MAY_USE = ("vlm_acceptance.cases.pictures", "vlm_acceptance.cases.large_pictures")
+WORKLOADS_MAY_USE = (
+    "vlm_acceptance.cases.pictures",
+    "vlm_acceptance.cases.large_pictures",
+    "vlm_acceptance.cases.challenge_pictures",
+)
 THIRD_PARTY = {
     "pydantic", "yaml", "requests", "urllib3", "PIL", "psutil", "jsonschema", "referencing", "jinja2", "packaging",
 }  # fmt: skip

@@ -70,6 +70,17 @@ def test_calibration_records_the_right_answers_of_every_question(tmp_path: Path)
     assert f"bars lowered by the calibration, which saw: {seen}" in notes
 
 
+@pytest.mark.parametrize(("right", "bar"), [(None, 4), (8, 4), (4, 4), (3, 2), (2, 2), (1, 4)])
+def test_few_new_pictures_that_were_read_lower_their_bar_to_blindness(
+    tmp_path: Path, right: int | None, bar: int
+) -> None:
+    file = tmp_path / "mine.yaml"
+    context = counted(attached(tmp_path, REAL, vlm_calibrate=str(file)))
+    context.record.new_pictures = right
+    calibration.record(context, ACCEPTED)
+    assert load_profile(str(file), PROFILES).profile.challenge.min_correct == bar
+
+
 def test_a_lost_order_of_pictures_is_named_in_every_verdict(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     calibration.record(counted(attached(tmp_path, REAL, vlm_calibrate=str(file)), multi_picture=0), ACCEPTED)

@@ -23,8 +23,8 @@ sys.meta_path.insert(0, Blocked())
 
 
 AREAS = (
-    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "large_pictures", "edge_inputs",
-    "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
+    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "large_pictures", "challenge",
+    "edge_inputs", "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from vlm_acceptance.run.requirements import AREAS, area_of, missing_features, na
 
 ACCEPTANCE = Path(__file__).resolve().parents[2] / "acceptance"
 RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
+REQUESTS = ["vllm:request_success"]
 FULL = {
     "name": "full",
     "model": {
@@ -24,7 +25,7 @@ FULL = {
     },
     "device": {"kind": "npu"},
     "versions": {"vllm": "0.18.0"},
-    "metrics": [*RUNNING, *CACHES],
+    "metrics": [*RUNNING, *CACHES, *REQUESTS],
     "capability": {"golden_answers": "x.jsonl", "url_picture": "http://h/p.png"},
     "load": {"budgets": {"itl_s": {"p99": 1}}},
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
@@ -51,13 +52,16 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"device": {"kind": "cpu"}}, "npu"),
         ({"offline": {"enabled": False}}, "offline"),
         ({"versions": {}}, "versions"),
-        ({"metrics": CACHES}, "running_metric"),
+        ({"metrics": [*CACHES, *REQUESTS]}, "running_metric"),
+        ({"metrics": [*RUNNING, *CACHES]}, "request_metric"),
+        ({"challenge": {"pictures": False}}, "new_pictures"),
+        ({"challenge": {"texts": False}}, "new_texts"),
         ({"capability": {**FULL["capability"], "large_pictures": False}}, "large_pictures"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "pictures": {"oracle": "internvl", "max_tiles": 4}}}, "large_pictures"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": 3500}}, "large_pictures"),  # type: ignore[dict-item]
         ({"load": {}}, "load_budgets"),
         ({"load": {"budgets": {"errors": 0.01}}}, "load_budgets"),
-        ({"metrics": [*RUNNING, CACHES[0]]}, "cache_metrics"),
+        ({"metrics": [*RUNNING, CACHES[0], *REQUESTS]}, "cache_metrics"),
         ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_pictures": None}}, "max_pictures"),  # type: ignore[dict-item]
@@ -108,6 +112,7 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     texts = [path.read_text("utf-8") for path in ACCEPTANCE.glob("*.py")]
     named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
     off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
+    off["challenge"] = {"pictures": False, "texts": False}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
     known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
     assert {word.strip(" \"'") for word in named} <= known

@@ -81,6 +81,18 @@ def test_the_header_is_short_and_names_what_was_overridden(tmp_path: Path) -> No
     assert "overrides: deadlines.cold_s (--vlm-set)" in header
 
 
+def test_the_seed_is_in_every_report(tmp_path: Path) -> None:
+    context = attached(tmp_path, vlm_seed="4711")
+    context.record.results, context.record.new_pictures = [result("health", Outcome.PASSED)], 7
+    lines = outputs.write_run(context, ACCEPTED)
+    assert "  seed: repeat with --vlm-seed=4711" in lines
+    assert "  new pictures: 7 of 8 right" in lines
+    assert json.loads((tmp_path / "latest" / "summary.json").read_text("utf-8"))["scope"]["seed"] == 4711
+    assert run_summary.known_before(context)["seed"] == "4711"
+    assert "4711" in (tmp_path / "latest" / "report.html").read_text("utf-8")
+    assert "seed: 4711" in outputs.header(context)
+
+
 def test_the_header_names_the_present_name_of_a_former_key(tmp_path: Path) -> None:
     header = outputs.header(attached(tmp_path, vlm_set=["capability.demoted=[ocr]"]))
     assert [line for line in header if line.startswith("note: --vlm-set: the key 'capability.demoted' is now")]

@@ -23,6 +23,7 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.client.recording import RecordingClient, kind_of
 from vlm_acceptance.config.profile import Budget, Deadlines
+from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem
 from vlm_acceptance.core.exchange import Exchange, NoReply, Request
 from vlm_acceptance.core.waiting import ProcessorReading
@@ -100,13 +101,14 @@ def test_pictures_of_many_tiles_are_a_part_of_every_burst_in_sizes_that_vary() -
     assert len(load.mixed(made, 64)) == 64
     assert {one.asked.id for one in large if one.asked.report_only} == {f"large/chinese/sign-{n}" for n in (2, 4, 6, 8)}
     assert len({one.body["messages"][0]["content"][0]["image_url"]["url"] for one in large}) == 28
-    salts = {large[0].sent().pop("cache_salt") for _ in range(3)}
+    chance = Chance(1)
+    salts = {large[0].sent(chance).pop("cache_salt") for _ in range(3)}
     assert len(salts) == 3
-    assert {**large[0].sent(), "cache_salt": None} == {**large[0].body, "cache_salt": None}
+    assert {**large[0].sent(chance), "cache_salt": None} == {**large[0].body, "cache_salt": None}
     plain = next(one for one in made if one.asked.id == "ocr/sign-1")
-    assert plain.sent() is plain.body
+    assert plain.sent(chance) is plain.body
     streamed = next(one for one in made if one.is_new and one.body.get("stream"))
-    assert streamed.sent()["stream"] is True
+    assert streamed.sent(chance)["stream"] is True
     answers = [one.asked for one in large if one.asked.id.startswith("large/ocr")]
     assert answers[0].is_answered_by("RIVER 472") is False
     assert answers[0].is_answered_by("GARDEN 815")
