@@ -66,6 +66,18 @@ MANY_TILES = tuple(
 MANY_LATENCY = "latency::test_large_pictures_are_within_budget"
 MANY_SIMILAR, MANY_OFFLINE = (f"large_pictures::test_{name}" for name in ("similar_pictures", "offline_category"))
 
+NEW_PICTURES, NEW_OFFLINE, NEW_TOKENS, SAME_BODY, SAME_TEXT, REPEATED = (
+    f"challenge::test_{name}"
+    for name in (
+        "new_pictures",
+        "offline_new_pictures",
+        "tokens_follow_new_texts",
+        "same_body_is_answered_anew",
+        "same_text_about_other_pictures_is_answered_anew",
+        "repeated_request_is_computed_again",
+    )
+)
+
 BURST, LARGE_BURST, ALONE, DISCONNECTS, SOAK, BUDGETS, SLOWS = (
     f"load::test_{name}"
     for name in (

@@ -18,6 +18,7 @@ import faults_pictures as pictures
 import faults_request as request
 import faults_response as response
 import faults_server as server
+import faults_stored as stored
 import faults_stream as stream
 from fault_stages import Dose, Stages
 
@@ -210,6 +211,12 @@ _INPUTS = (
     ("pictures-refused", "every request with a picture is answered with status 500", 1, inputs.pictures_refused),
 )
 
+_STORED = (
+    ("cached-by-body", "a body that was answered once gets that answer again, with a new id", 1, stored.cached_by_body),
+    ("cached-by-text", "a text gets its first answer about any picture, with a new id", 1, stored.cached_by_text),
+    ("nearest-answer", "a text as similar as this to an earlier one gets its answer", 0.8, stored.nearest_answer),
+)
+
 _FAMILIES = {
     "answers": _ANSWERS,
     "inputs": _INPUTS,
@@ -219,6 +226,7 @@ _FAMILIES = {
     "stream": _STREAM,
     "request": _REQUEST,
     "server": _SERVER,
+    "stored": _STORED,
 }
 FAULTS: dict[str, Fault] = {
     name: Fault(name, family, what, magnitude, apply)

@@ -32,15 +32,23 @@ _NOT_PASSED = _HOP_BY_HOP | {"host", "accept-encoding"}
 class FaultProxy:
     """The proxy in threads of this process, as a context manager; without a fault it changes nothing.
 
-    `upstream` is the engine's root URL, `url` the proxy's. ValueError when the fault is not in FAULTS.
+    `upstream` is the engine's root URL, `url` the proxy's; `stages` are used without a fault. ValueError when the fault
+    is not in FAULTS.
     """
 
     def __init__(
-        self, upstream: str, fault: str | None = None, *, magnitude: float | None = None, seed: int = 0, port: int = 0
+        self,
+        upstream: str,
+        fault: str | None = None,
+        *,
+        magnitude: float | None = None,
+        seed: int = 0,
+        port: int = 0,
+        stages: Stages | None = None,
     ) -> None:
         self._closing = threading.Event()
         self._upstream, self._port = upstream.rstrip("/"), port
-        self._stages = Stages()
+        self._stages = stages or Stages()
         if fault is not None:
             known = fault_named(fault)
             strength = known.magnitude if magnitude is None else magnitude
