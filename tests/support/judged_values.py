@@ -11,7 +11,18 @@ from typing import Any, cast
 from tests.support.judged_wire import LIMITS, Row
 from vlm_acceptance.accuracy import criteria
 from vlm_acceptance.accuracy.baseline import Comparison
-from vlm_acceptance.checks import agreement, edge_inputs, hang, latency, load, logprobs, refusals, server_info, trends
+from vlm_acceptance.checks import (
+    agreement,
+    challenge,
+    edge_inputs,
+    hang,
+    latency,
+    load,
+    logprobs,
+    refusals,
+    server_info,
+    trends,
+)
 from vlm_acceptance.config.profile import Budget, Measure, Paired
 from vlm_acceptance.config.profile_sections import Limits, LoadBudgets
 from vlm_acceptance.core.exchange import NS, Exchange, Reply, Request, Usage
@@ -116,6 +127,8 @@ def _times() -> Iterator[Row]:
         "at_least": (lambda rate: load.at_least("requests_per_s", rate, 1.0, "a second"), 1.0),
         "errors_within": (lambda count: load.errors_within(cast(int, count), 100, 0.1), 10.0),
         "soak.beyond seconds": (_soaked, 10.0),
+        "repeats_are_computed new": (lambda count: challenge.repeats_are_computed(count, 6, 6), 6.0),
+        "repeats_are_computed again": (lambda count: challenge.repeats_are_computed(6, count, 6), 6.0),
         "_late": (lambda s: edge_inputs.became(_after(s, 400, ERROR), expect="refused", deadline_s=9), 1.0),
         "right": (
             lambda s: [one for one in edge_inputs.right(_after(s), (), 9) if "response within" in one.expected],

@@ -14,6 +14,7 @@ from typing import Any
 
 from vlm_acceptance.checks import (
     answer,
+    challenge,
     completion,
     edge_inputs,
     golden_answers,
@@ -123,6 +124,11 @@ def _golden(seen: Exchange) -> object:
     return golden_answers.answers_match([{"id": "a", "answer": TEXT, "prompt_tokens": 5}], [seen.reply])
 
 
+def _new_texts(seen: Exchange) -> object:
+    counts = {"AA": 3, "BA": 5, "BB": 7, "AAA": 4, "AAAA": 5}
+    return challenge.tokens_follow_texts({**{name: _reply(count) for name, count in counts.items()}, "AB": seen.reply})
+
+
 def _tiles(seen: Exchange) -> object:
     return pictures.tokens_match_tiles([(28, 28), (28, 28)], [_reply(5), seen.reply], RULE)
 
@@ -153,6 +159,7 @@ ANSWERS: dict[str, tuple[Callable[[Exchange], object], tuple[str, ...]]] = {
     "prompt_tokens_are": (lambda seen: edge_inputs.prompt_tokens_are(seen.reply, 5) or _lost(seen), (PROMPT,)),
     "tokens_grow_evenly": (lambda seen: pictures.tokens_grow_evenly({0: _reply(4), 1: seen.reply}, 1), (PROMPT,)),
     "tokens_match_tiles": (_tiles, (PROMPT,)),
+    "tokens_follow_texts": (_new_texts, (PROMPT,)),
     "answers_match": (_golden, (PROMPT,)),
     "judge_picture": (_picture, (COMPLETION,)),
 }

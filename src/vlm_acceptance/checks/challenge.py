@@ -15,6 +15,7 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Question
 from vlm_acceptance.core.exchange import NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import is_figure
 from vlm_acceptance.core.text import trimmed
 
 # a blind deployment that says one plausible answer to all has more right once in a thousand runs or less
@@ -134,10 +135,13 @@ def answers_vary(replies: Sequence[Reply | NoReply], kind: kinds.FindingClass, w
 def repeats_are_computed(new: float | None, again: float | None, sent: int) -> list[Finding]:
     """As many requests were counted by the engine when one body was sent `sent` times as for as many new bodies.
 
-    `new` and `again` are the growth of its counter. Where it does not count all new ones (other replicas serve them,
-    too), or there is no counter, nothing is judged.
+    `new` and `again` are the growth of its counter. Where it does not count all new ones, because other replicas serve
+    them, too, nothing is judged.
     """
-    if new is None or again is None or new < sent or again >= sent:
+    if not is_figure(new) or not is_figure(again):
+        seen = f"grown by {new}, then by {again}"
+        return [Finding(kinds.METRICS_TEXT, "a counter of requests", seen, "/metrics")]
+    if new < sent or again >= sent:
         return []
     expected = f"{sent} more requests counted by the engine, as with {sent} new bodies"
     return [Finding(kinds.CACHED_BY_BODY, expected, f"{again:g} more", "/metrics")]

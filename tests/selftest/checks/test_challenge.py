@@ -167,11 +167,12 @@ def test_a_sampled_answer_that_is_missing_is_found() -> None:
         (9, 1, True),
         # another replica counts the rest
         (3, 2, False),
-        (None, 0, False),
-        (6, None, False),
     ],
 )
-def test_repeated_requests_must_be_counted_like_new_ones(
-    new: float | None, again: float | None, is_found: bool
-) -> None:
+def test_repeated_requests_must_be_counted_like_new_ones(new: float, again: float, is_found: bool) -> None:
     assert [one.check for one in repeats_are_computed(new, again, 6)] == ["challenge.cached_body"] * is_found
+
+
+def test_requests_that_are_not_counted_are_found() -> None:
+    for new, again in ((None, 6), (6, None), (float("nan"), 6)):
+        assert [one.check for one in repeats_are_computed(new, again, 6)] == ["metrics.text"]
