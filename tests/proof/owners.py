@@ -299,6 +299,8 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "reversed-on-its-first-day": (ORDER,),
     "large-unread-on-its-first-day": (MANY_TILES[0],),
     "offline-differs": OFFLINE,
+    # a recorded run, with no engine behind it
+    "replayed": (NEW_TOKENS, SAME_BODY, SAME_TEXT),
     # on the real engine
     "real-config-of-another": (PORT,),
     "real-out-of-memory": (PORT,),

@@ -385,6 +385,7 @@ def test_every_fault_is_tested_here() -> None:
     of_prompts = {"system-added", "picture-start-lost", "tile-lost-once"}  # in test_faults_prompt
     of_inputs = {name for name, fault in FAULTS.items() if fault.family == "inputs"}  # in test_faults_inputs
     of_the_proxy |= {"signs-unread"}
+    of_inputs |= {name for name, fault in FAULTS.items() if fault.family == "stored"}  # in test_faults_stored
     seen = CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) | of_pictures
     here = {"key-not-checked", *of_prompts}
     assert seen | of_loads | of_inputs | here == FAULTS.keys()
