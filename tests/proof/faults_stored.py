@@ -10,15 +10,19 @@ import json
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from fault_stages import CHAT, Call, Dose, Frames, Response, Stages, object_of, typed
 from PIL import Image, UnidentifiedImageError
+
+from vlm_acceptance.cases.pictures import png_url
+from vlm_acceptance.client.chat import plain_url
 
 # corner pixels of this shade and above count as white: the suite changes them from run to run
 NEARLY_WHITE = 240
@@ -95,6 +99,26 @@ def by_content(call: Call) -> str:
 def by_words(call: Call) -> str:
     """Path and body without its pictures: only their number counts."""
     return f"{call.path} {json.dumps(without(call.json() or {}, lambda _: ''), sort_keys=True)}"
+
+
+def lookup_table(pictures: Iterable[Path]) -> Stages:
+    """A table of the answers about these pictures: any other one is grey to the engine."""
+    known = {picture_of(png_url(path)) for path in pictures}
+
+    def seen(url: str) -> str:
+        name = picture_of(url)
+        return url if name in known or name == url else _grey(url)
+
+    def request(call: Call) -> Call:
+        body = call.json() if call.route in (CHAT, "/tokenize") else None
+        return call if body is None else call.with_json(without(body, seen))
+
+    return Stages(request=request)
+
+
+def _grey(url: str) -> str:
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as opened:
+        return plain_url(*opened.size)
 
 
 class Store:

@@ -56,6 +56,8 @@ from check_ids import (
     MIXED,
     MODEL,
     MODELS,
+    NEW_OFFLINE,
+    NEW_PICTURES,
     NEW_TOKENS,
     NO_ROUTE,
     NOT_BASE64,
@@ -301,6 +303,9 @@ PROCESS: dict[str, tuple[str, ...]] = {
     "offline-differs": OFFLINE,
     # a recorded run, with no engine behind it
     "replayed": (NEW_TOKENS, SAME_BODY, SAME_TEXT),
+    # what is known is answered, what is new is not seen
+    "lookup-table": (NEW_PICTURES,),
+    "blind-to-new-pictures": (NEW_PICTURES, NEW_OFFLINE),
     # on the real engine
     "real-config-of-another": (PORT,),
     "real-out-of-memory": (PORT,),

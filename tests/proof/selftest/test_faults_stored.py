@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from fault_stages import CHAT, Call, Response
 from faults import FAULTS
-from faults_stored import Asked, Store, by_content, picture_of
+from faults_stored import Asked, Store, by_content, lookup_table, picture_of
 from PIL import Image
 from standins.fault_proxy import FaultProxy
 from standins.probes import observed, send, text_of
 from standins.quick_server import MODEL, QuickServer
 
 from vlm_acceptance.cases.pictures import fresh_png_url
+from vlm_acceptance.client.chat import plain_url
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.chance import Chance
 
@@ -105,6 +106,15 @@ def test_what_a_run_draws_anew_is_no_part_of_a_request() -> None:
     assert by_content(call(body("x", cache_salt="1"))) == by_content(call(body("x", cache_salt="2")))
     assert by_content(call(body("x"))) != by_content(call(body("y")))
     assert by_content(call(body("x"))) != by_content(call(body("x"), "/tokenize"))
+
+
+def test_a_table_sees_the_pictures_that_it_knows_and_no_others(engine: QuickServer) -> None:
+    fresh = fresh_png_url(SIGN, Chance(1))
+    with FaultProxy(engine.url, stages=lookup_table([SIGN])) as proxy:
+        asked(proxy.url, "what?", fresh, url_of("red"), "http://h/p.png")
+    content = engine.seen[-1].json()["messages"][0]["content"]
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    assert urls == [fresh, plain_url(8, 8), "http://h/p.png"]
 
 
 def test_a_recorded_run_is_replayed_without_the_engine(engine: QuickServer) -> None:
