@@ -1,8 +1,9 @@
 """Kill acceptance runs at random moments and look for what they leave; exit code 1 when anything is left.
 
-`python tests/proof/deaths.py --times 10 --engine real --mode slow --signal KILL`: the real engine is the control on
+`python tests/proof/deaths.py --times 25 --engine real --mode slow --death KILL`: the real engine is the control on
 this machine's CPU, the stand-in a scripted one that starts at once; `--mode slow` runs `-m "smoke or slow"` with a
-short soak. The moment of a kill is a number of lines in a file of the run, drawn from --seed, not a time.
+short soak; without `--death` all of DEATHS come in turn. The moment of a death is a number of lines in a file of the
+run, drawn from --seed, not a time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -39,7 +41,23 @@ TOO_LATE = "the run had ended"
 NEVER = "the run never reached the moment"
 LOG, EXCHANGES, RESULTS = "server.log", "exchanges.jsonl", "results.jsonl"
 PHASES = ("", LOG, EXCHANGES, RESULTS)
-SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
+# who gets which signal: pytest, the supervisor of the engine, or the guard of that; if pytest is not to die, it is
+# killed when everything else has ended
+PYTEST, SUPERVISOR, GUARD = "pytest", "supervisor.py", "guard.py"
+DEATHS = {
+    "KILL": ((signal.SIGKILL, PYTEST),),
+    "TERM": ((signal.SIGTERM, PYTEST),),
+    "INT": ((signal.SIGINT, PYTEST),),
+    "KILL supervisor": ((signal.SIGKILL, SUPERVISOR),),
+    "KILL guard": ((signal.SIGKILL, GUARD),),
+    "KILL both": ((signal.SIGKILL, PYTEST), (signal.SIGKILL, SUPERVISOR)),
+    "KILL both, guard first": ((signal.SIGKILL, GUARD), (signal.SIGKILL, PYTEST)),
+    "STOP supervisor, KILL": ((signal.SIGSTOP, SUPERVISOR), (signal.SIGKILL, PYTEST)),
+    "STOP guard, KILL": ((signal.SIGSTOP, GUARD), (signal.SIGKILL, PYTEST)),
+    "STOP both, KILL": ((signal.SIGSTOP, SUPERVISOR), (signal.SIGSTOP, GUARD), (signal.SIGKILL, PYTEST)),
+    "STOP pytest, KILL supervisor": ((signal.SIGSTOP, PYTEST), (signal.SIGKILL, SUPERVISOR)),
+}
+ORDERLY = ("TERM", "INT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ STAND_IN = Whole(starting_s=0.6, loading_s=0.0, exchanges=40, results=40)
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Which signal is sent, whether twice, and when."""
+    """One of DEATHS, whether its signal is sent twice, and when."""
 
     name: str
     twice: bool
@@ -104,13 +122,13 @@ class Death:
 
 
 def kills(times: int, names: Sequence[str], whole: Whole, seed: int) -> Iterator[Kill]:
-    """`times` kills with signals and phases in turn; every other signal but SIGKILL is sent twice."""
+    """`times` kills with deaths and phases in turn; every other SIGTERM and SIGINT is sent twice."""
     draw = random.Random(seed)
     for number in range(times):
         name = names[number % len(names)]
-        twice = name != "KILL" and (number // len(names)) % 2 == 1
-        # every signal meets every phase
-        phase = PHASES[(number + number // 12) % 4]
+        twice = name in ORDERLY and (number // len(names)) % 2 == 1
+        # every death meets every phase
+        phase = PHASES[(number + number // math.lcm(len(names), len(PHASES))) % len(PHASES)]
         yield Kill(name, twice, moment(phase, draw.random() * MOST, whole))
 
 
@@ -138,7 +156,11 @@ def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
     stage = last_line(folder / "out.txt") if came else NEVER
     stage = TOO_LATE if run.poll() is not None else stage
     tree = started_by(run.pid)
-    send(run, kill)
+    send(run, kill, tree)
+    survivors: list[str] = []
+    if not dies(kill):
+        survivors = [f"process {one.pid} beside a living pytest" for one in ended_late(tree)]
+        run.kill()
     try:
         run.wait(TEARDOWN_S)
     except subprocess.TimeoutExpired:
@@ -152,7 +174,7 @@ def die(kill: Kill, engine: str, folder: Path, mode: str = "smoke") -> Death:
         run.wait()
     lines, broken = results(folder)
     jobs = [path.name for path in folder.glob("reports/runs/*/offline-job.json")]
-    return Death(kill, stage, run.returncode, gone_s, lines, (*left, *broken, *jobs))
+    return Death(kill, stage, run.returncode, gone_s, lines, (*survivors, *left, *broken, *jobs))
 
 
 def wait_for(moment: Moment, folder: Path, run: subprocess.Popen[bytes]) -> bool:
@@ -166,12 +188,31 @@ def wait_for(moment: Moment, folder: Path, run: subprocess.Popen[bytes]) -> bool
     return came
 
 
-def send(run: subprocess.Popen[bytes], kill: Kill) -> None:
-    """SIGINT goes to the process group, as a terminal sends it."""
+def send(run: subprocess.Popen[bytes], kill: Kill, tree: Sequence[psutil.Process]) -> None:
+    """Send the signals of a death; SIGINT goes to the process group, as a terminal sends it."""
     for _ in range(2 if kill.twice else 1):
-        with contextlib.suppress(ProcessLookupError):
-            (os.killpg if kill.name == "INT" else os.kill)(run.pid, SIGNALS[kill.name])
+        for number, victim in DEATHS[kill.name]:
+            if victim == PYTEST:
+                with contextlib.suppress(ProcessLookupError):
+                    (os.killpg if kill.name == "INT" else os.kill)(run.pid, number)
+            for process in tree if victim != PYTEST else ():
+                with contextlib.suppress(psutil.Error):
+                    if any(word.endswith(f"engine/{victim}") for word in process.cmdline()):
+                        process.send_signal(number)
         time.sleep(0.3 if kill.twice else 0)
+
+
+def dies(kill: Kill) -> bool:
+    """Whether pytest ends by this death."""
+    return any(victim == PYTEST and number != signal.SIGSTOP for number, victim in DEATHS[kill.name])
+
+
+def ended_late(tree: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Processes that still live ENDS_WITHIN_S after now."""
+    until = time.monotonic() + ENDS_WITHIN_S
+    while (left := [process for process in tree if lives(process)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
 
 
 def argv(engine: str, folder: Path, port: int, mode: str = "smoke") -> list[str]:
@@ -285,7 +326,7 @@ def row(number: int, death: Death) -> str:
     """One line of the table."""
     kill = f"{death.kill.name}{' x2' if death.kill.twice else ''}"
     left = "; ".join(death.left) or "nothing"
-    cells = (f"{number:>3}", f"{kill:<7}", f"{death.kill.at!s:<28}", f"{death.code!s:>5}", f"{death.gone_s:>6.1f}")
+    cells = (f"{number:>3}", f"{kill:<28}", f"{death.kill.at!s:<28}", f"{death.code!s:>5}", f"{death.gone_s:>6.1f}")
     return "  ".join((*cells, f"{death.results:>7}", f"{left:<10}", death.stage[:60]))
 
 
@@ -295,12 +336,12 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--engine", choices=["stand-in", "real"], default="stand-in")
     parser.add_argument("--mode", choices=["smoke", "slow"], default="smoke")
-    parser.add_argument("--signal", choices=[*SIGNALS, "all"], default="all")
+    parser.add_argument("--death", choices=[*DEATHS, "all"], default="all")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    names = list(SIGNALS) if given.signal == "all" else [given.signal]
+    names = list(DEATHS) if given.death == "all" else [given.death]
     bad = late = 0
-    print("  #  signal   when                           code  gone_s  results  left        stage")
+    print("  #  death                         when                           code  gone_s  results  left        stage")
     with tempfile.TemporaryDirectory(prefix="deaths-") as place:
         whole = whole_run(given.engine, Path(place) / "whole", given.mode)
         for number, kill in enumerate(kills(given.times, names, whole, given.seed), start=1):

@@ -15,7 +15,7 @@ from deaths import EXCHANGES, Kill, Moment
 
 from vlm_acceptance.engine.process import RUN_TAG
 
-STAND_IN = list(deaths.kills(6, ["KILL", "TERM", "INT"], deaths.STAND_IN, seed=3))
+STAND_IN = list(deaths.kills(len(deaths.DEATHS), list(deaths.DEATHS), deaths.STAND_IN, seed=3))
 
 
 @pytest.mark.fault("killed")
@@ -65,9 +65,9 @@ def test_what_a_run_leaves_is_found(tmp_path, monkeypatch):
     assert deaths.leftovers(77, tree, port) == []
 
 
-def test_kills_come_in_every_phase_with_every_signal():
-    names = ["KILL", "TERM", "INT"]
-    drawn = list(deaths.kills(24, names, deaths.STAND_IN, seed=1))
+@pytest.mark.parametrize(("names", "times"), [(["KILL", "TERM", "INT"], 24), (list(deaths.DEATHS), 100)])
+def test_kills_come_in_every_phase_with_every_death(names, times):
+    drawn = list(deaths.kills(times, names, deaths.STAND_IN, seed=1))
     assert {(kill.name, kill.at.file) for kill in drawn} == {(name, file) for name in names for file in deaths.PHASES}
     assert all(kill.at.lines < deaths.STAND_IN.results for kill in drawn)
 

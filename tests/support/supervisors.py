@@ -68,7 +68,7 @@ def job_line(tmp_path: Path, *argv: str, **changes: object) -> str:
         "argv": list(argv),
         "env": dict(os.environ),
         "log": str(tmp_path / "engine.log"),
-        "tmp": str(tmp_path / "tmp"),
+        "scratch": str(tmp_path / "tmp" / f"vlma-{os.urandom(4).hex()}"),
         "tag": "none",
         "files": [],
         "children_s": 5.0,

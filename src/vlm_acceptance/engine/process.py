@@ -1,4 +1,8 @@
-"""An engine's process tree under a supervisor: start, watch and stop it; end what killed runs left behind."""
+"""An engine's process tree under a guard and a supervisor: start, watch and stop it; end what killed runs left.
+
+The suite starts the guard, the guard the supervisor, and that the engine: if one or two of them are killed or stopped,
+the others end the engine.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,16 @@ from typing import Any
 
 import psutil
 
+from vlm_acceptance.core import masking
 from vlm_acceptance.core.engine_figures import LATE_S, ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
+from vlm_acceptance.core.masking import secrets_in
 from vlm_acceptance.engine.command import with_absolute_paths
 from vlm_acceptance.engine.supervisor import OWNER_FILE
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
+GUARD, SUPERVISOR = (Path(__file__).with_name(name) for name in ("guard.py", "supervisor.py"))
 RUN_TAG = "VLM_ACCEPTANCE_RUN"
+AT_ONCE = signal.SIGUSR1
 SWEEP_S = 10.0
 ANSWER_S = 30.0
 LOG_END_BYTES = 16 << 20
@@ -60,10 +67,15 @@ class SupervisedProcess:
         self._env = with_absolute_paths({"SPT_NOENV": "1", **env, RUN_TAG: self.tag})
         self._children_s = children_s
         self._files = [str(path.resolve()) for path in files]
-        self._scratch = ""
+        # short, because vLLM puts unix sockets in it and their paths are limited to 107 characters
+        self._scratch = str(Path(tempfile.gettempdir(), f"vlma-{os.urandom(4).hex()}"))
+        self._secrets = secrets_in(self._env)
+        # the log without masks, which is judged; it has no name and ends with this process and the supervisor
+        self._raw = tempfile.TemporaryFile() if self._secrets else None  # noqa: SIM115
         self._exit_code: int | None = None
         self._exited = False
-        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._supervisor: psutil.Process | None = None
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def start(self) -> None:
@@ -72,18 +84,10 @@ class SupervisedProcess:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         except OSError as broken:
             raise HarnessProblem(f"the engine's log {self.log} cannot be written: {broken}") from broken
-        try:
-            argv, env = [sys.executable, "-I", "-S", str(SUPERVISOR)], {**os.environ, RUN_TAG: self.tag}
-            self._supervisor = subprocess.Popen(
-                argv, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env, start_new_session=True
-            )
-        except OSError as broken:
-            raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
+        self._start_guard()
         try:
             threading.Thread(target=self._listen, name="supervisor-events", daemon=True).start()
-            job = {"argv": self.argv, "env": self._env, "tag": self.tag, "files": self._files}
-            places = {"log": str(self.log.resolve()), "tmp": tempfile.gettempdir()}
-            self._send(json.dumps({**job, **places, "children_s": self._children_s}))
+            self._send(json.dumps(self._job()))
             first = self._events.get(timeout=20)
             self._handle(first)
         except queue.Empty:
@@ -100,25 +104,45 @@ class SupervisedProcess:
                 raise EnvironmentProblem(f"the engine {self.argv[0]} cannot be started: {first['why']}")
             raise HarnessProblem(f"the engine's supervisor failed: {first['why']}")
 
+    def _start_guard(self) -> None:
+        argv = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), self._scratch, *self._files]
+        raw = [self._raw.fileno()] if self._raw else []
+        try:
+            self._guard = subprocess.Popen(
+                argv, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={**os.environ, RUN_TAG: self.tag},
+                start_new_session=True, pass_fds=raw,
+            )  # fmt: skip
+        except OSError as broken:
+            raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
+
+    def _job(self) -> dict[str, Any]:
+        job: dict[str, Any] = {"argv": self.argv, "env": self._env, "tag": self.tag, "files": self._files, "scratch": self._scratch}
+        job |= {"log": str(self.log.resolve()), "children_s": self._children_s}
+        if self._raw:
+            job |= {"raw": self._raw.fileno(), "mask": {"module": masking.__file__, "secrets": self._secrets}}
+        return job
+
     def _listen(self) -> None:
-        assert self._supervisor is not None and self._supervisor.stdout is not None
-        with self._supervisor.stdout as lines:
+        assert self._guard is not None and self._guard.stdout is not None
+        with self._guard.stdout as lines:
             for line in lines:
                 self._events.put(json.loads(line))
         self._events.put({"event": "supervisor gone"})
 
     def _send(self, line: str) -> None:
-        assert self._supervisor is not None and self._supervisor.stdin is not None
+        assert self._guard is not None and self._guard.stdin is not None
         with contextlib.suppress(OSError, ValueError):  # the supervisor is gone, or stop() closed the pipe
-            self._supervisor.stdin.write(line.encode() + b"\n")
-            self._supervisor.stdin.flush()
+            self._guard.stdin.write(line.encode() + b"\n")
+            self._guard.stdin.flush()
 
     def _handle(self, event: dict[str, Any]) -> None:
         kind = event["event"]
         if event.get("code") is not None:
             self._exited, self._exit_code = True, event["code"]
         if kind == "started":
-            self.pid, self._scratch = event["pid"], event["scratch"]
+            self.pid = event["pid"]
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._supervisor = psutil.Process(event["supervisor"])
         elif kind == "failed":
             self.ending = ExitReport(None, True, 0.0)
         elif kind == "ended":
@@ -151,29 +175,38 @@ class SupervisedProcess:
         return "its exit was not seen" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def log_text(self) -> str:
-        """The log so far, of a huge one the beginning and the end; '' without a log."""
-        with contextlib.suppress(OSError), self.log.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            text = file.read(min(size, 2 * LOG_END_BYTES))
-            if size > 2 * LOG_END_BYTES:
-                file.seek(size - LOG_END_BYTES)
-                text = text[:LOG_END_BYTES] + b"\n" + file.read(LOG_END_BYTES)
-            return text.decode("utf-8", "replace")
-        return ""
+        """The log so far, without masks, of a huge one the beginning and the end; '' without a log."""
+        size = self._log_size()
+        text = self._log_part(0, min(size, 2 * LOG_END_BYTES))
+        if size > 2 * LOG_END_BYTES:
+            text = text[:LOG_END_BYTES] + b"\n" + self._log_part(size - LOG_END_BYTES, LOG_END_BYTES)
+        return text.decode("utf-8", "replace")
 
     def last_line(self) -> str:
         """The last 100 characters of the log's last line that is not blank."""
-        with contextlib.suppress(OSError), self.log.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - 4096))
-            return file.read(min(size, 4096)).decode("utf-8", "replace").rstrip().rpartition("\n")[2][-100:]
-        return ""
+        size = self._log_size()
+        text = self._log_part(max(0, size - 4096), min(size, 4096)).decode("utf-8", "replace")
+        return text.rstrip().rpartition("\n")[2][-100:]
+
+    def _log_size(self) -> int:
+        with contextlib.suppress(OSError):
+            return os.fstat(self._raw.fileno()).st_size if self._raw else self.log.stat().st_size
+        return 0
+
+    def _log_part(self, start: int, size: int) -> bytes:
+        with contextlib.suppress(OSError):
+            if self._raw:  # the supervisor writes at the offset of this file: it must not be moved
+                return os.pread(self._raw.fileno(), size, start)
+            with self.log.open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+        return b""
 
     def tree(self) -> list[psutil.Process]:
         """Living processes of the engine, the first included; zombies count as gone."""
         with contextlib.suppress(psutil.NoSuchProcess):
             if self._supervisor is not None:
-                return list(filter(_lives, psutil.Process(self._supervisor.pid).children(recursive=True)))
+                return list(filter(_lives, self._supervisor.children(recursive=True)))
         return []
 
     def wait(self, timeout_s: float) -> int | None:
@@ -185,7 +218,7 @@ class SupervisedProcess:
 
     def stop(self, grace_s: float) -> ExitReport:
         """SIGTERM, at most `grace_s` seconds to end, then SIGKILL to the whole tree. Safe to call twice."""
-        if self._supervisor is None:
+        if self._guard is None:
             return ExitReport(None, True, 0.0)
         self._drain()
         if self.ending is None:
@@ -197,21 +230,24 @@ class SupervisedProcess:
         if self.ending is None:
             self._end_without_supervisor("the supervisor did not answer")
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._supervisor.wait(timeout=5)
+            self._guard.wait(timeout=5)
         with contextlib.suppress(OSError):
-            assert self._supervisor.stdin is not None
-            self._supervisor.stdin.close()
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
         assert self.ending is not None
         return self.ending
 
     def _end_without_supervisor(self, why: str) -> None:
-        """Kill the supervisor, which does not work, and every process with this engine's tag."""
-        assert self._supervisor is not None
+        """Have the guard end the tree, then kill every process with this engine's tag."""
+        assert self._guard is not None
         began = time.monotonic()
-        self._supervisor.kill()
+        self._guard.send_signal(AT_ONCE)
+        self._guard.send_signal(signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._guard.wait(timeout=SWEEP_S)
+        self._guard.kill()
         _, left = end_all(lambda: tagged_processes(self.tag))
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
         for file in self._files:
             Path(file).unlink(missing_ok=True)
         self._exited = True
@@ -260,7 +296,7 @@ def _tag_of(process: psutil.Process) -> str:
 
 def _is_supervisor(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return any(word.endswith(f"engine/{SUPERVISOR.name}") for word in process.cmdline())
+        return any(word.endswith((f"engine/{GUARD.name}", f"engine/{SUPERVISOR.name}")) for word in process.cmdline())
     return False
 
 
@@ -283,13 +319,13 @@ def end_orphans() -> list[str]:
     killed, _ = end_all(lambda: [p for engine in orphans().values() if not is_supervised(engine) for p in engine])
     for note in Path(tempfile.gettempdir()).glob(f"vlma-*/{OWNER_FILE}"):
         with contextlib.suppress(OSError):
-            if not owner_lives(note.read_text("utf-8")):
+            if note.lstat().st_uid == os.getuid() and not owner_lives(note.read_text("utf-8")):
                 shutil.rmtree(note.parent, ignore_errors=True)
     return killed
 
 
 def run_tag() -> str:
-    """The tag of this process: pid, start time in clock ticks since boot, pid namespace."""
+    """The tag of this process: pid, start time in clock ticks since boot, boot and pid namespace."""
     pid = os.getpid()
     return f"{pid}-{_start_ticks(pid)}-{_pid_namespace()}"
 
@@ -298,7 +334,7 @@ def owner_lives(tag: str) -> bool:
     """Whether the process that made a tag may still run; a zombie or a reused pid does not count."""
     words = tag.partition("/")[0].split("-")
     if len(words) != 3 or not words[0].isdigit() or words[2] != _pid_namespace():
-        return True  # of another container, or not a tag of this suite: cannot be decided here
+        return True  # of another container or machine, or not a tag of this suite: cannot be decided here
     return _start_ticks(int(words[0])) == words[1]
 
 
@@ -313,6 +349,7 @@ def _start_ticks(pid: int) -> str:
 
 def _pid_namespace() -> str:
     try:
-        return str(Path("/proc/self/ns/pid").stat().st_ino)
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8")[:8]  # machines may share a temporary folder
+        return f"{Path('/proc/self/ns/pid').stat().st_ino}.{boot}"
     except OSError:
         return "0"

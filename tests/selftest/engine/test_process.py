@@ -7,7 +7,6 @@ import os
 import queue
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -17,37 +16,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.support.owners import nothing_left, started_owner
 from tests.support.runs import eventually
 
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem
 from vlm_acceptance.engine import process as processes
 from vlm_acceptance.engine.process import SupervisedProcess, end_orphans, run_tag, tagged_processes
 
-SRC = Path(processes.__file__).resolve().parents[2]
 SLEEP = ("sleep", "300")
 IGNORES_SIGTERM = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(300)")  # fmt: skip  # noqa: E501
 OUTLIVES = ("sh", "-c", "setsid sleep 300 & echo up; exec sleep 300")
-# stands for a suite in the tests that kill it
-OWNER = """
-import os, sys, tempfile, threading
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from vlm_acceptance.engine import process
-from vlm_acceptance.engine.process import SupervisedProcess, run_tag
-process.RUN_TAG = os.environ["VARIABLE_OF_RUN_TAGS"]
-how, log, *argv = sys.argv[2:]
-tempfile.gettempdir()  # as pytest has before any engine: the first call makes a file of its own for a moment
-print(run_tag(), flush=True)
-while True:
-    kept = SupervisedProcess(argv, os.environ, Path(log), run_tag())
-    kept.start()
-    if how == "stops":
-        while "ready" not in kept.log_text():
-            pass
-        threading.Timer(0.3, lambda: print("stopping", flush=True)).start()
-        kept.stop(300)
-    kept.stop(5)
-"""
 
 
 @pytest.fixture
@@ -231,9 +209,9 @@ def open_files(pid: int) -> list[str]:
 
 def test_no_engine_holds_the_pipe_of_another(kept):
     first = kept(*SLEEP)
-    lifeline = os.readlink(f"/proc/self/fd/{first._supervisor.stdin.fileno()}")
+    lifeline = os.readlink(f"/proc/self/fd/{first._guard.stdin.fileno()}")
     second = kept(*SLEEP)
-    for pid in (first.pid, second._supervisor.pid, second.pid):
+    for pid in (first.pid, second._guard.pid, second._supervisor.pid, second.pid):
         assert lifeline not in open_files(pid)
 
 
@@ -259,21 +237,6 @@ def test_tag_survives_a_new_process_title(kept):
     process = kept(sys.executable, "-c", script)
     assert eventually(lambda: process.last_line() == "up")
     assert process.pid in [found.pid for found in tagged_processes(process.tag)]
-
-
-def started_owner(tmp_path: Path, temporary: Path, how: str, *argv: str) -> tuple[subprocess.Popen[str], str]:
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(SRC), how, str(tmp_path / "engine.log"), *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "TMPDIR": str(temporary), "VARIABLE_OF_RUN_TAGS": processes.RUN_TAG},
-    )
-    return owner, owner.stdout.readline().strip()
-
-
-def nothing_left(tag: str, temporary: Path) -> bool:
-    return tagged_processes(tag) == [] and list(temporary.iterdir()) == []
 
 
 def test_suite_killed_at_any_moment_leaves_nothing(tmp_path, temporary):

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.support.runs import eventually
-from tests.support.supervisors import PYTHON, alive, end, job_line, kept, supervisor, word_of
+from tests.support.supervisors import PYTHON, Kept, alive, end, job_line, kept, supervisor, word_of
 
 from vlm_acceptance.engine.process import SUPERVISOR
 
@@ -32,6 +32,13 @@ if os.fork() == 0:
     os._exit(0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def scratch_of(made: Kept) -> Path:
+    """The temporary folder of an engine that has started."""
+    assert made.event()["event"] == "started"
+    (found,) = made.scratch()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -186,7 +193,7 @@ def test_path_of_the_engines_environment_is_searched(tmp_path):
 
 def test_engine_gets_its_own_temporary_folder_which_is_removed_with_it(tmp_path):
     with kept(tmp_path, "sh", "-c", "touch $TMPDIR/socket; exec sleep 300") as made:
-        scratch = Path(made.event()["scratch"])
+        scratch = scratch_of(made)
         assert eventually((scratch / "socket").exists)
         assert (scratch / ".run").read_text() == "none"
         made.send("stop 5")
@@ -197,7 +204,7 @@ def test_engine_gets_its_own_temporary_folder_which_is_removed_with_it(tmp_path)
 
 def test_engine_runs_in_a_folder_of_its_own_which_is_removed_with_it(tmp_path):
     with kept(tmp_path, "sh", "-c", "mkdir kernel_meta; touch fusion_result.json; pwd; exec sleep 300") as made:
-        scratch = Path(made.event()["scratch"])
+        scratch = scratch_of(made)
         assert eventually(lambda: "work" in made.log.read_text())
         assert made.log.read_text().strip() == str(scratch / "work")
         assert {path.name for path in (scratch / "work").iterdir()} == {"kernel_meta", "fusion_result.json"}

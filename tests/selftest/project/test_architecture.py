@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "src" / "vlm_acceptance"
-ENGINE_SIDE = ("engine/cpu_launcher.py", "engine/offline_worker.py", "engine/supervisor.py")
+ENGINE_SIDE = ("engine/cpu_launcher.py", "engine/guard.py", "engine/offline_worker.py", "engine/supervisor.py")
 
 # what a room may import of ours besides itself: rooms of lower floors alone
 MAY_IMPORT: dict[str, set[str]] = {
