@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from vlm_acceptance.config.options import OPTIONS, Settings, load, unknown_optio
 from vlm_acceptance.config.paths import ROOT, writable_folder
 from vlm_acceptance.config.profile_file import shown
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import printable, trimmed
 from vlm_acceptance.report.progress import Progress
-from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import outputs, preview, profile_choice, requirements
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.outcome_hooks import OUTCOMES, OutcomeHooks
@@ -101,7 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"{option}: one card holds one engine, and one process decides on a run; leave it out"
             )
-    progress = Progress(Uncaptured(config, masker(settings.api_key)))
+    progress = Progress(Uncaptured(config), mask=Mask(*settings.secrets))
     context = RunContext(settings, progress, progress.line, RunRecord(unreachable=unreachable))
     config.stash[CONTEXT], config.stash[OUTCOMES] = context, OutcomeHooks(context, _is_ours)
     config.pluginmanager.register(config.stash[OUTCOMES], "vlm-acceptance-outcomes")
@@ -138,10 +138,9 @@ def _writable_reports(settings: Settings) -> None:
 class Uncaptured:
     """Standard error without the capture of pytest, so that progress is shown also without -s."""
 
-    def __init__(self, config: pytest.Config, mask: Callable[[str], str]) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         capture: Any = config.pluginmanager.getplugin("capturemanager")
         self._released = capture.global_and_fixture_disabled if capture else contextlib.nullcontext
-        self._mask = mask
 
     def isatty(self) -> bool:
         """Whether standard error is a terminal."""
@@ -149,10 +148,10 @@ class Uncaptured:
             return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
     def write(self, text: str) -> None:
-        """Write past the capture, at once, with the API key masked."""
+        """Write past the capture, at once."""
         # nobody reads what a closed or full standard error does not take
         with self._released(), contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(self._mask(text))
+            sys.stderr.write(text)
             sys.stderr.flush()
 
 

@@ -31,6 +31,11 @@ WIDTH = 160  # characters of a line
 # Assumed share of questions scored differently in two runs, for the drop that their comparison can detect.
 DISCORDANT = 0.05
 MAX_LISTED_IDS = 40
+# keys whose texts are names and sentences of the suite and its profile
+OWN_TEXTS = frozenset({
+    "schema", "dataset", "revision", "protocol", "deviations", "engine", "device", "profile", "verdict", "run",
+    "scorer", "id", "name", "group",
+})  # fmt: skip
 
 
 def about(
@@ -301,6 +306,7 @@ def file_name(device: str, stem: str) -> str:
 def write(store: RunStore, stem: str, report: Mapping[str, Any]) -> list[str]:
     """Write the JSON and the text into the run's folder, the JSON also beside all runs; returns the verdict's lines."""
     name = file_name(str(report["device"]), stem)
+    report = store.masked(report, OWN_TEXTS)
     path = store.write(name, json.dumps(report, indent=1, ensure_ascii=True, default=str) + "\n")
     store.write(f"{stem}.txt", text(report))
     partial = store.reports / f".{name}.part"

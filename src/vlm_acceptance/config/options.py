@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from vlm_acceptance.config.paths import ROOT, input_file, output_file, resolve_e
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.logprobs import is_baseline
+from vlm_acceptance.core.masking import secrets_in
 from vlm_acceptance.core.text import trimmed
 
 PROFILES = ROOT / "fixtures" / "profiles"
@@ -91,6 +93,14 @@ class Settings:
     seed: int = 0
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The API key, and keys in the environment and in the arguments that the profile gives its engine."""
+        engine = self.loaded.profile.engine
+        given = [value for name, value in pairwise(engine.args) if name == "--api-key"]
+        given += [word.removeprefix("--api-key=") for word in engine.args if word.startswith("--api-key=")]
+        return tuple(filter(None, (self.api_key, *secrets_in(engine.env), *given)))
+
+    @property
     def launched(self) -> bool:
         return self.base_url is None
 
@@ -149,11 +159,14 @@ def checked_url(url: str, source: str) -> str:
 
 
 def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None:
-    """The key in the named variable; UsageProblem when the variable is not set."""
+    """The key in the named variable; UsageProblem when the variable is not set, or no header can carry the key."""
     if name is None:
         return None
     if not env.get(name):
         raise UsageProblem(f"{source}: the environment variable {name!r} is not set or empty")
+    if wrong := unsendable(env[name]):
+        allowed = "a key is printable text of Latin-1 without spaces around it"
+        raise UsageProblem(f"{source}: the key in {name!r} cannot be sent in a header: {wrong}; {allowed}")
     return env[name]
 
 
@@ -166,6 +179,22 @@ def seed_of(text: str | None, source: str) -> int:
         shown = trimmed(text, 60)
         raise UsageProblem(f"{source}: {shown} is not a seed; it is a whole number from 0 to {LARGEST_SEED}")
     return int(text)
+
+
+def unsendable(key: str) -> str:
+    """Why a key cannot be the value of a header, without showing the key; '' if it can."""
+    if key != key.strip(" "):
+        return "a space stands at its beginning or end"
+    for place, char in enumerate(key, start=1):
+        if not char.isprintable() and char != "\xa0":
+            return f"character {place} is {_named(char)}"
+        if char > "\xff":
+            return f"character {place} is outside Latin-1"
+    return ""
+
+
+def _named(char: str) -> str:
+    return {"\n": "a line feed", "\r": "a carriage return", "\t": "a tab"}.get(char, f"U+{ord(char):04X}")
 
 
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:

@@ -13,6 +13,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 MASKS = ("[masked]", "***", "(hidden)", "###", "\u2588\u2588\u2588")
 # Parts of so many characters are masked too; a shorter secret is masked as a whole only.
@@ -31,17 +32,19 @@ _ESCAPE = (
     r"|\r(?P<return>)|\x1b(?P<colour>\[[0-9;]{0,16}m)"
     r"|%(?:25){0,8}(?P<byte>[0-9a-fA-F]{2})"
     r"|\\\\{0,31}(?:x(?P<python>[0-9a-fA-F]{2})|(?:u|U0000)(?P<code>[0-9a-fA-F]{4})"
-    r"|(?P<octal>[0-3][0-7]{2})|(?P<end>[nr])|(?P<slash>))"
-    r"|&(?:amp;){0,8}(?:#0{0,4}(?P<number>[0-9]{1,5})|#[xX]0{0,4}(?P<hex>[0-9a-fA-F]{1,4})|(?P<name>lt|gt|quot|apos|amp));"
+    r"|(?P<octal>[0-3][0-7]{2})|(?P<end>[nr])|(?P<name>t)|(?P<slash>))"
+    r"|&(?:amp;){0,8}(?:#0{0,4}(?P<number>[0-9]{1,5})|#[xX]0{0,4}(?P<hex>[0-9a-fA-F]{1,4})|(?P<entity>lt|gt|quot|apos|amp));"
 )
+_UNSEEN = "\\\r\n"
 _NOTHING = ("line", "return", "colour", "end", "slash")
 _OF_BYTES = ("byte", "python", "octal")
 _BASES = {"byte": 16, "python": 16, "octal": 8, "code": 16, "hex": 16, "number": 10}
-_NAMED = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
+_NAMED = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&", "t": "\t"}
 _OPEN_ESCAPE = re.compile(
     r"(?:%(?:25){0,8}[0-9a-fA-F]?|%2?|\\{1,32}(?:[uU][0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-3][0-7]?)?|&[#\w;]{0,16}|\r?\n[^\n]{0,150})$"
 )
 _CODEC = ("utf-8", "surrogateescape")  # bytes that are no text are kept
+_SLASH = r"(?:\\|%(?:25){0,8}5c|&(?:amp;){0,8}#(?:0{0,4}92|x0{0,4}5c);)"
 _ALONE = re.compile(r"[A-Za-z0-9+/=]")
 
 
@@ -92,10 +95,17 @@ class Mask:
         is_ascii = all(secret.isascii() for secret in self.secrets)
         self._escape = re.compile(_ESCAPE if is_ascii else rf"{_ESCAPE}|(?P<other>[^\x00-\x7f])")
         self._needles = [needle for secret in self.secrets for needle in _needles(self._canonical(secret).text, secret)]
-        slashes = [secret for secret in self.secrets if not secret.strip("\\")]
-        self._slashes = re.compile(rf"\\{{{min(map(len, slashes))},}}") if slashes else None
+        # in the one form, a line end and the letter of its escape count for nothing; short secrets may be such a letter
+        short = [secret for secret in self.secrets if len(secret) < LONG]
+        literal = [f"{_SLASH}+" if not secret.strip("\\") else re.escape(secret) for secret in short]
+        self._literal = re.compile("|".join(literal), re.IGNORECASE) if literal else None
         self._digits = [pattern for secret in self.secrets for pattern in _digits(secret)]
         self.sign = next((sign for sign in MASKS if not self._touches(sign)), MASKS[-1])
+
+    @cached_property
+    def long(self) -> Mask:
+        """The same for long secrets alone: texts of the suite hold a short one only by chance."""
+        return Mask(*(secret for secret in self.secrets if len(secret) >= LONG))
 
     def __call__(self, text: str) -> str:
         """The text with every secret masked."""
@@ -105,10 +115,12 @@ class Mask:
         """Texts that a reader may join, masked also where a secret is split over several of them."""
         if not self.secrets or not texts:
             return list(texts)
+        whole = self.spans("".join(texts)) if len(texts) > 1 else []
+        if not whole and not self.spans("\0".join(texts)):
+            return list(texts)
         starts = [0]
         for text in texts:
             starts.append(starts[-1] + len(text))
-        whole = self.spans("".join(texts)) if len(texts) > 1 else []
         bounds = starts[1:-1]
         crossing = [(a, b) for a, b in whole if bisect.bisect_right(bounds, a) != bisect.bisect_left(bounds, b)]
         return [
@@ -128,8 +140,7 @@ class Mask:
                 found.append(canonical.original(start, end))
                 if len(found) > MOST_FINDS:
                     return [(0, len(text))]
-        # backslashes alone count for nothing in the one form
-        found += [match.span() for match in self._slashes.finditer(text)] if self._slashes else []
+        found += [match.span() for match in self._literal.finditer(text)] if self._literal else []
         for pattern in self._digits:
             found += [canonical.original(*match.span()) for match in pattern.finditer(forms["folded"])]
         return _merged(found)
@@ -140,8 +151,9 @@ class Mask:
         offset, escape = len(text) - len(tail), _OPEN_ESCAPE.search(tail)
         first = self._open_at(tail)
         if escape:
-            begins = len(tail) if "\n" in escape[0] else escape.start()  # a line end begins no secret
-            first = min(first, self._open_at(tail[: escape.start()]), begins)
+            before = self._open_at(tail[: escape.start()])
+            if "\n" not in escape[0] or before < escape.start():  # a line end alone begins no secret
+                first = min(first, before)
         return len(text) if first == len(tail) else offset + first
 
     def _open_at(self, tail: str) -> int:
@@ -221,7 +233,7 @@ def _decoded(match: re.Match[str]) -> str:
     if kind in _NOTHING:
         return ""
     char = chr(int(value, _BASES[kind]) & 0xFFFF) if kind in _BASES else _NAMED.get(value, value)
-    if char in "\\\r\n":
+    if char in _UNSEEN:
         return ""
     return char if char.isascii() or kind in _OF_BYTES else _as_bytes(char.lower())
 
@@ -240,7 +252,10 @@ def _forms(text: str) -> dict[str, str]:
 
 
 def _needles(canonical: str, secret: str) -> Iterator[_Needle]:
-    plain = {canonical}
+    # a secret may look like an escape itself: it is also searched as it is
+    plain = {canonical, "".join(char for char in _as_bytes(secret) if char not in _UNSEEN)}
+    # a line break before a space in it takes the space, too
+    plain |= {canonical[: space.start()] + canonical[space.end() :] for space in re.finditer("[ \t]+", canonical)}
     with contextlib.suppress(UnicodeError):  # in Latin-1 too, which headers are in
         plain.add(canonical.encode("latin-1").decode("utf-8"))
     for text in sorted(plain):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 SPEC = importlib.util.spec_from_file_location("supervisor", SUPERVISOR)
+assert SPEC is not None and SPEC.loader is not None
 supervisor = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(supervisor)
 

@@ -116,7 +116,13 @@ class SupervisedProcess:
             raise HarnessProblem(f"the engine's supervisor cannot be started: {broken}") from broken
 
     def _job(self) -> dict[str, Any]:
-        job: dict[str, Any] = {"argv": self.argv, "env": self._env, "tag": self.tag, "files": self._files, "scratch": self._scratch}
+        job: dict[str, Any] = {
+            "argv": self.argv,
+            "env": self._env,
+            "tag": self.tag,
+            "files": self._files,
+            "scratch": self._scratch,
+        }
         job |= {"log": str(self.log.resolve()), "children_s": self._children_s}
         if self._raw:
             job |= {"raw": self._raw.fileno(), "mask": {"module": masking.__file__, "secrets": self._secrets}}

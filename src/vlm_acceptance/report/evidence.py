@@ -8,27 +8,34 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from vlm_acceptance.core.exchange import Exchange
-from vlm_acceptance.report.store import RunStore, stored
+from vlm_acceptance.core.masking import Mask
+from vlm_acceptance.report.masked import masked_exchange
+from vlm_acceptance.report.store import RunStore
 
 
 def keep(store: RunStore, test: str, exchange: Exchange, base_url: str, key_env: str | None) -> tuple[Path, str]:
     """Write the evidence folder of one exchange; returns it and a one-line command that repeats the request."""
     name = f"evidence/{slug(test)}/{exchange.id}"
+    exchange = masked_exchange(exchange, store.mask)
     body = exchange.request.body
     for number, (kind, data) in enumerate(_pictures(body), start=1):
         store.write_bytes(f"{name}/picture-{number}.{kind}", data)
-    response = stored(exchange)
-    store.write(f"{name}/response.json", json.dumps(response, indent=1, ensure_ascii=False))
+    store.write(f"{name}/response.json", json.dumps(store.stored(exchange), indent=1, ensure_ascii=False))
     if isinstance(body, bytes):
         request = store.write_bytes(f"{name}/request.bin", body)
     else:
-        request = store.write(f"{name}/request.json", json.dumps(body, ensure_ascii=True))
-    line = one_liner(exchange, request, base_url, key_env)
+        # a short secret is in a request of ours only by chance, and the request must be sent again as it was
+        request = store.write(
+            f"{name}/request.json", json.dumps(_but_pictures(body, store.mask.long), ensure_ascii=True)
+        )
+    sent = replace(exchange.request, headers=store.masked(exchange.request.headers))
+    line = one_liner(replace(exchange, request=sent), request, base_url, key_env)
     store.write(f"{name}/repeat.txt", line + "\n")
     return request.parent, line
 
@@ -54,6 +61,15 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
     steps.append(f"r = o.open(q, timeout={sent.deadline_s:g})")
     steps.append('print(r.status, r.read().decode("utf-8", "replace"))')
     return f"python3 -c {shlex.quote('; '.join(steps))}"
+
+
+def _but_pictures(value: Any, mask: Mask) -> Any:
+    """The value with its texts masked but those of pictures, which are long."""
+    if isinstance(value, dict):
+        return {key: _but_pictures(inner, mask) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_but_pictures(inner, mask) for inner in value]
+    return mask(value) if isinstance(value, str) and not value.startswith("data:") else value
 
 
 def _quoted(value: object) -> str:

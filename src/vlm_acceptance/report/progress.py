@@ -17,10 +17,21 @@ class Screen(Protocol):
 
 
 class Progress:
-    """One rewritten line on a terminal; elsewhere one line when the stage changes or every `every_s` seconds."""
+    """One rewritten line on a terminal; elsewhere one line when the stage changes or every `every_s` seconds.
 
-    def __init__(self, out: Screen, *, every_s: float = 20.0, clock: Callable[[], float] = time.monotonic) -> None:
+    Secrets are masked in texts, not in what moves the cursor.
+    """
+
+    def __init__(
+        self,
+        out: Screen,
+        *,
+        every_s: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+        mask: Callable[[str], str] = str,
+    ) -> None:
         self._out = out
+        self._mask = mask
         self._tty = out.isatty()
         self._every_s = every_s
         self._clock = clock
@@ -28,7 +39,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         """Show a state; without a terminal most states are left out."""
-        clean = printable(text).replace("\n", " ").replace("\t", " ")
+        clean = printable(self._mask(text)).replace("\n", " ").replace("\t", " ")
         if self._tty:
             self._out.write(f"\r\x1b[K{clean[:118]}")
         else:
@@ -41,5 +52,5 @@ class Progress:
     def line(self, text: str) -> None:
         """Show a line that stays."""
         lead = "\r\x1b[K" if self._tty else "\n"
-        self._out.write(f"{lead}{printable(text)}\n")
+        self._out.write(f"{lead}{printable(self._mask(text))}\n")
         self._last_at = None

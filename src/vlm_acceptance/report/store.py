@@ -7,44 +7,24 @@ import dataclasses
 import hashlib
 import json
 import math
-import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from xml.sax import saxutils
 
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import TestResult
+from vlm_acceptance.report.masked import masked, masked_exchange
 from vlm_acceptance.report.transcript import entry
 
-MASK = "[masked]"
 OBSERVATIONS = "observations"
-# escapes within each other: of a body, of the repr in a finding, of a row of results, of XML
-NESTED_ESCAPES = 3
-_ESCAPES: tuple[Callable[[str], str], ...] = (
-    lambda text: json.dumps(text)[1:-1],
-    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
-    lambda text: repr(text)[1:-1],
-    lambda text: repr(text + "'\"")[1:-4],  # the repr of a text with both quotes
-    saxutils.escape,
-    lambda text: saxutils.escape(text, {'"': "&quot;", "\t": "&#09;"}),
-)
-
-
-def masker(secret: str | None) -> Callable[[str], str]:
-    """A function that masks the API key in a text, plain or escaped as in reports; without a key it changes nothing."""
-    if not secret:
-        return lambda text: text
-    forms = {secret}
-    for _ in range(NESTED_ESCAPES):
-        forms |= {escape(form) for form in forms for escape in _ESCAPES}
-    pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
-    return lambda text: pattern.sub(MASK, text)
+# keys of a result whose texts are names, paths and commands of the suite
+OWN_TEXTS = frozenset({"id", "area", "outcome", "must", "check", "title", "severity", "evidence", "repeat"})
 
 
 @contextlib.contextmanager
@@ -59,14 +39,15 @@ def writing() -> Iterator[None]:
 class RunStore:
     """`reports/runs/<UTC>-<profile>/`: results, exchanges, observations, transcript, evidence and summary.
 
-    Every method raises EnvironmentProblem when it cannot write.
+    Secrets are masked in values, before these are cut or written. Every method raises EnvironmentProblem when it cannot
+    write.
     """
 
-    def __init__(self, reports: Path, profile: str, secret: str | None = None) -> None:
+    def __init__(self, reports: Path, profile: str, *secrets: str | None) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         runs = reports / "runs"
         self.reports = reports
-        self.mask = masker(secret)
+        self.mask = Mask(*secrets)
         with writing():
             runs.mkdir(parents=True, exist_ok=True)
             self.folder = _new_folder(runs, f"{stamp}-{profile}")
@@ -77,35 +58,47 @@ class RunStore:
     def result(self, result: TestResult) -> None:
         """One finished test."""
         findings = [found.row() for found in result.findings]
-        self._line(self._results, {**row_of(result), "must": result.must, "findings": findings})
+        row = masked({**row_of(result), "must": result.must, "findings": findings}, self.mask, OWN_TEXTS)
+        self._line(self._results, row)
         self.note(f"== {result.outcome.value.upper()} {result.id} ({result.seconds:.2f} s)")
-        for line in result.message.splitlines():
+        for line in str(row["message"]).splitlines():
             self.note(f"   {printable(line)}")
 
     def observation(self, name: str, value: object) -> None:
         """What a test observed besides its exchanges, in `observations/NAME.json`, so that it can be judged again."""
-        self.write(f"{OBSERVATIONS}/{name}.json", json.dumps(as_json(value), ensure_ascii=False) + "\n")
+        row = masked(as_json(value), self.mask, OWN_TEXTS)
+        self.write(f"{OBSERVATIONS}/{name}.json", json.dumps(row, ensure_ascii=False) + "\n")
 
     def exchange(self, test: str, exchange: Exchange) -> None:
         """One exchange; pictures are replaced by their hashes."""
-        self._line(self._exchanges, {"test": test, **stored(exchange)})
-        self.note(entry(test, exchange))
+        exchange = masked_exchange(exchange, self.mask)
+        self._line(self._exchanges, {"test": test, **self.stored(exchange)})
+        self.note(self.mask.long(entry(test, exchange)))
+
+    def stored(self, exchange: Exchange) -> dict[str, Any]:
+        """A masked exchange as JSON; its request is ours, so that only long secrets are masked in it."""
+        row = stored(exchange)
+        return {**row, "request": masked(row["request"], self.mask.long)}
 
     def note(self, text: str) -> None:
-        """A passage of the transcript."""
+        """A passage of the transcript, of masked values."""
         with writing():
-            self._log.write(self.mask(text) + "\n")
+            self._log.write(text + "\n")
             self._log.flush()
 
     def write(self, name: str, text: str) -> Path:
-        """Write or replace a text file of the run; returns its path."""
+        """Write or replace a text file of the run, made of masked values; returns its path."""
         path = self.folder / name
         partial = path.with_name(path.name + ".part")
         with writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(self.mask(text), "utf-8", errors="replace")
+            partial.write_text(text, "utf-8", errors="replace")
             partial.replace(path)
         return path
+
+    def masked(self, value: Any, own: Collection[str] = ()) -> Any:
+        """A JSON value with its texts masked, but not those below a key in `own`."""
+        return masked(value, self.mask, own)
 
     def write_bytes(self, name: str, data: bytes) -> Path:
         """Write a picture or a raw body; returns its path."""
@@ -116,7 +109,7 @@ class RunStore:
         return path
 
     def mask_file(self, path: Path) -> None:
-        """Mask a file that was not written here: an engine's log, the JUnit file."""
+        """Mask a text that another program has written, such as an engine's log."""
         data = path.read_bytes()
         masked = self.mask(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         if masked != data:
@@ -130,7 +123,7 @@ class RunStore:
 
     def _line(self, file: Any, row: Mapping[str, Any]) -> None:
         with writing():
-            file.write(self.mask(json.dumps(row, ensure_ascii=True, default=str)) + "\n")
+            file.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
             file.flush()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.finding_classes import Severity
+from vlm_acceptance.core.logprobs import StoredLogProbs
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.numbers import is_figure
 from vlm_acceptance.core.verdict import EXIT, Ruling, TestResult
 from vlm_acceptance.core.waiting import in_words
@@ -81,7 +84,7 @@ def record(context: RunContext, ruling: Ruling) -> list[str]:
             files.setdefault(path, []).append(part)
     base = Path(proposed["base"])
     for path, parts in files.items():
-        lines += write_profile(path, base, parts, proposed, context.store.folder.name, context.mask)
+        lines += write_profile(path, base, parts, proposed, context.store.folder.name)
         base = path.resolve() if path.exists() else base
     return lines
 
@@ -92,7 +95,6 @@ def write_profile(
     parts: Sequence[str],
     proposed: Mapping[str, Any],
     run: str,
-    mask: Callable[[str], str] = str,
 ) -> list[str]:
     """Write a profile that extends `base` by these parts of a proposal, if it has any; returns a line for each."""
     content: dict[str, Any] = {"extends": str(base), "name": path.stem}
@@ -103,7 +105,7 @@ def write_profile(
         lines.append(f"  {PARTS[part]}: {path if made['content'] else 'not recorded'} ({made['summary']})")
     if any(proposed["parts"][part]["content"] for part in parts):
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        path.write_text(mask(f"# recorded by {run}\n{text}"), "utf-8")
+        path.write_text(f"# recorded by {run}\n{text}", "utf-8")  # it holds no text of the deployment
     return lines
 
 
@@ -119,10 +121,14 @@ def _record_logprobs(context: RunContext, ruling: Ruling) -> list[str]:
     if why := next((why for is_so, why in obstacles if is_so), ""):
         return [f"  baseline: not recorded ({why}): {path}"]
     part = path.with_name(f"{path.name}.part")
-    lines = "".join(f"{context.mask(logprobs.line_of(row))}\n" for row in taken)
+    lines = "".join(f"{logprobs.line_of(_masked(row, context.mask))}\n" for row in taken)
     part.write_text(lines, "utf-8", errors="replace")  # a lone surrogate is not valid in UTF-8
     part.replace(path)  # the baseline is written whole or not at all
     return [f"  baseline: {path} ({len(taken)} prompts)"]
+
+
+def _masked(row: StoredLogProbs, mask: Mask) -> StoredLogProbs:
+    return replace(row, logprobs=replace(row.logprobs, text=mask(row.logprobs.text)))
 
 
 def _obstacle(context: RunContext, ruling: Ruling) -> str:

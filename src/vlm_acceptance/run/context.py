@@ -23,6 +23,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun, PortTaken
 from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.tiles import TileRule
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import machine, tiling, weights
@@ -31,7 +32,7 @@ from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage, model_card, short_json
 from vlm_acceptance.engine.server import Deployment, attach, launch, require_free_port
-from vlm_acceptance.report.store import RunStore, masker
+from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
@@ -72,14 +73,14 @@ class RunContext:
         return self.settings.loaded.profile
 
     @cached_property
-    def mask(self) -> Callable[[str], str]:
-        """Masks the API key in a text."""
-        return masker(self.settings.api_key)
+    def mask(self) -> Mask:
+        """Masks the API key and other secrets of the profile in a text."""
+        return Mask(*self.settings.secrets)
 
     @cached_property
     def store(self) -> RunStore:
         """The run's files; the folder is made when the first test needs it."""
-        return RunStore(self.settings.reports, self.profile.name, self.settings.api_key)
+        return RunStore(self.settings.reports, self.profile.name, *self.settings.secrets)
 
     @cached_property
     def processor_clock(self) -> ProcessorClock:

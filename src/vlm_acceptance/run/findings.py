@@ -11,6 +11,7 @@ from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.waiting import Waited
 from vlm_acceptance.report import evidence
+from vlm_acceptance.report.masked import OWN_PROPERTIES, masked
 from vlm_acceptance.report.store import RunStore
 
 MAX_EVIDENCE = 12
@@ -81,8 +82,9 @@ class FindingCollector:
         self._watched = [(seen, findings) for seen, findings in self._watched if seen is not exchange]
 
     def note(self, **properties: object) -> None:
-        """Figures to report with every outcome; None is left out."""
-        self.properties.update({key: str(value) for key, value in properties.items() if value is not None})
+        """Figures to report with every outcome, masked; None is left out."""
+        shown = {key: str(value) for key, value in properties.items() if value is not None}
+        self.properties.update(masked(shown, self._store.mask, OWN_PROPERTIES))
 
     def judges(self, category: str) -> None:
         """Name the capability category that this test judges."""
@@ -114,7 +116,8 @@ class FindingCollector:
         first = ordered[0]
         head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
         can_wait = all(map(self._can_wait, ordered))
-        head = " ".join(f"{BELOW if can_wait else ''}{head}".split())[:400]
+        # masked before it is cut
+        head = " ".join(f"{BELOW if can_wait else ''}{self._store.mask(head)}".split())[:400]
         text = "\n".join([head, *(found.render() for found in ordered)])
         raise ToBeCalibrated(text) if can_wait else DeploymentFailure(text)
 

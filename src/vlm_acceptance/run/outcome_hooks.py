@@ -158,6 +158,7 @@ class OutcomeHooks:
         if not self._is_ours(item):
             return report
         problem = call.excinfo.value if call.excinfo else None
+        report.sections = [(name, self._context.mask(text)) for name, text in report.sections]
         self._describe(report, problem)
         if call.when == "teardown":
             self._tear_down(item, report, problem)

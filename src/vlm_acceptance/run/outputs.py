@@ -13,12 +13,16 @@ from vlm_acceptance.accuracy import report as accuracy_report
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem, VlmAcceptanceError
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import Ruling
+from vlm_acceptance.engine import serve_benchmark
 from vlm_acceptance.report import html, verdict_text
+from vlm_acceptance.report.masked import mask_junit, mask_lines
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run import calibration, summary
 from vlm_acceptance.run.context import RunContext
 
 LATEST = "latest"
+# JSON files that engines and tools write into the folder of a run
+FOREIGN = ("offline-answers.jsonl", serve_benchmark.RESULT)
 
 
 def header(context: RunContext) -> list[str]:
@@ -38,9 +42,9 @@ def header(context: RunContext) -> list[str]:
 def write_run(context: RunContext, ruling: Ruling) -> list[str]:
     """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
     context.record.accuracy = write_accuracy(context, ruling)
-    collected = summary.collect(context, ruling)
-    lines = [printable(line) for line in verdict_text.lines(collected)]
     store = context.store
+    collected = store.masked(summary.collect(context, ruling), summary.OWN_TEXTS)
+    lines = [printable(line) for line in verdict_text.lines(collected)]
     store.write("summary.json", json.dumps(collected, indent=1, ensure_ascii=False, default=str) + "\n")
     lines += write_page(store)
     store.write("verdict.txt", "\n".join(lines) + "\n")
@@ -48,8 +52,10 @@ def write_run(context: RunContext, ruling: Ruling) -> list[str]:
     lines += calibration.record(context, ruling)
     for log in store.folder.glob("*.log"):
         store.mask_file(log)
+    for name in FOREIGN:
+        mask_lines(store.folder / name, store.mask)
     store.close()
-    return [store.mask(line) for line in lines]
+    return lines
 
 
 def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
@@ -66,7 +72,7 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
         described = accuracy_report.describe(made, about, context.settings.baseline)
         return accuracy_report.write(context.store, made.plan.dataset.stem, described)
     except (VlmAcceptanceError, OSError) as broken:  # the verdict stands without this report
-        return [f"no accuracy report: {printable(str(broken))}"]
+        return [f"no accuracy report: {printable(context.mask(str(broken)))}"]
 
 
 def write_page(store: RunStore) -> list[str]:
@@ -74,7 +80,7 @@ def write_page(store: RunStore) -> list[str]:
     try:
         store.write("report.html", html.render(store.folder))
     except (HarnessProblem, EnvironmentProblem, OSError) as broken:
-        return [f"  note: {printable(str(broken))}"]
+        return [f"  note: {printable(store.mask(str(broken)))}"]
     return []
 
 
@@ -89,14 +95,14 @@ def _point_latest(reports: Path, folder: Path) -> None:
 
 
 def finish_junit(context: RunContext, xml: Path) -> None:
-    """Mask the JUnit file that pytest has written and copy it beside the run's other files.
+    """Mask the values of the JUnit file that pytest has written and copy it beside the run's other files.
 
     The verdict stands by now. A file that cannot be masked is removed: it may be cut, or hold the key.
     """
     if not xml.is_file():
         return
     try:
-        context.store.mask_file(xml)
+        mask_junit(xml, context.store.mask)
     except (EnvironmentProblem, OSError, MemoryError):
         with contextlib.suppress(OSError):
             xml.unlink()

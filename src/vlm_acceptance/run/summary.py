@@ -31,6 +31,12 @@ from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
 
 SCHEMA = "vlm-acceptance/summary/1"
+# keys whose texts are names, paths and sentences of the suite and its profile
+OWN_TEXTS = frozenset({
+    "schema", "verdict", "statement", "scope", "suite", "profile", "model_files", "kind", "name", "areas", "required",
+    "not_applicable", "calibration", "guide_names", "right", "expected", "latency", "guide", "references", "id", "area",
+    "outcome", "evidence", "mode", "accuracy", "files",
+})  # fmt: skip
 
 
 def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:

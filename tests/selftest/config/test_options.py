@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.config.options import OPTIONS, Settings, checked_url, given, load, unknown_option
+from vlm_acceptance.config.options import OPTIONS, Settings, api_key, checked_url, given, load, unknown_option
 from vlm_acceptance.config.paths import ROOT, writable_folder
 from vlm_acceptance.core.errors import UsageProblem
 
@@ -209,3 +209,41 @@ def test_a_seed_that_is_no_whole_number_in_range_is_refused_in_one_line(wrong: s
         assert line.endswith("is not a seed; it is a whole number from 0 to 9223372036854775808")
         assert "\n" not in line
         assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("sk-1\n", "character 5 is a line feed"),
+        ("sk\r\n-1", "character 3 is a carriage return"),
+        ("a\tb", "character 2 is a tab"),
+        ("sk-\x00", "character 4 is U+0000"),
+        ("sk-\x7f", "character 4 is U+007F"),
+        ("sk-图", "character 4 is outside Latin-1"),
+        ("sk-\udcff", "character 4 is U+DCFF"),
+        (" sk-1", "a space stands at its beginning or end"),
+        ("sk-1 ", "a space stands at its beginning or end"),
+        (" ", "a space stands at its beginning or end"),
+    ],
+)
+def test_a_key_that_no_header_can_carry_is_a_usage_error_that_does_not_show_it(key: str, why: str) -> None:
+    with pytest.raises(UsageProblem) as raised:
+        api_key("MY_KEY", "--vlm-api-key-env", {"MY_KEY": key})
+    message = str(raised.value)
+    assert message.startswith(f"--vlm-api-key-env: the key in 'MY_KEY' cannot be sent in a header: {why}")
+    assert "\n" not in message
+    assert "sk-" not in message
+
+
+@pytest.mark.parametrize("key", ["1", "é", "a b", 'sk-"<&>\\', "\xa0x", "x" * 64])
+def test_any_other_key_is_taken(key: str) -> None:
+    assert api_key("MY_KEY", "--vlm-api-key-env", {"MY_KEY": key}) == key
+
+
+def test_keys_in_the_profile_are_secrets_too() -> None:
+    changes = [
+        "engine.args=[--api-key, sk-argument, --api-key=sk-joined]",
+        "engine.env={HF_TOKEN: hf_0123456789, A: b}",
+    ]
+    settings = load({"vlm_set": changes}, {}, "control-cpu", "a test")
+    assert settings.secrets == ("hf_0123456789", "sk-argument", "sk-joined")

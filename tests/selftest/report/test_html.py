@@ -212,9 +212,9 @@ def test_the_same_files_make_the_same_page(run: Path) -> None:
 
 
 def test_a_run_writes_its_page_without_the_api_key(tmp_path: Path) -> None:
-    store = RunStore(tmp_path, "control-cpu", secret="sk-very-secret")
+    store = RunStore(tmp_path, "control-cpu", "sk-very-secret")
     shutil.copytree(RUN, store.folder, dirs_exist_ok=True)
-    change(store.folder, lambda s: s.update(reason="refused sk-very-secret"))
+    change(store.folder, lambda s: s.update(reason=store.masked("refused sk-very-secret")))
     assert write_page(store) == []
     page = (store.folder / "report.html").read_text("utf-8")
     assert "refused [masked]" in page and "sk-very-secret" not in page

@@ -15,9 +15,11 @@ from vlm_acceptance.checks.latency import Sample
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
 from vlm_acceptance.core.finding import Finding, Outcome
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.verdict import TestResult
-from vlm_acceptance.report.store import MASK, RunStore, as_json, masker, stored
+from vlm_acceptance.report.masked import mask_junit
+from vlm_acceptance.report.store import RunStore, as_json, stored
 from vlm_acceptance.workloads.load import Disconnection
 from vlm_acceptance.workloads.soak import Served, Soak
 
@@ -47,11 +49,12 @@ def test_the_key_is_in_no_file_however_it_is_escaped(key: str, tmp_path: Path) -
     store.exchange("t", exchange(json.dumps({"said": key}, ensure_ascii=False).encode()))
     store.exchange("t", exchange(b"", frames=(Frame(10**9, json.dumps({"key": key})),)))
     store.result(result(f"HTTP 401: {trimmed(body.decode())} {key!r} {key}", answer=key))
-    store.write("summary.json", json.dumps({"a": key, "b": trimmed({"key": key})}, ensure_ascii=False))
+    summary = store.masked({"a": key, "b": trimmed({"key": key})})
+    store.write("summary.json", json.dumps(summary, ensure_ascii=False))
     tree = ET.Element("case", message=f"{key} {trimmed(key)}")
     tree.text = f"{key} {json.dumps(key)}"
     (store.folder / "junit.xml").write_bytes(ET.tostring(tree, "utf-8"))
-    store.mask_file(store.folder / "junit.xml")
+    mask_junit(store.folder / "junit.xml", store.mask)
     (store.folder / "server.log").write_bytes(b"\xff " + key.encode() + b"\r\n")
     store.mask_file(store.folder / "server.log")
     store.close()
@@ -60,7 +63,7 @@ def test_the_key_is_in_no_file_however_it_is_escaped(key: str, tmp_path: Path) -
             assert_nowhere(key, json.loads(line), name)
     xml = ET.parse(store.folder / "junit.xml").getroot()
     assert_nowhere(key, [xml.get("message"), xml.text], "junit.xml")
-    assert (store.folder / "server.log").read_bytes() == b"\xff " + MASK.encode() + b"\r\n"
+    assert (store.folder / "server.log").read_bytes() == b"\xff " + store.mask.sign.encode() + b"\r\n"
     assert key not in (store.folder / "verification_log.txt").read_text("utf-8")
 
 
@@ -78,7 +81,7 @@ def assert_nowhere(key: str, value: object, where: str) -> None:
 
 
 def test_without_a_key_nothing_is_masked() -> None:
-    assert masker(None)("sk-1") == masker("")("sk-1") == "sk-1"
+    assert Mask(None)("sk-1") == Mask("")("sk-1") == "sk-1"
 
 
 def test_a_row_is_on_disk_before_the_next_one_comes(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding, Outcome, Verdict
 from vlm_acceptance.core.finding_classes import Severity
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.verdict import Ruling, rule
 from vlm_acceptance.core.waiting import Waited
-from vlm_acceptance.report.store import masker
 from vlm_acceptance.run import calibrate, calibration, outputs
 from vlm_acceptance.run import summary as run_summary
 from vlm_acceptance.run.context import RunContext
@@ -312,7 +312,7 @@ def test_recorded_log_probabilities_are_a_baseline_to_compare_with(tmp_path: Pat
 def test_recorded_log_probabilities_hold_no_key_and_can_be_read_after_any_answer(tmp_path: Path) -> None:
     key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
     context = attached(tmp_path, vlm_record_baseline=str(file))
-    context.mask = masker(key)
+    context.mask = Mask(key)
     known = list(context.inputs.stored_logprobs)
     answer = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
     context.record.logprobs = [replace(row, logprobs=replace(row.logprobs, text=answer)) for row in known]

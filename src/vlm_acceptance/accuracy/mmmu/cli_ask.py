@@ -18,7 +18,9 @@ from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.accuracy.server_run import QuestionSender
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.http import Client
+from vlm_acceptance.config.options import api_key
 from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import printable
 
 
@@ -66,21 +68,19 @@ def main(given: argparse.Namespace) -> int:
     item = prepared[given.id]
     prompts = protocol(given.protocol, given.stop_token_id, not given.no_system_message, given.max_tokens)
     request = prompts.request(item)
-    sender = _sender(given, prepared)
+    key = api_key(given.api_key_env, "--api-key-env", os.environ)
+    sender, mask = _sender(given, prepared, key), Mask(key)
     if given.body is not None:
         try:
             given.body.write_bytes(sender.body(request))
         except OSError as broken:
             raise UsageProblem(f"--body: {str(given.body)!r} cannot be written: {broken.strerror}") from None
     answer = sender.send(request)
-    sys.stdout.write("".join(printable(line) + "\n" for line in _shown(item, request, answer)))
+    sys.stdout.write("".join(printable(mask(line)) + "\n" for line in _shown(item, request, answer)))
     return 0 if answer.text is not None else 1
 
 
-def _sender(given: argparse.Namespace, prepared: Prepared) -> QuestionSender:
-    if given.api_key_env and not os.environ.get(given.api_key_env):
-        raise UsageProblem(f"--api-key-env: the environment variable {given.api_key_env!r} is not set or empty")
-    key = os.environ[given.api_key_env] if given.api_key_env else None
+def _sender(given: argparse.Namespace, prepared: Prepared, key: str | None) -> QuestionSender:
     client, defaults = Client(given.base_url, key), chat_defaults(given.no_thinking)
     return QuestionSender(client, given.model, prepared, given.deadline, defaults)
 
