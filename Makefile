@@ -8,7 +8,7 @@ SHORT_FETCH := --vlm-set=engine.env.VLLM_IMAGE_FETCH_TIMEOUT=1
 
 TARGET_PROFILES := control-cpu control-spm
 
-.PHONY: smoke test selftest proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv clean
+.PHONY: smoke test selftest proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv tools lock release clean
 
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
@@ -25,11 +25,10 @@ selftest: venv  ## tests of src/ alone: no engine
 proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours
 	PROOF_FULL=$(FULL) PROOF_REPORTS=$(REPORTS)/proof $(PROOF)
 
-check: venv  ## format, lint, types, selftests
-	.venv/bin/pip install -q -e ".[dev]"
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
+check: tools  ## format, lint, types, selftests
+	.venv-tools/bin/ruff format --check .
+	.venv-tools/bin/ruff check .
+	.venv-tools/bin/mypy
 	$(MAKE) selftest
 
 catalogue: venv  ## write docs/checks.md again: every check and the faults it was seen to refuse
@@ -56,5 +55,14 @@ target-venv: venv
 venv:
 	@scripts/prepare_venv.sh
 
+tools: venv
+	@scripts/prepare_tools.sh
+
+lock: tools  ## write constraints/*.txt again: the versions and hashes of all that is installed here
+	@scripts/lock.sh
+
+release: tools  ## dist/: the wheel, its bill of materials (CycloneDX) and checksums; and docs/licences.md
+	@scripts/release.sh
+
 clean:
-	rm -rf .venv .venv-target reports/runs reports/*.xml
+	rm -rf .venv .venv-target .venv-tools .venv-release dist reports/runs reports/*.xml

