@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -28,6 +28,8 @@ from vlm_acceptance.client.chat import plain_url
 NEARLY_WHITE = 240
 # fields that the suite draws anew in each run
 DRAWN = ("cache_salt", "uuid")
+# characters; longer texts take too long to compare
+LONG = 1000
 EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
 _ID = re.compile(rb'"id":"[^"]*"')
 _NUMBERS = count(1)
@@ -62,6 +64,13 @@ def texts_of(value: Any) -> list[str]:
         own = [value[key] for key in ("text", "content", "prompt") if isinstance(value.get(key), str)]
         return own + [text for one in value.values() for text in texts_of(one)]
     return [text for one in value for text in texts_of(one)] if isinstance(value, list) else []
+
+
+def alike(one: str, other: str) -> float:
+    """How similar two texts are, 0 to 1; long ones are either equal or not."""
+    if one == other or max(len(one), len(other)) > LONG:
+        return float(one == other)
+    return SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +162,35 @@ class Store:
             self._given[key] += 1
         return renewed(stored[min(given, len(stored) - 1)]) if stored else None
 
-    def nearest(self, call: Call, least: float = 0.0) -> Response | None:
-        """The answer to the most similar request of this route; None if no text is as similar as `least`."""
+    def rewind(self) -> None:
+        """Give the first answers again."""
+        with self._lock:
+            self._given.clear()
+
+    def nearest(self, call: Call) -> Response | None:
+        """The answer to the request of this route that has most in common with this one."""
         asked = Asked.of(call)
-        rated = [
-            ((one.stream == asked.stream, one.text == asked.text, one.pictures == asked.pictures), one)
+        return self._best(
+            {
+                one: (one.stream == asked.stream, one.text == asked.text, one.pictures == asked.pictures)
+                for one in list(self._asked)
+                if one.route == asked.route
+            }
+        )
+
+    def similar(self, call: Call, least: float) -> Response | None:
+        """The answer to the request whose text is the most similar, at least as similar as `least`."""
+        asked = Asked.of(call)
+        rated = {
+            one: (alike(one.text, asked.text),)
             for one in list(self._asked)
-            if one.route == asked.route
-        ]
-        if least:
-            rated = [
-                ((True, SequenceMatcher(None, one.text, asked.text, autojunk=False).ratio()), one)
-                for score, one in rated
-                if score[0] and score[2]
-            ]
-            rated = [(score, one) for score, one in rated if score[1] >= least]
-        if not rated:
-            return None
-        return renewed(self._answers[self._asked[max(rated, key=lambda row: row[0])[1]]][0])
+            if replace(one, text="") == replace(asked, text="")
+        }
+        return self._best({one: rate for one, rate in rated.items() if rate[0] >= least})
+
+    def _best(self, rated: Mapping[Asked, tuple[float, ...]]) -> Response | None:
+        best = max(rated, key=rated.__getitem__, default=None)
+        return None if best is None else renewed(self._answers[self._asked[best]][0])
 
     def recording(self) -> Stages:
         """Keeps every answer that passes."""
@@ -234,4 +254,4 @@ def cached_by_text(dose: Dose) -> Stages:
 
 def nearest_answer(dose: Dose) -> Stages:
     store = Store(by_words)
-    return _caches(store, lambda call: store.nearest(call, dose.magnitude))
+    return _caches(store, lambda call: store.similar(call, dose.magnitude))

@@ -148,6 +148,10 @@ def test_the_answers_to_one_request_come_in_their_order_and_the_last_one_stays()
     assert [json.loads(one.body)["choices"] for one in given if one is not None] == [[0], [1], [1]]
     assert len({one.body[:60] for one in given if one is not None}) == 3
     assert store.next(call(body("y"))) is None
+    store.rewind()
+    again = store.next(call(body("x")))
+    assert again is not None
+    assert json.loads(again.body)["choices"] == [0]
 
 
 def test_texts_and_pictures_of_a_request_are_counted() -> None:
