@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Generator, Sequence
@@ -18,6 +19,7 @@ from vlm_acceptance.config.profile_file import shown
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import printable, trimmed
+from vlm_acceptance.core.verdict import EXIT
 from vlm_acceptance.report.progress import Progress
 from vlm_acceptance.run import outputs, preview, profile_choice, requirements
 from vlm_acceptance.run.context import RunContext
@@ -27,6 +29,8 @@ from vlm_acceptance.run.stash_keys import CONTEXT, LINES
 from vlm_acceptance.run.verdict_hooks import VerdictHooks
 
 ACCEPTANCE = ROOT / "tests" / "acceptance"
+# address space: of a process with 64 threads; of an engine, which reserves much more than it uses
+ATTACHED_GIB, LAUNCHED_GIB = 2, 8
 # the time before a profile's name and the number behind it, in the name of a run's folder
 RUN_NAME_EXTRA = len("20260101T000000Z-") + len("-999")
 NARROWING = {f"--{dest.replace('_', '-')}": dest for dest in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")}
@@ -108,6 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("collectonly"):
         return
     is_planned = config.getoption("vlm_plan")
+    _require_address_space(settings)
     try:
         if not is_planned:
             _writable_reports(settings)
@@ -122,6 +127,15 @@ def pytest_configure(config: pytest.Config) -> None:
         # if this run dies, the file of an earlier one must not be taken for its own
         Path(config.option.xmlpath).unlink()
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _require_address_space(settings: Settings) -> None:
+    """End with the exit code of the environment where threads or engines cannot start: they would hang or die."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    needed = LAUNCHED_GIB if settings.launched else ATTACHED_GIB
+    if limit != resource.RLIM_INFINITY and limit < needed << 30:
+        shown = f"the address space of a process is limited to {limit >> 10} KiB (ulimit -v)"
+        pytest.exit(f"{shown}; at least {needed} GiB are needed", returncode=EXIT["environment"])
 
 
 def _writable_reports(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, ProbeResult, Sta
 
 Progress = Callable[[str], None]
 SETTLE_S = 30.0
+PORTS_TRIED = 3
+IN_USE = "address already in use"
 
 
 @dataclass
@@ -73,8 +76,35 @@ def launch(
     api_key: str | None,
     progress: Progress,
 ) -> Deployment:
-    """Start `vllm serve` and wait for its stages; PortTaken, or EnvironmentProblem when the machine ended it."""
+    """Start `vllm serve` and wait for its stages; PortTaken, or EnvironmentProblem when the machine ended it.
+
+    A port that is free when it is chosen (`engine.port: 0`) may be taken before the engine binds it: then another one.
+    """
+    for _ in range(PORTS_TRIED - 1 if profile.engine.port == 0 else 0):
+        number = port.free_port(profile.engine.host)
+        try:
+            return _launch_at(number, profile, engine, folder, env, log, run_id, api_key, progress)
+        except EnvironmentProblem as broken:
+            if not (isinstance(broken, PortTaken) or IN_USE in str(broken).lower()):
+                raise
+            progress(f"port {number} was taken before the engine had it; another one is tried")
+            with contextlib.suppress(OSError):  # what the next engine logs is judged; this is not
+                log.replace(log.with_name(f"{log.stem}-port-{number}{log.suffix}"))
     number = profile.engine.port or port.free_port(profile.engine.host)
+    return _launch_at(number, profile, engine, folder, env, log, run_id, api_key, progress)
+
+
+def _launch_at(
+    number: int,
+    profile: Profile,
+    engine: tuple[str, ...],
+    folder: Path,
+    env: Mapping[str, str],
+    log: Path,
+    run_id: str,
+    api_key: str | None,
+    progress: Progress,
+) -> Deployment:
     url = port.url_of(profile.engine.host, number)
     client = Client(url, api_key, profile.sizes)
     refuse_held_port(profile, number, client)

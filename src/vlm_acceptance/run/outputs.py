@@ -23,6 +23,7 @@ from vlm_acceptance.run.context import RunContext
 LATEST = "latest"
 # JSON files that engines and tools write into the folder of a run
 FOREIGN = ("offline-answers.jsonl", serve_benchmark.RESULT)
+LINE_FILES = ("results.jsonl", "exchanges.jsonl")
 
 
 def header(context: RunContext) -> list[str]:
@@ -41,6 +42,7 @@ def header(context: RunContext) -> list[str]:
 
 def write_run(context: RunContext, ruling: Ruling) -> list[str]:
     """Write summary.json, report.html and verdict.txt; returns the verdict's lines for the terminal."""
+    _require_evidence(context.store)
     context.record.accuracy = write_accuracy(context, ruling)
     store = context.store
     collected = store.masked(summary.collect(context, ruling), summary.OWN_TEXTS)
@@ -56,6 +58,13 @@ def write_run(context: RunContext, ruling: Ruling) -> list[str]:
         mask_lines(store.folder / name, store.mask)
     store.close()
     return lines
+
+
+def _require_evidence(store: RunStore) -> None:
+    """EnvironmentProblem when the files that were written during the run are gone: an open file does not show it."""
+    gone = [name for name in LINE_FILES if not (store.folder / name).is_file()]
+    if gone:
+        raise EnvironmentProblem(f"files of this run were removed while it ran: {store.folder / gone[0]}")
 
 
 def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
@@ -103,7 +112,7 @@ def finish_junit(context: RunContext, xml: Path) -> None:
         return
     try:
         mask_junit(xml, context.store.mask)
-    except (EnvironmentProblem, OSError, MemoryError):
+    except (VlmAcceptanceError, OSError, MemoryError, ValueError, SyntaxError):  # the last: XML that is cut
         with contextlib.suppress(OSError):
             xml.unlink()
         return

@@ -6,7 +6,6 @@ An error in any later hook keeps the exit code or lowers it: it never makes a re
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -18,6 +17,7 @@ from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.finding import Verdict
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import EXIT, Ruling, rule
+from vlm_acceptance.report.streams import make_lasting
 from vlm_acceptance.run import outputs
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.outcome_hooks import OUTCOMES
@@ -36,11 +36,13 @@ class VerdictHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
         """The last word about the exit code."""
+        make_lasting()
         broken: BaseException | None = None
         code = 0
         try:
             code = int((yield) or 0)
         except BaseException as problem:
+            make_lasting()  # the capture of pytest has put the former ones back
             if CONTEXT not in config.stash or (self._code is None and isinstance(problem, pytest.UsageError)):
                 raise
             broken = problem
@@ -48,12 +50,13 @@ class VerdictHooks:
                 config._ensure_unconfigure()
         if CONTEXT not in config.stash:
             return code
+        make_lasting()
         self._show(config, broken)
         final = exit_code(self._code, code, broken)
         if final != self._code and self._code is not None:
             _say(f"exit code {final} in place of {self._code}: another plugin broke, or set it, after the verdict")
-        for stream in ("stdout", "stderr"):
-            _drain(stream)
+        sys.stdout.flush()
+        sys.stderr.flush()
         return final
 
     def _show(self, config: pytest.Config, broken: BaseException | None) -> None:
@@ -61,7 +64,7 @@ class VerdictHooks:
             for line in config.stash.get(LINES, []):
                 _say(line, "stdout")
         if broken is not None:
-            _say(f"ERROR: {type(broken).__name__}: {broken}")
+            _say(config.stash[CONTEXT].mask(f"ERROR: {type(broken).__name__}: {broken}"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
@@ -88,7 +91,8 @@ class VerdictHooks:
         return done
 
     def _lower(self, session: pytest.Session, broken: Exception, when: str) -> None:
-        note = printable(f"  note: {when}: {type(broken).__name__}: {broken}")
+        mask = session.config.stash[CONTEXT].mask
+        note = printable(mask(f"  note: {when}: {type(broken).__name__}: {broken}"))
         session.config.stash.setdefault(LINES, []).append(note)
         self._code = exit_code(self._code, int(session.exitstatus), broken)
         session.exitstatus = self._code
@@ -190,19 +194,5 @@ def exit_code(decided: int | None, code: int, broken: BaseException | None) -> i
 
 
 def _say(line: str, stream: str = "stderr") -> None:
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(ValueError):
         getattr(sys, stream).write(f"{printable(line)}\n")
-
-
-def _drain(stream: str) -> None:
-    """Flush a standard stream; what it does not take any more is dropped, so that the exit of Python cannot fail."""
-    found = getattr(sys, stream)
-    if found is None:
-        setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
-        return
-    try:
-        found.flush()
-    except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, found.fileno())

@@ -262,6 +262,50 @@ def test_port_taken_while_the_engine_starts_is_refused_with_its_holder(launched)
     held[0].close()
 
 
+def test_port_of_choice_that_is_taken_meanwhile_is_replaced_by_another(launched, monkeypatch):
+    with closing(listener()) as taken:
+        numbers = [taken.getsockname()[1], port.free_port()]
+        first, second = numbers
+        monkeypatch.setattr(server.port, "free_port", lambda _host: numbers.pop(0))
+        deployment = launched(profile=profile_of(deadlines={"health_s": 0.3}))
+    assert deployment.ready, deployment.stages[-1].detail
+    assert deployment.port == second
+    assert any(f"port {first} was taken" in line for line in launched.shown)
+
+
+@pytest.mark.parametrize("moment", ["while it starts", "in its log"])
+def test_port_of_choice_that_is_taken_while_the_engine_starts_is_replaced_too(launched, monkeypatch, moment):
+    numbers = [port.free_port() for _ in range(3)]
+    monkeypatch.setattr(server.port, "free_port", lambda _host: numbers.pop(0))
+    first, tried = numbers[0], []
+    real = server._require_fault_of_deployment
+
+    def ended_by_its_port(deployment: Deployment) -> None:
+        tried.append(deployment.port)
+        if len(tried) == 1:
+            deployment.stop()
+            kind = PortTaken if moment == "while it starts" else EnvironmentProblem
+            raise kind(f"OSError: [Errno 98] Address already in use: port {deployment.port}")
+        real(deployment)
+
+    monkeypatch.setattr(server, "_require_fault_of_deployment", ended_by_its_port)
+    deployment = launched()
+    assert deployment.ready, deployment.stages[-1].detail
+    assert tried == [first, deployment.port]
+    # the log of the engine that is judged holds nothing of the other one
+    assert deployment.log_text().count("API server version") == 1
+    assert (launched.log.parent / f"server-port-{first}.log").is_file()
+
+
+def test_port_of_choice_that_is_always_taken_is_an_environment_problem(launched, monkeypatch):
+    with closing(listener()) as held:
+        number = held.getsockname()[1]
+        monkeypatch.setattr(server.port, "free_port", lambda _host: number)
+        with pytest.raises(PortTaken, match=f"port {number} is held"):
+            launched(profile=profile_of(deadlines={"health_s": 0.3}))
+    assert len(launched.shown) == server.PORTS_TRIED - 1
+
+
 def owned(tmp_path: Path, *argv: str, number: int) -> Deployment:
     """A deployment whose process runs, before any stage."""
     process = SupervisedProcess(argv, os.environ, tmp_path / "server.log", run_tag())
