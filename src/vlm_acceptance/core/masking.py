@@ -235,7 +235,9 @@ def _decoded(match: re.Match[str]) -> str:
     char = chr(int(value, _BASES[kind]) & 0xFFFF) if kind in _BASES else _NAMED.get(value, value)
     if char in _UNSEEN:
         return ""
-    return char if char.isascii() or kind in _OF_BYTES else _as_bytes(char.lower())
+    return (
+        char if char.isascii() or kind in _OF_BYTES else _as_bytes(char.upper().lower())
+    )  # the two signs of micro are one, too
 
 
 def _as_bytes(text: str) -> str:

@@ -136,3 +136,9 @@ def test_secrets_of_an_environment_are_known_by_their_names() -> None:
     env = {"VLLM_API_KEY": "1", "HF_TOKEN": "hf_0123456789", "X_PASSWORD": "short", "MY_SECRET": "12345678"}
     env |= {"TOKENIZERS_PARALLELISM": "false-false", "KEYBOARD": "a-long-layout", "SSH_KEY_FILE": "/a/long/path"}
     assert secrets_in(env) == ["1", "12345678", "hf_0123456789"]
+
+
+@pytest.mark.parametrize("secret", ["straße-µ-Éÿ", "ÀÉÎõü", "\xb5\xdf\xff"])
+def test_letters_outside_ascii_are_found_in_either_case(secret: str) -> None:
+    for spelling in (secret, secret.upper(), secret.lower(), secret.swapcase()):
+        assert Mask(secret)(f"<{spelling}>") == "<[masked]>"
