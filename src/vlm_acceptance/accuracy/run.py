@@ -31,6 +31,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NoReply
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.stats.binomial import wilson
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
@@ -43,7 +44,7 @@ PrintLine = Callable[[str], None]
 def plan(profile: Profile, dataset: Dataset = MMMU) -> AccuracyPlan:
     """The plan of a profile's accuracy run; EnvironmentProblem when its data are not prepared."""
     assert profile.mmmu is not None
-    folder = default_folder() if profile.mmmu.data is None else Path(profile.mmmu.data).expanduser()
+    folder = default_folder() if profile.mmmu.data is None else expanded(profile.mmmu.data)
     # relative to the current folder or the suite; an absolute path stays as it is
     return planned(dataset, profile, Prepared.open(folder if folder.exists() else ROOT / folder))
 
@@ -95,7 +96,7 @@ def _resumed_run(resume: str, reports: Path, name: str, own: Path) -> Path:
         if not runs:
             raise UsageProblem(f"--vlm-resume: no run below {reports / 'runs'} holds a {name}")
         return max(runs, key=lambda run: (run / name).stat().st_mtime_ns)
-    for folder in (Path(resume).expanduser(), reports / "runs" / resume):
+    for folder in (expanded(resume), reports / "runs" / resume):
         if (folder / name).is_file():
             return folder
     raise UsageProblem(f"--vlm-resume: {resume!r} holds no {name}; give the folder of a run, or latest")

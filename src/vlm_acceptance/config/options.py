@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from vlm_acceptance.config.paths import ROOT, input_file, output_file, resolve_existing
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.core.logprobs import is_baseline
 from vlm_acceptance.core.masking import secrets_in
 from vlm_acceptance.core.text import trimmed
@@ -219,7 +220,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         api_key_env=key_name,
         api_key=api_key(key_name, key_source, env),
         # absolute: the lines that repeat a request must work from anywhere
-        reports=Path(reports).expanduser().absolute() if reports else ROOT / "reports",
+        reports=expanded(reports).absolute() if reports else ROOT / "reports",
         evidence=evidence or "failed",
         calibrate=output_file(*picked["vlm_calibrate"]),
         record_baseline=None if of_logprobs else record,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.files import MB, BadFile, expanded, is_file, read_text
 
 ROOT = Path(__file__).resolve().parents[3]
+TEXT_BYTES = 16 * MB
 
 
 def writable_folder(path: Path, source: str) -> Path:
@@ -17,8 +20,8 @@ def writable_folder(path: Path, source: str) -> Path:
         probe = path / f".write-{os.getpid()}"
         probe.write_text("", "utf-8")
         probe.unlink()
-    except OSError as broken:
-        raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {broken.strerror}") from None
+    except (OSError, ValueError) as broken:
+        raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {_why(broken)}") from None
     return path
 
 
@@ -26,41 +29,52 @@ def output_file(value: str | None, source: str) -> Path | None:
     """A file to write; UsageProblem when its folder does not exist, or when the file does."""
     if value is None:
         return None
-    path = Path(value).expanduser()
-    if not path.parent.is_dir():
+    path = expanded(value)
+    try:
+        has_folder, exists = path.parent.is_dir(), path.exists() or path.is_symlink()
+    except (OSError, ValueError) as broken:
+        raise UsageProblem(f"{source}: {value!r} is not the name of a file: {_why(broken)}") from None
+    if not has_folder:
         raise UsageProblem(f"{source}: the folder of {value!r} does not exist")
-    if path.exists():
+    if exists:
         raise UsageProblem(f"{source}: {value!r} exists already; it is not overwritten")
     return path
 
 
 def input_file(value: str | None, source: str) -> Path | None:
-    """A file to read; UsageProblem when it does not exist."""
+    """A file to read; UsageProblem when it does not exist or is not a regular file."""
     if value is None:
         return None
-    path = Path(value).expanduser()
-    if not path.is_file():
-        raise UsageProblem(f"{source}: the file {value!r} does not exist")
+    path = expanded(value)
+    if not is_file(path):
+        raise UsageProblem(f"{source}: {_missing(value, path)}")
     return path.resolve()
 
 
 def resolve_existing(path: str, key: str) -> Path:
     """A path of a profile, absolute or relative to the current folder or the suite; UsageProblem when it is absent."""
-    given = Path(path).expanduser()
+    given = expanded(path)
     for candidate in (given, ROOT / given):
-        if candidate.exists():
-            return candidate.resolve()
+        with contextlib.suppress(OSError, ValueError):  # a name that is too long or holds a NUL
+            if candidate.exists():
+                return candidate.resolve()
     raise UsageProblem(f"{key}: {path!r} does not exist")
 
 
 def require_text_file(path: str, key: str) -> None:
     """UsageProblem when a path of a profile is not a file of UTF-8 text."""
-    found = resolve_existing(path, key)
-    if not found.is_file():
-        raise UsageProblem(f"{key}: {path!r} is not a file")
     try:
-        found.read_bytes().decode("utf-8")
-    except OSError as broken:
-        raise UsageProblem(f"{key}: {path!r} cannot be read: {broken.strerror}") from None
-    except UnicodeDecodeError as broken:
-        raise UsageProblem(f"{key}: {path!r} is not UTF-8 text (byte {broken.start})") from None
+        read_text(resolve_existing(path, key), TEXT_BYTES)
+    except BadFile as broken:
+        raise UsageProblem(f"{key}: {path!r} {broken}") from None
+
+
+def _missing(value: str, path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        if path.exists():
+            return f"{value!r} is not a file"
+    return f"the file {value!r} does not exist"
+
+
+def _why(broken: OSError | ValueError) -> str:
+    return (isinstance(broken, OSError) and broken.strerror) or "it is not valid"

@@ -13,6 +13,7 @@ from vlm_acceptance.config.profile_sections import (
     Engine,
     Load,
     LogProbLimits,
+    Pattern,
     Seconds,
     Share,
     Sizes,
@@ -21,6 +22,9 @@ from vlm_acceptance.config.profile_sections import (
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.capability import CATEGORY_ORDER
 from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.tiles import MOST_TILE_PX, MOST_TILE_TOKENS, MOST_TILES
+
+NAME_BYTES = 128
 
 
 def _at_least(other: str) -> AfterValidator:
@@ -39,10 +43,10 @@ class Pictures(Section):
     """How many prompt tokens a picture costs. `oracle: none` switches the check off, for other model families."""
 
     oracle: Literal["internvl", "none"] = "none"
-    tile_px: int = Field(default=448, gt=0)
-    tokens_per_tile: int = Field(default=256, gt=0)
-    min_tiles: int = Field(default=1, gt=0)
-    max_tiles: Annotated[int, Field(gt=0), _at_least("min_tiles")] = 12
+    tile_px: int = Field(default=448, gt=0, le=MOST_TILE_PX)
+    tokens_per_tile: int = Field(default=256, gt=0, le=MOST_TILE_TOKENS)
+    min_tiles: int = Field(default=1, gt=0, le=MOST_TILES)
+    max_tiles: Annotated[int, Field(gt=0, le=MOST_TILES), _at_least("min_tiles")] = 12
     thumbnail: bool = True
     wrapper_tokens: int = 2
 
@@ -97,7 +101,7 @@ class Device(Section):
     """The accelerator. `name` is a regular expression, `memory_mb` that of the whole card, `count` in logical cards."""
 
     kind: Literal["npu", "cpu", "none"] = "none"
-    name: str = ".*"
+    name: Pattern = ".*"
     count: int = Field(default=1, ge=1)
     memory_mb: int | None = None
     idle_floor_mb: int = 4096
@@ -336,11 +340,17 @@ class Mmmu(Section):
             )
 
 
+def _as_folder(name: str) -> str:
+    """A name that is part of the names of folders, which have at most 255 bytes."""
+    if len(name.encode()) > NAME_BYTES:
+        raise ValueError(f"it has more than {NAME_BYTES} bytes")
+    return name
+
+
 class Profile(Section):
     """One deployment: the model, how it is started, what it must reach."""
 
-    # part of folder names
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$"), AfterValidator(_as_folder)]
     description: str = ""
     model: Model
     engine: Engine = Engine()

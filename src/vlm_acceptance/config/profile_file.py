@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.config.yaml_file import fields_at, first_error, parse_yaml, read_data
 from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.files import expanded, is_file
 
+CHAIN = 16
 ONE_RELEASE = "the former name is accepted in this release only"
 FORMER_KEYS = {
     "numbers": "logprobs",
@@ -43,12 +45,12 @@ def find_profile(name: str, folder: Path) -> Path:
     """The file of a profile given by name or by path; UsageProblem names the nearest."""
     names = profile_names(folder)
     if "/" in name or name.endswith((".yaml", ".yml")):
-        path = Path(name).expanduser()
+        path = expanded(name)
         problem = f"profile file {name!r} does not exist; by name there are: {', '.join(names)}"
     else:
         path = folder / f"{name}.yaml"
         problem = f"there is no profile {name!r}; there are: {', '.join(names)}.{nearest(name, names)}"
-    if not path.is_file():
+    if not is_file(path):
         raise UsageProblem(problem)
     return path
 
@@ -79,6 +81,8 @@ def _read_chain(
 ) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UsageProblem(f"{path}: extends: the profiles extend each other in a circle")
+    if len(seen) >= CHAIN:
+        raise UsageProblem(f"{path}: extends: more than {CHAIN} profiles extend each other")
     data = read_data(path)
     if not isinstance(data, dict):
         raise UsageProblem(f"{path}: a profile is a mapping of keys, this file holds {type(data).__name__}")
@@ -88,7 +92,7 @@ def _read_chain(
         if not isinstance(parent, str):
             raise UsageProblem(f"{path}: extends: {parent!r} is not the name or path of a profile")
         nearby = path.parent / parent
-        origin = nearby if nearby.is_file() else find_profile(parent, folder)
+        origin = nearby if is_file(nearby) else find_profile(parent, folder)
         merged = _merged(_read_chain(origin, folder, sources, notes, (*seen, path.resolve())), data)
     sources.update(dict.fromkeys(_flat(data), path.name))
     return merged

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.errors import UsageProblem
@@ -15,8 +16,18 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, (bool, int, float)) else value
 
 
+def _is_pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as broken:
+        raise ValueError(f"it is not a regular expression: {broken}") from None
+    return text
+
+
 Text = Annotated[str, BeforeValidator(_as_text)]
-Seconds = Annotated[float, Field(gt=0)]
+# 115 days; the clocks of the system take no more than some 290 years
+Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
+Pattern = Annotated[str, AfterValidator(_is_pattern)]
 Nats = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -18,13 +18,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from vlm_acceptance.core.text import printable
+
+LONGEST = 2000  # characters of a message for the person at the keyboard
+
 
 class VlmAcceptanceError(Exception):
     """Base of everything this suite raises on purpose."""
 
 
 class UsageProblem(VlmAcceptanceError):
-    """A wrong option, profile or file; the message is one line for the person at the keyboard."""
+    """A wrong option, profile or file; the message is one line for the person at the keyboard.
+
+    Line ends and control characters of foreign names and values are escaped, and a long message is cut.
+    """
+
+    def __init__(self, message: str) -> None:
+        cut = message if len(message) <= LONGEST else f"{message[:LONGEST]}… ({len(message)} characters)"
+        super().__init__(printable(cut).replace("\n", "\\n").replace("\t", "\\t"))
 
 
 class EnvironmentProblem(VlmAcceptanceError):

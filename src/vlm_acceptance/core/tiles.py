@@ -8,6 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+# no model is near them; the grids of more tiles than this are not listed in reasonable time
+MOST_TILE_PX = 4096
+MOST_TILE_TOKENS = 1 << 16
+MOST_TILES = 256
+
 
 @dataclass(frozen=True, slots=True)
 class TileRule:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
 # the default of vLLM with ModelScope, and of the ModelScope client
@@ -46,7 +47,7 @@ def absolute(word: str) -> str:
 def with_absolute_paths(env: Mapping[str, str]) -> dict[str, str]:
     """A copy of `env` without relative paths: those of something that exists, and those in lists of folders."""
     found = {name: absolute(value) if "/" in value else value for name, value in env.items()}
-    found |= {name: str(Path(env[name]).expanduser().absolute()) for name in _CACHES & env.keys() if env[name]}
+    found |= {name: str(expanded(env[name]).absolute()) for name in _CACHES & env.keys() if env[name]}
     for name in _FOLDER_LISTS & env.keys():
         # an empty entry is the current folder, which was never meant
         found[name] = ":".join(str(Path(place).absolute()) for place in env[name].split(":") if place)

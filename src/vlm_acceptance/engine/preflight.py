@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import hub, installation, machine, weights
 from vlm_acceptance.engine.command import with_absolute_paths
@@ -126,7 +127,7 @@ class Preflight:
 
     def _find_engine(self) -> EngineInstall:
         engine = self.profile.engine
-        python = Path(engine.python).expanduser() if engine.python else None
+        python = expanded(engine.python) if engine.python else None
         return installation.find_engine(python, engine.executable, self.env)
 
     def _fit_device(self) -> DeviceState:
@@ -153,7 +154,7 @@ class Preflight:
         return folder.absolute()  # engines run in another folder
 
     def _existing(self, path: str) -> Path:
-        for candidate in (Path(path).expanduser(), self._root / path):
+        for candidate in (expanded(path), self._root / path):
             if candidate.is_dir():
                 return candidate.resolve()
         raise WeightsProblem(f"model.path: the folder {path!r} does not exist")

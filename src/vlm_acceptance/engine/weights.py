@@ -14,6 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.core.errors import WeightsProblem
+from vlm_acceptance.core.files import (
+    MB,
+    BadFile,
+    expanded,
+    inside,
+    is_file,
+    is_folder,
+    opened,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_text,
+    shown,
+)
+from vlm_acceptance.core.text import trimmed
+from vlm_acceptance.engine.tiling import config_problems
 
 INDEX = "model.safetensors.index.json"
 _VOCABULARIES: tuple[str, ...] = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -21,7 +37,11 @@ _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
 _BLOCK = 64 * 1024
 _BLOCKS = 16
 _LENGTH_BYTES = 8
-_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+_MAX_HEADER_BYTES = 32 * MB  # that of the largest published models is 2 MB
+_MAX_FILE_BYTES = 1 << 50
+_MAX_INDEX_BYTES = 32 * MB
+_MAX_CODE_BYTES = 8 * MB
+_MAX_PARAMETERS, _MAX_DIMENSIONS = 1 << 60, 16
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -42,26 +62,34 @@ def locate(model_id: str, explicit: Path | None, env: Mapping[str, str], home: P
     """The folder of a model or None: `explicit`, a folder given as id, or one in a ModelScope or Hugging Face cache."""
     if explicit is not None:
         return explicit
-    plain = Path(model_id).expanduser()
-    if plain.is_absolute() or (plain / "config.json").is_file():
-        return plain if plain.is_dir() else None
+    plain = expanded(model_id)
+    if plain.is_absolute() or is_file(plain / "config.json"):
+        return plain if is_folder(plain) else None
     folders = list(filter(_holds_something, _cached(model_id, env, home)))
-    return next((f for f in folders if (f / "config.json").is_file()), folders[0] if folders else None)
+    return next((f for f in folders if is_file(f / "config.json")), folders[0] if folders else None)
 
 
 def inspect(
     folder: Path, stop_ids: Sequence[int] = (), expected_bytes: float | None = None, tolerance: float = 0.1
 ) -> list[str]:
     """Problems of a model folder, with file and remedy; `stop_ids` must end generation, `tolerance` is a share."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return [f"the folder does not exist: {folder}"]
-    config, config_problems = _read_json(folder, "config.json")
-    if not (folder / "config.json").is_file():
-        config_problems = ["config.json is missing: this is not a model folder, or its download is incomplete"]
-    elif not config_problems and not config.get("architectures"):
-        config_problems = ["config.json names no architectures: take the one published with the model"]
+    try:
+        return _problems(folder, stop_ids, expected_bytes, tolerance)
+    except OSError as broken:
+        return [f"the folder cannot be read: {broken.strerror}"]
+
+
+def _problems(folder: Path, stop_ids: Sequence[int], expected_bytes: float | None, tolerance: float) -> list[str]:
+    config, problems = _read_json(folder, "config.json")
+    if not is_file(folder / "config.json"):
+        problems = ["config.json is missing: this is not a model folder, or its download is incomplete"]
+    elif not problems and not config.get("architectures"):
+        problems = ["config.json names no architectures: take the one published with the model"]
     return [
-        *config_problems,
+        *problems,
+        *config_problems(config),
         *_pointer_problems(folder),
         *_weight_problems(folder, expected_bytes, tolerance),
         *_stop_problems(folder, stop_ids),
@@ -83,7 +111,7 @@ def fingerprint(folder: Path) -> Fingerprint:
             digest.update(f"{path.name} {path.stat().st_size}\n".encode() + header)
             for block in _sampled(path):
                 digest.update(block)
-        except (OSError, _Damaged) as broken:
+        except (OSError, BadFile) as broken:
             raise WeightsProblem(f"{path.name} {broken}") from broken
         tensors.extend(found)
     shares = Counter[str]()
@@ -101,7 +129,7 @@ def fingerprint(folder: Path) -> Fingerprint:
 
 
 def _holds_something(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # does not exist, is no folder, or belongs to another user
+    with contextlib.suppress(OSError, ValueError):  # does not exist, is no folder, or belongs to another user
         return any(folder.iterdir())
     return False
 
@@ -112,7 +140,7 @@ def _cached(model_id: str, env: Mapping[str, str], home: Path) -> Iterator[Path]
     names = list(dict.fromkeys((name, name.replace(".", "___"))))
     bases = [home / ".cache/modelscope"]
     if env.get("MODELSCOPE_CACHE"):
-        bases.insert(0, Path(env["MODELSCOPE_CACHE"]).expanduser())
+        bases.insert(0, expanded(env["MODELSCOPE_CACHE"]))
     for base in bases:
         for middle in ("models", "hub/models", "hub", "."):
             flat = base / middle / "--".join(filter(None, (owner, name)))
@@ -121,8 +149,8 @@ def _cached(model_id: str, env: Mapping[str, str], home: Path) -> Iterator[Path]
     for base in _hugging_face_caches(env, home):
         flat = base / "--".join(filter(None, ("models", owner, name)))
         main = "main"
-        with contextlib.suppress(OSError):
-            main = (flat / "refs/main").read_text("utf-8").strip()
+        with contextlib.suppress(BadFile):
+            main = read_text(flat / "refs/main", 1000).strip()
         yield from _snapshots(flat, (main,))
 
 
@@ -130,7 +158,7 @@ def _hugging_face_caches(env: Mapping[str, str], home: Path) -> list[Path]:
     given = [env.get("HF_HUB_CACHE"), env.get("HUGGINGFACE_HUB_CACHE")]
     given += [f"{env['HF_HOME']}/hub"] if env.get("HF_HOME") else []
     given += [f"{env['XDG_CACHE_HOME']}/huggingface/hub"] if env.get("XDG_CACHE_HOME") else []
-    return [*(Path(path).expanduser() for path in given if path), home / ".cache/huggingface/hub"]
+    return [*(expanded(path) for path in given if path), home / ".cache/huggingface/hub"]
 
 
 def _snapshots(repository: Path, preferred: Sequence[str]) -> list[Path]:
@@ -140,33 +168,44 @@ def _snapshots(repository: Path, preferred: Sequence[str]) -> list[Path]:
 
 def _read_json(folder: Path, name: str) -> tuple[dict[str, Any], list[str]]:
     path = folder / name
-    if not path.is_file():
+    if not is_file(path):
         return {}, []
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as broken:
-        return {}, [f"{name} cannot be read ({broken}): download it again"]
+        value = read_json(path, _MAX_INDEX_BYTES)
+    except BadFile as broken:
+        return {}, [f"{name} {broken}: download it again"]
     return (value, []) if isinstance(value, dict) else ({}, [f"{name} is not a JSON object: download it again"])
 
 
 def _weight_files(folder: Path) -> list[Path]:
     index, _ = _read_json(folder, INDEX)
-    named = {str(name) for name in (index.get("weight_map") or {}).values()}
-    return sorted(folder / name for name in named) or sorted(folder.glob("*.safetensors"))
+    weight_map = index.get("weight_map") or {}
+    if not isinstance(weight_map, dict):
+        raise WeightsProblem(f"{INDEX}: weight_map is not an object: download it again")
+    try:
+        # the clients of hubs link each file to one of another folder
+        named = {inside(folder, name, links=True) for name in weight_map.values()}
+    except (BadFile, TypeError) as broken:
+        raise WeightsProblem(f"{INDEX} names a file that {broken}: download it again") from None
+    return sorted(named) or sorted(folder.glob("*.safetensors"))
 
 
 def _pointer_problems(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*")):
         # Pointers in place of weight files are reported elsewhere; other files can be pointers too.
-        small = path.suffix != ".safetensors" and path.is_file() and path.stat().st_size < 1024
-        if small and path.read_bytes().startswith(_LFS_POINTER):
-            yield f"{path.name} is a git-lfs pointer, not the file: run `git lfs pull` or download it again"
+        with contextlib.suppress(BadFile):
+            if path.suffix != ".safetensors" and read_bytes(path, 1024).startswith(_LFS_POINTER):
+                yield f"{path.name} is a git-lfs pointer, not the file: run `git lfs pull` or download it again"
 
 
 def _weight_problems(folder: Path, expected_bytes: float | None, tolerance: float) -> Iterator[str]:
     index, problems = _read_json(folder, INDEX)
     yield from problems
-    files = _weight_files(folder)
+    try:
+        files = _weight_files(folder)
+    except WeightsProblem as broken:
+        yield str(broken)
+        return
     if not files:
         yield "there is no *.safetensors: the weights were not downloaded"
         return
@@ -177,7 +216,7 @@ def _weight_problems(folder: Path, expected_bytes: float | None, tolerance: floa
         except FileNotFoundError:
             named = f"{path.name}, named by {INDEX}, is missing: download it"
             damage.append(named if index else f"{path.name} is a dead link")
-        except (OSError, _Damaged) as broken:
+        except (OSError, BadFile) as broken:
             damage.append(f"{path.name} {broken}")
     yield from damage
     if not damage and expected_bytes and abs(total - expected_bytes) > tolerance * expected_bytes:
@@ -192,7 +231,11 @@ def stop_notes(folder: Path, more_ids: Sequence[int]) -> list[str]:
     found, _ = _stops_at(folder)
     missing = [ident for ident in more_ids if ident not in found]
     listed = ", ".join(map(str, missing))
-    return [f"generation_config.json stops at {found}, not at {listed} too, which is no fault"] if missing else []
+    return (
+        [f"generation_config.json stops at {trimmed(found, 80)}, not at {listed} too, which is no fault"]
+        if missing
+        else []
+    )
 
 
 def _stops_at(folder: Path) -> tuple[list[Any], list[str]]:
@@ -208,10 +251,10 @@ def _stop_problems(folder: Path, stop_ids: Sequence[int]) -> Iterator[str]:
     if problems or not stop_ids:
         return
     listed = ", ".join(map(str, stop_ids))
-    if not (folder / "generation_config.json").is_file():
+    if not is_file(folder / "generation_config.json"):
         yield f"generation_config.json is missing: answers would not stop at {listed}; take the one of the model's hub"
     elif missing := [i for i in stop_ids if i not in known]:
-        found = known[0] if len(known) == 1 else known
+        found = trimmed(known[0] if len(known) == 1 else known, 80)
         yield (
             f"generation_config.json stops at {found}, not at {', '.join(map(str, missing))}: answers would run on to "
             f"max_tokens; set eos_token_id to [{listed}]"
@@ -223,7 +266,7 @@ def _code_problems(folder: Path) -> Iterator[str]:
         content, _ = _read_json(folder, source)
         auto_map = content.get("auto_map")
         for name in _missing_modules(folder, auto_map if isinstance(auto_map, dict) else {}):
-            yield f"{name}, code that {source} needs, is missing: download it"
+            yield f"{shown(name, 80)}, code that {source} needs, is missing: download it"
 
 
 def _missing_modules(folder: Path, auto_map: Mapping[str, Any]) -> list[str]:
@@ -235,15 +278,23 @@ def _missing_modules(folder: Path, auto_map: Mapping[str, Any]) -> list[str]:
     seen: dict[str, bool] = {}
     while waiting:
         module = waiting.pop()
-        path = folder / f"{module}.py"
         if module not in seen:
-            seen[module] = path.is_file()
-            waiting += _RELATIVE_IMPORT.findall(path.read_text("utf-8", "replace")) if seen[module] else []
+            code = _code_of(folder, f"{module}.py")
+            seen[module] = code is not None
+            waiting += _RELATIVE_IMPORT.findall(code or "")
     return sorted(f"{module}.py" for module, there in seen.items() if not there)
 
 
+def _code_of(folder: Path, name: str) -> str | None:
+    """The text of a module of the model folder; None when there is none."""
+    try:
+        return read_bytes(inside(folder, name, links=True), _MAX_CODE_BYTES).decode("utf-8", "replace")
+    except BadFile:
+        return None
+
+
 def _tokenizer_problems(folder: Path) -> Iterator[str]:
-    if not (folder / "tokenizer_config.json").is_file():
+    if not is_file(folder / "tokenizer_config.json"):
         yield "tokenizer_config.json is missing: download it"
         return
     config, problems = _read_json(folder, "tokenizer_config.json")
@@ -254,35 +305,36 @@ def _tokenizer_problems(folder: Path) -> Iterator[str]:
     wanted = _VOCABULARIES[1:] if slow_only else _VOCABULARIES
     if config.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend"):
         wanted = ("tokenizer.json",)
-    if not problems and not any((folder / name).is_file() for name in wanted):
+    if not problems and not any(is_file(folder / name) for name in wanted):
         yield f"there is no {' or '.join(wanted[:2])}, which tokenizer_config.json needs: download it"
 
 
 def _sampled(path: Path) -> Iterator[bytes]:
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with opened(path, _MAX_FILE_BYTES) as file:
         for place in range(_BLOCKS):
             file.seek(max(0, size - _BLOCK) * place // (_BLOCKS - 1))
             yield file.read(_BLOCK)
 
 
 def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if not is_file(path):
+        return None
+    try:
+        return hashlib.sha256(read_bytes(path, _MAX_INDEX_BYTES)).hexdigest()
+    except BadFile as broken:
+        raise WeightsProblem(f"{path.name} {broken}") from None
 
 
 def _template_sha256(folder: Path) -> str | None:
     # a template file takes precedence over tokenizer_config.json
-    if (folder / "chat_template.jinja").is_file():
+    if is_file(folder / "chat_template.jinja"):
         return _sha256(folder / "chat_template.jinja")
     for name in ("chat_template.json", "tokenizer_config.json"):
         if template := _read_json(folder, name)[0].get("chat_template"):
             text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
-            return hashlib.sha256(text.encode()).hexdigest()
+            return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return None
-
-
-class _Damaged(ValueError):
-    """Not a complete safetensors file; the message gives the reason without the file name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,35 +345,50 @@ class _Tensor:
 
 
 def _read_header(path: Path) -> tuple[tuple[_Tensor, ...], bytes]:
-    """The tensors of a safetensors file and the bytes of its header; _Damaged when the file is not complete."""
+    """The tensors of a safetensors file and the bytes of its header; BadFile when the file is not complete."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with opened(path, _MAX_FILE_BYTES) as file:
         start = file.read(len(_LFS_POINTER))
         if start == _LFS_POINTER:
-            raise _Damaged("is a git-lfs pointer, not the weights: run `git lfs pull` or download it again")
+            raise BadFile("is a git-lfs pointer, not the weights: run `git lfs pull` or download it again")
         if size < _LENGTH_BYTES:
-            raise _Damaged(f"is {size} bytes long and holds no header: download it again")
+            raise BadFile(f"is {size} bytes long and holds no header: download it again")
         length = int.from_bytes(start[:_LENGTH_BYTES], "little")
         if length > _MAX_HEADER_BYTES:
-            raise _Damaged("does not begin like a safetensors file: download it again")
+            raise BadFile("does not begin like a safetensors file: download it again")
         if length > size - _LENGTH_BYTES:
-            raise _Damaged(f"ends inside its header ({size} bytes): download it again")
+            raise BadFile(f"ends inside its header ({size} bytes): download it again")
         file.seek(_LENGTH_BYTES)
         raw = file.read(length)
     try:
-        tensors = tuple(_tensors(json.loads(raw)))
+        tensors = tuple(_tensors(parse_json(raw)))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise _Damaged("has a header that is not safetensors JSON: download it again") from None
+        raise BadFile("has a header that is not safetensors JSON: download it again") from None
     promised = _LENGTH_BYTES + length + sum(tensor.bytes for tensor in tensors)
     if size < promised:
-        raise _Damaged(f"holds {size} of {promised} bytes: the download was cut short, fetch it again")
+        raise BadFile(f"holds {size} of {promised} bytes: the download was cut short, fetch it again")
     if size > promised:
-        raise _Damaged(f"holds {size} bytes where its header promises {promised}: download it again")
+        raise BadFile(f"holds {size} bytes where its header promises {promised}: download it again")
     return tensors, raw
 
 
 def _tensors(header: dict[str, Any]) -> Iterator[_Tensor]:
     for name, entry in header.items():
         if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            yield _Tensor(str(entry["dtype"]), prod(entry["shape"]), int(end) - int(begin))
+            begin, end = map(_count, entry["data_offsets"])
+            shape = entry["shape"]
+            if begin > end or len(shape) > _MAX_DIMENSIONS or prod(map(_count, shape)) > _MAX_PARAMETERS:
+                raise ValueError("no such tensor")
+            yield _Tensor(_dtype(entry["dtype"]), prod(shape), end - begin)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("not a count")
+    return value
+
+
+def _dtype(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 16 or not value.isidentifier():
+        raise ValueError("not a type of numbers")
+    return value

@@ -55,7 +55,7 @@ def test_a_stored_run_is_a_file_and_a_resumed_run_any_text(tmp_path: Path) -> No
     assert loaded(vlm_resume="one", vlm_record_baseline=str(tmp_path / "b")).resume == "one"
     assert (loaded().resume, loaded().baseline) == (None, None)
     for missing in (tmp_path, tmp_path / "none"):
-        with pytest.raises(UsageProblem, match="^VLM_BASELINE: the file .* does not exist"):
+        with pytest.raises(UsageProblem, match="^VLM_BASELINE: .* (does not exist|is not a file)"):
             loaded({"VLM_BASELINE": str(missing)})
 
 

@@ -65,5 +65,5 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, shape: Any, text: str, words:
 
 
 def test_a_file_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match=r"none\.yaml: cannot be read as YAML: "):
+    with pytest.raises(UsageProblem, match=r"none\.yaml cannot be read: "):
         read_yaml(tmp_path / "none.yaml", Row)

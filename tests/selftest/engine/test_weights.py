@@ -109,12 +109,12 @@ def sixteen_byte_header_of_no_json(folder: Path) -> None:
 
 FAULTS = {
     "no config": (remove("config.json"), "config.json is missing"),
-    "config of no JSON": (replace_with("config.json", "{"), "config.json cannot be read"),
+    "config of no JSON": (replace_with("config.json", "{"), "config.json is not valid JSON"),
     "config of a list": (replace_with("config.json", []), "config.json is not a JSON object"),
     "no architectures": (replace_with("config.json", {"a": 1}), "names no architectures"),
     "no weights": (only_single_file, "no *.safetensors"),
     "shard missing": (remove(SHARDS[1]), f"{SHARDS[1]}, named by {INDEX}, is missing"),
-    "index of no JSON": (replace_with(INDEX, "{"), f"{INDEX} cannot be read"),
+    "index of no JSON": (replace_with(INDEX, "{"), f"{INDEX} is not valid JSON"),
     "dead link": (dead_link, "model.safetensors is a dead link"),
     "cut in the data": (cut(SHARDS[0], 150), "the download was cut short"),
     "cut in the header": (cut(SHARDS[0], 20), "ends inside its header"),
@@ -127,7 +127,7 @@ FAULTS = {
     "no generation config": (remove("generation_config.json"), "generation_config.json is missing"),
     "generation config of no JSON": (
         replace_with("generation_config.json", "x"),
-        "generation_config.json cannot be read",
+        "generation_config.json is not valid JSON",
     ),
     "stops at </s> only": (
         replace_with("generation_config.json", {"eos_token_id": 2}),

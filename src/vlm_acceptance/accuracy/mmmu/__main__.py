@@ -14,6 +14,7 @@ from typing import NoReturn
 from vlm_acceptance.accuracy.mmmu import cli_ask, cli_rescore
 from vlm_acceptance.accuracy.mmmu.cli_prepare import PUBLISHERS, Request, default_folder, prepare
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.core.text import printable
 
 USAGE, ENVIRONMENT, INTERRUPTED = 4, 10, 130
@@ -89,7 +90,7 @@ def _print(line: str) -> None:
 
 
 def _folder(text: str) -> Path:
-    return Path(text).expanduser()
+    return expanded(text)
 
 
 def _jobs(text: str) -> int:

@@ -1,0 +1,70 @@
+"""Pictures from elsewhere: known by their first bytes, limited in bytes and pixels before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+
+from PIL import Image
+
+from vlm_acceptance.core.files import MB, BadFile
+
+PICTURE_BYTES = 64 * MB
+PIXELS = 50_000_000
+_MAGIC = (
+    ("PNG", b"\x89PNG\r\n\x1a\n"),
+    ("JPEG", b"\xff\xd8\xff"),
+    ("GIF", b"GIF87a"),
+    ("GIF", b"GIF89a"),
+    ("BMP", b"BM"),
+    ("TIFF", b"II*\0"),
+    ("TIFF", b"MM\0*"),
+)
+# what Pillow raises over damaged bytes
+UNREADABLE = (
+    OSError, ValueError, SyntaxError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, EOFError,
+    MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+# the limit of this module is lower, and refuses
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def format_of(content: bytes) -> str | None:
+    """Pillow's name of the format that the first bytes belong to; None for anything but a picture."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for name, magic in _MAGIC if content.startswith(magic)), None)
+
+
+def require_picture(content: bytes, *formats: str) -> str:
+    """The format of a picture, one of `formats` if any are given; BadFile for other content and for too many bytes."""
+    if len(content) > PICTURE_BYTES:
+        raise BadFile(f"has {len(content)} bytes; at most {PICTURE_BYTES} are read of a picture")
+    found = format_of(content)
+    if found is None or (formats and found not in formats):
+        raise BadFile(f"is not a {' or '.join(formats)} picture" if formats else "is not a picture")
+    return found
+
+
+def open_picture(content: bytes) -> Image.Image:
+    """The picture of a file, its pixels not yet decoded; BadFile when it is not readable or has too many pixels."""
+    kind = require_picture(content)
+    try:
+        picture = Image.open(io.BytesIO(content), formats=[kind])
+    except UNREADABLE as broken:
+        raise BadFile(f"is not a readable {kind} picture: {type(broken).__name__}") from None
+    if picture.width * picture.height > PIXELS:
+        raise BadFile(f"has {picture.width} x {picture.height} pixels; at most {PIXELS} are decoded")
+    return picture
+
+
+def rgb_of(content: bytes) -> tuple[Image.Image, bool]:
+    """The picture in RGB and whether it had transparency; BadFile when it cannot be decoded."""
+    with open_picture(content) as picture:
+        is_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+        try:
+            return picture.convert("RGB"), is_transparent
+        except UNREADABLE as broken:
+            raise BadFile(f"cannot be decoded: {' '.join(str(broken).split())[:120]}") from None
