@@ -8,7 +8,7 @@ SHORT_FETCH := --vlm-set=engine.env.VLLM_IMAGE_FETCH_TIMEOUT=1
 
 TARGET_PROFILES := control-cpu control-spm
 
-.PHONY: smoke test selftest proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv tools lock release clean
+.PHONY: smoke test selftest fuzz proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv tools lock release clean
 
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
@@ -21,6 +21,9 @@ test: venv  ## the project's own tests: selftests, a part of the proof, smoke an
 
 selftest: venv  ## tests of src/ alone: no engine
 	$(SELFTEST)
+
+fuzz: venv  ## 10,000 wrong files of every format that is read; CASES=N for another number; some 40 minutes
+	FUZZ_CASES=$(or $(CASES),10000) $(PYTEST) tests/selftest/fuzz -q --junitxml=$(REPORTS)/fuzz/junit.xml
 
 proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours
 	PROOF_FULL=$(FULL) PROOF_REPORTS=$(REPORTS)/proof $(PROOF)

@@ -1,6 +1,5 @@
 """Does it see, read, reason, and read Chinese? Five categories, each with one prompt about eight pictures."""
 
-import json
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,7 +9,7 @@ from vlm_acceptance.checks import answer, completion, golden_answers, pictures
 from vlm_acceptance.client.chat import chat_body, get, plain_url
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.core.exchange import NoReply, Request
-from vlm_acceptance.run.inputs import IMAGES, existing
+from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability
 
 pytestmark = pytest.mark.smoke
@@ -63,10 +62,9 @@ def test_picture_costs_its_tiles(client, findings, context):
 
 
 @pytest.mark.needs("golden_answers")
-def test_golden_answers(client, findings, profile):
+def test_golden_answers(client, findings, profile, context):
     """A deployment with golden answers MUST give each of them exactly, with the stored count of prompt tokens."""
-    lines = existing(profile.capability.golden_answers).read_text("utf-8").splitlines()
-    rows = [json.loads(line) for line in lines if line.strip()]
+    rows = context.inputs.golden_answers
     bodies = [
         chat_body(client.model_id, row["prompt"], [png_url(IMAGES / name) for name in row["pictures"]], max_tokens=256)
         for row in rows

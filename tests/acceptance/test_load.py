@@ -2,6 +2,7 @@
 
 import pytest
 
+from vlm_acceptance.cases.golden_answers import by_prompt
 from vlm_acceptance.checks import hang, refusals, trends, waiting
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.client.chat import chat_body
@@ -12,7 +13,6 @@ from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
 from vlm_acceptance.report.evidence import slug
-from vlm_acceptance.run.inputs import existing
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.workloads import capability, load, soak
 
@@ -28,8 +28,7 @@ BROKEN_URL = "data:image/png;base64,%%%"
 @pytest.fixture
 def jobs(client, profile, context):
     """Every capability picture, every second one in many tiles too, and some texts, shuffled, half of them streamed."""
-    file = profile.capability.golden_answers
-    known = load.golden_answers(existing(file)) if file else {}
+    known = by_prompt(context.inputs.golden_answers)
     model, categories, report_only = client.model_id, context.inputs.categories, profile.capability.report_only
     large = load.large_jobs(model, categories, context.tile_rule, report_only) if context.sends_large_pictures else []
     return load.jobs(model, categories, known, report_only, large=large)

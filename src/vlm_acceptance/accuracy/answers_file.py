@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from vlm_acceptance.accuracy.item import ANSWERED, Answer
 from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
+from vlm_acceptance.core.files import BadFile, parse_json, read_lines
 from vlm_acceptance.core.text import trimmed
 
 _FIELDS = tuple(field.name for field in fields(Answer))
@@ -106,8 +107,8 @@ def read_identity(path: Path) -> dict[str, Any]:
     """The identity in line 1; UsageProblem when there is none, or a part of it has another type than we write."""
     _, line = next(_whole_lines(path), (1, b""))
     try:
-        identity = json.loads(line)["identity"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        identity = parse_json(line)["identity"]
+    except (ValueError, KeyError, TypeError):
         identity = None
     if not isinstance(identity, dict):
         raise UsageProblem(f"{path} is not an answers file: line 1 holds no identity")
@@ -137,13 +138,12 @@ def answers(path: Path) -> Iterator[Answer]:
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                # a killed run may leave half a line at the end
-                if line.endswith(b"\n"):
-                    yield number, line
-    except OSError as broken:
-        raise UsageProblem(f"{path} cannot be read: {broken.strerror}") from None
+        for number, line in read_lines(path):
+            # a killed run may leave half a line at the end
+            if line.endswith(b"\n"):
+                yield number, line
+    except BadFile as broken:
+        raise UsageProblem(f"{path} {broken}") from None
 
 
 @cache
@@ -154,14 +154,14 @@ def _rows() -> TypeAdapter[Answer]:  # not built at import, where collecting the
 def _answer(path: Path, number: int, line: bytes) -> Answer:
     try:
         # not pydantic's own JSON parser: it refuses lone surrogates, which an endpoint may send
-        answer = _rows().validate_python(json.loads(line))
+        answer = _rows().validate_python(parse_json(line))
         if (answer.status == ANSWERED) == (answer.text is not None):
             return answer
         problem = f"text is {_shown(answer.text)}, though status is {answer.status!r}"
     except ValidationError as broken:
         problem = first_error(broken, Answer)[1]
-    except (ValueError, RecursionError) as broken:
-        problem = f"{type(broken).__name__}: {broken!s:.80}"
+    except BadFile as broken:
+        problem = f"it {broken}"
     raise UsageProblem(f"{path}: line {number} is not a valid answer: {problem}")
 
 

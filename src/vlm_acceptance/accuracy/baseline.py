@@ -14,6 +14,7 @@ from vlm_acceptance.accuracy.baseline_files import Row, read_stored
 from vlm_acceptance.accuracy.item import Item, Score
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.files import shown
 from vlm_acceptance.core.text import printable, trimmed
 from vlm_acceptance.stats.binomial import mcnemar, non_inferior, paired_difference
 
@@ -59,8 +60,7 @@ def read_baseline(path: Path, items: Iterable[Item], share: float = UNMATCHED_SH
             parts.append(f"{len(missing)} of {len(known)} questions have no answer in it (first {missing[0]})")
         if extra:
             parts.append(f"{len(extra)} of its {len(rows)} rows match no question (first {names[0]})")
-        shown = printable(str(path)).replace("\n", "\\n")
-        raise UsageProblem(f"{shown} is not a stored run of these questions: {'; '.join(parts)}")
+        raise UsageProblem(f"{shown(path)} is not a stored run of these questions: {'; '.join(parts)}")
     return Baseline(path.name, texts, hits or None, missing, names, identity)
 
 

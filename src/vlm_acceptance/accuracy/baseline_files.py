@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import csv
-import importlib
-import re
-import struct
-import zipfile
-import zlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlm_acceptance.accuracy import workbook
 from vlm_acceptance.accuracy.answers_file import answers, read_identity
 from vlm_acceptance.accuracy.item import LETTERS
+from vlm_acceptance.accuracy.workbook import COLUMNS, ROWS
 from vlm_acceptance.core.errors import UsageProblem
-from vlm_acceptance.core.text import printable, trimmed
+from vlm_acceptance.core.files import MB, BadFile, opened, shown
+from vlm_acceptance.core.text import trimmed
 
 # what VLMEvalKit writes for a failed request
 FAILED_REQUEST = "Failed to obtain answer via API"
@@ -25,11 +24,8 @@ OTHER_ANSWERS = "Other Answers"
 FORMATS = (".jsonl", ".xlsx", ".csv", ".tsv")
 _SPLITS = {"validation", "val"}
 _HITS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-# what openpyxl raises over damaged bytes
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
-_BROKEN_XML = (ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError)
-_ESCAPED_CONTROL = re.compile(r"_x00([01][0-9A-Fa-f])_")
-_MAX_CELL = 2**31 - 1
+_MAX_CELL = 16 * MB
+_MAX_BYTES = 256 * MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,56 +48,35 @@ def read_stored(path: Path) -> tuple[list[Row], Mapping[str, Any] | None]:
     """The rows of a file and the identity of an answers file; UsageProblem of one line if the file is not valid."""
     kind = path.suffix.lower()
     if kind not in FORMATS:
-        raise UsageProblem(f"{_shown(path)}: a stored run with one row per question is one of {', '.join(FORMATS)}")
+        raise UsageProblem(f"{shown(path)}: a stored run with one row per question is one of {', '.join(FORMATS)}")
     try:
         if kind == ".jsonl":
             identity = read_identity(path)
             # a repeated answer replaces the earlier one
             last = {a.id: Row(f"answer {a.id}", a.id, "", "", (), a.text, None) for a in answers(path)}
             return list(last.values()), identity
-        table = _workbook(path) if kind == ".xlsx" else _separated(path, "\t" if kind == ".tsv" else ",")
+        table = workbook.rows(path) if kind == ".xlsx" else _separated(path, "\t" if kind == ".tsv" else ",")
         return list(_rows(path, table)), None
+    except BadFile as broken:
+        raise UsageProblem(f"{shown(path)} {broken}") from None
     except OSError as broken:
-        raise UsageProblem(f"{_shown(path)} cannot be read: {broken.strerror or broken}") from None
+        raise UsageProblem(f"{shown(path)} cannot be read: {broken.strerror or broken}") from None
     except UnicodeDecodeError as broken:
-        raise UsageProblem(f"{_shown(path)} is not UTF-8 text (byte {broken.start})") from None
-
-
-def _shown(path: Path) -> str:
-    return printable(str(path)).replace("\n", "\\n")
+        raise UsageProblem(f"{shown(path)} is not UTF-8 text (byte {broken.start})") from None
 
 
 def _separated(path: Path, delimiter: str) -> Iterator[Sequence[str]]:
     # an answer that repeats itself exceeds the default limit of 128 KB per cell
     csv.field_size_limit(_MAX_CELL)
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with opened(path, _MAX_BYTES) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter)
         try:
-            yield from reader
+            for number, cells in enumerate(reader, start=1):
+                if number > ROWS or len(cells) > COLUMNS:
+                    raise BadFile(f"has more than {ROWS} rows or {COLUMNS} columns")
+                yield cells
         except csv.Error as broken:
-            raise UsageProblem(f"{_shown(path)}, line {reader.line_num}: {broken}") from None
-
-
-def _workbook(path: Path) -> Iterator[Sequence[str]]:
-    try:
-        # optional: only xlsx files need it
-        openpyxl = importlib.import_module("openpyxl")
-    except ImportError:
-        raise UsageProblem(f"{_shown(path)}: reading xlsx needs openpyxl: pip install openpyxl") from None
-    with path.open("rb") as file:
-        try:
-            workbook = openpyxl.load_workbook(file, read_only=True)
-            try:
-                sheet = workbook.worksheets[0]
-                # some writers state a wrong size
-                sheet.reset_dimensions()
-                for cells in sheet.iter_rows(values_only=True):
-                    texts = ["" if cell is None else str(cell) for cell in cells]
-                    yield [_ESCAPED_CONTROL.sub(lambda code: chr(int(code[1], 16)), text) for text in texts]
-            finally:
-                workbook.close()
-        except (*_BROKEN_ZIP, *_BROKEN_XML) as broken:
-            raise UsageProblem(f"{_shown(path)} is not a readable xlsx: {trimmed(str(broken), 100)}") from None
+            raise UsageProblem(f"{shown(path)}, line {reader.line_num}: {broken}") from None
 
 
 def _rows(path: Path, lines: Iterator[Sequence[str]]) -> Iterator[Row]:
@@ -132,6 +107,6 @@ def _columns(path: Path, head: Sequence[str]) -> dict[str, int]:
     if missing:
         there = trimmed(", ".join(names), 120)
         raise UsageProblem(
-            f"{_shown(path)} is not a stored run with one row per question: no column {missing[0]!r} among {there}"
+            f"{shown(path)} is not a stored run with one row per question: no column {missing[0]!r} among {there}"
         )
     return columns

@@ -25,16 +25,16 @@ class PictureFile:
 
     file: str
     sha256: str
-    width: int
-    height: int
-    bytes: int = 0
+    width: Count
+    height: Count
+    bytes: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture of an item. `slot` is the N of `<image N>`; `variants` are converted copies by name."""
 
-    slot: int
+    slot: Count
     plain: PictureFile
     variants: Mapping[str, PictureFile] = field(default_factory=lambda: MappingProxyType({}))
 

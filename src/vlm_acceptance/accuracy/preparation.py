@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -16,11 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from PIL import Image
-
 from vlm_acceptance.accuracy.item import CHOICE, ItemText
 from vlm_acceptance.accuracy.prepared import INDEX, MANIFEST, SCHEMA, Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
+from vlm_acceptance.core.files import BadFile
+from vlm_acceptance.core.pictures import PIXELS, open_picture
 
 _PICTURES, _VARIANTS = "pictures", "variants"
 _OURS = {INDEX, MANIFEST, _PICTURES, _VARIANTS}
@@ -181,11 +180,12 @@ def _row(work: Path, item: NewItem) -> dict[str, Any]:
 def _stored(work: Path, place: str, encoded: bytes, id: str) -> dict[str, Any]:
     """Write a picture, unless the same bytes are there already; its entry in the index."""
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:
+        # what was made from a picture may be twice as wide and high
+        with open_picture(encoded, 4 * PIXELS if place == _VARIANTS else PIXELS) as picture:
             width, height = picture.size
-            suffix = _SUFFIXES.get(picture.format or "", "bin")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as broken:
-        raise EnvironmentProblem(f"{id}: a picture cannot be read: {' '.join(str(broken).split())}") from None
+            suffix = _SUFFIXES[picture.format or ""]
+    except BadFile as broken:
+        raise EnvironmentProblem(f"{id}: a picture cannot be read: it {broken}") from None
     digest = hashlib.sha256(encoded).hexdigest()
     file = f"{place}/{digest}.{suffix}"
     if not (work / file).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+import itertools
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,24 @@ from pydantic import BaseModel, StrictInt, TypeAdapter, ValidationError
 from vlm_acceptance.accuracy.item import Item, PictureFile
 from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import (
+    MB,
+    BadFile,
+    inside,
+    is_file,
+    is_folder,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_lines,
+)
+from vlm_acceptance.core.pictures import PICTURE_BYTES, require_picture
+from vlm_acceptance.core.text import trimmed
 
 SCHEMA = "vlm-acceptance/prepared/1"
 INDEX, MANIFEST = "index.jsonl", "index.json"
+_INDEX_BYTES, _LINE_BYTES = 256 * MB, MB
+_BAD_FILES = 1000
 _COMMAND = "python -m vlm_acceptance.accuracy.mmmu prepare"
 
 
@@ -62,7 +77,7 @@ class Prepared:
             manifest = _manifest(folder)
             lines = _lines(folder, manifest)
         except _Unusable as why:
-            exists = any((folder / name).exists() for name in (INDEX, MANIFEST))
+            exists = any(is_file(folder / name) for name in (INDEX, MANIFEST))
             again = f"{command} --to {shlex.quote(str(folder))}{' --force' if exists else ''}"
             raise EnvironmentProblem(f"{folder} {why}: run `{again}`") from None
         return cls(folder, MappingProxyType(manifest), lines)
@@ -89,16 +104,21 @@ class Prepared:
 
     def require_unchanged(self) -> None:
         """EnvironmentProblem when the index has changed since it was opened: scores would use other right answers."""
-        if hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest() != self.sha256:
+        try:
+            now = read_bytes(self.folder / INDEX, _INDEX_BYTES)
+        except BadFile:
+            raise self._changed() from None
+        if hashlib.sha256(now).hexdigest() != self.sha256:
             raise self._changed()
 
     def picture_bytes(self, picture: PictureFile) -> bytes:
         """The stored bytes of a picture; EnvironmentProblem when they are missing or have changed."""
         path = self.folder / picture.file
         try:
-            stored = _read(path)
-        except OSError as broken:
-            raise EnvironmentProblem(f"{path} cannot be read ({broken.strerror}): prepare the data again") from None
+            stored = read_bytes(inside(self.folder, picture.file), PICTURE_BYTES)
+            require_picture(stored)
+        except BadFile as broken:
+            raise EnvironmentProblem(f"{path} {broken}: prepare the data again") from None
         if hashlib.sha256(stored).hexdigest() != picture.sha256:
             raise EnvironmentProblem(f"{path} differs from what was prepared: prepare the data again with --force")
         return stored
@@ -119,31 +139,24 @@ def _rows() -> TypeAdapter[Item]:  # not built at import, where collecting the t
     return TypeAdapter(Item)
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of a file in few calls: each call releases the interpreter, which costs time with many threads."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        return os.read(file, os.fstat(file).st_size)
-    finally:
-        os.close(file)
-
-
 class _Unusable(Exception):
     """Why a folder cannot be used, in words that follow its name."""
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise _Unusable("does not exist, and so holds no prepared data")
+    if not is_file(folder / MANIFEST):
+        raise _Unusable(f"holds no prepared data: {MANIFEST} is missing")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
-        raise _Unusable(f"holds no prepared data: {MANIFEST} is missing") from None
-    except (OSError, ValueError) as broken:
-        raise _Unusable(f"holds damaged data: {MANIFEST} cannot be read ({' '.join(str(broken).split())})") from None
+        manifest = read_json(folder / MANIFEST)
+    except BadFile as broken:
+        raise _Unusable(f"holds damaged data: {MANIFEST} {broken}") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
-        raise _Unusable(f"was prepared by another version: {MANIFEST} has schema {schema!r}, expected {SCHEMA!r}")
+        raise _Unusable(
+            f"was prepared by another version: {MANIFEST} has schema {trimmed(schema, 80)}, expected {SCHEMA!r}"
+        )
     try:
         _Manifest.model_validate(manifest)
     except ValidationError as broken:
@@ -157,16 +170,18 @@ def _lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, in
     seen = hashlib.sha256()
     offset = 0
     bad: list[str] = []
+    if not is_file(folder / INDEX):
+        raise _Unusable(f"holds incomplete data: {INDEX} is missing")
     try:
-        with (folder / INDEX).open("rb") as index:
-            for line in index:
-                seen.update(line)
-                item = _rows().validate_json(line)
-                lines[item.id] = (item.group, offset, len(line))
-                offset += len(line)
-                bad += _bad_files(folder, item)
-    except FileNotFoundError:
-        raise _Unusable(f"holds incomplete data: {INDEX} is missing") from None
+        for _, line in read_lines(folder / INDEX, _LINE_BYTES, _INDEX_BYTES):
+            seen.update(line)
+            parse_json(line)  # its limits; pydantic has others
+            item = _rows().validate_json(line)
+            lines[item.id] = (item.group, offset, len(line))
+            offset += len(line)
+            bad += itertools.islice(_bad_files(folder, item), _BAD_FILES - len(bad))
+    except BadFile as broken:
+        raise _Unusable(f"holds damaged data: line {len(lines) + 1} of {INDEX} {broken}") from None
     except ValidationError as broken:
         why = first_error(broken, Item)[1]
         raise _Unusable(f"holds damaged data: line {len(lines) + 1} of {INDEX}: {why}") from None
@@ -186,7 +201,10 @@ def _bad_files(folder: Path, item: Item) -> Iterator[str]:
     for picture in item.pictures:
         for stored in (picture.plain, *picture.variants.values()):
             try:
-                size = (folder / stored.file).stat().st_size
+                size = inside(folder, stored.file).stat().st_size
+            except BadFile as broken:
+                yield f"the file {broken}"
+                continue
             except FileNotFoundError:
                 yield f"{stored.file} is missing"
                 continue

@@ -17,7 +17,9 @@ from vlm_acceptance.accuracy.item import PreparedRequest
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.server_run import PAUSE_S, TRIES
 from vlm_acceptance.client.pool import map_all
+from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NoReply
+from vlm_acceptance.core.files import BadFile, parse_json, read_lines
 
 Count = Callable[[PreparedRequest], int | NoReply]
 
@@ -74,7 +76,10 @@ def stored_counts(path: Path) -> dict[str, int]:
 
 
 def _rows(path: Path) -> Iterable[tuple[str, int]]:
-    for line in path.read_text("utf-8").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # a killed run may leave half a line
-            row = json.loads(line)
-            yield str(row["sha256"]), int(row["tokens"])
+    try:
+        for _, line in read_lines(path):
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a killed run may leave half a line
+                row = parse_json(line)
+                yield str(row["sha256"]), int(row["tokens"])
+    except BadFile as broken:
+        raise UsageProblem(f"{path} {broken}") from None

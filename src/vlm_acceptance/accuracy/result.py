@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.metrics import Scores, ShapeCounts, measure, score, shape_of
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, UsageProblem
+from vlm_acceptance.core.files import BadFile, parse_json, read_lines, shown
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 
@@ -152,11 +152,15 @@ class _GoldenRow(BaseModel):
 def golden_answers(path: Path) -> dict[str, str]:
     """Expected answers by question id, from JSON lines; UsageProblem names a line that is not valid."""
     golden: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
-        if line.strip():
-            try:
-                row = _GoldenRow.model_validate(json.loads(line))  # pydantic's own reader takes no lone surrogate
-            except ValueError:
-                raise UsageProblem(f"{path}: line {number} has no id with an answer: {trimmed(line, 80)}") from None
-            golden[row.id] = row.answer
+    try:
+        for number, line in read_lines(path):
+            if line.strip():
+                try:
+                    row = _GoldenRow.model_validate(parse_json(line))  # pydantic's own reader takes no lone surrogate
+                except ValueError:
+                    text = trimmed(line.decode("utf-8", "replace"), 80)
+                    raise UsageProblem(f"{path}: line {number} has no id with an answer: {text}") from None
+                golden[row.id] = row.answer
+    except BadFile as broken:
+        raise UsageProblem(f"{shown(path)} {broken}") from None
     return golden

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 from vlm_acceptance.config.yaml_file import Section, read_yaml
 from vlm_acceptance.core.capability import CATEGORY_ORDER, Category, Picture, Question
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.files import BadFile
+from vlm_acceptance.core.pictures import require_png
 
 
 def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
@@ -90,9 +92,9 @@ def load_categories(folder: Path, images: Path) -> tuple[Category, ...]:
 def _question(row: _QuestionRow, path: Path, images: Path) -> Question:
     pictures = []
     for picture in row.pictures:
-        file = images / picture.file
-        if not file.is_file():
-            where = f"{path}: question {row.id!r}"
-            raise UsageProblem(f"{where} names the picture {picture.file!r}, which {images} does not hold")
+        try:
+            file = require_png(images, picture.file)
+        except BadFile as broken:
+            raise UsageProblem(f"{path}: question {row.id!r}: {broken} (pictures are below {images})") from None
         pictures.append(Picture(file, tuple(map(tuple, picture.parts)), frozenset(picture.visible)))
     return Question(pictures=tuple(pictures), **row.model_dump(exclude={"pictures"}))

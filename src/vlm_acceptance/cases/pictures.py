@@ -11,6 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from vlm_acceptance.core.chance import Chance
+from vlm_acceptance.core.files import BadFile, read_bytes
+from vlm_acceptance.core.pictures import PICTURE_BYTES, open_picture, require_picture
 
 ORIENTATION, TURNED_RIGHT = 0x0112, 6
 # no chroma subsampling
@@ -32,9 +34,9 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
 def size_of_file(content: bytes) -> tuple[int, int] | None:
     """Width and height of the picture in a file; None if it holds no readable picture."""
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return picture.size
-    except (OSError, ValueError, Image.DecompressionBombError):
+        with open_picture(content) as picture:
+            return picture.width, picture.height
+    except BadFile:
         return None
 
 
@@ -96,7 +98,9 @@ def bare_url(width: int, height: int) -> str:
 @lru_cache(maxsize=512)
 def png_url(path: Path) -> str:
     """A committed PNG as a data URL, byte for byte."""
-    return data_url("image/png", path.read_bytes())
+    content = read_bytes(path, PICTURE_BYTES)
+    require_picture(content, "PNG")
+    return data_url("image/png", content)
 
 
 def jpeg_bytes(path: Path) -> bytes:

@@ -13,13 +13,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.files import DEPTH, DIGITS, BadFile, read_text, shown
+from vlm_acceptance.core.files import DEPTH, BadFile, read_text, shown
 from vlm_acceptance.core.text import trimmed
 
 SHOWN = 120
 # the slowest text of this size takes a second
 YAML_BYTES = 1 << 16
 NODES = 3000
+DIGITS = 40
 MERGE = "tag:yaml.org,2002:merge"
 # what PyYAML raises over a value that is not of its tag, such as a date of month 13
 _NOT_OF_ITS_TAG = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
@@ -44,8 +45,9 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
-        before, name = self._nodes, getattr(event, "anchor", None)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        name: str = getattr(event, "anchor", None) or ""
+        before = self._nodes
         is_alias = isinstance(event, yaml.AliasEvent)
         if is_alias and name in self.anchors and name not in self._sizes:
             raise _refused("a value holds itself", event.start_mark)

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
+from vlm_acceptance.core import numbers
 from vlm_acceptance.core.text import printable, trimmed
 
 MB = 1 << 20
 # far more than any valid file of its kind needs
 JSON_BYTES = 8 * MB
-LINE_BYTES = 8 * MB
+LINE_BYTES = 16 * MB
 ROWS_BYTES = 512 * MB
 ROWS = 200_000
 DEPTH = 100
 # brackets and commas of a text: an empty list of 2 bytes takes 60 bytes of memory
 BRACKETS = 1_000_000
 COMMAS = 4_000_000
-DIGITS = 40
+
+Lines = Iterator[tuple[int, bytes]]
 
 
 class BadFile(ValueError):
@@ -81,7 +81,9 @@ def read_bytes(path: Path, most: int) -> bytes:
     """The bytes of a regular file; BadFile when it cannot be read or has more than `most`."""
     with opened(path, most) as file:
         try:
-            content = file.read(most + 1)  # a file may grow, and those of /proc have no size
+            content = file.read(os.fstat(file.fileno()).st_size + 1)
+            while len(content) <= most and (more := file.read(1 << 16)):  # it grows, or is of /proc and has no size
+                content += more
         except OSError as broken:
             raise _unreadable(broken) from None
     if len(content) > most:
@@ -102,8 +104,11 @@ def text_of(content: bytes) -> str:
         raise BadFile(f"is not UTF-8 text (byte {broken.start})") from None
 
 
-def lines(path: Path, longest: int = LINE_BYTES, most: int = ROWS_BYTES) -> Iterator[tuple[int, bytes]]:
-    """Number and bytes of each line, one at a time in memory; BadFile for one longer than `longest`, or too many."""
+def read_lines(path: Path, longest: int = LINE_BYTES, most: int = ROWS_BYTES, *, skip: bool = False) -> Lines:
+    """Number and bytes of each line, one at a time in memory; BadFile for one longer than `longest`, or too many.
+
+    With `skip` a longer line is read as an empty one.
+    """
     with opened(path, most) as file:
         for number in itertools.count(1):
             try:
@@ -112,6 +117,10 @@ def lines(path: Path, longest: int = LINE_BYTES, most: int = ROWS_BYTES) -> Iter
                 raise _unreadable(broken) from None
             if not line:
                 return
+            if len(line) > longest and skip:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(longest)
+                line = b"\n"
             if len(line) > longest:
                 raise BadFile(f"has a line of more than {longest} bytes, line {number}")
             if number > ROWS:
@@ -131,11 +140,7 @@ def parse_json(content: bytes | str) -> Any:
     if brackets > BRACKETS or text.count(",") > COMMAS:
         raise BadFile(f"is not read: it holds more than {BRACKETS} brackets or {COMMAS} commas")
     try:
-        value = json.loads(text, parse_int=_int, parse_float=_float, parse_constant=_constant)
-    except BadFile:
-        raise
-    except RecursionError:
-        raise _too_deep() from None
+        value = numbers.read_json(text)
     except ValueError as broken:
         raise BadFile(f"is not valid JSON: {shown(broken, 120)}") from None
     if brackets > DEPTH and _depth_exceeds(value, DEPTH):
@@ -164,23 +169,6 @@ def _depth_exceeds(value: Any, most: int) -> bool:
         if not level:
             return False
     return True
-
-
-def _int(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise BadFile(f"holds a number of {len(digits)} digits; at most {DIGITS} are read")
-    return int(digits)
-
-
-def _float(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise BadFile(f"holds the number {shown(digits, 40)}, which is too large")
-    return number
-
-
-def _constant(name: str) -> NoReturn:
-    raise BadFile(f"holds {name}, which is not a number of JSON")
 
 
 def inside(folder: Path, name: object, *, links: bool = False) -> Path:

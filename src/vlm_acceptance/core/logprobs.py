@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import MOST_TOKENS, Exchange, NoReply
+from vlm_acceptance.core.files import BadFile, parse_json, read_lines, shown
 from vlm_acceptance.core.numbers import BadNumber, figure, read_json
+from vlm_acceptance.core.pictures import require_png
 from vlm_acceptance.core.spelling import BY_ID, TOP
-from vlm_acceptance.core.text import printable
 
 PARAMS: Mapping[str, Any] = {"logprobs": True, "top_logprobs": TOP, "return_tokens_as_token_ids": True}
 DIGITS = 5
@@ -80,11 +81,10 @@ def _id(token: str) -> int:
 def is_baseline(path: Path) -> bool:
     """Whether a file is a baseline of log probabilities, by its first line that is not blank."""
     try:
-        with path.open("rb") as file:
-            row = read_json(next((line for line in file if line.strip()), b""))
+        row = read_json(next((line for _, line in read_lines(path) if line.strip()), b""))
     except BadNumber:
         return True  # it is refused when it is read
-    except (OSError, ValueError):
+    except ValueError:
         return False
     return isinstance(row, dict) and {"prompt", "tokens", "top"} <= row.keys()
 
@@ -104,8 +104,10 @@ def require_pictures(path: Path, asked: Iterable[LogProbPrompt], images: Path) -
     """UsageProblem when a prompt of the file names a picture that is not there."""
     for prompt in asked:
         for name in prompt.pictures:
-            if not (images / name).is_file():
-                raise UsageProblem(f"{path}: {prompt.id!r} names the picture {name!r}, which {images} does not hold")
+            try:
+                require_png(images, name)
+            except BadFile as broken:
+                raise UsageProblem(f"{shown(path)}: {prompt.id!r}: {broken} (pictures are below {images})") from None
 
 
 def require_prompts(path: Path, asked: Sequence[LogProbPrompt], images: Path) -> None:
@@ -169,26 +171,27 @@ Row = TypeVar("Row", bound=_PromptRow)
 
 
 def _rows(path: Path, model: type[Row]) -> list[Row]:
-    shown = printable(str(path)).replace("\n", "\\n")
     rows: dict[str, Row] = {}
     try:
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as broken:
-        raise UsageProblem(f"{shown} cannot be read: {broken}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = model.model_validate(read_json(line))
-        except ValidationError as broken:
-            first = broken.errors()[0]
-            why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-            raise UsageProblem(f"{shown}, line {number} is not a valid row of log probabilities: {why}") from None
-        except ValueError as broken:
-            raise UsageProblem(f"{shown}, line {number} is not valid JSON: {broken}") from None
-        if row.id in rows:
-            raise UsageProblem(f"{shown}, line {number}: the id {row.id!r} occurs twice")
-        rows[row.id] = row
+        for number, line in read_lines(path):
+            if line.strip():
+                row = _row(f"{shown(path)}, line {number}", line, model)
+                if row.id in rows:
+                    raise UsageProblem(f"{shown(path)}, line {number}: the id {row.id!r} occurs twice")
+                rows[row.id] = row
+    except BadFile as broken:
+        raise UsageProblem(f"{shown(path)} {broken}") from None
     if not rows:
-        raise UsageProblem(f"{shown} holds no row")
+        raise UsageProblem(f"{shown(path)} holds no row")
     return list(rows.values())
+
+
+def _row(place: str, line: bytes, model: type[Row]) -> Row:
+    try:
+        return model.model_validate(parse_json(line))
+    except ValidationError as broken:
+        first = broken.errors()[0]
+        why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise UsageProblem(f"{place} is not a valid row of log probabilities: {why}") from None
+    except BadFile as broken:
+        raise UsageProblem(f"{place} {broken}") from None

@@ -6,13 +6,15 @@ import io
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 from PIL import Image
 
-from vlm_acceptance.core.files import MB, BadFile
+from vlm_acceptance.core.files import MB, BadFile, inside, read_bytes, shown
 
 PICTURE_BYTES = 64 * MB
-PIXELS = 50_000_000
+# Pillow itself refuses 180 million, and twice as wide and high there are four times as many
+PIXELS = 40_000_000
 _MAGIC = (
     ("PNG", b"\x89PNG\r\n\x1a\n"),
     ("JPEG", b"\xff\xd8\xff"),
@@ -48,15 +50,25 @@ def require_picture(content: bytes, *formats: str) -> str:
     return found
 
 
-def open_picture(content: bytes) -> Image.Image:
-    """The picture of a file, its pixels not yet decoded; BadFile when it is not readable or has too many pixels."""
+def require_png(folder: Path, name: object) -> Path:
+    """The path of a PNG that a file names below a folder; BadFile when it is elsewhere, absent or another file."""
+    path = inside(folder, name)
+    try:
+        require_picture(read_bytes(path, PICTURE_BYTES), "PNG")
+    except BadFile as broken:
+        raise BadFile(f"names the picture {shown(name, 80)!r}, which {broken}") from None
+    return path
+
+
+def open_picture(content: bytes, most: int = PIXELS) -> Image.Image:
+    """The picture of a file, its pixels not yet decoded; BadFile when it is not readable or has more than `most`."""
     kind = require_picture(content)
     try:
         picture = Image.open(io.BytesIO(content), formats=[kind])
     except UNREADABLE as broken:
         raise BadFile(f"is not a readable {kind} picture: {type(broken).__name__}") from None
-    if picture.width * picture.height > PIXELS:
-        raise BadFile(f"has {picture.width} x {picture.height} pixels; at most {PIXELS} are decoded")
+    if picture.width * picture.height > most:
+        raise BadFile(f"has {picture.width} x {picture.height} pixels; at most {most} are decoded")
     return picture
 
 

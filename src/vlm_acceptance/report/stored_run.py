@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
+from vlm_acceptance.core.files import MB, BadFile, is_file, parse_json, read_lines
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.report.transcript import entry
 
+LINE_BYTES, RUN_BYTES = 64 * MB, 4096 * MB
 MAX_FINDINGS = 40
 LAST_EXCHANGES = 3
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
@@ -184,19 +185,21 @@ def _exchange(row: Row) -> Exchange:
 
 def _rows(path: Path, gaps: list[str]) -> Iterator[dict[str, Any]]:
     """The rows of a file; an absent file and lines that a killed run cut are listed in `gaps`."""
-    if not path.is_file():
+    if not is_file(path):
         gaps.append(f"{path.name} is absent")
         return
     torn = 0
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
+    try:
+        for _, line in read_lines(path, LINE_BYTES, RUN_BYTES, skip=True):
             try:
-                row = json.loads(line)
-            except ValueError:
+                row = parse_json(line.decode("utf-8", "replace"))
+            except BadFile:
                 row = None
-            if isinstance(row, dict) and "id" in row:
+            if isinstance(row, dict) and isinstance(row.get("id"), str):
                 yield row
             else:
                 torn += 1
+    except BadFile as broken:
+        gaps.append(f"{path.name} {broken}")
     if torn:
         gaps.append(f"{torn} line(s) of {path.name} cannot be read")

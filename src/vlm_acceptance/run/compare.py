@@ -14,8 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.config.paths import ROOT, writable_folder
+from vlm_acceptance.core.errors import UsageProblem
 
+USAGE = 4
 EVERY_PROMPT = "logprobs.sample=100000"
 Run = Callable[[Sequence[str]], int]
 
@@ -31,8 +33,13 @@ def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tup
 
 def compare(first: str, second: str, reports: Path, more: Sequence[str], run: Run) -> int:
     """Exit code of the first run that does not accept, else 0. Files of an earlier comparison are replaced."""
-    reports.mkdir(parents=True, exist_ok=True)
-    (reports / "logprobs.jsonl").unlink(missing_ok=True)
+    writable_folder(reports, "--reports")
+    try:
+        (reports / "logprobs.jsonl").unlink(missing_ok=True)
+    except OSError as broken:
+        raise UsageProblem(
+            f"--reports: logprobs.jsonl of {str(reports)!r} cannot be replaced: {broken.strerror}"
+        ) from None
     return next((code for command in commands(first, second, reports, more) if (code := run(command))), 0)
 
 
@@ -48,7 +55,11 @@ def main() -> int:
     given, more = options.parse_known_args()
     if len(given.profile) != 2:
         options.error("give --profile twice, e.g. --profile internvl2-2b-ascend --profile internvl2-2b-ascend-graph")
-    return compare(given.profile[0], given.profile[1], given.reports.absolute(), more, _run)
+    try:
+        return compare(given.profile[0], given.profile[1], given.reports.absolute(), more, _run)
+    except UsageProblem as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return USAGE
 
 
 if __name__ == "__main__":

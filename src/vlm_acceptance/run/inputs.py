@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.baseline import read_baseline, require_same_data
+from vlm_acceptance.cases import golden_answers
 from vlm_acceptance.cases.capability import load_categories
 from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT
@@ -40,6 +42,12 @@ class RunInputs:
         return {category.id: category.guide_name for category in self.categories}
 
     @cached_property
+    def golden_answers(self) -> list[dict[str, Any]]:
+        """The rows of the profile's golden answers; none without such a file."""
+        file = self._profile.capability.golden_answers
+        return golden_answers.read_rows(existing(file), IMAGES) if file else []
+
+    @cached_property
     def stored_logprobs(self) -> tuple[StoredLogProbs, ...]:
         """The stored log probabilities; UsageProblem when the file is not a valid baseline."""
         path = self._settings.logprobs_baseline
@@ -58,6 +66,7 @@ class RunInputs:
         Missing data are reported later, by their test.
         """
         settings, profile = self._settings, self._profile
+        _ = self.golden_answers
         logprobs.require_prompts(existing(profile.logprobs.prompts), self.logprob_prompts, IMAGES)
         capability.require_question(self.categories, profile.capability.long_similar_pictures.question)
         if (stored := settings.logprobs_baseline) is not None:

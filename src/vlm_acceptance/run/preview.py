@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,12 +10,16 @@ from pathlib import Path
 
 from vlm_acceptance.accuracy import run
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import MB, parse_json, read_bytes, read_json, read_lines
+from vlm_acceptance.core.numbers import figure
 from vlm_acceptance.core.text import printable
+from vlm_acceptance.report.stored_run import LINE_BYTES, RUN_BYTES
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
 
 SHOWN = 3
+JUNIT_BYTES = 32 * MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,9 @@ def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[
     """Name of the newest stored run of this profile with one of the tests (or ''), and the costs of its tests."""
     for folder in sorted((context.settings.reports / "runs").glob("*/"), reverse=True):
         try:
-            stored = json.loads((folder / "summary.json").read_text("utf-8"))
+            stored = read_json(folder / "summary.json")
             costs = _costs(folder) if stored["scope"]["profile"] == context.profile.name else {}
-        except (OSError, ValueError, LookupError, TypeError, ET.ParseError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ET.ParseError):
             continue  # an unfinished run, or files of another release
         if costs.keys() & tests:
             return folder.name, costs
@@ -77,13 +80,13 @@ def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[
 def _costs(folder: Path) -> dict[str, Cost]:
     """Costs of the tests of a stored run; only the JUnit file has times with fixtures, such as the soak."""
     requests: Counter[str] = Counter()
-    with (folder / "exchanges.jsonl").open(encoding="utf-8") as file:
-        requests.update(_short(json.loads(line)["test"]) for line in file)
-    cases = ET.parse(folder / "junit.xml").iter("testcase")  # noqa: S314  (a file that the suite has written)
+    exchanges = read_lines(folder / "exchanges.jsonl", LINE_BYTES, RUN_BYTES)
+    requests.update(_short(parse_json(line)["test"]) for _, line in exchanges)
+    cases = ET.fromstring(read_bytes(folder / "junit.xml", JUNIT_BYTES)).iter("testcase")  # noqa: S314  (our own file)
     found = {}
     for case in cases:
         test = f"{area_of(case.attrib['classname'].replace('.', '/'))}::{case.attrib['name']}"
-        found[test] = Cost(requests[test], float(case.attrib["time"]))
+        found[test] = Cost(requests[test], figure(float(case.attrib["time"])))
     return found
 
 

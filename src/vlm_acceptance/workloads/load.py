@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.cases.large_pictures import large_url
@@ -130,12 +128,6 @@ def mixed(all_jobs: Sequence[Job], size: int) -> list[Job]:
 def category_of(job: Job) -> str:
     """The category of a job; `text` for one without a picture, `large` for one of many tiles."""
     return job.asked.id.partition("/")[0]
-
-
-def golden_answers(path: Path) -> dict[tuple[str, str], str]:
-    """Exact answers by prompt and picture ('' for no picture), of the rows with at most one picture."""
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return {(row["prompt"], "".join(row["pictures"])): row["answer"] for row in rows if len(row["pictures"]) < 2}
 
 
 class Watchdog:

@@ -15,6 +15,7 @@ import pytest
 from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
 
 from vlm_acceptance.cases.capability import load_categories
+from vlm_acceptance.cases.golden_answers import by_prompt, read_rows
 from vlm_acceptance.checks.hang import Reading
 from vlm_acceptance.checks.load import Asked
 from vlm_acceptance.client.chat import chat_body
@@ -120,7 +121,7 @@ def test_jobs_of_a_report_only_category_are_marked() -> None:
 
 
 def test_golden_answers_are_found_by_prompt_and_picture() -> None:
-    known = load.golden_answers(IMAGES.parent / "control" / "expected.jsonl")
+    known = by_prompt(read_rows(IMAGES.parent / "control" / "expected.jsonl", IMAGES))
     assert known["What is written on the sign?", "ocr/sign-1.png"] == "The sign says RIVER 472."
     assert known["Reply with OK.", ""] == "OK"
 

@@ -21,6 +21,8 @@ from vlm_acceptance.accuracy.mmmu.source_tsv import tsv_file
 from vlm_acceptance.accuracy.preparation import NewItem, NewPicture, check_place, write_prepared
 from vlm_acceptance.accuracy.prepared import MANIFEST, Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.core.files import BadFile, is_file, is_folder
+from vlm_acceptance.core.pictures import rgb_of
 from vlm_acceptance.engine.hub import HUGGING_FACE, MODELSCOPE, Hub, download_dataset
 
 _FILES = ("*validation-*.parquet", "*counts.json")
@@ -67,7 +69,7 @@ class Request:
 def prepare(request: Request, log: Callable[[str], None]) -> Prepared:
     """Download, check and convert what the folder lacks; UsageProblem: source or folder; EnvironmentProblem: data."""
     publisher = _publisher(request)
-    is_kept = not request.force and (request.to / MANIFEST).exists()
+    is_kept = not request.force and is_file(request.to / MANIFEST)
     existing = Prepared.open(request.to) if is_kept else None
     if existing and publisher and _is_same_download(existing, publisher, request):
         log(f"{request.to} holds {existing.dataset} from {existing.source} already: --force prepares it again")
@@ -88,7 +90,7 @@ def _publisher(request: Request) -> Publisher | None:
     if request.source in PUBLISHERS:
         usual = PUBLISHERS[request.source]
         return replace(usual, id=request.id or usual.id)
-    if not Path(request.source).exists():
+    if not is_file(Path(request.source)) and not is_folder(Path(request.source)):
         what = f"no such file or folder, and not a hub ({', '.join(PUBLISHERS)})"
         raise UsageProblem(f"--from {request.source}: {what}.{nearest(request.source, PUBLISHERS)}")
     if request.id or request.revision:
@@ -115,9 +117,9 @@ def _downloaded(publisher: Publisher, request: Request, log: Callable[[str], Non
 
 
 def _local(given: Path) -> Source:
-    if given.is_dir():
+    if is_folder(given):
         table = given / _TSV
-        source = parquet_folder(given) or (tsv_file(table) if table.is_file() else None)
+        source = parquet_folder(given) or (tsv_file(table) if is_file(table) else None)
         if source is None:
             raise EnvironmentProblem(f"{given} holds neither validation-*.parquet nor {_TSV}")
         return source
@@ -174,8 +176,8 @@ def _converted(row: Row) -> NewItem:
     for slot, plain in sorted(row.pictures):
         try:
             variants = picture_variants(plain, first=not pictures)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as broken:
-            refuse(row.file, row.id, f"picture {slot} cannot be decoded: {broken}")
+        except BadFile as broken:
+            refuse(row.file, row.id, f"picture {slot} cannot be decoded: it {broken}")
         pictures.append(NewPicture(slot, plain, variants))
     return NewItem(row.id, row.group, row.kind, row.question, row.options, row.gold, tuple(pictures))
 
@@ -186,9 +188,7 @@ def picture_variants(encoded: bytes, *, first: bool) -> dict[str, bytes]:
     A picture with transparency has an opaque copy too: servers lay such a picture on white, the protocols drop its
     transparency and show the colours below.
     """
-    with Image.open(io.BytesIO(encoded)) as picture:
-        transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-        opaque = picture.convert("RGB")
+    opaque, transparent = rgb_of(encoded)
     opaque.info = {}  # a colour that was transparent would be saved as such
     width, height = opaque.size
     if first:

@@ -16,6 +16,7 @@ from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
+from vlm_acceptance.core.files import is_file, is_folder
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.stats.binomial import standard_error, wilson
 
@@ -35,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Print the table and write the JSON file, if one is given."""
-    file = given.run / f"{MMMU.stem}.jsonl" if given.run.is_dir() else given.run
-    if not file.is_file():
+    file = given.run / f"{MMMU.stem}.jsonl" if is_folder(given.run) else given.run
+    if not is_file(file):
         raise UsageProblem(f"{str(given.run)!r} is not a run: it has no {MMMU.stem}.jsonl")
-    if given.baseline is not None and not given.baseline.is_file():
+    if given.baseline is not None and not is_file(given.baseline):
         raise UsageProblem(f"--baseline: the file {str(given.baseline)!r} does not exist")
     identity, answers = answers_file.read(file)
     prepared = data_of(identity, given.data)

@@ -12,10 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from vlm_acceptance.accuracy.item import CHOICE, Item
-from vlm_acceptance.accuracy.mmmu.source import Row
+from vlm_acceptance.accuracy.mmmu.source import QUESTIONS, Row
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
 from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import BadFile, is_file, read_json, shown
 
 MMMU_VAL = "MMMU_val"
 SEVERAL = "a list of several answers"
@@ -67,9 +69,11 @@ def expected_counts(dataset: str | None, folder: Path) -> Expected:
     """Those published for MMMU_val, else of `counts.json` in the folder if it is for this data set (None: for any)."""
     file = folder / "counts.json"
     try:
-        stated = Expected.model_validate_json(file.read_bytes()) if file.is_file() else Expected()
-    except (OSError, ValidationError) as broken:
-        raise EnvironmentProblem(f"{file} cannot be read: {' '.join(str(broken).split())}") from None
+        stated = Expected.model_validate(read_json(file)) if is_file(file) else Expected()
+    except BadFile as broken:
+        raise EnvironmentProblem(f"{shown(file)} {broken}") from None
+    except ValidationError as broken:
+        raise EnvironmentProblem(f"{shown(file)}: {first_error(broken, Expected)[1]}") from None
     dataset = dataset or stated.dataset
     if dataset == MMMU_VAL:
         return PUBLISHED
@@ -96,8 +100,10 @@ def check_prepared(prepared: Prepared) -> None:
 def check_rows(rows: Iterable[Row], expected: Expected, *, keeps_lists: bool = True) -> tuple[int, str]:
     """Number of questions and content_sha256; EnvironmentProblem names what differs. `keeps_lists` as in Source."""
     found: dict[str, Row] = {}
-    problems = []
+    problems: list[str] = []
     for row in rows:
+        if len(found) + len(problems) > QUESTIONS:
+            raise EnvironmentProblem(f"the data have more than {QUESTIONS} questions: this is not MMMU")
         if row.id in found:
             problems.append(f"{row.id} is in {found[row.id].file} and again in {row.file}")
         else:

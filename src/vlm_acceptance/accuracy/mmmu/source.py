@@ -12,8 +12,13 @@ from typing import Any, Literal, NoReturn
 
 from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN, ItemText
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import MB, BadFile, opened, shown
 
-PLACEHOLDER = re.compile(r"<image[ _]([0-9]+)>")
+# MMMU_val has 0.5 GB and 900 questions
+TABLE_BYTES = 8192 * MB
+QUESTIONS = 50_000
+TEXT, LITERAL = 1 << 16, 1 << 16  # characters of a text; of a list that is written as a text
+PLACEHOLDER = re.compile(r"<image[ _]([0-9]{1,9})>")
 KINDS: Mapping[str, Literal["multiple-choice", "open"]] = {
     "multiple-choice": CHOICE,
     "open": OPEN,
@@ -51,19 +56,32 @@ class Source:
 
 def refuse(file: str, id: object, what: str) -> NoReturn:
     """Raise an EnvironmentProblem with the file, the question and the problem."""
-    raise EnvironmentProblem(f"{file}: {id}: {' '.join(what.split())}")
+    raise EnvironmentProblem(f"{shown(file)}: {shown(id, 80)}: {shown(' '.join(what.split()))}")
 
 
 def digests(source: Source) -> dict[str, str]:
     """SHA-256 of every file of a source, by its path below the source's folder."""
     found = {}
     for path in source.files:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+        digest = hashlib.sha256()
+        try:
+            with opened(path, TABLE_BYTES) as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except (BadFile, OSError) as broken:
+            raise EnvironmentProblem(f"{shown(path)} {broken}") from None
         found[path.relative_to(source.folder).as_posix()] = digest.hexdigest()
     return found
+
+
+def literal(text: str, most: int = LITERAL) -> Any:
+    """The value of a Python literal of at most `most` characters; BadFile when it is not one."""
+    if len(text) > most:
+        raise BadFile(f"is a literal of {len(text)} characters; at most {most} are read")
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        raise BadFile("is not a Python literal") from None
 
 
 def options_of(value: object, file: str, id: object) -> tuple[str, ...]:
@@ -111,7 +129,7 @@ def check_pictures(row: Row) -> Row:
 def _listed(value: object) -> list[Any] | None:
     if isinstance(value, str) and value.strip().startswith("["):
         try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = literal(value.strip())
+        except BadFile:
             return None
     return value if isinstance(value, list) else None

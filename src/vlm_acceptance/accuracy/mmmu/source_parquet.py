@@ -9,14 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.accuracy.item import OPEN
-from vlm_acceptance.accuracy.mmmu.source import Row, Source, check_pictures, gold_of, kind_of, options_of, refuse
+from vlm_acceptance.accuracy.mmmu.source import (
+    QUESTIONS,
+    TABLE_BYTES,
+    TEXT,
+    Row,
+    Source,
+    check_pictures,
+    gold_of,
+    kind_of,
+    options_of,
+    refuse,
+)
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import MB, opened, shown
 
 PYARROW = 'pip install "pyarrow>=16,<26"'
 _TEXTS = ("id", "question", "options", "answer", "question_type")
 _PICTURES = tuple(f"image_{slot}" for slot in range(1, 8))
 _SHARD = re.compile(r"validation-([0-9]+)-of-([0-9]+)\.parquet")
+# what pyarrow raises over damaged bytes, beside its own
+_BROKEN = (OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError, AttributeError)
+_LIMITS = {
+    "buffer_size": 1 << 20,
+    "pre_buffer": False,
+    "thrift_string_size_limit": 16 * MB,
+    "thrift_container_size_limit": 100_000,
+}
 _ROWS_AT_ONCE = 4  # a row may hold seven pictures of several MB
 
 
@@ -64,15 +84,17 @@ def _rows_of(path: Path, file: str, pictures: bool) -> Iterator[Row]:
     broken: type[Exception] = _pyarrow("pyarrow").ArrowException
     file_subject = path.parent.name if path.parent.name in SUBJECTS else None
     try:
-        with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as table:
+        with opened(path, TABLE_BYTES) as raw, parquet.ParquetFile(raw, **_LIMITS) as table:
+            if table.metadata.num_rows > QUESTIONS or table.metadata.num_row_groups > QUESTIONS:
+                raise EnvironmentProblem(f"{file} has more than {QUESTIONS} rows: this is not MMMU")
             columns = [*_TEXTS, *(_PICTURES if pictures else ())]
             if absent := sorted(set(columns) - set(table.schema_arrow.names)):
                 raise EnvironmentProblem(f"{file} has no column {', '.join(absent)}: this is not MMMU")
             for values in _values(table, columns):
                 row = _row(values, file, file_subject)
                 yield check_pictures(row) if pictures else row
-    except (OSError, ValueError, broken) as cause:
-        raise EnvironmentProblem(f"{file} is damaged or incomplete: {' '.join(str(cause).split())[:200]}") from None
+    except (*_BROKEN, broken) as cause:
+        raise EnvironmentProblem(f"{file} is damaged or incomplete: {shown(cause, 200)}") from None
 
 
 def _values(table: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -91,11 +113,13 @@ def _pyarrow(name: str) -> Any:
 
 def _row(values: Mapping[str, Any], file: str, file_subject: str | None) -> Row:
     id = values["id"]
-    parts = parts_of(str(id))
+    parts = parts_of(id) if isinstance(id, str) else None
     if parts is None:
-        refuse(file, repr(id), "this is not a valid id of MMMU")
+        refuse(file, f"{id!r:.80}", "this is not a valid id of MMMU")
     if not isinstance(values["question"], str):
         refuse(file, id, "it has no question")
+    if long := next((name for name in _TEXTS if len(str(values[name])) > TEXT), None):
+        refuse(file, id, f"its {long} has more than {TEXT} characters")
     kind = kind_of(values["question_type"], file, id)
     options = () if kind == OPEN else options_of(values["options"], file, id)
     gold = gold_of(kind, values["answer"], options, file, id)

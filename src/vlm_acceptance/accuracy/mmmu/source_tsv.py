@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import binascii
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
-from vlm_acceptance.accuracy.mmmu.source import Row, Source, check_pictures, gold_of, refuse
+from vlm_acceptance.accuracy.mmmu.source import TABLE_BYTES, TEXT, Row, Source, check_pictures, gold_of, literal, refuse
 from vlm_acceptance.accuracy.mmmu.subjects import parts_of
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import MB, BadFile, opened, shown
 
 _NEEDED = {"question", "A", "B", "answer", "category", "split", "image"}
-_LARGEST_FIELD = 1 << 30
+_LARGEST_FIELD = 32 * MB  # seven pictures of 3 MB in base64
+_MOST_PICTURES = 100
 _SHORTEST_PICTURE = 64  # characters; a shorter text is the number of another row
 
 
@@ -47,7 +49,8 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Numbers and fields of the rows; EnvironmentProblem if the table is incomplete or another one."""
     limit = csv.field_size_limit(_LARGEST_FIELD)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark in front
+        # a spreadsheet may have put a mark in front
+        with opened(path, TABLE_BYTES) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter="\t", strict=True)
             names = next(reader, [])
             if absent := sorted(_NEEDED - set(names)):
@@ -55,9 +58,12 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             for line, fields in enumerate(reader, start=1):
                 if len(fields) != len(names):
                     refuse(path.name, f"row {line}", f"it has {len(fields)} of {len(names)} fields: download it again")
-                yield line, dict(zip(names, fields, strict=True))
+                values = dict(zip(names, fields, strict=True))
+                if long := next((name for name, text in values.items() if len(text) > TEXT and name != "image"), None):
+                    refuse(path.name, f"row {line}", f"its {long} has more than {TEXT} characters")
+                yield line, values
     except (OSError, ValueError, csv.Error) as broken:
-        raise EnvironmentProblem(f"{path.name} is damaged or incomplete: {' '.join(str(broken).split())}") from None
+        raise EnvironmentProblem(f"{path.name} is damaged or incomplete: {shown(broken, 200)}") from None
     finally:
         csv.field_size_limit(limit)
 
@@ -92,8 +98,9 @@ def _encoded(text: str, file: str, id: str) -> list[str]:
     if not text.startswith("["):
         return [text] if text else []
     try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError):
+        # base64 has no commas; a list of millions of numbers would take gigabytes
+        found = literal(text, _LARGEST_FIELD) if text.count(",") <= _MOST_PICTURES else None
+    except BadFile:
         found = None
     if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
         refuse(file, id, "its pictures are not a list of texts")

@@ -33,7 +33,7 @@ DOMAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 # Alphabetical as in the official evaluation, whose seeded draws depend on the order.
 SUBJECTS: tuple[str, ...] = tuple(sorted(subject for subjects in DOMAINS.values() for subject in subjects))
 
-_ID = re.compile(r"(?P<split>dev|validation|test)_(?P<subject>.+)_(?P<number>[0-9]+)")
+_ID = re.compile(r"(?P<split>dev|validation|test)_(?P<subject>.+)_(?P<number>[0-9]{1,6})")
 
 
 def parts_of(id: str) -> tuple[str, str, int] | None:
