@@ -18,7 +18,7 @@ FILE_BYTES = 64 * MB
 UNPACKED_BYTES = 96 * MB
 PARTS = 200
 # XML elements of all cells, of the cells of one row, and of a part that holds no cells, such as the styles
-ELEMENTS, ROW_ELEMENTS, OTHER_ELEMENTS = 1_000_000, 5_000, 20_000
+ELEMENTS, ROW_ELEMENTS, OTHER_ELEMENTS = 800_000, 5_000, 20_000
 DEPTH = 50
 ROWS, COLUMNS = 50_000, 1_000
 # what openpyxl raises over damaged bytes
@@ -80,7 +80,7 @@ class _Elements:
     """Counts the XML elements of the parts, a block at a time; a document type is refused, as it defines entities."""
 
     def __init__(self) -> None:
-        self._of_cells = self._of_row = self._of_part = self._depth = 0
+        self._of_cells = self._rows = self._of_row = self._of_part = self._depth = 0
         self._holds_cells = False
 
     def read(self, stream: Any, *, holds_cells: bool) -> None:
@@ -97,9 +97,12 @@ class _Elements:
     def _start(self, name: str, _: object) -> None:
         self._of_part += 1
         self._of_cells += self._holds_cells
+        self._rows += name == "row"
         self._of_row = 0 if name == "row" else self._of_row + 1
         self._depth += 1
-        too_many = self._of_cells > ELEMENTS or (not self._holds_cells and self._of_part > OTHER_ELEMENTS)
+        too_many = (
+            self._rows > ROWS or self._of_cells > ELEMENTS or (not self._holds_cells and self._of_part > OTHER_ELEMENTS)
+        )
         if too_many or (self._holds_cells and self._of_row > ROW_ELEMENTS) or self._depth > DEPTH:
             raise BadFile("is not read: it holds too many cells, in one row or in all, or is nested too deep")
 

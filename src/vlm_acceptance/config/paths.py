@@ -31,6 +31,8 @@ def output_file(value: str | None, source: str) -> Path | None:
         return None
     path = expanded(value)
     try:
+        if "\0" in value:
+            raise ValueError("it holds a NUL")
         has_folder, exists = path.parent.is_dir(), path.exists() or path.is_symlink()
     except (OSError, ValueError) as broken:
         raise UsageProblem(f"{source}: {value!r} is not the name of a file: {_why(broken)}") from None

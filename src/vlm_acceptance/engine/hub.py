@@ -16,6 +16,7 @@ from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
 from typing import IO, Any
 
 from vlm_acceptance.core.errors import EnvironmentProblem, WeightsProblem
+from vlm_acceptance.core.files import BadFile, read_json
 from vlm_acceptance.engine.machine import with_loopback_no_proxy
 
 # Run with -c in an empty folder: as a file it would put its folder, and with it our module names, before the client's
@@ -132,11 +133,12 @@ def _download(
         if code is None:
             late = f"took more than {timeout_s:g} s and was stopped"
             raise EnvironmentProblem(f"downloading {wanted.id} from {place} {late}")
-        if not answer.is_file():
+        try:
+            result = read_json(answer)
+        except BadFile:
             last = f": {output.strip().splitlines()[-1]}" if output.strip() else ""
             client = f"the {wanted.hub.name} client in {python}"
-            raise EnvironmentProblem(f"{client} ended with code {code} and without an answer{last}")
-        result = json.loads(answer.read_text("utf-8"))
+            raise EnvironmentProblem(f"{client} ended with code {code} and without an answer{last}") from None
     if "absent" in result:
         raise EnvironmentProblem(_no_client(wanted, result["absent"], python))
     if "error" in result:

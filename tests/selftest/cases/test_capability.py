@@ -18,6 +18,8 @@ QUESTIONS = [
 
 every_question = pytest.mark.parametrize("question", QUESTIONS)
 
+PNG = b"\x89PNG\r\n\x1a\n"  # the first bytes tell that it is one
+
 
 def write_case(folder: Path, *, pictures: int = 8, change: tuple[str, str] = ("", "")) -> tuple[Path, Path]:
     """Write a small valid case file and its pictures; `change` replaces one text in it. Returns both folders."""
@@ -25,7 +27,7 @@ def write_case(folder: Path, *, pictures: int = 8, change: tuple[str, str] = (""
     cases.mkdir()
     images.mkdir()
     for n in range(8):
-        (images / f"{n}.png").write_bytes(b"picture")
+        (images / f"{n}.png").write_bytes(PNG)
     lines = ["id: ocr", "title: T", "guide_name: D", "must: M"]
     lines += ["questions:", "  - id: q", "    prompt: P", "    pictures:"]
     lines += [f'      - {{file: {n}.png, parts: [["W{n}"]], visible: ["W{n}", "X"]}}' for n in range(pictures)]

@@ -274,7 +274,12 @@ def test_a_calibrated_profile_has_nothing_to_record(tmp_path: Path, capsys: pyte
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(None, "is not the folder of a finished run"), ("{}", "has no calibration"), ("[", "has no calibration")],
+    [
+        (None, "is not the folder of a finished run"),
+        ("{}", "has no calibration"),
+        ("[", "is not valid JSON"),
+        ("[]", "has no calibration"),
+    ],
 )
 def test_a_folder_without_a_finished_run_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, why: str
