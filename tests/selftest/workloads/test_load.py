@@ -15,7 +15,6 @@ import pytest
 from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
 
 from vlm_acceptance.cases.capability import load_categories
-from vlm_acceptance.cases.golden_answers import by_prompt, read_rows
 from vlm_acceptance.checks.hang import Reading
 from vlm_acceptance.checks.load import Asked
 from vlm_acceptance.client.chat import chat_body
@@ -118,12 +117,6 @@ def test_pictures_of_many_tiles_are_a_part_of_every_burst_in_sizes_that_vary() -
 def test_jobs_of_a_report_only_category_are_marked() -> None:
     made = load.jobs("m", load_categories(CASES, IMAGES), {}, ["chinese"])
     assert {load.category_of(one) for one in made if one.asked.report_only} == {"chinese"}
-
-
-def test_golden_answers_are_found_by_prompt_and_picture() -> None:
-    known = by_prompt(read_rows(IMAGES.parent / "control" / "expected.jsonl", IMAGES))
-    assert known["What is written on the sign?", "ocr/sign-1.png"] == "The sign says RIVER 472."
-    assert known["Reply with OK.", ""] == "OK"
 
 
 def test_a_burst_is_sent_at_once_and_its_replies_are_in_order(
