@@ -203,7 +203,7 @@ def _bad_files(folder: Path, item: Item) -> Iterator[str]:
             try:
                 size = inside(folder, stored.file).stat().st_size
             except BadFile as broken:
-                yield f"the file {broken}"
+                yield f"{shown(stored.file, 80)} {broken}"
                 continue
             except FileNotFoundError:
                 yield f"{stored.file} is missing"

@@ -95,6 +95,6 @@ def _question(row: _QuestionRow, path: Path, images: Path) -> Question:
         try:
             file = require_png(images, picture.file)
         except BadFile as broken:
-            raise UsageProblem(f"{path}: question {row.id!r}: {broken} (pictures are below {images})") from None
+            raise UsageProblem(f"{path}: question {row.id!r} {broken} (pictures are below {images})") from None
         pictures.append(Picture(file, tuple(map(tuple, picture.parts)), frozenset(picture.visible)))
     return Question(pictures=tuple(pictures), **row.model_dump(exclude={"pictures"}))

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from vlm_acceptance.core import numbers
-from vlm_acceptance.core.text import printable, trimmed
+from vlm_acceptance.core.text import printable
 
 MB = 1 << 20
 # far more than any valid file of its kind needs
@@ -177,15 +177,15 @@ def inside(folder: Path, name: object, *, links: bool = False) -> Path:
     With `links` a link may lead out, as in the cache of a hub's client.
     """
     if not isinstance(name, str) or not name or "\0" in name:
-        raise BadFile(f"{trimmed(name, 80)} is not the name of a file")
+        raise BadFile("is not the name of a file")
     named = PurePosixPath(name)
     if named.is_absolute() or ".." in named.parts:
-        raise BadFile(f"{trimmed(name, 80)} is not below its folder")
+        raise BadFile("is not below its folder")
     path = folder / named
     try:
         leads_out = not links and not path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # a circle of links, a name that cannot be encoded
-        raise BadFile(f"{trimmed(name, 80)} is not the name of a file") from None
+        raise BadFile("is not the name of a file") from None
     if leads_out:
-        raise BadFile(f"{trimmed(name, 80)} leads out of its folder")
+        raise BadFile("leads out of its folder")
     return path

@@ -107,7 +107,7 @@ def require_pictures(path: Path, asked: Iterable[LogProbPrompt], images: Path) -
             try:
                 require_png(images, name)
             except BadFile as broken:
-                raise UsageProblem(f"{shown(path)}: {prompt.id!r}: {broken} (pictures are below {images})") from None
+                raise UsageProblem(f"{shown(path)}: {prompt.id!r} {broken} (pictures are below {images})") from None
 
 
 def require_prompts(path: Path, asked: Sequence[LogProbPrompt], images: Path) -> None:

@@ -52,8 +52,8 @@ def require_picture(content: bytes, *formats: str) -> str:
 
 def require_png(folder: Path, name: object) -> Path:
     """The path of a PNG that a file names below a folder; BadFile when it is elsewhere, absent or another file."""
-    path = inside(folder, name)
     try:
+        path = inside(folder, name)
         require_picture(read_bytes(path, PICTURE_BYTES), "PNG")
     except BadFile as broken:
         raise BadFile(f"names the picture {shown(name, 80)!r}, which {broken}") from None
