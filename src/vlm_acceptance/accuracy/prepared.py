@@ -28,6 +28,7 @@ from vlm_acceptance.core.files import (
     read_bytes,
     read_json,
     read_lines,
+    shown,
 )
 from vlm_acceptance.core.pictures import PICTURE_BYTES, require_picture
 from vlm_acceptance.core.text import trimmed
