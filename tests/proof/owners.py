@@ -361,6 +361,7 @@ OURS: dict[str, str] = {
     "clock-jumping": "durations and the verdict are right",
     "two-runs-one-card": "the second is refused in one sentence, exit 10",
     "hostile-answers": "every report can be read and does nothing",
+    "hostile-endpoint": "rejected within its deadlines, in bounded memory and on a bounded disk",
     "key-leaks": "the key is in no file and not on the terminal",
     "key-in-url": "refused in one sentence, without the key",
     "killed": "nothing is left, the results can be read",

@@ -14,6 +14,10 @@ from typing import Any
 
 # slow enough that an engine without a limit does not fill this machine's memory while it is watched
 PIECE, PAUSE_S = bytes(1 << 16), 0.05
+# an engine that stops in the middle of a request must not keep a thread of ours
+IDLE_S = 30.0
+# of the paths that an engine asks for; each edge picture is asked for a few times
+MOST_ASKED = 10_000
 
 
 @contextlib.contextmanager
@@ -32,6 +36,8 @@ def _serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 class _FolderHandler(SimpleHTTPRequestHandler):
+    timeout = IDLE_S
+
     def log_message(self, format: str, *args: Any) -> None:
         """No log: the engine's own log names what it fetched."""
 
@@ -51,6 +57,7 @@ class EdgePictures:
 
 
 class _EdgeHandler(BaseHTTPRequestHandler):
+    timeout = IDLE_S
     picture: bytes
     state: EdgePictures
 
@@ -58,7 +65,8 @@ class _EdgeHandler(BaseHTTPRequestHandler):
         """No log: `asked` has the paths."""
 
     def do_GET(self) -> None:
-        self.state.asked.append(self.path)
+        if len(self.state.asked) < MOST_ASKED:
+            self.state.asked.append(self.path)
         # an engine is expected to stop reading an endless picture
         with contextlib.suppress(OSError):
             self._answer(self.path.strip("/"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vlm_acceptance.checks.schema import conforms
@@ -17,6 +17,8 @@ from vlm_acceptance.core.numbers import is_at_most, is_figure
 from vlm_acceptance.core.text import trimmed
 
 LOG = "server.log"
+# a page has some two thousand lines for each engine behind it
+MOST_LINES, LONGEST_LINE = 200_000, 1 << 16
 _LABELS = r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\}'
 _SAMPLE = re.compile(rf"([A-Za-z_:][\w:]*)(?:{_LABELS})?\s+(\S+)(?:\s+\S+)?", re.ASCII)
 _BLOCK = re.compile(r'^vllm:cache_config_info\{[^}\n]*\bblock_size="(\d{1,9})"', re.MULTILINE)
@@ -59,11 +61,10 @@ def metrics(text: str) -> dict[str, float]:
     """Values of a Prometheus text page by name, summed over labels, without buckets.
 
     A name with a value that is not finite, which Prometheus allows, is left out. ValueError names the first line that
-    cannot be read.
+    cannot be read, or the limit that the page exceeds.
     """
     figures: dict[str, float] = {}
-    # Not splitlines(): label values may hold characters at which it would split.
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_lines(text), 1):
         sample = line.strip()
         if not sample or sample.startswith("#"):
             continue
@@ -77,6 +78,22 @@ def metrics(text: str) -> dict[str, float]:
         if not (read[1].endswith("_bucket") and "le=" in (read[2] or "")):
             figures[read[1]] = figures.get(read[1], 0.0) + value
     return {name: value for name, value in figures.items() if is_figure(value)}
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a page, one after the other; ValueError when they are too many or too long."""
+    # Not splitlines(): label values may hold characters at which it would split.
+    start, number = 0, 0
+    while start <= len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        number += 1
+        if number > MOST_LINES:
+            raise ValueError(f"the page has more than {MOST_LINES} lines")
+        if end - start > LONGEST_LINE:
+            raise ValueError(f"line {number} has {end - start} characters, more than {LONGEST_LINE}")
+        yield text[start:end]
+        start = end + 1
 
 
 def figures_in(page: Exchange) -> dict[str, float] | None:

@@ -20,7 +20,7 @@ class DisconnectingClient(Client):
         self._before_leaving = before_leaving
 
     def _observed(self, request: Request) -> Observed:
-        return _FirstEvents(request.deadline_s, self.sizes.largest(request.path), self._events, self._before_leaving)
+        return _FirstEvents(request.deadline_s, self.sizes.largest(request), self._events, self._before_leaving)
 
 
 class _FirstEvents(Observed):

@@ -8,6 +8,7 @@ import http.client
 import ipaddress
 import itertools
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,13 +31,17 @@ from vlm_acceptance.core.waiting import ProcessorReading
 
 CONNECT_TIMEOUT_S = 10.0
 # of an answer that is too large: enough to see what it is
-KEPT_BYTES, KEPT_EVENTS = 1 << 16, 100
+KEPT_BYTES, KEPT_EVENTS = 1 << 14, 100
+# of a header: http.client takes a hundred of 64 kB
+HEADER_CHARACTERS = 2000
 # the longest stream that is asked for has some hundred
 MOST_EVENTS = 20_000
 # the first event may have only the role, the next one has the first text
 EVENTS_READ = 3
 HEADERS = {"User-Agent": "vlm-acceptance", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 TIMEOUTS = (urllib3.exceptions.TimeoutError, TimeoutError)
+# it logs headers that it cannot read, with a traceback; the exchange has what there is to say
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 UNCONNECTED = (NewConnectionError, ProxyError, SSLError, ConnectionError)
 
 
@@ -88,7 +93,7 @@ class Client:
         return replace(exchange, readings=self._waits(exchange))
 
     def _observed(self, request: Request) -> Observed:
-        return Observed(request.deadline_s, self.sizes.largest(request.path))
+        return Observed(request.deadline_s, self.sizes.largest(request))
 
     def _exchange(self, request: Request, data: bytes | None, headers: dict[str, str], seen: Observed) -> None:
         url = self.base_url + request.path
@@ -144,7 +149,7 @@ class Observed:
         """Take the status line and the headers."""
         self.headers_ns = time.monotonic_ns()
         self.status = status
-        self.headers = {name.lower(): value for name, value in headers}
+        self.headers = {name.lower()[:HEADER_CHARACTERS]: value[:HEADER_CHARACTERS] for name, value in headers}
 
     def read(self, pieces: Iterable[bytes]) -> None:
         """Take the pieces of the body as they arrive."""

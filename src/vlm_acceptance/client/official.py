@@ -41,12 +41,12 @@ def ask(client: Client, body: Mapping[str, Any], extra: Mapping[str, Any], deadl
     NoReply when the client fails in any way: it reads what the deployment sent. Redirects are not followed.
     """
     openai = importlib.import_module("openai")
-    limits = _Limits(client.sizes.largest(CHAT), deadline_s)
+    request = Request("POST", CHAT, {**body, **extra}, deadline_s=deadline_s)
+    limits = _Limits(client.sizes.largest(request), deadline_s)
     transport = _bounded(_package(openai), client, limits)
     http_client = openai.DefaultHttpxClient(transport=transport, trust_env=False, follow_redirects=False)
     where = {"base_url": f"{client.base_url}/v1", "api_key": client.api_key or NO_KEY, "http_client": http_client}
     began_utc, began_ns = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), time.monotonic_ns()
-    request = Request("POST", CHAT, {**body, **extra}, deadline_s=deadline_s)
     try:
         with openai.OpenAI(**where, max_retries=0, timeout=deadline_s) as official:
             with limits.clock():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.exchange import MIB, Request
 
 
 def _as_text(value: object) -> object:
@@ -101,22 +102,32 @@ class LogProbLimits(Section):
     batch_invariant: bool = False
 
 
-MIB = 1 << 20
+# of an answer without its tokens; of a token with its event in a stream; of each token that could stand in its place
+ANSWER_BYTES, TOKEN_BYTES, LISTED_BYTES = 256 << 10, 4 << 10, 1 << 10
 
 
 class Sizes(Section):
     """Upper bounds in MiB: of one answer, of a page of `/metrics`, and of what a run stores about its requests.
 
-    An answer beyond them is a broken one; beyond what a run may store, bodies are cut, and the verdict says so.
+    An answer beyond them, or beyond what its tokens can need, is a broken one. Beyond what a run may store, bodies are
+    cut, and the verdict says so.
     """
 
     answer_mib: float = Field(default=4, ge=0.25, le=64)
     metrics_mib: float = Field(default=16, ge=0.25, le=64)
     run_mib: float = Field(default=128, ge=8, le=4096)
 
-    def largest(self, path: str) -> int:
-        """The most bytes that an answer to a request of this path may have."""
-        return int((self.metrics_mib if path == "/metrics" else self.answer_mib) * MIB)
+    def largest(self, request: Request) -> int:
+        """The most bytes that an answer to this request may have: fewer where only a few tokens were asked for."""
+        if request.path == "/metrics":
+            return int(self.metrics_mib * MIB)
+        most = int(self.answer_mib * MIB)
+        body: dict[str, Any] = request.body if isinstance(request.body, dict) else {}
+        tokens, choices, listed = body.get("max_tokens"), body.get("n", 1), body.get("top_logprobs", 0)
+        if not all(type(count) is int and count >= 0 for count in (tokens, choices, listed)):
+            return most
+        needed: int = ANSWER_BYTES + tokens * choices * (TOKEN_BYTES + listed * LISTED_BYTES)
+        return min(most, needed)
 
 
 class Limits(Section):

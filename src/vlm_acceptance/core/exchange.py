@@ -11,10 +11,13 @@ from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.waiting import ProcessorReading, Waited, around
 
 NS = 1_000_000_000
+MIB = 1 << 20
 CHAT = "/v1/chat/completions"
 _SHOWN_BYTES = 400  # a response may have megabytes: cut before anything else is done with it
 _LONGEST_REASON = 80
 MOST_TOKENS = 1 << 53
+# characters: the longest tokens of vocabularies are rows of some hundred blanks or dashes
+_LONGEST_TOKEN, _ANY_LENGTH = 1000, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +179,21 @@ def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
         body = exchange.body[:_SHOWN_BYTES].decode("utf-8", "replace")
         return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
     try:
-        return _from_stream(exchange) if exchange.request.stream else _from_body(exchange, model)
+        reply = _from_stream(exchange) if exchange.request.stream else _from_body(exchange, model)
+        _require_possible_length(reply.text, exchange.request)
+        return reply
     except _UnreadableError as why:
         return NoReply(str(why), exchange)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
         shown = str(broken)[:_SHOWN_BYTES]
         return NoReply(f"unreadable answer ({type(broken).__name__}: {shown})", exchange)
+
+
+def _require_possible_length(text: str, request: Request) -> None:
+    """Refuse a text that the tokens asked for cannot have: it may be long enough to stop whoever judges it."""
+    limit = request.body.get("max_tokens") if isinstance(request.body, dict) else None
+    if type(limit) is int and len(text) > max(_ANY_LENGTH, limit * _LONGEST_TOKEN):
+        raise _UnreadableError(f"the text has {len(text)} characters, more than {limit} tokens can have")
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,10 @@ with open(answer, "w", encoding="utf-8") as file:
     json.dump(result, file)
 """
 _MISSING = ("NotExistError", "RepositoryNotFoundError", "RevisionNotFoundError", "does not exist")
+# an hour for each gigabyte of the largest one
+DATASET_TIMEOUT_S = 6 * 3600.0
+# of what the hub's client prints
+_LONGEST_LINE, _LAST_LINES = 1 << 16, 200
 _DAMAGED = ("FileIntegrityError", "FileSizeMismatchError", "integrity check", "Hash mismatch", "Consistency check")
 
 
@@ -92,10 +97,10 @@ def download(
 def download_dataset(
     hub: Hub, id: str, revision: str | None, files: Sequence[str], *, env: Mapping[str, str] = os.environ
 ) -> Path:
-    """The files of a data set that match the patterns; EnvironmentProblem: no client, data set or hub, or damaged."""
+    """The files of a data set that match the patterns; EnvironmentProblem: no client, set, hub or time, or damaged."""
     options = {**hub.options, **({"revision": revision} if revision else {}), "allow_patterns": files}
     wanted = _Wanted(hub, "data set", id, revision or "the newest", hub.function, options)
-    return _download(wanted, Path(sys.executable), env)
+    return _download(wanted, Path(sys.executable), env, DATASET_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ def _run(
         child = Popen(argv, env=env, cwd=cwd, stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
     except OSError as broken:
         raise EnvironmentProblem(f"the interpreter {argv[0]} cannot be started: {broken}") from None
-    lines: list[str] = []
+    lines: deque[str] = deque(maxlen=_LAST_LINES)
     reader = threading.Thread(target=_read, args=(child.stdout, lines, progress), daemon=True)
     reader.start()
     code = None
@@ -170,8 +175,8 @@ def _run(
     return code, "".join(lines)
 
 
-def _read(stream: IO[bytes] | None, lines: list[str], progress: Progress) -> None:
-    for raw in stream or ():
+def _read(stream: IO[bytes] | None, lines: deque[str], progress: Progress) -> None:
+    for raw in iter(lambda: stream.readline(_LONGEST_LINE), b"") if stream else ():
         line = raw.decode("utf-8", "replace")
         lines.append(line)
         if line.startswith("PROGRESS "):

@@ -14,6 +14,8 @@ from vlm_acceptance.core.numbers import is_figure
 from vlm_acceptance.engine.process import SupervisedProcess
 
 RESULT = "vllm-bench.json"
+# the tool keeps times of each token
+RESULT_BYTES = 32 << 20
 GRACE_S = 5.0
 INPUT_TOKENS, OUTPUT_TOKENS = 64, 32
 REQUESTS_PER_SLOT = 8
@@ -75,11 +77,15 @@ def measure(
             return {"vllm_bench": f"no figure: not done after {wanted.timeout_s:g} s"}
         if code:
             return {"vllm_bench": f"no figure: {process.how_it_ended}: {process.last_line()[:200]}"}
-        result = json.loads((place / RESULT).read_text("utf-8"))
+        with (place / RESULT).open("rb") as file:
+            data = file.read(RESULT_BYTES + 1)
+        if len(data) > RESULT_BYTES:
+            raise ValueError(f"{RESULT} has more than {RESULT_BYTES} bytes")
+        result = json.loads(data)
         if not isinstance(result, dict):
             raise ValueError(f"{RESULT} is not a JSON object")
         return figures(result)
-    except (OSError, ValueError, VlmAcceptanceError) as broken:
+    except (OSError, ValueError, RecursionError, VlmAcceptanceError) as broken:
         return {"vllm_bench": f"no figure: {' '.join(str(broken).split())[:200]}"}
 
 

@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.core.exchange import Exchange
+from vlm_acceptance.core.exchange import MIB, Exchange
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.masked import masked, masked_exchange
+from vlm_acceptance.report.sizes import BODY_BYTES, Budget, cut_text
 from vlm_acceptance.report.transcript import entry
 
 OBSERVATIONS = "observations"
 # keys of a result whose texts are names, paths and commands of the suite
 OWN_TEXTS = frozenset({"id", "area", "outcome", "must", "check", "title", "severity", "evidence", "repeat"})
+RUN_BYTES = 128 * MIB
+# of a test: a message, and the findings behind it
+MESSAGE_CHARACTERS, FINDINGS = 1 << 16, 500
 
 
 @contextlib.contextmanager
@@ -39,15 +43,16 @@ def writing() -> Iterator[None]:
 class RunStore:
     """`reports/runs/<UTC>-<profile>/`: results, exchanges, observations, transcript, evidence and summary.
 
-    Secrets are masked in values, before these are cut or written. Every method raises EnvironmentProblem when it cannot
-    write.
+    Secrets are masked in values, before these are cut or written. Of requests it stores `run_bytes`; `budget` says what
+    was cut. Every method raises EnvironmentProblem when it cannot write.
     """
 
-    def __init__(self, reports: Path, profile: str, *secrets: str | None) -> None:
+    def __init__(self, reports: Path, profile: str, *secrets: str | None, run_bytes: int = RUN_BYTES) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         runs = reports / "runs"
         self.reports = reports
         self.mask = Mask(*secrets)
+        self.budget = Budget(run_bytes)
         with writing():
             runs.mkdir(parents=True, exist_ok=True)
             self.folder = _new_folder(runs, f"{stamp}-{profile}")
@@ -57,11 +62,12 @@ class RunStore:
 
     def result(self, result: TestResult) -> None:
         """One finished test."""
-        findings = [found.row() for found in result.findings]
+        findings = [found.row() for found in result.findings[:FINDINGS]]
         row = masked({**row_of(result), "must": result.must, "findings": findings}, self.mask, OWN_TEXTS)
+        row["message"] = cut_text(row["message"], MESSAGE_CHARACTERS)
         self._line(self._results, row)
         self.note(f"== {result.outcome.value.upper()} {result.id} ({result.seconds:.2f} s)")
-        for line in str(row["message"]).splitlines():
+        for line in row["message"].splitlines():
             self.note(f"   {printable(line)}")
 
     def observation(self, name: str, value: object) -> None:
@@ -71,19 +77,24 @@ class RunStore:
 
     def exchange(self, test: str, exchange: Exchange) -> None:
         """One exchange; pictures are replaced by their hashes."""
+        if self.budget.is_over:
+            self.budget.left_out += 1
+            return
         exchange = masked_exchange(exchange, self.mask)
-        self._line(self._exchanges, {"test": test, **self.stored(exchange)})
+        row = self.stored(exchange)
+        self.budget.cut += "cut" in row
+        self._line(self._exchanges, {"test": test, **row})
         self.note(self.mask.long(entry(test, exchange)))
 
     def stored(self, exchange: Exchange) -> dict[str, Any]:
         """A masked exchange as JSON; its request is ours, so that only long secrets are masked in it."""
-        row = stored(exchange)
+        row = stored(exchange, self.budget.body_bytes)
         return {**row, "request": masked(row["request"], self.mask.long)}
 
     def note(self, text: str) -> None:
         """A passage of the transcript, of masked values."""
         with writing():
-            self._log.write(text + "\n")
+            self.budget.used += self._log.write(text + "\n")
             self._log.flush()
 
     def write(self, name: str, text: str) -> Path:
@@ -92,7 +103,7 @@ class RunStore:
         partial = path.with_name(path.name + ".part")
         with writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, "utf-8", errors="replace")
+            self.budget.used += partial.write_text(text, "utf-8", errors="replace")
             partial.replace(path)
         return path
 
@@ -105,7 +116,7 @@ class RunStore:
         path = self.folder / name
         with writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            self.budget.used += path.write_bytes(data)
         return path
 
     def mask_file(self, path: Path) -> None:
@@ -123,7 +134,7 @@ class RunStore:
 
     def _line(self, file: Any, row: Mapping[str, Any]) -> None:
         with writing():
-            file.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
+            self.budget.used += file.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
             file.flush()
 
 
@@ -171,10 +182,18 @@ def _new_folder(runs: Path, name: str) -> Path:
     raise FileExistsError(f"{runs / name}: too many runs in one second")
 
 
-def stored(exchange: Exchange) -> dict[str, Any]:
-    """An exchange as JSON: times in seconds from its start, pictures by hash, the body as text."""
-    start = exchange.started_ns
-    return {
+def stored(exchange: Exchange, most: int = BODY_BYTES) -> dict[str, Any]:
+    """An exchange as JSON: times in seconds from its start, pictures by hash, the body as text.
+
+    A body or stream beyond `most` bytes is cut, and `cut` says so.
+    """
+    start, body, frames, size = exchange.started_ns, exchange.body, exchange.frames, 0
+    for count, frame in enumerate(frames):
+        size += len(frame.data)
+        if size > most:
+            frames = frames[:count]
+            break
+    row = {
         "id": exchange.id,
         "started_utc": exchange.started_utc,
         "method": exchange.request.method,
@@ -185,7 +204,12 @@ def stored(exchange: Exchange) -> dict[str, Any]:
         "status": exchange.status,
         "headers": dict(exchange.headers),
         "elapsed_s": round(exchange.elapsed_s, 6),
-        "body": exchange.body.decode("utf-8", "replace") if not exchange.frames else None,
-        "frames": [[round((frame.at_ns - start) / 1e9, 6), frame.event, frame.data] for frame in exchange.frames],
+        "body": body[:most].decode("utf-8", "replace") if not exchange.frames else None,
+        "frames": [[round((frame.at_ns - start) / 1e9, 6), frame.event, frame.data] for frame in frames],
         "error": as_json(exchange.error),
     }
+    if len(frames) < len(exchange.frames):
+        return {**row, "cut": f"cut: {len(frames)} of {len(exchange.frames)} events"}
+    if not exchange.frames and len(body) > most:
+        return {**row, "cut": f"cut: {most} of {len(body)} bytes"}
+    return row

@@ -159,7 +159,8 @@ def _passages(folder: Path, wanted: Mapping[str, set[str]], gaps: list[str]) -> 
 
 def _lines(test: str, row: Row) -> list[str]:
     try:
-        return entry(test, _exchange(row)).split("\n")
+        cut = [f"   < ({row['cut']})"] if row.get("cut") else []
+        return [*entry(test, _exchange(row)).split("\n"), *cut]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
         return [f"-- {row['id']} cannot be shown here ({type(broken).__name__}); see exchanges.jsonl"]
 

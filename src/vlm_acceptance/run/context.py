@@ -22,6 +22,7 @@ from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun, PortTaken
+from vlm_acceptance.core.exchange import MIB
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.tiles import TileRule
@@ -80,7 +81,8 @@ class RunContext:
     @cached_property
     def store(self) -> RunStore:
         """The run's files; the folder is made when the first test needs it."""
-        return RunStore(self.settings.reports, self.profile.name, *self.settings.secrets)
+        run_bytes = int(self.profile.sizes.run_mib * MIB)
+        return RunStore(self.settings.reports, self.profile.name, *self.settings.secrets, run_bytes=run_bytes)
 
     @cached_property
     def processor_clock(self) -> ProcessorClock:

@@ -15,6 +15,8 @@ from vlm_acceptance.report.masked import OWN_PROPERTIES, masked
 from vlm_acceptance.report.store import RunStore
 
 MAX_EVIDENCE = 12
+# of the findings of a test, in its message
+MAX_SHOWN = 100
 BELOW = "below a bar that was never calibrated: "
 
 
@@ -118,7 +120,8 @@ class FindingCollector:
         can_wait = all(map(self._can_wait, ordered))
         # masked before it is cut
         head = " ".join(f"{BELOW if can_wait else ''}{self._store.mask(head)}".split())[:400]
-        text = "\n".join([head, *(found.render() for found in ordered)])
+        more = [f"and {len(ordered) - MAX_SHOWN} more findings"] if len(ordered) > MAX_SHOWN else []
+        text = "\n".join([head, *(found.render() for found in ordered[:MAX_SHOWN]), *more])
         raise ToBeCalibrated(text) if can_wait else DeploymentFailure(text)
 
     def _add_watched(self) -> None:
@@ -131,6 +134,8 @@ class FindingCollector:
         if self._policy == "none":
             return "", ""
         if exchange.id not in self._kept:
+            if self._store.budget.is_spent:
+                return "(not kept: the run has stored what it may, sizes.run_mib)", ""
             if len(self._kept) >= MAX_EVIDENCE:
                 return f"(not kept: at most {MAX_EVIDENCE} exchanges per test; see exchanges.jsonl)", ""
             folder, line = evidence.keep(self._store, self.test, exchange, self._base_url, self._key_env)

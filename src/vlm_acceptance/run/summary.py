@@ -256,6 +256,7 @@ def notes(context: RunContext) -> list[str]:
     }
     if repeated:
         found.append(f"repeated by another plugin: {', '.join(f'{name} ({runs})' for name, runs in repeated.items())}")
+    found += [context.store.budget.note] if context.store.budget.note else []
     if record.orphans:
         found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
     return found

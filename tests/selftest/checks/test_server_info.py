@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from vlm_acceptance.checks.server_info import (
+    MOST_LINES,
     block_size,
     cache_uses,
     close_to,
@@ -151,6 +153,30 @@ def test_a_page_that_cannot_be_read_is_found(text: str) -> None:
 
 def test_an_empty_page_lacks_what_is_required() -> None:
     assert metrics("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a 1\n" * 2_000_000, f"more than {MOST_LINES} lines"),
+        ("".join(f"a{number} 1\n" for number in range(300_000)), f"more than {MOST_LINES} lines"),
+        ("a" * 3_000_000 + " 1", "line 1 has 3000002 characters"),
+        ('a{b="' + "x" * 3_000_000, "line 1 has"),
+        ('ok 1\na{b="' + '\\"' * 40_000 + '"} 1', "line 2 has"),
+    ],
+    ids=["lines", "names", "name", "label", "escapes"],
+)
+def test_a_page_without_end_is_read_in_one_bounded_pass(text: str, says: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=says):
+        metrics(text)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 60 << 20
+
+
+def test_a_block_of_many_digits_is_not_read() -> None:
+    assert block_size(page('vllm:cache_config_info{block_size="' + "9" * 5000 + '"} 1\n')) is None
     assert metrics_present(page(""), ["vllm:num_requests_running"]) != []
 
 

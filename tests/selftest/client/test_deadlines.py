@@ -13,8 +13,8 @@ from tests.support.wire import Answer, WireServer, response
 from vlm_acceptance.client import http
 from vlm_acceptance.client.connection import MOST_INTERIM
 from vlm_acceptance.client.http import KEPT_BYTES, KEPT_EVENTS, MOST_EVENTS, Client
-from vlm_acceptance.config.profile_sections import MIB, Sizes
-from vlm_acceptance.core.exchange import Exchange, Request
+from vlm_acceptance.config.profile_sections import Sizes
+from vlm_acceptance.core.exchange import CHAT, MIB, Exchange, Request
 
 Wire = Callable[[Answer], WireServer]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -142,6 +142,25 @@ def test_an_answer_beyond_its_size_is_cut_and_says_so(wire: Wire) -> None:
     assert (kind(seen), seen.body) == ("protocol", b"x" * KEPT_BYTES)
     assert f"cut: {KEPT_BYTES} of" in str(seen.error)
     assert get(wire, response(b"x" * (MIB // 2)), sizes=Sizes(answer_mib=0.5)).error is None
+
+
+@pytest.mark.parametrize(
+    ("body", "largest"),
+    [
+        ({"max_tokens": 64}, 512 << 10),
+        ({"max_tokens": 64, "n": 2}, 768 << 10),
+        ({"max_tokens": 64, "top_logprobs": 4}, 768 << 10),
+        ({"max_tokens": 100_000}, 4 * MIB),
+        ({"max_tokens": "many"}, 4 * MIB),
+        ({"max_tokens": 64, "n": None}, 4 * MIB),
+        ({"max_tokens": -1}, 4 * MIB),
+        ({}, 4 * MIB),
+        (b"{}", 4 * MIB),
+        ([1], 4 * MIB),
+    ],
+)
+def test_an_answer_of_a_few_tokens_has_fewer_bytes(body: object, largest: int) -> None:
+    assert Sizes().largest(Request("POST", CHAT, body)) == largest
 
 
 def test_metrics_have_a_size_of_their_own(wire: Wire) -> None:

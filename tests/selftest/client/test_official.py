@@ -14,8 +14,8 @@ from tests.support.wire import Answer, WireRequest, WireServer, completion, resp
 
 from vlm_acceptance.client import official
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.config.profile_sections import MIB, Sizes
-from vlm_acceptance.core.exchange import NoReply, Reply
+from vlm_acceptance.config.profile_sections import Sizes
+from vlm_acceptance.core.exchange import MIB, NoReply, Reply
 
 pytest.importorskip("openai")
 

@@ -28,6 +28,9 @@ assert sys.argv[1:3] == ["bench", "serve"]
 with open(os.path.join(options["--result-dir"], options["--result-filename"]), "w") as file:
     json.dump({result}, file)
 """
+WRITES = (
+    "path = os.path.join(options['--result-dir'], options['--result-filename']); open(path, 'w').write({}); sys.exit(0)"
+)
 
 
 def measured(folder: Path, act: str = "", result: object = RESULT, wanted: Bench = WANTED) -> dict[str, str]:
@@ -74,6 +77,8 @@ def test_its_result_is_read_and_its_environment_has_the_key(tmp_path: Path) -> N
         ("import time; time.sleep(60)", RESULT, "not done after 2 s"),
         ("", [], "not a JSON object"),
         ("sys.exit(0)", RESULT, "vllm-bench.json"),
+        (WRITES.format("'[' * 100_000"), RESULT, "recursion"),
+        (WRITES.format("'[' + '1,' * (20 << 20)"), RESULT, "more than"),
     ],
 )
 def test_its_failure_is_reported(tmp_path: Path, act: str, result: object, says: str) -> None:

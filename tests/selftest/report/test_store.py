@@ -13,7 +13,7 @@ import pytest
 from vlm_acceptance.checks.hang import Hang, Reading
 from vlm_acceptance.checks.latency import Sample
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import ErrorDetail, Exchange, Frame, Request
+from vlm_acceptance.core.exchange import MIB, ErrorDetail, Exchange, Frame, Request
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import trimmed
@@ -113,9 +113,9 @@ def test_any_answer_leaves_one_readable_line_each(tmp_path: Path) -> None:
 
 def test_a_large_answer_is_stored_whole_and_cut_in_the_transcript(tmp_path: Path) -> None:
     store = RunStore(tmp_path, "p")
-    store.exchange("t", exchange(b"x" * 10_000_000))
+    store.exchange("t", exchange(b"x" * 1_000_000))
     store.close()
-    assert len(json.loads(files(store)["exchanges.jsonl"])["body"]) == 10_000_000
+    assert len(json.loads(files(store)["exchanges.jsonl"])["body"]) == 1_000_000
     assert len(files(store)["verification_log.txt"]) < 3000
 
 
@@ -169,3 +169,31 @@ def test_an_observation_is_json_and_holds_what_a_check_reads(tmp_path: Path) -> 
 def test_times_are_stored_in_seconds_from_the_start() -> None:
     row = stored(exchange(b"data: x\n\n", frames=(Frame(1_250_000_000, "x"),)))
     assert (row["elapsed_s"], row["frames"], row["body"]) == (1.0, [[0.25, "", "x"]], None)
+
+
+def test_a_long_body_is_stored_in_part_and_the_row_says_so(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p")
+    store.exchange("t", exchange(b"x" * (3 * MIB)))
+    store.exchange("t", exchange(b"", frames=tuple(Frame(0, "y" * 1000) for _ in range(3000))))
+    store.exchange("t", exchange(b"short"))
+    store.close()
+    body, stream, short = map(json.loads, (store.folder / "exchanges.jsonl").read_text("utf-8").splitlines())
+    assert (len(body["body"]), body["cut"]) == (MIB, f"cut: {MIB} of {3 * MIB} bytes")
+    assert (len(stream["frames"]), stream["cut"]) == (1048, "cut: 1048 of 3000 events")
+    assert (short["body"], "cut" in short) == ("short", False)
+    assert store.budget.note == "in the files of this run, 2 bodies were cut"
+
+
+def test_a_run_stores_no_more_than_it_may_and_says_what_is_missing(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "p", run_bytes=8 * MIB)
+    for _ in range(2000):
+        store.exchange("t", exchange(b"x" * MIB))
+    store.result(result("m" * 10_000_000))
+    store.close()
+    assert sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file()) < 11 * MIB
+    assert store.budget.left_out > 0
+    note = f"of at most 8 MiB (sizes.run_mib), {store.budget.cut} bodies were cut and {store.budget.left_out} requests"
+    assert note in store.budget.note
+    for name in ("exchanges.jsonl", "results.jsonl"):
+        for line in (store.folder / name).read_text("utf-8").splitlines():
+            json.loads(line)
