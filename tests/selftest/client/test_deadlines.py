@@ -23,16 +23,16 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 STREAM = OK + b"content-type: text/event-stream\r\n\r\n"
 DEADLINE_S = 0.6
 # far more than the deadline, and far less than the server would take
-SOON_S = 6.0
+SOON_S = 30.0
 
 
-def dripping(data: bytes, pause_s: float = 0.1) -> Iterator[object]:
+def dripping(data: bytes, pause_s: float = 0.3) -> Iterator[object]:
     for place in range(len(data)):
         yield data[place : place + 1]
         yield pause_s
 
 
-def get(wire: Wire, *steps: object, path: str = "/x", sizes: Sizes | None = None, deadline_s: float = 20) -> Exchange:
+def get(wire: Wire, *steps: object, path: str = "/x", sizes: Sizes | None = None, deadline_s: float = 300) -> Exchange:
     server = wire(lambda request: steps)
     return Client(server.url, sizes=sizes).send(Request("GET", path, deadline_s=deadline_s))
 
@@ -49,7 +49,7 @@ def is_cut(exchange: Exchange) -> bool:
     "steps",
     [
         dripping(OK * 20),
-        (OK, *dripping(b"x-a: b\r\n" * 20)),
+        (OK, *dripping(b"x-a: b\r\n" * 90)),
         dripping(CONTINUE * 8),
         dripping(EARLY * 8),
         (OK + b"transfer-encoding: chunked\r\n\r\n", *dripping(b"0000000000000000000000000000000001\r\n" * 9)),
@@ -101,7 +101,7 @@ def silent(connection: socket.socket) -> None:
 
 
 def drips_hello(connection: socket.socket) -> None:
-    connection.settimeout(0.1)
+    connection.settimeout(0.3)
     # the start of a handshake record of 16 kB, then byte by byte
     for one in b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + bytes(300):
         connection.sendall(bytes([one]))
@@ -111,7 +111,7 @@ def drips_hello(connection: socket.socket) -> None:
 
 
 def drips_tunnel(connection: socket.socket) -> None:
-    connection.settimeout(0.1)
+    connection.settimeout(0.3)
     for one in b"HTTP/1.1 200 Connection established\r\n" + b"x: y\r\n" * 50:
         connection.sendall(bytes([one]))
         with contextlib.suppress(TimeoutError):
@@ -182,7 +182,7 @@ def test_a_promised_length_may_be_any_text(wire: Wire) -> None:
 
 def test_the_time_to_connect_is_a_part_of_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that drops what is sent to it is given up at the deadline, or after CONNECT_TIMEOUT_S."""
-    monkeypatch.setattr(http, "CONNECT_TIMEOUT_S", 20)
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT_S", 4 * SOON_S)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as others:
         for _ in range(3):
             other = others.enter_context(socket.socket())

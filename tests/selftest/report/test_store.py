@@ -19,7 +19,8 @@ from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.report.masked import mask_junit
-from vlm_acceptance.report.store import RunStore, as_json, stored
+from vlm_acceptance.report.sizes import SHORT_BYTES
+from vlm_acceptance.report.store import MESSAGE_CHARACTERS, RunStore, as_json, stored
 from vlm_acceptance.workloads.load import Disconnection
 from vlm_acceptance.workloads.soak import Served, Soak
 
@@ -197,3 +198,16 @@ def test_a_run_stores_no_more_than_it_may_and_says_what_is_missing(tmp_path: Pat
     for name in ("exchanges.jsonl", "results.jsonl"):
         for line in (store.folder / name).read_text("utf-8").splitlines():
             json.loads(line)
+
+
+def test_what_is_cut_was_masked_before(tmp_path: Path) -> None:
+    key = "k7Q!zx"  # so short that a part of it would not be masked
+    store = RunStore(tmp_path, "p", key, run_bytes=8 * MIB)
+    for at in range(1, len(key)):
+        store.budget.used = 8 * MIB  # bodies are short from here on
+        store.exchange("t", exchange(b"x" * (SHORT_BYTES - at) + key.encode() + b"y" * 5000))
+    store.result(result("m" * (MESSAGE_CHARACTERS - 4) + key + "m" * 5000))
+    store.close()
+    assert store.budget.cut == len(key) - 1
+    for name, text in files(store).items():
+        assert "k7Q" not in text, name
