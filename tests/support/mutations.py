@@ -111,7 +111,8 @@ def json_lines(data: st.DataObject, valid: list[Any]) -> bytes:
     """Valid rows as JSON lines with changed places, or with damaged bytes."""
     if data.draw(st.booleans()):
         return damaged(data, b"".join(json.dumps(row).encode() + b"\n" for row in valid))
-    return b"".join(_dumped(row) + b"\n" for row in changed(data, valid))
+    rows = changed(data, valid)
+    return b"".join(_dumped(row) + b"\n" for row in (rows if isinstance(rows, list) else [rows]))
 
 
 def _dumped(value: Any) -> bytes:

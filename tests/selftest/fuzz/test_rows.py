@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import made_accuracy
-from tests.support.mutations import changed, json_lines, json_text
+from tests.support.mutations import json_lines, json_text
 from tests.support.pages import RUN
 from tests.support.reading_limits import survives
 
@@ -151,7 +151,7 @@ def test_prepared_data_are_read_or_refused_in_one_line(data: st.DataObject, prep
             (prepared / MANIFEST).write_bytes(json_text(data, json.loads(good[MANIFEST])))
         else:
             rows = [json.loads(line) for line in good[INDEX].splitlines()]
-            write_index(prepared, b"".join(json.dumps(row).encode() + b"\n" for row in changed(data, rows)))
+            write_index(prepared, json_lines(data, rows))
         survives(lambda: use(prepared), before_mb)
     finally:
         for name, content in good.items():

@@ -171,3 +171,10 @@ def test_a_table_without_an_end_of_its_cell_is_refused(ending: str, folder: Path
     path.write_bytes(b'"' + b"x" * 40_000_000)
     with pytest.raises(UsageProblem):
         read_stored(path)
+
+
+@pytest.mark.parametrize("more", ["\ufeff", "é", "=", "\0", "[", "'"])
+def test_a_picture_of_other_characters_than_base64_is_refused(more: str, tsv: bytes, folder: Path) -> None:
+    (folder / "found.tsv").write_bytes(tsv.replace(b"iVBOR", f"iVB{more}OR".encode(), 1))
+    with pytest.raises(EnvironmentProblem):
+        read(tsv_file(folder / "found.tsv"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import io
 from collections import Counter
@@ -112,5 +111,5 @@ def _decoded(text: str, file: str, id: str) -> bytes:
         refuse(file, id, f"its picture is {text!r}, which is not base64 of a picture")
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as broken:
+    except ValueError as broken:  # other characters than those of base64, too
         refuse(file, id, f"a picture is not base64: {broken}")
