@@ -183,6 +183,7 @@ def inside(folder: Path, name: object, *, links: bool = False) -> Path:
         raise BadFile("is not below its folder")
     path = folder / named
     try:
+        os.fsencode(path)
         leads_out = not links and not path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # a circle of links, a name that cannot be encoded
         raise BadFile("is not the name of a file") from None

@@ -111,10 +111,13 @@ def middle(values: Iterable[float]) -> float:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean; NaN if a value is no figure, infinite without values."""
+    """The mean; NaN if a value is no figure or their sum is none, infinite without values."""
     if not values:
         return math.inf
-    return fmean(values) if all(map(is_figure, values)) else math.nan
+    try:
+        return fmean(values) if all(map(is_figure, values)) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def largest(values: Sequence[float]) -> float:

@@ -115,6 +115,14 @@ def test_an_answer_without_log_probabilities_is_fatal() -> None:
     assert together is None
 
 
+@pytest.mark.parametrize("far", [1e308, -1e308])
+def test_log_probabilities_too_large_to_add_up_are_findings(far: float) -> None:
+    known, seen = {"7": numbers(1, 2, 3)}, {"7": numbers(1, 2, 3, off=far)}
+    stored, again = against_baseline(known, seen, LIMITS)[0], alike(known, seen, LIMITS, exact=False)[0]
+    assert checks(stored) == [("logprobs.shift", ""), ("logprobs.prompt", "7")]
+    assert checks(again) == [("logprobs.unsteady", "7"), ("logprobs.unsteady", "")]
+
+
 def test_two_answers_within_the_limit_have_no_finding() -> None:
     found, together = alike({"a": numbers(1, 2)}, {"a": numbers(1, 2, off=-0.01)}, LIMITS, exact=True)
     assert (found, together is not None) == ([], True)

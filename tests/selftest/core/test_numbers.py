@@ -70,3 +70,8 @@ def test_figures_are_compared_as_numbers() -> None:
 
 def test_without_values_nothing_is_within_a_limit() -> None:
     assert mean([]) == largest([]) == math.inf
+
+
+def test_figures_too_large_to_add_up_have_no_mean() -> None:
+    assert math.isnan(mean([1e308, 1e308]))
+    assert not is_at_most(mean([1e308, 1e308]), 1e308)

@@ -123,6 +123,7 @@ FOUND = {
     "huge header": (SHARD, weight_file(b"{}", 1 << 40)),
     "map of a list": (INDEX, {"weight_map": [SHARD]}),
     "map to NUL": (INDEX, {"weight_map": {"w": "a\0b"}}),
+    "map to half a character": (INDEX, {"weight_map": {"w": "\ud800.safetensors"}}),
     "map to a number": (INDEX, {"weight_map": {"w": 1}}),
     "map to a list": (INDEX, {"weight_map": {"w": []}}),
     "map to another folder": (INDEX, {"weight_map": {"w": "../other.safetensors"}}),
