@@ -45,7 +45,9 @@ def ask(client: Client, body: Mapping[str, Any], extra: Mapping[str, Any], deadl
     limits = _Limits(client.sizes.largest(request), deadline_s)
     transport = _bounded(_package(openai), client, limits)
     http_client = openai.DefaultHttpxClient(transport=transport, trust_env=False, follow_redirects=False)
-    where = {"base_url": f"{client.base_url}/v1", "api_key": client.api_key or NO_KEY, "http_client": http_client}
+    # the client itself sends ASCII alone: the transport adds any other key
+    key = client.api_key if client.api_key and client.api_key.isascii() else NO_KEY
+    where = {"base_url": f"{client.base_url}/v1", "api_key": key, "http_client": http_client}
     began_utc, began_ns = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), time.monotonic_ns()
     try:
         with openai.OpenAI(**where, max_retries=0, timeout=deadline_s) as official:
@@ -120,6 +122,7 @@ def _bounded(package: Any, client: Client, limits: _Limits) -> Any:
         def handle_request(self, request: Any) -> Any:
             request.extensions["trace"] = limits.trace
             request.headers["Accept-Encoding"] = "identity"
+            _take_key(request.headers, client.api_key or "")
             for name in OWN_HEADERS:
                 request.headers.pop(name, None)
             response = super().handle_request(request)
@@ -131,6 +134,13 @@ def _bounded(package: Any, client: Client, limits: _Limits) -> Any:
             return response
 
     return Transport(verify=_trusted(client.certificates), proxy=client.proxy, trust_env=False)
+
+
+def _take_key(headers: Any, key: str) -> None:
+    """Add a key that is not ASCII, in Latin-1 as our own client sends it."""
+    if not key.isascii():
+        headers.encoding = "latin-1"
+        headers["Authorization"] = f"Bearer {key}"
 
 
 def _trusted(certificates: bool | str | None) -> ssl.SSLContext | bool:

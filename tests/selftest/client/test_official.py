@@ -163,3 +163,17 @@ def test_the_environment_adds_nothing(wire: Wire, monkeypatch: pytest.MonkeyPatc
     assert proxy.requests == []
     assert server.requests
     assert "of-somebody" not in str([request.headers for request in server.requests])
+
+
+@pytest.mark.parametrize("key", ["plain-key", "cl\u00e9-\u00fc\u00a3"])
+def test_a_key_that_our_own_client_sends_is_sent_by_the_official_one(key: str, wire: Wire) -> None:
+    seen: list[str] = []
+
+    def answer(request: WireRequest) -> Any:
+        seen.append(request.headers["authorization"])
+        if streams(request):
+            return (STREAM, event("blue"), b"data: [DONE]\n\n")
+        return (response(json.dumps({**completion("blue"), "created": 1}).encode()),)
+
+    assert official.ask(Client(wire(answer).url, key), BODY, {}, AMPLE_S).streamed == "blue"
+    assert seen == [f"Bearer {key}"] * 2
