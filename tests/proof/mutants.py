@@ -126,7 +126,7 @@ def layer_dropped(folder: Path) -> None:
 
 
 def vision_layer_dropped(folder: Path) -> None:
-    """The second layer of the vision model, its last, is missing."""
+    """The second layer of the vision model is missing."""
     _drop_second_layer(folder, "vision_config", SEES)
 
 

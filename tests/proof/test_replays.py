@@ -17,7 +17,6 @@ from vlm_acceptance.run.inputs import IMAGES
 NO_ENGINE = "http://127.0.0.1:9"
 # what the record answers rightly: it knows these pictures and texts
 KNOWN = (OCR, CARD, CHINESE, GOLDEN, SIMILAR, TILES)
-NEW = "--vlm-set=challenge.pictures=true"
 REPLAYED = owners.PROCESS["replayed"]
 TESTS = tuple(map(node, (*KNOWN, *REPLAYED)))
 
@@ -47,7 +46,7 @@ def test_replayed_run_is_refused_by_what_is_new(record, accept, prove):
 def test_table_of_published_answers_is_refused_by_new_pictures(accept, control, prove):
     tests = map(node, (*KNOWN, NEW_PICTURES))
     with FaultProxy(control.base_url, stages=lookup_table(IMAGES.rglob("*.png"))) as proxy:
-        run = accept(*ATTACHED, NEW, f"--vlm-base-url={proxy.url}", *tests)
+        run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", *tests)
     assert run.code == 1, run.out
     assert {node(test).rpartition("/")[2] for test in KNOWN} <= run.ids("passed"), run.out
     prove("lookup-table", run)
@@ -57,6 +56,6 @@ def test_table_of_published_answers_is_refused_by_new_pictures(accept, control, 
 def test_model_that_sees_nothing_is_refused_by_new_pictures_offline_too(accept, tmp_path, prove):
     blind, _ = broken("blind", tmp_path)
     tests = map(node, owners.PROCESS["blind-to-new-pictures"])
-    run = accept("--vlm-profile=control-cpu", NEW, *blind, *tests, timeout_s=850)
+    run = accept("--vlm-profile=control-cpu", *blind, *tests, timeout_s=850)
     assert run.code == 1, run.out
     prove("blind-to-new-pictures", run)

@@ -38,9 +38,9 @@ WORDS_ZH = (
 )  # fmt: skip
 READ = "Which word and which number are in the picture? Answer with the word and the number only."
 READ_ZH = "图中的词语和数字是什么？请只回答词语和数字。"
-COLOURED = "Which number is {}? Answer with the number only."
-COLOURED_ZH = "哪个数字是{}的？请只回答数字。"
-BESIDE = "Which number is on the line of the word {}? Answer with the number only."
+COLOURED = "Which number is in the picture, and which colour is it? Answer with the number and the colour only."
+COLOURED_ZH = "图中的数字是什么？是什么颜色？请只回答数字和颜色。"
+BESIDE = "Which word is in the picture, and which number is beside it? Answer with the word and the number only."
 HIGHEST = "Which bar is the highest? Answer with its colour only."
 HIGHEST_ZH = "哪种颜色的柱子最高？请只回答颜色。"
 
@@ -126,31 +126,28 @@ def _read(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) ->
 
 
 def _coloured(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
-    """Three numbers, each of another colour; one colour is asked for."""
+    """A number of one of the colours."""
     sheet = _sheet(chance, grid, tile_px)
-    inks = chance.some(tuple(INKS), 3)
-    lines = sorted(chance.some(range(LINES), 3))
-    numbers = [chance.number(4) for _ in inks]
-    tile = _tile(chance, grid)
-    for line, ink, number in zip(lines, inks, numbers, strict=True):
-        sheet.write(tile, line, _column(chance, number), number, INKS[ink])
-    asked = chance.below(3)
-    prompt = COLOURED.format(inks[asked]) if language == "en" else COLOURED_ZH.format(INKS_ZH[inks[asked]])
-    return sheet.drawn("coloured", prompt, ((numbers[asked],),), language)
+    name, number = chance.one(tuple(INKS)), chance.number(4)
+    sheet.write(_tile(chance, grid), chance.below(LINES), _column(chance, number), number, INKS[name])
+    if language == "en":
+        return sheet.drawn("coloured", COLOURED, ((number,), (name,)), language)
+    return sheet.drawn("coloured", COLOURED_ZH, ((number,), _names_zh(name)), language)
+
+
+def _names_zh(colour: str) -> tuple[str, str]:
+    """The Chinese names of a colour, as an adjective and the bare character."""
+    return INKS_ZH[colour], INKS_ZH[colour][0]
 
 
 def _beside(chance: Chance, grid: tuple[int, int], tile_px: int) -> Drawn:
-    """Three words, each with a number on its line; one word is asked for."""
+    """A word, and on the same line a number in the tile to its right."""
     sheet = _sheet(chance, grid, tile_px)
-    words = chance.some(WORDS, 3)
-    lines = sorted(chance.some(range(LINES), 3))
-    numbers = [chance.number(4) for _ in words]
-    row, ink = chance.below(grid[1]), INKS[chance.one(tuple(INKS))]
-    for line, word, number in zip(lines, words, numbers, strict=True):
-        sheet.write((0, row), line, 0, word, ink)
-        sheet.write((1, row), line, 0, number, ink)
-    asked = chance.below(3)
-    return sheet.drawn("beside", BESIDE.format(words[asked]), ((numbers[asked],),), "en")
+    word, number, ink = chance.one(WORDS), chance.number(4), INKS[chance.one(tuple(INKS))]
+    left, row, line = chance.below(grid[0] - 1), chance.below(grid[1]), chance.below(LINES)
+    sheet.write((left, row), line, _column(chance, word), word, ink)
+    sheet.write((left + 1, row), line, _column(chance, number), number, ink)
+    return sheet.drawn("beside", BESIDE, ((word,), (number,)), "en")
 
 
 def _chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
@@ -169,7 +166,7 @@ def _chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -
     highest = names[heights.index(max(heights))]
     if language == "en":
         return sheet.drawn("chart", HIGHEST, ((highest,),), "en")
-    return sheet.drawn("chart", HIGHEST_ZH, ((INKS_ZH[highest], INKS_ZH[highest][0]),), "zh")
+    return sheet.drawn("chart", HIGHEST_ZH, (_names_zh(highest),), "zh")
 
 
 Grid = tuple[int, int]
@@ -224,9 +221,14 @@ def draw(seed: int | str, tile_px: int, grids: Sequence[Grid]) -> list[Drawn]:
 def _draw(chance: Chance, tile_px: int, grids: Sequence[Grid]) -> list[Drawn]:
     drawn = []
     for make, many in PLAN:
-        possible = [grid for grid in grids if grid[0] > 1] or [ONE_ROW] if make is _beside else grids
+        possible = broad(grids) if make is _beside else grids
         drawn.append(make(chance, chance.one(possible) if many else (1, 1), tile_px))
     return drawn
+
+
+def broad(grids: Sequence[Grid]) -> Sequence[Grid]:
+    """The grids for a number beside a word: of two columns or more."""
+    return [grid for grid in grids if grid[0] > 1] or [ONE_ROW]
 
 
 def _are_apart(drawn: Sequence[Drawn]) -> bool:

@@ -29,11 +29,11 @@ from vlm_acceptance.core.tiles import TileRule, tiles
 CONTROL = TileRule(tile_px=112, tokens_per_tile=16, min_tiles=1, max_tiles=6, thumbnail=True)
 SEEDS = range(60)
 PIXELS = {
-    (0, 112): "dc7ced16551a7320",
-    (1, 112): "6d718de89b9ed5f9",
-    (9223372036854775808, 112): "8ff95b4de1d81e7d",
-    (1, 336): "3f278b953095e50a",
-    (1, 448): "e6a65afeb4e4f48b",
+    (0, 112): "d16ad9187e621c25",
+    (1, 112): "b0c3344c374110cb",
+    (9223372036854775808, 112): "f5029942d2481f3c",
+    (1, 336): "8be2bb679246d05a",
+    (1, 448): "4146a81b9e301acc",
 }
 
 
@@ -89,7 +89,7 @@ def test_the_pictures_of_a_seed_share_no_word_and_no_similar_number(many: list[l
         texts = [text.text for one in drawn for text in one.texts]
         assert len(set(texts)) == len(texts)
         numbers = [text for text in texts if text.isdigit()]
-        assert len(numbers) >= 13
+        assert len(numbers) == 7
         assert min(sum(a != b for a, b in zip(*pair, strict=True)) for pair in combinations(numbers, 2)) >= 2
 
 
@@ -98,16 +98,14 @@ def test_a_right_answer_is_what_the_picture_shows(many: list[list[Drawn]]) -> No
         ("read", "read", "coloured", "coloured", "beside", "chart", "read", "read")
     }
     for one in (one for drawn in many for one in drawn):
-        shown = {text.text for text in one.texts}
-        assert shown >= {part[0] for part in one.parts} or one.kind == "chart"
+        if one.kind != "chart":
+            assert [part[0] for part in one.parts][: len(one.texts)] == [text.text for text in one.texts]
         if one.kind == "coloured":
-            inks = {text.text: text.ink for text in one.texts}
-            (name,) = [name for name in INKS if name in one.prompt or INKS_ZH[name] in one.prompt]
-            assert inks[one.answer] == INKS[name]
+            inks = INKS if one.language == "en" else {INKS_ZH[name]: ink for name, ink in INKS.items()}
+            assert [inks[one.parts[1][0]]] == [text.ink for text in one.texts]
         if one.kind == "beside":
-            lines = {text.text: text.line for text in one.texts}
-            (word,) = [word for word in lines if word in one.prompt]
-            assert lines[one.answer] == lines[word]
+            word, number = one.texts
+            assert (word.tile[0] + 1, word.tile[1], word.line) == (*number.tile, number.line)
 
 
 def test_the_highest_bar_is_asked_for(many: list[list[Drawn]]) -> None:
