@@ -20,8 +20,8 @@ ROWS_BYTES = 512 * MB
 ROWS = 200_000
 DEPTH = 100
 # brackets and commas of a text: an empty list of 2 bytes takes 60 bytes of memory
-BRACKETS = 1_000_000
-COMMAS = 4_000_000
+BRACKETS = 150_000
+COMMAS = 2_000_000
 
 Lines = Iterator[tuple[int, bytes]]
 
@@ -159,12 +159,12 @@ def _too_deep() -> BadFile:
 
 def _depth_exceeds(value: Any, most: int) -> bool:
     level: list[Any] = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [
             inner
             for outer in level
-            if isinstance(outer, (dict, list))
             for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
         ]
         if not level:
             return False

@@ -108,6 +108,7 @@ FOUND = {
     "5,000 digits": ("generation_config.json", b'{"eos_token_id": ' + b"9" * 5000 + b"}"),
     "UTF-16": ("config.json", "{}".encode("utf-16")),
     "many lists": ("config.json", b"[" + b"[]," * 1_500_000 + b"[]]"),
+    "many deep lists": ("config.json", b"[" + b",".join([b"[" * 90 + b"]" * 90] * 9000) + b"]"),
     "patch of 0": config(vision_config={"image_size": 448, "patch_size": 0}),
     "ratio of x": config(downsample_ratio="x"),
     "vision of a list": config(vision_config=[1]),
