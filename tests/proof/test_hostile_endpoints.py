@@ -37,7 +37,7 @@ def marked(mode: str) -> object:
 
 @pytest.mark.fault("hostile-endpoint")
 @pytest.mark.timeout(LONGEST_S + 60)
-@pytest.mark.parametrize("mode", map(marked, MODES))
+@pytest.mark.parametrize("mode", [marked(mode) for mode in MODES])
 def test_hostile_endpoint_is_rejected_in_time(accept, tmp_path, prove, mode):
     watch = tmp_path / "plugin" / "watch.py"
     watch.parent.mkdir()
