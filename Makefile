@@ -23,7 +23,7 @@ selftest: venv  ## tests of src/ alone: no engine
 	$(SELFTEST)
 
 fuzz: venv  ## 10,000 wrong files of every format that is read; CASES=N for another number; some 40 minutes
-	FUZZ_CASES=$(or $(CASES),10000) $(PYTEST) tests/selftest/fuzz -q --junitxml=$(REPORTS)/fuzz/junit.xml
+	FUZZ_CASES=$(or $(CASES),10000) $(PYTEST) tests/selftest/fuzz -q -o timeout=0 --junitxml=$(REPORTS)/fuzz/junit.xml
 
 proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours
 	PROOF_FULL=$(FULL) PROOF_REPORTS=$(REPORTS)/proof $(PROOF)
