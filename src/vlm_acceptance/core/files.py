@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ LINE_BYTES = 16 * MB
 ROWS_BYTES = 512 * MB
 ROWS = 200_000
 DEPTH = 100
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 # brackets and commas of a text: an empty list of 2 bytes takes 60 bytes of memory
 BRACKETS = 150_000
 COMMAS = 2_000_000
@@ -136,8 +138,11 @@ def _unreadable(broken: OSError | ValueError) -> BadFile:
 def parse_json(content: bytes | str) -> Any:
     """The value of a JSON text; BadFile when it is not valid, too deep, too large, or holds a number that is none."""
     text = text_of(content) if isinstance(content, bytes) else content
-    brackets = text.count("[") + text.count("{")
-    if brackets > BRACKETS or text.count(",") > COMMAS:
+    brackets, commas = _structure(text)
+    if brackets > BRACKETS or commas > COMMAS:
+        # an answer of brackets that an exchange stores is text
+        brackets, commas = _structure(_STRING.sub("", text))
+    if brackets > BRACKETS or commas > COMMAS:
         raise BadFile(f"is not read: it holds more than {BRACKETS} brackets or {COMMAS} commas")
     try:
         value = numbers.read_json(text)
@@ -146,6 +151,11 @@ def parse_json(content: bytes | str) -> Any:
     if brackets > DEPTH and _depth_exceeds(value, DEPTH):
         raise _too_deep()
     return value
+
+
+def _structure(text: str) -> tuple[int, int]:
+    """How many brackets and commas are in a text."""
+    return text.count("[") + text.count("{"), text.count(",")
 
 
 def read_json(path: Path, most: int = JSON_BYTES) -> Any:

@@ -94,8 +94,8 @@ def test_a_mutant_of_the_template_is_wrong_at_one_place(name: str, wrong: str, t
         ("pixel-shuffle-v1", None, "ps_version", "v1"),
         ("rope-base", "llm_config", "rope_theta", 5e5),
         ("norm-eps", "llm_config", "rms_norm_eps", 1e-2),
-        ("layer-dropped", "llm_config", "num_hidden_layers", 2),
-        ("vision-layer-dropped", "vision_config", "num_hidden_layers", 1),
+        ("layer-dropped", "llm_config", "num_hidden_layers", 3),
+        ("vision-layer-dropped", "vision_config", "num_hidden_layers", 2),
     ],
 )
 def test_a_mutant_of_the_configuration_differs_in_one_value(
@@ -139,7 +139,7 @@ def test_blind_mutants_let_nothing_of_a_picture_through(tmp_path: Path) -> None:
 def test_the_layers_of_a_mutant_are_the_others_in_their_order(tmp_path: Path) -> None:
     right, wrong = weights(MODEL), weights(made("layer-dropped", tmp_path))
     name = "feed_forward.w1.weight"
-    assert [key for key in sorted(wrong) if key.endswith(name)] == [f"{mutants.SPEAKS}{n}.{name}" for n in (0, 1)]
+    assert [key for key in sorted(wrong) if key.endswith(name)] == [f"{mutants.SPEAKS}{n}.{name}" for n in (0, 1, 2)]
     assert (wrong[f"{mutants.SPEAKS}1.{name}"] == right[f"{mutants.SPEAKS}2.{name}"]).all()
 
 

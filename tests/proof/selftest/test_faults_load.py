@@ -80,7 +80,7 @@ def test_an_abandoned_stream_stays_counted(engine: QuickServer) -> None:
     with FaultProxy(engine.url, "slot-kept") as proxy:
         assert Client(proxy.url).send(chat_request({**body, "max_tokens": 3}, 10)).status == 200
         before = running(proxy.url)
-        DisconnectingClient(proxy.url, None, 3, lambda: None).send(chat_request(body, 10))
+        DisconnectingClient(Client(proxy.url), 3, lambda: None).send(chat_request(body, 10))
         assert eventually(lambda: running(proxy.url).endswith(" 1.0"))
         time.sleep(2)  # longer than the stream would have been
         assert running(proxy.url).endswith(" 1.0")

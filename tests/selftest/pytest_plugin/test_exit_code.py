@@ -60,7 +60,7 @@ def accept_with(checkout: Callable[..., Path], reports: Path, quick: str) -> Cal
         (None, 0, KeyboardInterrupt(), 2),
         (None, 0, MemoryError(), 10),
         (None, 0, EnvironmentProblem(), 10),
-        (None, 0, UsageProblem(), 4),
+        (None, 0, UsageProblem("wrong"), 4),
         (None, 0, ValueError(), 3),
     ],
 )

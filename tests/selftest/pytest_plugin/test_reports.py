@@ -111,7 +111,7 @@ def test_hostile_answers_leave_readable_reports(
 ) -> None:
     def answer(request: WireRequest) -> bytes | None:
         if b"long" in request.body:
-            return response(json.dumps(completion("x" * 3_000_000)).encode())
+            return response(json.dumps(completion("x" * 30_000)).encode())
         return response(json.dumps(completion(HOSTILE)).encode()) if b"hostile" in request.body else None
 
     asks = '''
