@@ -102,32 +102,45 @@ def nearest(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 
 def near_ties(sample: Callable[..., Any]) -> Callable[..., Any]:
-    """No fault: rounding noise of bfloat16 on every logit, and a near-tie of two digits where a number begins.
+    """No fault: rounding noise of bfloat16 on every logit, and a near-tie of two digits at the second digit of a number.
 
-    Another digit leaves the control's next words as they are; other words would lead it to degenerate text.
+    Another second digit leaves the control's next words as they are; others would lead it to degenerate text.
     """
     vocabulary = json.loads(TOKENIZER.read_text("utf-8"))["model"]["vocab"]
-    numbers = [vocabulary[BLANK + digit] for digit in "0123456789"]
+    numbers = [vocabulary[digit] for digit in "0123456789"]
 
-    def noisy(self: Any, logits: Any, *args: Any, **options: Any) -> Any:
+    def is_second(said: list[int]) -> bool:
+        return [token in numbers for token in said[-2:]] in ([True], [False, True])
+
+    def noisy(self: Any, logits: Any, sampling_metadata: Any, *args: Any, **options: Any) -> Any:
         import torch
 
         logits, digits = logits.float(), torch.tensor(numbers)
         best = logits.argmax(-1)
-        at = torch.isin(best, digits).nonzero().flatten()
+        seconds = torch.tensor([is_second(said or []) for said in sampling_metadata.output_token_ids])
+        at = (torch.isin(best, digits) & seconds).nonzero().flatten()
         others = torch.where(digits == best[:, None], -torch.inf, logits[:, digits])
         second = digits[others.argmax(-1)]
         # the same places for the same text, whatever else is in the batch; chance decides which one is ahead
         ahead = STEP * (torch.rand(len(at)) - 0.5)
         logits[at, second[at]] = logits[at, best[at]] + ahead
         # each logit goes to one of the two neighbours that bfloat16 has between 16 and 32
-        return sample(self, (logits / STEP + torch.rand_like(logits)).floor() * STEP, *args, **options)
+        rounded = (logits / STEP + torch.rand_like(logits)).floor() * STEP
+        return sample(self, rounded, sampling_metadata, *args, **options)
 
     return noisy
 
 
+def told_tokens(init: Callable[..., None]) -> Callable[..., None]:
+    """The sampler is told the tokens of each answer so far, as a logits processor is."""
+
+    def told(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **{**options, "logitsprocs_need_output_token_ids": True})
+
+    return told
+
+
 STEP = 0.125
-BLANK = "\u0120"  # in the vocabulary
 NOISY = "near-ties"
 TOKENIZER = Path(__file__).resolve().parents[2] / "fixtures" / "control" / "model" / "tokenizer.json"
 FAULTS = {
@@ -164,6 +177,8 @@ def add_noise() -> None:
     """Put the noise of `near_ties` before the sampler of vLLM."""
     sampler = importlib.import_module("vllm.v1.sample.sampler").Sampler
     sampler.forward = near_ties(sampler.forward)
+    batch = importlib.import_module("vllm.v1.worker.gpu_input_batch").InputBatch
+    batch.__init__ = told_tokens(batch.__init__)
 
 
 def _exists(module: str) -> bool:
