@@ -102,7 +102,7 @@ def nearest(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 
 def near_ties(sample: Callable[..., Any]) -> Callable[..., Any]:
-    """No fault: rounding noise of bfloat16 on every logit, and a near-tie of two digits at the second digit of a number.
+    """No fault: rounding noise of bfloat16 on every logit, and a near-tie of two at the second digit of a number.
 
     Another second digit leaves the control's next words as they are; others would lead it to degenerate text.
     """
