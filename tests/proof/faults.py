@@ -12,14 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import faults_answers as answers
+import faults_capacity as capacity
+import faults_conversation as conversation
 import faults_inputs as inputs
+import faults_leaving as leaving
 import faults_load as load
+import faults_parameters as parameters
 import faults_pictures as pictures
 import faults_request as request
 import faults_response as response
+import faults_routes as routes
 import faults_server as server
 import faults_stored as stored
 import faults_stream as stream
+import faults_structured as structured
+import faults_uploads as uploads
 from fault_stages import Dose, Stages
 
 
@@ -227,6 +234,13 @@ _FAMILIES = {
     "request": _REQUEST,
     "server": _SERVER,
     "stored": _STORED,
+    "conversation": conversation.ROWS,
+    "parameters": parameters.ROWS,
+    "structured": structured.ROWS,
+    "routes": routes.ROWS,
+    "uploads": uploads.ROWS,
+    "leaving": leaving.ROWS,
+    "capacity": capacity.ROWS,
 }
 FAULTS: dict[str, Fault] = {
     name: Fault(name, family, what, magnitude, apply)

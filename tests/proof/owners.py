@@ -104,6 +104,7 @@ from check_ids import (
     WEIGHTS,
     WRONG_MIME,
 )
+from owners_clients import WIRE_OF_CLIENTS
 
 WIRE: dict[str, tuple[str, ...]] = {
     "status-500": (TEXT,),
@@ -231,6 +232,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "cached-by-text": (SAME_TEXT, OCR, SIMILAR),
     "nearest-answer": (NEW_TOKENS, SAME_TEXT),
     "max-model-len-wrong": ("health::test_models_lists_the_served_model",),
+    **WIRE_OF_CLIENTS,
 }
 # faults beside a stored run of the accuracy test
 STORED = frozenset({"answers-worse-than-stored"})

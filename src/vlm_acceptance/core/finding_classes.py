@@ -112,6 +112,10 @@ SPELLING = FindingClass("logprobs.spelling", "text is not what its own tokens sp
 OPENAI_ERROR = FindingClass("openai.error", "the official client fails", FATAL)
 OPENAI_TEXT = FindingClass("openai.text", "the official client gets no text", FAILURE)
 OPENAI_STREAM = FindingClass("openai.stream", "the official client's stream differs", FAILURE)
+# conversations: history, roles, system message, template
+# parameters of requests
+# structured output
+# routes
 # streams
 STREAM_STATUS = FindingClass("stream.status", "stream refused", FAILURE)
 STREAM_EMPTY = FindingClass("stream.empty", "stream without text", FAILURE)
@@ -127,6 +131,7 @@ STREAM_CHOICES = FindingClass("stream.choices", "wrong choices in a chunk", FAIL
 STREAM_ROLE = FindingClass("stream.role", "role not sent exactly once, first", FAILURE)
 STREAM_FINISH = FindingClass("stream.finish", "finish_reason not sent exactly once, last", FAILURE)
 STREAM_USAGE = FindingClass("stream.usage", "usage of a stream is wrong", FAILURE)
+# uploads: kinds and sizes of picture files
 # refusals and edge inputs
 REFUSAL_DEADLINE = FindingClass("refusal.deadline", "refusal too late", FAILURE)
 REFUSAL_TRANSPORT = FindingClass("refusal.transport", "connection lost in place of a refusal", FAILURE)
@@ -183,6 +188,7 @@ LOAD_TOKENS = FindingClass("load.output_tokens_per_s", "too few output tokens a 
 HANG = FindingClass("hang.flat", "engine hangs", FATAL)
 DRIFT = FindingClass("trend.drift", "times grow during the load", FAILURE)
 LEAK = FindingClass("trend.leak", "memory grows with the requests", FAILURE)
+# clients that leave, capacity, preemption
 # log probabilities against a baseline, and their repeatability
 LOGPROBS_MISSING = FindingClass("logprobs.missing", "no log probabilities to compare", FATAL)
 LOGPROBS_SHIFT = FindingClass("logprobs.shift", "log probabilities shifted", FAILURE)

@@ -11,8 +11,9 @@ from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
 
 AREAS = (
-    "environment", "accuracy_data", "health", "schema", "capability", "pictures", "large_pictures", "challenge",
-    "edge_inputs", "latency", "offline", "load", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
+    "environment", "accuracy_data", "health", "schema", "conversation", "parameters", "structured_output", "routes",
+    "capability", "pictures", "large_pictures", "uploads", "challenge", "edge_inputs", "latency", "offline", "load",
+    "leaving", "capacity", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
 RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
 CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}

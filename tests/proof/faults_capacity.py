@@ -1,0 +1,10 @@
+"""Faults of clients' requests: the deployment holds less load, or mixes up preempted requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fault_stages import Dose, Stages
+
+# name, description, magnitude, stages
+ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = ()

@@ -1,0 +1,34 @@
+"""Data: owners of the faults of what clients send, by family. See owners.py."""
+
+from __future__ import annotations
+
+# the engine gets another conversation than the client sent
+CONVERSATION: dict[str, tuple[str, ...]] = {}
+
+# one parameter of requests is not obeyed
+PARAMETERS: dict[str, tuple[str, ...]] = {}
+
+# structured output is broken
+STRUCTURED: dict[str, tuple[str, ...]] = {}
+
+# a route beside chat is broken
+ROUTES: dict[str, tuple[str, ...]] = {}
+
+# a kind or size of picture files is broken
+UPLOADS: dict[str, tuple[str, ...]] = {}
+
+# clients that leave, or come late, are treated wrongly
+LEAVING: dict[str, tuple[str, ...]] = {}
+
+# the deployment holds less load, or mixes up preempted requests
+CAPACITY: dict[str, tuple[str, ...]] = {}
+
+WIRE_OF_CLIENTS = {
+    **CONVERSATION,
+    **PARAMETERS,
+    **STRUCTURED,
+    **ROUTES,
+    **UPLOADS,
+    **LEAVING,
+    **CAPACITY,
+}
