@@ -133,7 +133,10 @@ def _bounded(package: Any, client: Client, limits: _Limits) -> Any:
             response.stream = Body(response.stream)
             return response
 
-    return Transport(verify=_trusted(client.certificates), proxy=client.proxy, trust_env=False)
+    # a connection of its own for each request, as our own client does: servers may close idle ones
+    limits_of_pool = package.Limits(max_keepalive_connections=0)
+    trusted = _trusted(client.certificates)
+    return Transport(verify=trusted, proxy=client.proxy, trust_env=False, limits=limits_of_pool)
 
 
 def _take_key(headers: Any, key: str) -> None:
