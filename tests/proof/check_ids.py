@@ -11,6 +11,15 @@ STREAMS = ("schema::test_stream[usage-asked]", "schema::test_stream[usage-not-as
 STOP = "schema::test_stop_string_stops"
 SAME = "schema::test_stream_says_the_same"
 GOLDEN = "capability::test_golden_answers"
+PARTS, TEMPLATE, TURNS, TURN_TILES = (
+    tuple(f"conversation::test_{name}[{way}]" for way in ("plain", "streamed"))
+    for name in (
+        "every_part_reaches_the_model",
+        "conversation_follows_its_template",
+        "picture_of_every_turn_reaches_the_model",
+        "tiles_of_every_turn_reach_the_model",
+    )
+)
 PROMPT = "schema::test_prompt_begins_as_it_must"
 TILES = "capability::test_picture_costs_its_tiles"
 OCR, CHART, CARD, CHINESE = (

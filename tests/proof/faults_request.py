@@ -154,3 +154,10 @@ def key_not_checked(dose: Dose) -> Stages:
         return replace(call, headers={**others, "Authorization": known[0]}) if known else call
 
     return Stages(request=request)
+
+
+def squared_part(part: Any, side: int) -> Any:
+    """A content part; a picture in it becomes a square of so many pixels."""
+    source: Any = part.get("image_url") if isinstance(part, dict) else None
+    picture = _opened(source["url"]) if isinstance(source, dict) and "url" in source else None
+    return part if picture is None else {**part, "image_url": {**source, "url": data_url(picture.resize((side, side)))}}

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from check_ids import PARTS, TEMPLATE, TURN_TILES, TURNS
+
 # the engine gets another conversation than the client sent
-CONVERSATION: dict[str, tuple[str, ...]] = {}
+CONVERSATION: dict[str, tuple[str, ...]] = {
+    "history-lost": (*PARTS, *TURNS),
+    "history-lost-streamed": (PARTS[1], TURNS[1]),
+    "history-cut": PARTS,
+    "answers-lost": PARTS,
+    "question-repeated": PARTS,
+    "system-lost": PARTS,
+    "turns-swapped": TEMPLATE,
+    "roles-swapped": TEMPLATE,
+    "second-text-lost": PARTS,
+    "earlier-picture-lost": (*TURNS, *TURN_TILES),
+    "earlier-picture-squared": TURN_TILES,
+    "pictures-moved": TURN_TILES,
+}
 
 # one parameter of requests is not obeyed
 PARAMETERS: dict[str, tuple[str, ...]] = {}

@@ -16,6 +16,7 @@ from vlm_acceptance.checks import (
     answer,
     challenge,
     completion,
+    conversation,
     edge_inputs,
     golden_answers,
     hang,
@@ -133,6 +134,20 @@ def _tiles(seen: Exchange) -> object:
     return pictures.tokens_match_tiles([(28, 28), (28, 28)], [_reply(5), seen.reply], RULE)
 
 
+def _parts(seen: Exchange) -> object:
+    replies = {"alone": _reply(3), "longer": _reply(5), "talk": _reply(3), "part": seen.reply}
+    return conversation.parts_arrive(replies, ("alone", "longer"), "talk", ["part"])
+
+
+def _turns(seen: Exchange) -> object:
+    replies = {"alone": _reply(3), "longer": _reply(5), "talk": _reply(3), "part": seen.reply}
+    return conversation.pictures_cost_as_alone(replies, ("alone", "longer"), "talk", ["part"])
+
+
+def _turn_tiles(seen: Exchange) -> object:
+    return conversation.tiles_arrive({"talk": _reply(3), "part": seen.reply}, "talk", {"part": 2})
+
+
 def _known() -> read_logprobs.LogProbs:
     known = read_logprobs.logprobs_of(exchange(json.dumps(BY_ID).encode()))
     assert isinstance(known, read_logprobs.LogProbs)
@@ -160,6 +175,10 @@ ANSWERS: dict[str, tuple[Callable[[Exchange], object], tuple[str, ...]]] = {
     "tokens_grow_evenly": (lambda seen: pictures.tokens_grow_evenly({0: _reply(4), 1: seen.reply}, 1), (PROMPT,)),
     "tokens_match_tiles": (_tiles, (PROMPT,)),
     "tokens_follow_texts": (_new_texts, (PROMPT,)),
+    "parts_arrive": (_parts, (PROMPT,)),
+    "pictures_cost_as_alone": (_turns, (PROMPT,)),
+    "tiles_arrive": (_turn_tiles, (PROMPT,)),
+    "same_count": (lambda seen: conversation.same_count(seen.reply, 5, "x", "x"), (PROMPT,)),
     "answers_match": (_golden, (PROMPT,)),
     "judge_picture": (_picture, (COMPLETION,)),
 }

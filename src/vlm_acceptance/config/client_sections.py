@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
 from vlm_acceptance.config.yaml_file import Section
+
+
+def _is_turn(text: str) -> str:
+    for field in ("{role}", "{content}"):
+        if field not in text:
+            raise ValueError(f"it has no {field}: a turn is text around {{role}} and {{content}}")
+    return text
+
+
+class Template(Section):
+    """How a conversation becomes a prompt: `start`, each message as a `turn` around {role} and {content}, `answer`."""
+
+    start: str = ""
+    turn: Annotated[str, AfterValidator(_is_turn)]
+    answer: str = ""
+
+    def rendered(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The prompt of messages whose contents are texts."""
+        turns = []
+        for message in messages:
+            before, _, after = self.turn.partition("{content}")
+            turns.append(before.replace("{role}", message["role"]) + message["content"] + after)
+        return f"{self.start}{''.join(turns)}{self.answer}"
 
 
 class Api(Section):

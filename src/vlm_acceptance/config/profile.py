@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from vlm_acceptance.config.client_sections import Api
+from vlm_acceptance.config.client_sections import Api, Template
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
 from vlm_acceptance.config.profile_sections import (
     Challenge,
@@ -57,7 +57,7 @@ class Model(Section):
 
     generation_config.json must stop at `stop_token_ids`; that it lacks one of `more_stop_token_ids` is a note. The
     deployment fetches pictures from `media_domains` only; empty for no restriction. `prompt_start` is the text of every
-    prompt before that of its first message.
+    prompt before that of its first message, `template` that of a whole conversation.
     """
 
     id: str
@@ -73,6 +73,7 @@ class Model(Section):
     video: bool = False
     thinking: bool = False
     prompt_start: str | None = None
+    template: Template | None = None
     max_model_len: int | None = None
     media_domains: list[str] = []
     max_pictures: int | None = Field(default=None, gt=0)

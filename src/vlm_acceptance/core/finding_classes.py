@@ -113,6 +113,12 @@ OPENAI_ERROR = FindingClass("openai.error", "the official client fails", FATAL)
 OPENAI_TEXT = FindingClass("openai.text", "the official client gets no text", FAILURE)
 OPENAI_STREAM = FindingClass("openai.stream", "the official client's stream differs", FAILURE)
 # conversations: history, roles, system message, template
+CONVERSATION_ANSWER = FindingClass("conversation.answer", "no answer in a conversation", FATAL)
+CONVERSATION_LOST = FindingClass("conversation.lost", "a part of the conversation does not reach the model", FATAL)
+CONVERSATION_TWICE = FindingClass("conversation.twice", "a part of the conversation reaches the model twice", FATAL)
+CONVERSATION_ORDER = FindingClass("conversation.order", "parts of the conversation in another order", FATAL)
+CONVERSATION_PICTURE = FindingClass("conversation.picture", "a turn's picture does not reach the model whole", FATAL)
+CONVERSATION_TEMPLATE = FindingClass("conversation.template", "prompt is not what the chat template gives", FATAL)
 # parameters of requests
 # structured output
 # routes

@@ -37,7 +37,7 @@ def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, s
     """
     run_name, costs = _last_costs(context, frozenset(map(_short, ids)))
     found = [f"{summary.statement(context)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or sent"]
-    found.append(f"  {'area':<14} {'tests':>5} {'requests':>9} {'time':>10}")
+    found.append(f"  {'area':<17} {'tests':>5} {'requests':>9} {'time':>10}")
     areas: dict[str, list[str]] = {}
     for ident in ids:
         areas.setdefault(area_of(ident), []).append(_short(ident))
@@ -61,7 +61,7 @@ def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
     more = "+" if len(seen) < len(tests) else ""
     requests = f"{sum(cost.requests for cost in seen)}{more}" if seen else "-"
     takes = f"{_time(sum(cost.seconds for cost in seen))}{more}" if seen else "-"
-    return f"  {name:<14} {len(tests):>5} {requests:>9} {takes:>10}"
+    return f"  {name:<17} {len(tests):>5} {requests:>9} {takes:>10}"
 
 
 def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[str, Cost]]:

@@ -34,6 +34,8 @@ def right(engine: QuickServer) -> dict[str, Any]:
 ANSWERS = ("chat", "picture", "several", "stream")
 REFUSALS = ("wrong-model", "malformed")
 
+OF_CLIENTS = ("conversation", "parameters", "structured", "routes", "uploads", "leaving", "capacity")
+
 
 def at(probes: Iterable[str], *paths: str) -> dict[str, set[str]]:
     return {probe: set(paths) for probe in probes}
@@ -386,6 +388,7 @@ def test_every_fault_is_tested_here() -> None:
     of_inputs = {name for name, fault in FAULTS.items() if fault.family == "inputs"}  # in test_faults_inputs
     of_the_proxy |= {"signs-unread"}
     of_inputs |= {name for name, fault in FAULTS.items() if fault.family == "stored"}  # in test_faults_stored
+    of_inputs |= {name for name, fault in FAULTS.items() if fault.family in OF_CLIENTS}  # in test_faults_FAMILY
     seen = CHANGES.keys() | EVENTS.keys() | RECEIVED.keys() | pixels | of_the_proxy | set(EXAM) | of_pictures
     here = {"key-not-checked", *of_prompts}
     assert seen | of_loads | of_inputs | here == FAULTS.keys()

@@ -39,6 +39,7 @@ NO_FIGURE = {
     **dict.fromkeys((f"criteria.{name}" for name in ("incomplete", "wrong_shape", "_one_letter")), COUNTS),
     **dict.fromkeys((f"criteria.{name}" for name in ("ignores_pictures", "most_answers")), COUNTS),
     **dict.fromkeys(("edge_inputs.not_refused", "refusals._wrong_status"), STATUS),
+    **dict.fromkeys(("conversation._difference", "conversation._events", "conversation._named"), COUNTS),
     "edge_inputs.sane": "compares the temperature of a request, which the suite sent",
 }
 
