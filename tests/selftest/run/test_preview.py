@@ -10,6 +10,8 @@ import pytest
 from tests.proof.standins.quick_server import QuickServer
 from tests.support.runs import Ran, pytest_run
 
+from vlm_acceptance.run.requirements import AREAS
+
 # neither an engine nor an accelerator library can be imported
 SITE = """
 import sys
