@@ -45,6 +45,12 @@ def chance(context, request) -> Chance:
 
 
 @pytest.fixture
+def tie(profile):
+    """How far apart two tokens may be where two greedy texts first differ; None where texts must be equal."""
+    return None if profile.logprobs.batch_invariant else profile.logprobs.tie
+
+
+@pytest.fixture
 def category_of(context) -> dict[str, Category]:
     """Categories by id."""
     return {category.id: category for category in context.inputs.categories}

@@ -31,12 +31,6 @@ def picture(category_of):
     return capability.picture_url(question.pictures[0], "png", None, None)
 
 
-@pytest.fixture
-def tie(profile):
-    """How far apart two tokens may be where two greedy texts first differ; None where texts must be equal."""
-    return None if profile.logprobs.batch_invariant else profile.logprobs.tie
-
-
 def test_completion_body(client, findings, picture):
     """A completion MUST have the shape that clients parse, and its usage MUST add up."""
     exchange = client.chat(PROMPT, (picture,), max_tokens=256)

@@ -24,7 +24,52 @@ CONVERSATION: dict[str, tuple[str, ...]] = {
 PARAMETERS: dict[str, tuple[str, ...]] = {}
 
 # structured output is broken
-STRUCTURED: dict[str, tuple[str, ...]] = {}
+_OBEYED = {
+    name: f"structured_output::test_constraint_is_obeyed[{name}]"
+    for name in ("json_object", "json_schema", "json", "regex", "choice", "grammar")
+}
+_JSON = (_OBEYED["json_object"], _OBEYED["json_schema"], _OBEYED["json"])
+_CHOICE, _IN_A_SCHEMA, _BESIDE = (
+    f"structured_output::test_{name}"
+    for name in (
+        "picture_decides_the_choice",
+        "picture_is_described_in_a_schema",
+        "free_answers_beside_a_burst_of_schemas",
+    )
+)
+_BAD = tuple(
+    f"structured_output::test_bad_constraint_is_refused[{name}]"
+    for name in (
+        "type-of-no-schema",
+        "schema-is-a-text",
+        "json-is-no-schema",
+        "regex-not-closed",
+        "grammar-without-a-rule",
+        "choice-of-nothing",
+        "two-constraints",
+    )
+)
+STRUCTURED: dict[str, tuple[str, ...]] = {
+    "json-object-ignored": (_OBEYED["json_object"],),
+    "json-schema-ignored": (_OBEYED["json_schema"], _IN_A_SCHEMA, _BESIDE),
+    "structured-json-ignored": (_OBEYED["json"],),
+    "structured-choice-ignored": (_OBEYED["choice"],),
+    "structured-regex-ignored": (_OBEYED["regex"],),
+    "structured-grammar-ignored": (_OBEYED["grammar"],),
+    "structured-ignored-streamed": tuple(_OBEYED.values()),
+    "structured-ignored-picture": (_IN_A_SCHEMA,),
+    "structured-enum-ignored": (_OBEYED["json_schema"], _OBEYED["json"]),
+    "structured-bounds-ignored": (_OBEYED["json_schema"], _OBEYED["json"]),
+    "structured-first-choice": (_CHOICE,),
+    "structured-brace-lost": _JSON,
+    "structured-fenced": _JSON,
+    "structured-never-ends": tuple(_OBEYED.values()),
+    "bad-constraint-accepted": _BAD,
+    "bad-constraint-error": _BAD,
+    "bad-constraint-ends-engine": _BAD,
+    "schemas-mixed-up": (_BESIDE,),
+    "free-beside-schemas": (_BESIDE,),
+}
 
 # a route beside chat is broken
 ROUTES: dict[str, tuple[str, ...]] = {}

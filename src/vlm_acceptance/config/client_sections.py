@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
 from vlm_acceptance.config.yaml_file import Section
+
+Route = Literal["completions", "responses", "tokenize", "models"]
 
 
 def _is_turn(text: str) -> str:
@@ -34,6 +36,13 @@ class Template(Section):
 
 
 class Api(Section):
-    """What the endpoint offers. `without` names parameters of requests that it does not take: they are not tested."""
+    """What the endpoint offers. `without` names parameters of requests that it does not take: they are not tested.
+
+    `routes` beside chat are wanted: one that is missing is a failure. `structured_content`: the model can write what
+    it reads in a picture into a given JSON schema.
+    """
 
     without: list[str] = []
+    structured_output: bool = True
+    structured_content: bool = False
+    routes: list[Route] = ["completions", "responses", "tokenize"]

@@ -121,7 +121,22 @@ CONVERSATION_PICTURE = FindingClass("conversation.picture", "a turn's picture do
 CONVERSATION_TEMPLATE = FindingClass("conversation.template", "prompt is not what the chat template gives", FATAL)
 # parameters of requests
 # structured output
+STRUCTURED_ANSWER = FindingClass("structured.answer", "no answer to a request with a constraint", FAILURE)
+STRUCTURED_JSON = FindingClass("structured.json", "structured output is not JSON", FAILURE)
+STRUCTURED_SCHEMA = FindingClass("structured.schema", "structured output breaks its schema", FAILURE)
+STRUCTURED_PATTERN = FindingClass("structured.pattern", "structured output breaks its constraint", FAILURE)
+STRUCTURED_FINISH = FindingClass("structured.finish", "structured output does not end", FAILURE)
+STRUCTURED_CONTENT = FindingClass("structured.content", "structured output does not show the picture", FAILURE)
+STRUCTURED_BESIDE = FindingClass("structured.beside", "free answer changes beside structured output", FAILURE)
 # routes
+ROUTE_MISSING = FindingClass("routes.missing", "route is not offered, though the profile wants it", FAILURE)
+ROUTE_ANSWER = FindingClass("routes.answer", "no readable answer of a route", FAILURE)
+ROUTE_TEXT = FindingClass("routes.text", "route gives another text than chat", FAILURE)
+ROUTE_USAGE = FindingClass("routes.usage", "route counts other tokens than chat", FAILURE)
+ROUTE_STREAM = FindingClass("routes.stream", "stream of a route is wrong", FAILURE)
+ROUTE_PARAMETER = FindingClass("routes.parameter", "route does not obey a parameter", FAILURE)
+ROUTE_TOKENS = FindingClass("routes.tokens", "tokens do not give the text back", FAILURE)
+ROUTE_MODEL = FindingClass("routes.model", "model card names another model", FAILURE)
 # streams
 STREAM_STATUS = FindingClass("stream.status", "stream refused", FAILURE)
 STREAM_EMPTY = FindingClass("stream.empty", "stream without text", FAILURE)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from vlm_acceptance.cases.large_pictures import most_tokens
+from vlm_acceptance.config.client_sections import Api, Route
 from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
 
@@ -53,6 +55,7 @@ def missing_features(
         ("oracle", model.pictures.oracle != "none", "the profile has no tile oracle (model.pictures.oracle)"),
         ("large_pictures", not (why := no_large_pictures(profile, _stated_rule(model.pictures))), why),
         *_challenge(profile),
+        *_api(profile.api),
         ("golden_answers", wanted.golden_answers, "the profile has no golden answers (capability.golden_answers)"),
         ("url_picture", wanted.url_picture, "the profile names no public picture (capability.url_picture)"),
         ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
@@ -90,6 +93,14 @@ def _challenge(profile: Profile) -> tuple[tuple[str, bool, str], ...]:
         ("new_texts", wanted.texts, "the profile asks for no new texts (challenge.texts)"),
         ("request_metric", REQUESTS in profile.metrics, f"the profile expects no {REQUESTS} (metrics)"),
     )
+
+
+def _api(api: Api) -> list[tuple[str, bool, str]]:
+    """What the endpoint offers beside plain chat."""
+    offered = "the profile offers no structured output (api.structured_output)"
+    unwanted = "the profile does not want this route (api.routes: {})"
+    routes = [(f"route_{name}", name in api.routes, unwanted.format(name)) for name in get_args(Route)]
+    return [("structured_output", api.structured_output, offered), *routes]
 
 
 def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:

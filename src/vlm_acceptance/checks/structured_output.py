@@ -1,0 +1,122 @@
+"""Structured output: an answer obeys the constraint of its request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from vlm_acceptance.checks.agreement import agreement
+from vlm_acceptance.checks.completion import usage_is_sound
+from vlm_acceptance.checks.json_start import is_start_of_json
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.finding_classes import FindingClass
+from vlm_acceptance.core.numbers import read_json
+from vlm_acceptance.core.spelling import spelled_of
+from vlm_acceptance.core.text import trimmed
+
+SHOWN = 160
+_Wrong = tuple[FindingClass, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a request demands of the form of its answer: `fields` of the body, in words `wants`.
+
+    The answer must be JSON that conforms to `schema` if there is one, else it must match `pattern` as a whole.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    wants: str
+    schema: Mapping[str, Any] | None = None
+    pattern: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer must be JSON. Blanks in it have no limit, so that `max_tokens` may cut it."""
+        return self.schema is not None
+
+    def broken_by(self, text: str) -> _Wrong | None:
+        """What is wrong with a complete answer; None if it obeys."""
+        if self.schema is None:
+            matches = re.fullmatch(self.pattern, text)
+            return None if matches else (kinds.STRUCTURED_PATTERN, f"which is not {self.wants}")
+        try:
+            value = read_json(text)
+        except ValueError as broken:
+            return kinds.STRUCTURED_JSON, f"which is not JSON ({str(broken)[:SHOWN]})"
+        try:
+            error = next(Draft202012Validator(self.schema).iter_errors(value), None)
+        except RecursionError:
+            return kinds.STRUCTURED_JSON, "which is JSON that is nested too deep"
+        if error is None:
+            return None
+        return kinds.STRUCTURED_SCHEMA, f"which breaks the schema at {error.json_path} ({error.message[:SHOWN]})"
+
+
+def obeyed(exchange: Exchange, constraint: Constraint, max_tokens: int) -> list[Finding]:
+    """There is an answer, and it obeys the constraint; JSON that `max_tokens` cut must be the start of JSON."""
+    reply = exchange.reply
+    if isinstance(reply, NoReply):
+        observed = f"{constraint.name} was sent, and there is no answer: {reply}"
+        return [Finding(kinds.STRUCTURED_ANSWER, f"an answer that is {constraint.wants}", observed)]
+    if constraint.is_json and reply.finish_reason == "length":
+        return _cut(reply, constraint, max_tokens)
+    found = []
+    wrong = constraint.broken_by(reply.text)
+    if wrong is not None:
+        kind, why = wrong
+        found.append(_about(kind, constraint, reply.text, why))
+    if reply.finish_reason != "stop":
+        why = f"whose finish_reason is {reply.finish_reason!r}: the constraint did not end it"
+        found.append(_about(kinds.STRUCTURED_FINISH, constraint, reply.text, why))
+    return found
+
+
+def _cut(reply: Reply, constraint: Constraint, max_tokens: int) -> list[Finding]:
+    found = usage_is_sound(reply, max_tokens=max_tokens)
+    if not is_start_of_json(reply.text):
+        found.append(_about(kinds.STRUCTURED_JSON, constraint, reply.text, "which is not the start of any JSON"))
+    return found
+
+
+def _about(kind: FindingClass, constraint: Constraint, text: str, why: str) -> Finding:
+    observed = f"{constraint.name} was sent, and the answer is {trimmed(text, SHOWN)}, {why}"
+    return Finding(kind, f"an answer that is {constraint.wants}", observed)
+
+
+def picture_decides(seen: Sequence[tuple[str, Exchange]]) -> list[Finding]:
+    """Each constrained answer about a picture has the words that the picture shows; one in four may be wrong."""
+    replies = [(words, exchange.reply) for words, exchange in seen]
+    wrong = [(words, reply) for words, reply in replies if isinstance(reply, Reply) and not _has(reply.text, words)]
+    if len(wrong) * 4 <= len(seen):
+        return []
+    pairs = ", ".join(f"{trimmed(reply.text, 40)} where {words!r} is seen" for words, reply in wrong[:4])
+    expected = "a constrained answer that names what the picture shows"
+    return [Finding(kinds.STRUCTURED_CONTENT, expected, f"{len(wrong)} of {len(seen)} answers are wrong: {pairs}")]
+
+
+def _has(text: str, words: str) -> bool:
+    return all(word.casefold() in text.casefold() for word in words.split())
+
+
+def unchanged(alone: Exchange, beside: Exchange, tie: float | None) -> list[Finding]:
+    """A free greedy answer beside constrained requests is the one that it gets alone, but for a near-tie."""
+    first, second = spelled_of(alone), spelled_of(beside)
+    if isinstance(first, NoReply):
+        return [Finding(kinds.PROTOCOL_ANSWER, "an answer", str(first), "alone", alone)]
+    if isinstance(second, NoReply):
+        observed = f"a free request beside constrained ones gets no answer: {second}"
+        return [Finding(kinds.STRUCTURED_BESIDE, "the answer that it gets alone", observed, exchange=beside)]
+    same = agreement(first, second, tie)
+    if same.is_accepted:
+        return []
+    observed = f"a free request beside constrained ones is answered {trimmed(second.text, SHOWN)}; {same}"
+    expected = f"the answer that it gets alone, {trimmed(first.text, SHOWN)}"
+    return [Finding(kinds.STRUCTURED_BESIDE, expected, observed, exchange=beside)]

@@ -1,0 +1,96 @@
+"""Does it obey a constraint on the form of an answer: JSON, a schema, a choice, a pattern, a grammar?"""
+
+import pytest
+
+from vlm_acceptance.cases.pictures import png_url
+from vlm_acceptance.checks import completion, refusals
+from vlm_acceptance.checks import structured_output as checks
+from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.core.spelling import PARAMS
+from vlm_acceptance.workloads import capability
+from vlm_acceptance.workloads import structured_output as requests
+
+FORMS = {"plain": {}, "streamed": {"stream": True, "stream_options": {"include_usage": True}}}
+IN_FLIGHT = 48
+SIGNS = 4
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("structured_output")
+@pytest.mark.parametrize("name", requests.CONSTRAINTS)
+def test_constraint_is_obeyed(client, findings, name):
+    """An answer MUST obey the constraint of its request, streamed or not."""
+    constraint = requests.CONSTRAINTS[name]
+    for form, extra in FORMS.items():
+        exchange = client.body(requests.body(client.model_id, constraint, **extra))
+        findings.add(checks.obeyed(exchange, constraint, requests.tokens_for(constraint)), exchange, form)
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("structured_output")
+def test_picture_decides_the_choice(client, findings):
+    """A choice about a picture MUST be one of those given, and the one that the picture shows."""
+    bodies = requests.colour_bodies(client.model_id)
+    seen = [(name, client.body(body)) for name, body in bodies.items()]
+    for name, exchange in seen:
+        findings.add(checks.obeyed(exchange, requests.COLOUR, requests.MAX_TOKENS), exchange, name)
+    findings.add(checks.picture_decides(seen), seen[0][1])
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("structured_output")
+def test_picture_is_described_in_a_schema(client, findings, profile, category_of):
+    """A request with a picture MUST get JSON of its schema; if the profile says so, with what the picture shows."""
+    sign, seen = category_of["ocr"].questions[0], []
+    for number, picture in enumerate(sign.pictures[:SIGNS]):
+        form = "streamed" if number % 2 else "plain"
+        params = {"max_tokens": requests.JSON_TOKENS, **requests.SIGN.fields, **FORMS[form]}
+        exchange = client.chat(f"{sign.prompt} Answer as a JSON object.", (png_url(picture.path),), **params)
+        place = f"{picture.path.name}, {form}"
+        findings.add(checks.obeyed(exchange, requests.SIGN, requests.JSON_TOKENS), exchange, place)
+        seen.append((" ".join(part[0] for part in picture.parts), exchange))
+    if profile.api.structured_content:
+        findings.add(checks.picture_decides(seen), seen[0][1])
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("structured_output")
+@pytest.mark.parametrize("name", requests.bad_constraints())
+def test_bad_constraint_is_refused(client, findings, profile, known, name):
+    """A constraint that is not valid MUST be refused with a readable 4xx, and the server MUST live on."""
+    unsent = [issue for issue in known.of(name) if not issue.sent]
+    if unsent:
+        known.report(unsent[0])
+        pytest.skip("not sent: it may end an engine of this version, or of an unknown one")
+    deadline_s = profile.deadlines.request_s
+    bad = requests.bad_constraints()[name]
+    exchange = client.chat(requests.TEXT_PROMPT, max_tokens=8, **bad)
+    found = refusals.refused(exchange, statuses={400, 422}, deadline_s=deadline_s)
+    findings.add(known.filter_known(name, found, exchange, deadline_s), exchange, f"sent: {bad}")
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
+
+
+@pytest.mark.slow
+@pytest.mark.needs("structured_output")
+def test_free_answers_beside_a_burst_of_schemas(client, findings, category_of, tie):
+    """32 different schemas at once MUST all be obeyed, and free answers beside them MUST be those they get alone."""
+    model = client.model_id
+    free = [chat_body(model, requests.TEXT_PROMPT, **PARAMS)]
+    for category in category_of.values():
+        question = category.questions[0]
+        url = capability.picture_url(question.pictures[0], "png", None, None)
+        free.append(chat_body(model, question.prompt, (url,), max_tokens=question.max_tokens, **PARAMS))
+    alone = client.all(free, 1)
+    constraints = requests.burst()
+    bodies = [requests.body(model, one) for one in constraints]
+    mixed = client.all([*bodies[:16], *free, *bodies[16:], *free], IN_FLIGHT)
+    half, between = 16, len(free)
+    constrained = mixed[:half] + mixed[half + between : len(bodies) + between]
+    for constraint, exchange in zip(constraints, constrained, strict=True):
+        findings.add(checks.obeyed(exchange, constraint, requests.JSON_TOKENS), exchange)
+    beside = mixed[half : half + between] + mixed[len(bodies) + between :]
+    for one, other in zip(alone * 2, beside, strict=True):
+        findings.add(checks.unchanged(one, other, tie))
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
