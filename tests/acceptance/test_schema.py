@@ -228,7 +228,8 @@ def test_openai_client_round_trip(deployment, context, findings, picture, tie):
     seen = official.ask(deployment.client, body, PARAMS, context.profile.deadlines.cold_s)
     whole = seen if isinstance(seen, NoReply) else spelled_of(seen.plain)
     if isinstance(whole, NoReply):
-        findings.add([Finding(kinds.OPENAI_ERROR, "an answer", str(whole))])
+        observed = f"the official openai client cannot read /v1/chat/completions: {whole}"
+        findings.add([Finding(kinds.OPENAI_ERROR, "an answer that the official client reads", observed)])
         return
     findings.add(completion.client_texts(whole, Spelled(seen.streamed), tie))
     findings.add(completion.body_conforms("completion", seen.plain))

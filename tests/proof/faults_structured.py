@@ -23,6 +23,7 @@ from fault_stages import (
 )
 
 FORMAT, OUTPUTS = "response_format", "structured_outputs"
+RARE = ("(|", "\\nroot ::=")
 OTHER_LENGTHS = {"minItems": 5, "maxItems": 6}
 
 
@@ -178,6 +179,21 @@ def bad_ends_the_engine(dose: Dose) -> Stages:
     return replace(_answers_refused(answer), instead=instead)
 
 
+def rare_ends_the_engine(dose: Dose) -> Stages:
+    """The engine is away for the next requests after a constraint that it checks with another backend than it uses."""
+    left = [0]
+
+    def instead(call: Call) -> Response | None:
+        outputs = (call.json() or {}).get(OUTPUTS) if call.is_chat else None
+        is_rare = isinstance(outputs, dict) and any(sign in str(outputs) for sign in RARE)
+        if not call.is_chat or not (left[0] or is_rare):
+            return None
+        left[0] = int(dose.magnitude) if is_rare else left[0] - 1
+        raise Cut
+
+    return Stages(instead=instead)
+
+
 class _InFlight:
     """The constrained requests that are in flight."""
 
@@ -275,6 +291,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("bad-constraint-accepted", "a bad constraint gets a free answer", 1.0, bad_accepted),
     ("bad-constraint-error", "a bad constraint is HTTP 500", 1.0, bad_server_error),
     ("bad-constraint-ends-engine", "a bad constraint ends the engine for this many requests", 1.0, bad_ends_the_engine),
+    ("rare-constraint-ends-engine", "a rare constraint ends the engine for this many requests", 1.0, rare_ends_the_engine),
     ("schemas-mixed-up", "beside this many constrained requests another one's schema is used", 4.0, schemas_mixed_up),
     ("free-beside-schemas", "beside this many constrained requests free answers change", 4.0, free_answers_change),
 )

@@ -104,7 +104,7 @@ from check_ids import (
     WEIGHTS,
     WRONG_MIME,
 )
-from owners_clients import WIRE_OF_CLIENTS
+from owners_clients import PROCESS_OF_CLIENTS, WIRE_OF_CLIENTS
 
 WIRE: dict[str, tuple[str, ...]] = {
     "status-500": (TEXT,),
@@ -274,6 +274,7 @@ MUTANTS: dict[str, tuple[str, ...]] = {
 # engines that do not start, misbehave or do not end
 PROCESS: dict[str, tuple[str, ...]] = {
     "video-refused": (VIDEO_TAKEN,),
+    **PROCESS_OF_CLIENTS,
     "dies-loading": (PORT,),
     "exits-zero": (PORT,),
     "hangs-loading": (PORT,),

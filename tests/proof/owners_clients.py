@@ -49,6 +49,10 @@ _BAD = tuple(
         "two-constraints",
     )
 )
+_RARE = tuple(
+    f"structured_output::test_rare_constraint_is_survived[{name}]"
+    for name in ("regex-with-an-empty-branch", "grammar-with-a-root-twice")
+)
 STRUCTURED: dict[str, tuple[str, ...]] = {
     "json-object-ignored": (_OBEYED["json_object"],),
     "json-schema-ignored": (_OBEYED["json_schema"], _IN_A_SCHEMA, _BESIDE),
@@ -67,12 +71,75 @@ STRUCTURED: dict[str, tuple[str, ...]] = {
     "bad-constraint-accepted": _BAD,
     "bad-constraint-error": _BAD,
     "bad-constraint-ends-engine": _BAD,
+    "rare-constraint-ends-engine": _RARE,
     "schemas-mixed-up": (_BESIDE,),
     "free-beside-schemas": (_BESIDE,),
 }
 
 # a route beside chat is broken
-ROUTES: dict[str, tuple[str, ...]] = {}
+_COMPLETIONS, _CUT, _STOP, _RESPONSES, _INCOMPLETE = (
+    tuple(f"routes::test_{name}[{form}]" for form in ("plain", "streamed"))
+    for name in (
+        "completions_answer_like_chat",
+        "completions_are_cut",
+        "completions_stop",
+        "responses_answer_like_chat",
+        "responses_are_cut",
+    )
+)
+_ECHO, _CHOICES, _TOKENS, _OPENAI_COMPLETIONS, _OPENAI_RESPONSES = (
+    f"routes::test_{name}"
+    for name in (
+        "completions_echo",
+        "completions_give_choices_and_logprobs",
+        "tokens_give_the_text_back",
+        "openai_client_reads_completions",
+        "openai_client_reads_responses",
+    )
+)
+_WRONG = tuple(
+    f"routes::test_wrong_request_is_refused[{name}]"
+    for name in (
+        "completions-prompt-missing",
+        "completions-wrong-type",
+        "completions-wrong-model",
+        "responses-input-missing",
+        "responses-wrong-type",
+        "responses-wrong-model",
+        "detokenize-wrong-type",
+    )
+)
+CARD = "routes::test_model_has_a_card"
+# checks that read streams by the suite's own client
+STREAM_READERS = (_COMPLETIONS[1], _CUT[1], _STOP[1], _RESPONSES[1], _INCOMPLETE[1], *_OBEYED.values(), _IN_A_SCHEMA)
+ROUTES: dict[str, tuple[str, ...]] = {
+    "completions-missing": (*_COMPLETIONS, *_CUT, _ECHO),
+    "completions-error": (*_COMPLETIONS, *_CUT, _ECHO),
+    "completions-tokens-lost": _COMPLETIONS,
+    "completions-other-text": _COMPLETIONS,
+    "completions-piece-lost": (_COMPLETIONS[1], _OPENAI_COMPLETIONS),
+    "completions-done-missing": (_COMPLETIONS[1],),
+    "completions-limit": _CUT,
+    "completions-stop": _STOP,
+    "completions-echo": (_ECHO,),
+    "completions-n": (_CHOICES,),
+    "completions-logprobs": (_CHOICES,),
+    "responses-missing": (*_RESPONSES, *_INCOMPLETE),
+    "responses-error": (*_RESPONSES, *_INCOMPLETE),
+    "responses-other-text": _RESPONSES,
+    "responses-piece-lost": (_RESPONSES[1], _OPENAI_RESPONSES),
+    "responses-limit": _INCOMPLETE,
+    "responses-complete": _INCOMPLETE,
+    "tokenize-missing": (_TOKENS,),
+    "tokenize-other-ids": (_TOKENS,),
+    "tokenize-miscounts": (_TOKENS,),
+    "detokenize-missing": (_TOKENS,),
+    "detokenize-character-lost": (_TOKENS,),
+    "routes-accept-wrong": _WRONG,
+    "routes-wrong-is-error": _WRONG,
+    "chat-ids-in-stream": ("schema::test_openai_client_round_trip",),
+    "completions-ids-in-stream": (_OPENAI_COMPLETIONS,),
+}
 
 # a kind or size of picture files is broken
 UPLOADS: dict[str, tuple[str, ...]] = {}
@@ -91,4 +158,10 @@ WIRE_OF_CLIENTS = {
     **UPLOADS,
     **LEAVING,
     **CAPACITY,
+}
+
+# behind stand-ins: what no engine here offers
+PROCESS_OF_CLIENTS: dict[str, tuple[str, ...]] = {
+    "model-card-of-another": (CARD,),
+    "model-card-missing": (CARD,),
 }

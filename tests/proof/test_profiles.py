@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 from check_ids import SERVED_TILES, VIDEO_TAKEN, node
+from faults_routes import card
+from owners_clients import CARD
+from standins.fault_proxy import FaultProxy
 from standins.quick_server import MODEL, Behaviour, QuickServer
 
 # no model here takes videos: a stand-in does
 TAKES_VIDEOS = ("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=model.video=true")
+# vLLM has no cards of single models: a gateway may have them
+WANTS_CARDS = ("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=api.routes=[models]", node(CARD))
 
 
 def test_answered_video_is_accepted(accept):
@@ -25,6 +30,28 @@ def test_refused_video_is_rejected(accept, prove):
         run = accept(*TAKES_VIDEOS, f"--vlm-base-url={server.url}", node(VIDEO_TAKEN))
     assert "HTTP 400" in run.messages
     prove("video-refused", run)
+
+
+def test_the_card_of_the_served_model_is_accepted(accept):
+    with QuickServer() as server, FaultProxy(server.url, stages=card(MODEL)) as proxy:
+        run = accept(*WANTS_CARDS, f"--vlm-base-url={proxy.url}")
+    assert (run.refused_by, len(run.ids("passed"))) == (set(), 1), run.out
+
+
+@pytest.mark.fault("model-card-of-another")
+def test_the_card_of_another_model_is_rejected(accept, prove):
+    with QuickServer() as server, FaultProxy(server.url, stages=card("another")) as proxy:
+        run = accept(*WANTS_CARDS, f"--vlm-base-url={proxy.url}")
+    assert "another" in run.messages
+    prove("model-card-of-another", run)
+
+
+@pytest.mark.fault("model-card-missing")
+def test_a_missing_card_is_rejected_and_its_key_named(accept, prove):
+    with QuickServer() as server:
+        run = accept(*WANTS_CARDS, f"--vlm-base-url={server.url}")
+    assert "api.routes: models" in run.messages
+    prove("model-card-missing", run)
 
 
 @pytest.mark.fault("tiles-said-otherwise")

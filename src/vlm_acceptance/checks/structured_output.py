@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from vlm_acceptance.checks.agreement import agreement
 from vlm_acceptance.checks.completion import usage_is_sound
 from vlm_acceptance.checks.json_start import is_start_of_json
+from vlm_acceptance.checks.refusals import refused
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
@@ -89,6 +90,13 @@ def _cut(reply: Reply, constraint: Constraint, max_tokens: int) -> list[Finding]
 def _about(kind: FindingClass, constraint: Constraint, text: str, why: str) -> Finding:
     observed = f"{constraint.name} was sent, and the answer is {trimmed(text, SHOWN)}, {why}"
     return Finding(kind, f"an answer that is {constraint.wants}", observed)
+
+
+def survived(exchange: Exchange, deadline_s: float) -> list[Finding]:
+    """A constraint that not every backend takes is answered, or refused with a readable 4xx."""
+    if isinstance(exchange.reply, Reply):
+        return []
+    return refused(exchange, statuses={400, 422}, deadline_s=deadline_s)
 
 
 def picture_decides(seen: Sequence[tuple[str, Exchange]]) -> list[Finding]:

@@ -7,17 +7,18 @@ import importlib
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from vlm_acceptance.client.connection import Wire
 from vlm_acceptance.client.cutoff import Cutoff
 from vlm_acceptance.client.http import MOST_EVENTS, Client
 from vlm_acceptance.core.exchange import CHAT, NS, Exchange, NoReply, Request
+from vlm_acceptance.core.route_answers import COMPLETIONS
 from vlm_acceptance.core.text import trimmed
 
 NO_KEY = "EMPTY"
@@ -25,6 +26,7 @@ NO_KEY = "EMPTY"
 OWN_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 _LONGEST = 400
 _cutoff = Cutoff()
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +42,55 @@ def ask(client: Client, body: Mapping[str, Any], extra: Mapping[str, Any], deadl
 
     NoReply when the client fails in any way: it reads what the deployment sent. Redirects are not followed.
     """
-    openai = importlib.import_module("openai")
     request = Request("POST", CHAT, {**body, **extra}, deadline_s=deadline_s)
-    limits = _Limits(client.sizes.largest(request), deadline_s)
+
+    def use(official: Any, limits: _Limits) -> Official:
+        create = official.chat.completions.create  # loads modules, which takes seconds: before the clock
+        began_utc, began_ns = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), time.monotonic_ns()
+        with limits.clock():
+            made = create(**body, **extra)
+            data = json.dumps(made.model_dump(mode="json", warnings=False)).encode("utf-8")
+        ended_ns = time.monotonic_ns()
+        with limits.clock():
+            streamed = _joined(create(**body, stream=True), _chat_piece)
+        headers = {"content-type": "application/json"}
+        return Official(Exchange("official", request, began_utc, began_ns, ended_ns, 200, headers, body=data), streamed)
+
+    return _used(client, request, use)
+
+
+def ask_route(client: Client, path: str, body: Mapping[str, Any], deadline_s: float) -> tuple[str, str] | NoReply:
+    """The texts that the client reads from `/v1/completions` or `/v1/responses`, plain and streamed; see `ask`."""
+    request = Request("POST", path, dict(body), deadline_s=deadline_s)
+
+    def use(official: Any, limits: _Limits) -> tuple[str, str]:
+        is_completion = path == COMPLETIONS
+        create = official.completions.create if is_completion else official.responses.create
+        with limits.clock():
+            made = create(**body)
+            plain = made.choices[0].text if is_completion else made.output_text
+        with limits.clock():
+            streamed = _joined(create(**body, stream=True), _completion_piece if is_completion else _response_piece)
+        return str(plain), streamed
+
+    return _used(client, request, use)
+
+
+def _used(client: Client, request: Request, use: Callable[[Any, _Limits], Made]) -> Made | NoReply:
+    """What `use` makes of the official client, or why the client failed."""
+    openai = importlib.import_module("openai")
+    limits = _Limits(client.sizes.largest(request), request.deadline_s)
     transport = _bounded(_package(openai), client, limits)
     http_client = openai.DefaultHttpxClient(transport=transport, trust_env=False, follow_redirects=False)
     # the client itself sends ASCII alone: the transport adds any other key
     key = client.api_key if client.api_key and client.api_key.isascii() else NO_KEY
     where = {"base_url": f"{client.base_url}/v1", "api_key": key, "http_client": http_client}
-    began_utc, began_ns = datetime.now(timezone.utc).isoformat(timespec="milliseconds"), time.monotonic_ns()
     try:
-        with openai.OpenAI(**where, max_retries=0, timeout=deadline_s) as official:
-            create = official.chat.completions.create  # loads modules, which takes seconds: before the clock
-            with limits.clock():
-                made = create(**body, **extra)
-                data = json.dumps(made.model_dump(mode="json", warnings=False)).encode("utf-8")
-            ended_ns = time.monotonic_ns()
-            with limits.clock():
-                streamed = _text_of(create(**body, stream=True))
+        with openai.OpenAI(**where, max_retries=0, timeout=request.deadline_s) as official:
+            made = use(official, limits)
     except Exception as broken:  # noqa: BLE001  (it fails on what the deployment sent, in ways that are not listed)
         return NoReply(limits.broken or _why(broken))
-    if limits.broken:
-        return NoReply(limits.broken)
-    headers = {"content-type": "application/json"}
-    return Official(Exchange("official", request, began_utc, began_ns, ended_ns, 200, headers, body=data), streamed)
+    return NoReply(limits.broken) if limits.broken else made
 
 
 class _Limits:
@@ -153,13 +180,25 @@ def _trusted(certificates: bool | str | None) -> ssl.SSLContext | bool:
     return ssl.create_default_context(**{"capath" if is_folder else "cafile": certificates})  # type: ignore[arg-type]
 
 
-def _text_of(chunks: Any) -> str:
+def _joined(events: Any, piece_of: Callable[[Any], str | None]) -> str:
     pieces: list[str] = []
-    for number, chunk in enumerate(chunks):
+    for number, event in enumerate(events):
         if number > MOST_EVENTS:
             raise ValueError(f"protocol: the stream exceeds {MOST_EVENTS} events")
-        pieces += [chunk.choices[0].delta.content or ""] if chunk.choices else []
+        pieces.append(piece_of(event) or "")
     return "".join(pieces)
+
+
+def _chat_piece(chunk: Any) -> str | None:
+    return chunk.choices[0].delta.content if chunk.choices else None
+
+
+def _completion_piece(chunk: Any) -> str | None:
+    return chunk.choices[0].text if chunk.choices else None
+
+
+def _response_piece(event: Any) -> str | None:
+    return event.delta if event.type == "response.output_text.delta" else None
 
 
 def _why(broken: BaseException) -> str:

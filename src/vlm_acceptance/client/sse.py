@@ -13,6 +13,7 @@ class EventSplitter:
         self._after_cr = False
         self._data: list[str] = []
         self._event = ""
+        self._mark = "\ufeff"
 
     def feed(self, piece: bytes, at_ns: int) -> list[Frame]:
         """The events that `piece`, read at `at_ns`, completes; line ends are LF, CRLF or CR."""
@@ -31,6 +32,8 @@ class EventSplitter:
         return [frame for frame in frames if frame is not None]
 
     def _line(self, line: str, at_ns: int) -> Frame | None:
+        # only the first line of a stream may begin with a byte order mark
+        line, self._mark = line.removeprefix(self._mark), ""
         if not line:
             frame = Frame(at_ns, "\n".join(self._data), self._event) if self._data else None
             self._data, self._event = [], ""

@@ -112,6 +112,14 @@ def bad_constraints() -> dict[str, dict[str, Any]]:
     }
 
 
+def rare_constraints() -> dict[str, dict[str, Any]]:
+    """By name: fields of requests that one backend of structured output takes and another one does not."""
+    return {
+        "regex-with-an-empty-branch": {"structured_outputs": {"regex": "(|.*)"}},
+        "grammar-with-a-root-twice": {"structured_outputs": {"grammar": 'root ::= "a"\nroot ::= "b"\n'}},
+    }
+
+
 def burst() -> list[Constraint]:
     """Different schemas; each has a key and values of its own, so that a mix-up shows."""
     found = []

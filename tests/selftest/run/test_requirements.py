@@ -14,6 +14,7 @@ from vlm_acceptance.run.requirements import AREAS, area_of, missing_features, na
 ACCEPTANCE = Path(__file__).resolve().parents[2] / "acceptance"
 RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
 REQUESTS = ["vllm:request_success"]
+ROUTES = ["completions", "responses", "tokenize", "models"]
 FULL = {
     "name": "full",
     "model": {
@@ -28,6 +29,7 @@ FULL = {
     "metrics": [*RUNNING, *CACHES, *REQUESTS],
     "capability": {"golden_answers": "x.jsonl", "url_picture": "http://h/p.png"},
     "load": {"budgets": {"itl_s": {"p99": 1}}},
+    "api": {"routes": ROUTES},
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
 
@@ -75,6 +77,8 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"has_logprobs": False}, "logprobs_baseline"),
         ({"records_logprobs": False}, "logprobs_recording"),
         ({"has_key": False}, "api_key"),
+        ({"api": {"routes": ROUTES, "structured_output": False}}, "structured_output"),
+        *(({"api": {"routes": [one for one in ROUTES if one != name]}}, f"route_{name}") for name in ROUTES),
     ],
 )
 def test_what_a_profile_does_not_have_is_not_required(changes: dict[str, Any], feature: str) -> None:
@@ -113,6 +117,7 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
     off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
     off["challenge"] = {"pictures": False, "texts": False}
+    off["api"] = {"structured_output": False, "routes": []}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
     known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
     assert {word.strip(" \"'") for word in named} <= known
