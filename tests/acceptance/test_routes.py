@@ -15,8 +15,12 @@ pytestmark = pytest.mark.smoke
 FORMS = {"plain": {}, "streamed": {"stream": True}}
 USAGE = {"stream_options": {"include_usage": True}}
 CUT = 3
-# each needs its route: route_completions, route_responses or route_tokenize
-WRONG = [pytest.param(name, marks=getattr(pytest.mark, "needs")(f"route_{row[0]}")) for name, row in requests.WRONG.items()]
+NEEDS = {
+    "completions": pytest.mark.needs("route_completions"),
+    "responses": pytest.mark.needs("route_responses"),
+    "tokenize": pytest.mark.needs("route_tokenize"),
+}
+WRONG = [pytest.param(name, marks=NEEDS[row[0]]) for name, row in requests.WRONG.items()]
 
 
 def completions_form(form):

@@ -291,7 +291,12 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("bad-constraint-accepted", "a bad constraint gets a free answer", 1.0, bad_accepted),
     ("bad-constraint-error", "a bad constraint is HTTP 500", 1.0, bad_server_error),
     ("bad-constraint-ends-engine", "a bad constraint ends the engine for this many requests", 1.0, bad_ends_the_engine),
-    ("rare-constraint-ends-engine", "a rare constraint ends the engine for this many requests", 1.0, rare_ends_the_engine),
+    (
+        "rare-constraint-ends-engine",
+        "a rare constraint ends the engine for this many requests",
+        1.0,
+        rare_ends_the_engine,
+    ),
     ("schemas-mixed-up", "beside this many constrained requests another one's schema is used", 4.0, schemas_mixed_up),
     ("free-beside-schemas", "beside this many constrained requests free answers change", 4.0, free_answers_change),
 )

@@ -17,6 +17,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.workloads.structured_output import bad_constraints, rare_constraints
 
 FILE = ROOT / "fixtures" / "known_issues.yaml"
 ROW = {
@@ -126,7 +127,15 @@ def test_the_version_is_that_of_the_endpoint_or_else_the_installed_one() -> None
 
 def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
     inputs = {row.id for row in load_inputs(ROOT / "fixtures" / "edge_inputs.yaml")} | {"uuid"}
-    inputs |= {"poison", "poison-again", "counted", "counted-again", "picture-prompt"}
+    inputs |= {
+        "poison",
+        "poison-again",
+        "counted",
+        "counted-again",
+        "picture-prompt",
+        *rare_constraints(),
+        *bad_constraints(),
+    }
     issues = load_known_issues(FILE)
     assert {name for issue in issues for name in issue.inputs} <= inputs
     assert len({issue.id for issue in issues}) == len(issues)
