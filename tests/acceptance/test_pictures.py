@@ -1,20 +1,16 @@
-"""Is it the right picture? Similar pictures under caches and at once, several pictures, every format and size."""
-
-from dataclasses import replace
+"""Is it the right picture? Similar pictures under caches and at once, several pictures, every size."""
 
 import pytest
 
-from vlm_acceptance.cases.pictures import LOSSLESS, OTHER, bare_url, format_url, png_url
-from vlm_acceptance.checks import answer, completion, contamination, edge_inputs, pictures, refusals, server_info
+from vlm_acceptance.cases.pictures import bare_url, png_url
+from vlm_acceptance.checks import completion, contamination, edge_inputs, pictures, refusals, server_info
 from vlm_acceptance.checks.bars import bar
 from vlm_acceptance.checks.pictures import ORDERS
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.config.profile import MULTI_PICTURE
-from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import tiles
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.exchange import NoReply
-from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability, similar_pictures
 
@@ -135,31 +131,6 @@ def several_layouts(pair):
         "text_first": [text(COLOURS), first, second],
         "text_between": [first, text(COLOURS), second],
     }
-
-
-@pytest.mark.smoke
-def test_picture_formats(client, findings, profile, context):
-    """Every lossless PNG of a picture MUST be read alike; other formats MUST be answered or refused readably."""
-    question = context.inputs.categories[0].questions[0]
-    tokens = profile.model.special_tokens
-    picture = similar_pictures.first_right(client, question, tokens)
-    if picture is None:
-        findings.add([Finding(kinds.FORMAT_UNREAD, "one picture read rightly as it is", "none of eight", question.id)])
-        return
-    for form in (*LOSSLESS, *OTHER):
-        exchange = client.chat(question.prompt, (format_url(picture.path, form),), max_tokens=question.max_tokens)
-        findings.add(edge_inputs.answered_or_refused(exchange, profile.deadlines.request_s), exchange, form)
-        reply = exchange.reply
-        wrong = [] if isinstance(reply, NoReply) else answer.judge_picture(question, picture, reply, tokens)
-        if form in LOSSLESS:
-            # the picture was read rightly as it is: reading it otherwise is a fault of the deployment, not of the model
-            graded = [replace(one, graded=one.graded or (None if one.fatal else kinds.FAILURE)) for one in wrong]
-            findings.add(graded if exchange.status == 200 else edge_inputs.not_refused(exchange), exchange, form)
-        findings.note(**{form: f"{edge_inputs.in_words(exchange)}{', read otherwise' if wrong else ''}"})
-    findings.add(
-        completion.answered(client.chat(WHAT, (plain_url(64, 64),), max_tokens=8).reply),
-        where="afterwards",
-    )
 
 
 @pytest.mark.smoke

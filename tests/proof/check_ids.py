@@ -52,14 +52,13 @@ COMPLETE, EARLY, SHAPE, SCORE, BLANK_PICTURES, ANSWERS, TOKENS = (
         "pictures_arrive_tiled_as_intended",
     )
 )
-SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, FORMATS, EDGE_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
+SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, EDGE_SIZES, LIMIT, LADDER, LARGE, UUID, HUNT = (
     f"pictures::test_{name}"
     for name in (
         "similar_pictures",
         "long_similar_pictures_hit_the_caches",
         "other_prompt_right_after",
         "several_pictures_keep_their_order",
-        "picture_formats",
         "extreme_sizes",
         "limit_of_pictures",
         "many_sizes",
@@ -68,6 +67,8 @@ SIMILAR, LONG_SIMILAR, OTHER_PROMPT, ORDER, FORMATS, EDGE_SIZES, LIMIT, LADDER, 
         "no_answer_is_swapped",
     )
 )
+
+KINDS_TRANSPARENT = "uploads::test_picture_kinds[transparent]"
 
 MANY_TILES = tuple(
     f"large_pictures::test_category[{name}]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")

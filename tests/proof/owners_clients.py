@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from check_ids import PARTS, TEMPLATE, TURN_TILES, TURNS
+from check_ids import KINDS_TRANSPARENT, PARTS, TEMPLATE, TURN_TILES, TURNS
 
 # the engine gets another conversation than the client sent
 CONVERSATION: dict[str, tuple[str, ...]] = {
@@ -142,7 +142,30 @@ ROUTES: dict[str, tuple[str, ...]] = {
 }
 
 # a kind or size of picture files is broken
-UPLOADS: dict[str, tuple[str, ...]] = {}
+KINDS_PNG, KINDS_JPEG, KINDS_OTHER, KINDS_TURNED, KINDS_ANIMATED = (
+    f"uploads::test_picture_kinds[{group}]" for group in ("png", "jpeg", "other", "turned", "animated")
+)
+LARGE_UPLOADS = tuple(f"uploads::test_large_upload[{megabytes}]" for megabytes in (2, 8))
+BETWEEN = "uploads::test_pictures_between_texts"
+UPLOADS: dict[str, tuple[str, ...]] = {
+    "body-limited-1-mb": LARGE_UPLOADS,
+    "body-limited-4-mb": LARGE_UPLOADS[1:],
+    "large-upload-shrunk": LARGE_UPLOADS,
+    "cmyk-500": (KINDS_JPEG, KINDS_OTHER),
+    "gif-500": (KINDS_OTHER, KINDS_TRANSPARENT, KINDS_ANIMATED),
+    "bmp-500": (KINDS_OTHER,),
+    "tiff-500": (KINDS_OTHER,),
+    "webp-500": (KINDS_OTHER, KINDS_TRANSPARENT, KINDS_ANIMATED),
+    "one-bit-500": (KINDS_PNG,),
+    "grey-alpha-500": (KINDS_TRANSPARENT,),
+    "transparent-on-black": (KINDS_TRANSPARENT,),
+    "turn-ignored": (KINDS_TURNED,),
+    "last-frame": (KINDS_ANIMATED,),
+    "palette-swapped": (KINDS_PNG,),
+    "cmyk-inverted": (KINDS_JPEG, KINDS_OTHER),
+    "gif-of-previous": (KINDS_OTHER,),
+    "later-pictures-lost": (BETWEEN,),
+}
 
 # clients that leave, or come late, are treated wrongly
 LEAVING: dict[str, tuple[str, ...]] = {}

@@ -21,6 +21,8 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 PAPERS = (WHITE, (255, 246, 214), (226, 242, 255), (232, 250, 228))
 INKS: dict[str, Colour] = {"red": (214, 26, 26), "green": (18, 140, 46), "blue": (28, 62, 214), "black": BLACK}
 INKS_ZH = {"red": "红色", "green": "绿色", "blue": "蓝色", "black": "黑色"}
+# a swap of channels turns one into the other
+RED_BLUE = ("red", "blue")
 # words of four to six letters; none of them is in another picture of the suite
 WORDS = (
     "AMBER", "ANCHOR", "APRON", "ARROW", "BADGE", "BANJO", "BASKET", "BEACH", "BIRCH", "BOTTLE", "BRUSH", "BUCKET",
@@ -125,14 +127,29 @@ def _read(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) ->
     return sheet.drawn("read", prompt, ((word,), (number,)), language)
 
 
-def _coloured(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
+def _coloured(
+    chance: Chance, grid: tuple[int, int], tile_px: int, language: str, inks: Sequence[str] = tuple(INKS)
+) -> Drawn:
     """A number of one of the colours."""
     sheet = _sheet(chance, grid, tile_px)
-    name, number = chance.one(tuple(INKS)), chance.number(4)
+    name, number = chance.one(inks), chance.number(4)
     sheet.write(_tile(chance, grid), chance.below(LINES), _column(chance, number), number, INKS[name])
     if language == "en":
         return sheet.drawn("coloured", COLOURED, ((number,), (name,)), language)
     return sheet.drawn("coloured", COLOURED_ZH, ((number,), _names_zh(name)), language)
+
+
+def coloured_numbers(seed: str, number: int, tile_px: int) -> list[Drawn]:
+    """So many pictures of a red or blue number, in turn; no number can be taken for another one.
+
+    A picture whose channels are swapped or inverted shows another colour.
+    """
+    for turn in count():
+        chance = Chance(f"{seed} {turn}")
+        drawn = [_coloured(chance, (1, 1), tile_px, "en", (RED_BLUE[place % 2],)) for place in range(number)]
+        if _are_apart(drawn):
+            return drawn
+    raise AssertionError  # count() has no end
 
 
 def _names_zh(colour: str) -> tuple[str, str]:

@@ -1,10 +1,10 @@
-"""Pictures as data URLs: as committed, in another file format, new to every cache, or of one colour."""
+"""Pictures as data URLs: as committed, as JPEG, new to every cache, or of one colour."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.files import BadFile, read_bytes
 from vlm_acceptance.core.pictures import PICTURE_BYTES, open_picture, require_picture
 
-ORIENTATION, TURNED_RIGHT = 0x0112, 6
 # no chroma subsampling
 JPEG: Mapping[str, int] = {"quality": 95, "subsampling": 0}
 
@@ -42,52 +41,6 @@ def size_of_file(content: bytes) -> tuple[int, int] | None:
 
 def _url(picture: Image.Image, kind: str, **options: object) -> str:
     return data_url(f"image/{kind.lower()}", encoded(picture, kind, **options))
-
-
-def _grey_16(picture: Image.Image) -> Image.Image:
-    # high byte and low byte are equal: 0 to 65535
-    doubled = bytes(value for value in picture.convert("L").tobytes() for _ in range(2))
-    return Image.frombytes("I;16", picture.size, doubled)
-
-
-def _half_transparent(picture: Image.Image) -> Image.Image:
-    """The right half is transparent."""
-    alpha = Image.new("L", picture.size, 255)
-    alpha.paste(0, (picture.width // 2, 0, *picture.size))
-    shown = picture.convert("RGBA")
-    shown.putalpha(alpha)
-    return shown
-
-
-def _turned(picture: Image.Image) -> str:
-    """Stored rotated by 90 degrees, with the EXIF orientation that corrects it."""
-    exif = Image.Exif()
-    exif[ORIENTATION] = TURNED_RIGHT
-    return _url(picture.transpose(Image.Transpose.ROTATE_90), "JPEG", **JPEG, exif=exif)
-
-
-# formats that hold the same pixels
-LOSSLESS: Mapping[str, Callable[[Image.Image], str]] = {
-    "rgb": lambda p: _url(p, "PNG"),
-    "rgba": lambda p: _url(p.convert("RGBA"), "PNG"),
-    "palette": lambda p: _url(p.quantize(256), "PNG"),
-    "grey": lambda p: _url(p.convert("L"), "PNG"),
-}
-# formats that a server may read, alter or refuse
-OTHER: Mapping[str, Callable[[Image.Image], str]] = {
-    "grey-16": lambda p: _url(_grey_16(p), "PNG"),
-    "transparent": lambda p: _url(_half_transparent(p), "PNG"),
-    "jpeg-progressive": lambda p: _url(p, "JPEG", **JPEG, progressive=True),
-    "jpeg-turned": _turned,
-    "webp": lambda p: _url(p, "WEBP", lossless=True),
-}
-
-
-@lru_cache(maxsize=128)
-def format_url(path: Path, name: str) -> str:
-    """A committed picture in another format; `name` is a key of LOSSLESS or OTHER."""
-    with Image.open(path) as opened:
-        return {**LOSSLESS, **OTHER}[name](opened.convert("RGB"))
 
 
 def bare_url(width: int, height: int) -> str:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from vlm_acceptance.config.yaml_file import Section
+from vlm_acceptance.core.errors import nearest
+from vlm_acceptance.core.pictures import PICTURE_KINDS
+
+
+def _is_picture_kind(name: str) -> str:
+    if name not in PICTURE_KINDS:
+        raise ValueError(f"{name!r} is not a kind of picture file.{nearest(name, PICTURE_KINDS)}")
+    return name
+
 
 Route = Literal["completions", "responses", "tokenize", "models"]
 
@@ -46,3 +55,12 @@ class Api(Section):
     structured_output: bool = True
     structured_content: bool = False
     routes: list[Route] = ["completions", "responses", "tokenize"]
+
+
+class Uploads(Section):
+    """Picture files that clients send. `without` names kinds that the endpoint does not read: they must still be
+    answered or refused readably. `body_mb` is the largest request in megabytes that it takes.
+    """
+
+    without: list[Annotated[str, AfterValidator(_is_picture_kind)]] = []
+    body_mb: float = Field(default=8, gt=0)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from vlm_acceptance.config.client_sections import Api, Template
+from vlm_acceptance.config.client_sections import Api, Template, Uploads
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
 from vlm_acceptance.config.profile_sections import (
     Challenge,
@@ -366,6 +366,7 @@ class Profile(Section):
     capability: Capability = Capability()
     challenge: Challenge = Challenge()
     api: Api = Api()
+    uploads: Uploads = Uploads()
     metrics: list[str] = []
     model_memory_gib: Measure | None = None
     weight_load_s: Measure | None = None

@@ -153,6 +153,9 @@ STREAM_ROLE = FindingClass("stream.role", "role not sent exactly once, first", F
 STREAM_FINISH = FindingClass("stream.finish", "finish_reason not sent exactly once, last", FAILURE)
 STREAM_USAGE = FindingClass("stream.usage", "usage of a stream is wrong", FAILURE)
 # uploads: kinds and sizes of picture files
+UPLOAD_MIXED_UP = FindingClass("upload.mixed_up", "picture file answered as another picture", FATAL)
+UPLOAD_SIZE = FindingClass("upload.size", "large upload not answered", FAILURE)
+UPLOAD_PARTS = FindingClass("upload.parts", "prompt tokens of pictures between texts differ", FATAL)
 # refusals and edge inputs
 REFUSAL_DEADLINE = FindingClass("refusal.deadline", "refusal too late", FAILURE)
 REFUSAL_TRANSPORT = FindingClass("refusal.transport", "connection lost in place of a refusal", FAILURE)

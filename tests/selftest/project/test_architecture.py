@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # the only room of an equal floor that may be used, and the only modules of it
 WORKLOADS_MAY_USE = (
     "vlm_acceptance.cases.pictures",
+    "vlm_acceptance.cases.picture_kinds",
     "vlm_acceptance.cases.large_pictures",
     "vlm_acceptance.cases.challenge_pictures",
 )
