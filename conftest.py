@@ -11,12 +11,14 @@ from vlm_acceptance.accuracy.run import AccuracyResult
 from vlm_acceptance.cases.picture_servers import serve_pictures
 from vlm_acceptance.checks import edge_inputs
 from vlm_acceptance.client.chat import chat_defaults
+from vlm_acceptance.client.gateway import TOO_MANY
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.logprobs import LogProbs
 from vlm_acceptance.engine.offline import OfflineRun
 from vlm_acceptance.engine.server import Deployment
+from vlm_acceptance.report.evidence import Further
 from vlm_acceptance.run import calibration, summary
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.findings import FindingCollector
@@ -103,6 +105,7 @@ def client(
 
     def record(exchange: Exchange) -> None:
         context.store.exchange(request.node.nodeid, exchange)
+        context.record.too_many += exchange.status == TOO_MANY
         findings.watch(edge_inputs.sane(exchange, context.profile.model.special_tokens), exchange)
 
     defaults = chat_defaults(context.profile.model.thinking)
@@ -126,6 +129,7 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
         partial(calibration.can_wait, context),
         context.inputs.guide_names,
         lambda exchange: context.wait_history.waited(exchange) if context.launch.value else None,
+        Further(context.profile.endpoint.headers, context.gateway.ca_bundle) if settings.base_url else Further(),
     )
     request.node.stash[COLLECTOR] = made
     return made

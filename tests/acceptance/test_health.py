@@ -16,6 +16,7 @@ def test_readiness(context, vllm_server, findings, stage):
     findings.note(seen=context.require_stage(stage))
 
 
+@pytest.mark.needs("server_paths")
 def test_health_answers(client, findings):
     """`/health` MUST answer 200 within its deadline."""
     exchange = client.get("/health")
@@ -28,6 +29,7 @@ def test_models_lists_the_served_model(client, findings, profile):
     findings.add(server_info.lists_model(exchange, client.model_id, profile.model.max_model_len), exchange)
 
 
+@pytest.mark.needs("server_paths")
 def test_version_is_reported(client, findings, profile):
     """`/version` MUST give the engine's version, and that of the profile where it has one."""
     exchange = client.get("/version")
@@ -35,6 +37,7 @@ def test_version_is_reported(client, findings, profile):
     findings.note(version=exchange.body.decode("utf-8", "replace")[:80])
 
 
+@pytest.mark.needs("server_paths")
 def test_metrics_count(client, findings, profile):
     """`/metrics` MUST have vLLM's counters, and they MUST count a request."""
     before = client.get("/metrics")

@@ -236,6 +236,7 @@ def test_openai_client_round_trip(deployment, context, findings, picture, tie):
     findings.add(completion.usage_of_exchange(seen.plain, max_tokens=64))
 
 
+@pytest.mark.needs("server_paths")
 def test_prompt_begins_as_it_must(client, findings, profile, known, deployment):
     """A prompt MUST begin as the profile says, and with a picture as without one, by the tokens of `/tokenize`."""
 

@@ -97,6 +97,7 @@ _STREAM = (
     ("usage-chunk-missing", "there is no chunk with usage alone", 1, stream.usage_chunk_missing),
     ("error-event-in-200", "after so many text chunks an error event and [DONE] end the stream", 1, stream.error_event),
     ("not-streamed", "all events arrive together at the end", 1, stream.not_streamed),
+    ("buffered", "so many events of a stream arrive at once, again and again", 20, stream.buffered),
     ("ttft-added", "the answer, streamed or not, starts so many seconds later", 1.0, stream.ttft_added),
     ("jitter", "one token of 50 of a stream, by chance, comes so many seconds later", 1.0, stream.jitter),
     ("tpot-added", "each token after the first, streamed or not, takes so many seconds more", 0.1, stream.tpot_added),

@@ -123,6 +123,21 @@ def not_streamed(dose: Dose) -> Stages:
     return Stages(frames=lambda _call, frames: iter([b"".join(frames)]))
 
 
+def buffered(dose: Dose) -> Stages:
+    """Events arrive in blocks, as from the buffer of a gateway."""
+
+    def frames(_call: Call, frames: Frames) -> Frames:
+        block: list[bytes] = []
+        for frame in frames:
+            block.append(frame)
+            if len(block) >= dose.magnitude:
+                yield b"".join(block)
+                block = []
+        yield b"".join(block)
+
+    return Stages(frames=frames)
+
+
 def ttft_added(dose: Dose) -> Stages:
     def response(call: Call, response: Response) -> Response:
         dose.pause(dose.magnitude if call.is_chat else 0)

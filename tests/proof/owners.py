@@ -159,6 +159,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "done-missing": STREAMS,
     "usage-chunk-missing": (STREAMS[0],),
     "error-event-in-200": STREAMS,
+    "buffered": ("latency::test_text_flows",),
     "not-streamed": ("latency::test_text_flows",),
     "ttft-added": ("latency::test_category_is_within_budget[ocr]", MANY_LATENCY),
     "jitter": (BUDGETS,),

@@ -5,8 +5,10 @@ A median over its budget is a finding only if it is still over it without what w
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core import finding_classes as kinds
@@ -20,6 +22,8 @@ STREAM_S = 0.5
 LATEST_SHARE = 0.8
 # Faster than any decoder: text that arrived at this pace arrived at once.
 BURST_TPOT_S = 0.0001
+# blocks of events from a buffer: so many events at least, in so many blocks, most of them of one size
+LARGE_BLOCK, FEWEST_BLOCKS, MOST_BLOCKS, BLOCK_SPREAD = 8, 5, 0.6, 0.34
 STREAMED = "text streamed as it is generated"
 FIGURES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "end to end"}
 
@@ -186,8 +190,13 @@ def _unexplained_s(name: str, samples: Sequence[Sample]) -> float | None:
 def flows(reply: Reply) -> list[Finding]:
     """The text of a long answer arrives as it is generated: its first part not in the last fifth of the time.
 
-    Not judged below STREAM_S seconds: on a busy machine, all of a short answer may be read at once.
+    That is not judged below STREAM_S seconds: on a busy machine, all of a short answer may be read at once. Nor does
+    it arrive in blocks of one size, each of many events, as from a buffer on the way.
     """
+    frames = reply.exchange.frames if reply.exchange else ()
+    if block := _block([frame.at_ns for frame in frames]):
+        seen = f"in blocks of {block} events that arrive at once: something on the way buffers"
+        return [Finding(kinds.LATENCY_NO_STREAM, STREAMED, seen)]
     latest_s = LATEST_SHARE * reply.elapsed_s
     if is_figure(latest_s) and (reply.elapsed_s < STREAM_S or is_at_most(reply.ttft_s, latest_s)):
         return []
@@ -195,3 +204,16 @@ def flows(reply: Reply) -> list[Finding]:
     if reply.ttft_s is not None:
         seen = f"the first text after {reply.ttft_s:.2f} s of {reply.elapsed_s:.2f} s"
     return [Finding(kinds.LATENCY_NO_STREAM, STREAMED, seen)]
+
+
+def _block(stamps: Sequence[int]) -> int:
+    """How many events arrive at once, if nearly all do so in blocks of about one size; 0 otherwise.
+
+    A server sends each event as a chunk of its own, which is read alone even if the reader is late.
+    """
+    sizes = [len(list(same)) for _, same in groupby(stamps)][:-1]
+    if len(sizes) < FEWEST_BLOCKS:
+        return 0
+    usual = int(statistics.median(sizes))
+    alike = sum(abs(size - usual) <= usual * BLOCK_SPREAD for size in sizes)
+    return usual if usual >= LARGE_BLOCK and alike >= MOST_BLOCKS * len(sizes) else 0

@@ -112,6 +112,8 @@ def figure_of(figures: Mapping[str, float] | None, name: str) -> float | None:
 
 def metrics_present(page: Exchange, names: Iterable[str]) -> list[Finding]:
     """The page can be read and holds every one of `names`; see `figure_of` for `_total`."""
+    if wrong := _is_200(page, kinds.MODELS_METRICS):
+        return wrong
     try:
         figures = metrics(_text(page))
     except ValueError as broken:

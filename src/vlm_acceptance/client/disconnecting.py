@@ -15,7 +15,7 @@ class DisconnectingClient(Client):
     """
 
     def __init__(self, like: Client, events: int, before_leaving: Callable[[], object]) -> None:
-        super().__init__(like.base_url, like.api_key, like.sizes)
+        super().__init__(like.base_url, like.api_key, like.sizes, like.gateway)
         self._events = events
         self._before_leaving = before_leaving
 

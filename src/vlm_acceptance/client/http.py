@@ -23,6 +23,7 @@ from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
 from vlm_acceptance.client.connection import InterimFlood, Wire, watch
 from vlm_acceptance.client.cutoff import Cutoff
+from vlm_acceptance.client.gateway import Gateway
 from vlm_acceptance.client.processor import OWN_CLOCK, ProcessorClock
 from vlm_acceptance.client.sse import EventSplitter
 from vlm_acceptance.config.profile_sections import Sizes
@@ -49,18 +50,22 @@ class Client:
     """Sends requests to one endpoint, each over a connection of its own: servers may close idle connections.
 
     A request's deadline is a wall clock from before its connection to the last byte of its answer; `sizes` limits that
-    answer. Uses the environment's proxies and certificates, but not for loopback, and no ~/.netrc. A request's own
+    answer. Uses the environment's certificates and proxies, no proxy for loopback, and no ~/.netrc. A request's own
     Authorization header replaces the key; an empty one is not sent.
     """
 
-    def __init__(self, base_url: str, api_key: str | None = None, sizes: Sizes | None = None) -> None:
+    def __init__(
+        self, base_url: str, api_key: str | None = None, sizes: Sizes | None = None, gateway: Gateway | None = None
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
         self.sizes = sizes or Sizes()
+        self.gateway = gateway or Gateway()
         self._ids = itertools.count(1)
         self._cutoff = Cutoff()
         self._waits: Callable[[Exchange], tuple[ProcessorReading, ...]] | None = None
-        self.proxy, self.certificates = _network_settings(self.base_url)
+        self.proxy, found = _network_settings(self.base_url)
+        self.certificates = self.gateway.ca_bundle or found
 
     def watched_by(self, waits: Callable[[Exchange], tuple[ProcessorReading, ...]]) -> Client:
         """The same client; an exchange that is late gets these readings, to see whether the machine was too busy."""
@@ -71,12 +76,21 @@ class Client:
     def send(self, request: Request, clock: ProcessorClock = OWN_CLOCK) -> Exchange:
         """Send once, no retry; every transport problem comes back as the exchange's `error`.
 
-        The exchange holds readings of the clock: before the start, at the first events, after the end.
+        The exchange holds readings of the clock: before the start, at the first events, after the end. Only what a
+        gateway postpones is sent again, as Gateway says.
         """
+        self.gateway.pace()
+        exchange, tries = self._sent(request, clock), 0
+        while self.gateway.postpones(exchange, tries):
+            self.gateway.pace()
+            exchange, tries = self._sent(request, clock), tries + 1
+        return exchange
+
+    def _sent(self, request: Request, clock: ProcessorClock) -> Exchange:
         ident = f"r{next(self._ids):05d}"
         started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         key = request.headers.get("Authorization", f"Bearer {self.api_key}" if self.api_key else "")
-        headers = {**HEADERS, "X-Request-Id": ident, **request.headers, "Authorization": key}
+        headers = {**HEADERS, "X-Request-Id": ident, **self.gateway.headers, **request.headers, "Authorization": key}
         if not key:
             del headers["Authorization"]
         data = _encoded(request.body, headers)
@@ -239,10 +253,10 @@ def _detail(broken: Exception, deadline_s: float, is_late: bool) -> ErrorDetail:
 
 def _network_settings(base_url: str) -> tuple[str | None, bool | str | None]:
     """The proxy for a URL, and the file or folder of certificates to trust, True for those of requests."""
-    if is_loopback(base_url):
-        return None, True
     with requests.Session() as session:
         found = session.merge_environment_settings(base_url, {}, None, None, None)
+    if is_loopback(base_url):
+        return None, found["verify"]
     proxy = requests.utils.select_proxy(base_url, found["proxies"])
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy, found["verify"]
 

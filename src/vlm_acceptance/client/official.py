@@ -147,9 +147,11 @@ def _bounded(package: Any, client: Client, limits: _Limits) -> Any:
 
     class Transport(package.HTTPTransport):  # type: ignore[misc]
         def handle_request(self, request: Any) -> Any:
+            client.gateway.pace()
             request.extensions["trace"] = limits.trace
             request.headers["Accept-Encoding"] = "identity"
             _take_key(request.headers, client.api_key or "")
+            request.headers.update(client.gateway.headers)
             for name in OWN_HEADERS:
                 request.headers.pop(name, None)
             response = super().handle_request(request)

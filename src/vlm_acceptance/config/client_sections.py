@@ -64,3 +64,15 @@ class Uploads(Section):
 
     without: list[Annotated[str, AfterValidator(_is_picture_kind)]] = []
     body_mb: float = Field(default=8, gt=0)
+
+
+class Endpoint(Section):
+    """How an attached endpoint is reached. `only_v1`: a gateway passes no other paths. `headers`: name -> environment
+    variable with its value. `ca_bundle`: a PEM file of certificates to trust. `requests_per_s`: no more are begun, and
+    a 429 with Retry-After is waited for.
+    """
+
+    only_v1: bool = False
+    ca_bundle: str | None = None
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")], str] = {}
+    requests_per_s: Annotated[float, Field(gt=0, le=10_000)] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ class Settings:
     logprobs_baseline: Path | None = None
     record_logprobs: Path | None = None
     seed: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ class Settings:
         engine = self.loaded.profile.engine
         given = [value for name, value in pairwise(engine.args) if name == "--api-key"]
         given += [word.removeprefix("--api-key=") for word in engine.args if word.startswith("--api-key=")]
-        return tuple(filter(None, (self.api_key, *secrets_in(engine.env), *given)))
+        return tuple(filter(None, (self.api_key, *self.headers.values(), *secrets_in(engine.env), *given)))
 
     @property
     def launched(self) -> bool:
@@ -171,6 +172,11 @@ def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None
     return env[name]
 
 
+def further_headers(names: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+    """The profile's headers with the values of their variables; UsageProblem as for a key."""
+    return {name: api_key(variable, f"endpoint.headers.{name}", env) or "" for name, variable in names.items()}
+
+
 def seed_of(text: str | None, source: str) -> int:
     """The seed of a run, a drawn one without `text`; UsageProblem when it is not a whole number of 0 to 2^63."""
     if text is None:
@@ -230,4 +236,5 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         logprobs_baseline=stored_logprobs or (resolve_existing(own, "logprobs.baseline") if own else None),
         record_logprobs=record if of_logprobs else None,
         seed=seed_of(*picked["vlm_seed"]),
+        headers=further_headers(loaded.profile.endpoint.headers, env) if url else {},
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from vlm_acceptance.config.client_sections import Api, Template, Uploads
+from vlm_acceptance.config.client_sections import Api, Endpoint, Template, Uploads
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
 from vlm_acceptance.config.profile_sections import (
     Challenge,
@@ -367,6 +367,7 @@ class Profile(Section):
     challenge: Challenge = Challenge()
     api: Api = Api()
     uploads: Uploads = Uploads()
+    endpoint: Endpoint = Endpoint()
     metrics: list[str] = []
     model_memory_gib: Measure | None = None
     weight_load_s: Measure | None = None
@@ -381,6 +382,8 @@ class Profile(Section):
         if self.capability.golden_answers:
             resolve_existing(self.capability.golden_answers, "capability.golden_answers")
         resolve_existing(self.logprobs.prompts, "logprobs.prompts")
+        if self.endpoint.ca_bundle:
+            resolve_existing(self.endpoint.ca_bundle, "endpoint.ca_bundle")
         if self.mmmu is not None:
             if self.mmmu.engine == "offline" and not launched:
                 raise UsageProblem("mmmu.engine: an attached endpoint has no 'offline' engine; use 'server'")

@@ -17,6 +17,11 @@ ATTACHED = ("health", "model", "text", "picture")
 SHOWN_MODELS, LONGEST = 8, 300
 
 
+def attached(only_v1: bool) -> tuple[str, ...]:
+    """The stages of an attached endpoint; behind a gateway that passes /v1 alone there is no /health."""
+    return ATTACHED[1:] if only_v1 else ATTACHED
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One stage, proven or failed; `detail` is what was observed, `seconds` the time it took."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from vlm_acceptance.client.chat import chat, chat_body, get, plain_url
+from vlm_acceptance.client.gateway import Gateway
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.engine_figures import ExitReport
@@ -148,14 +149,18 @@ def _port_taken(deployment: Deployment, by: Iterable[psutil.Process]) -> str:
     return f"port {deployment.port} was taken by {port.named(by)} while our engine started"
 
 
-def attach(profile: Profile, base_url: str, *, api_key: str | None, progress: Progress) -> Deployment:
+def attach(
+    profile: Profile, base_url: str, *, api_key: str | None, progress: Progress, gateway: Gateway | None = None
+) -> Deployment:
     """Check every stage of a running endpoint; EnvironmentProblem when nothing answers at its URL."""
-    client = Client(base_url, api_key, profile.sizes)
-    seen = client.send(get("/health", profile.deadlines.health_s))
+    client = Client(base_url, api_key, profile.sizes, gateway)
+    stages = readiness.attached(profile.endpoint.only_v1)
+    path = "/health" if "health" in stages else "/v1/models"
+    seen = client.send(get(path, profile.deadlines.health_s))
     if seen.error is not None and seen.error.kind == "connect":
         raise EnvironmentProblem(f"nothing answers at {client.base_url}: {seen.error.message[:200]}")
     deployment = Deployment(profile, client.base_url, client)
-    _Readiness(deployment, progress).wait_for(ATTACHED)
+    _Readiness(deployment, progress).wait_for(stages)
     return deployment
 
 

@@ -7,8 +7,8 @@ import binascii
 import json
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,25 @@ from vlm_acceptance.report.masked import masked_exchange
 from vlm_acceptance.report.store import RunStore
 
 
-def keep(store: RunStore, test: str, exchange: Exchange, base_url: str, key_env: str | None) -> tuple[Path, str]:
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What a request through a gateway needs: headers with their environment variables, and certificates to trust."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ca_bundle: str | None = None
+
+
+NOTHING = Further()
+
+
+def keep(
+    store: RunStore,
+    test: str,
+    exchange: Exchange,
+    base_url: str,
+    key_env: str | None,
+    further: Further = NOTHING,
+) -> tuple[Path, str]:
     """Write the evidence folder of one exchange; returns it and a one-line command that repeats the request."""
     name = f"evidence/{slug(test)}/{exchange.id}"
     exchange = masked_exchange(exchange, store.mask)
@@ -35,12 +53,12 @@ def keep(store: RunStore, test: str, exchange: Exchange, base_url: str, key_env:
             f"{name}/request.json", json.dumps(_but_pictures(body, store.mask.long), ensure_ascii=True)
         )
     sent = replace(exchange.request, headers=store.masked(exchange.request.headers))
-    line = one_liner(replace(exchange, request=sent), request, base_url, key_env)
+    line = one_liner(replace(exchange, request=sent), request, base_url, key_env, further)
     store.write(f"{name}/repeat.txt", line + "\n")
     return request.parent, line
 
 
-def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | None) -> str:
+def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | None, further: Further = NOTHING) -> str:
     """A Python command that sends the request again and prints status and body of any response.
 
     It uses only the standard library (the vllm-ascend image has no curl).
@@ -50,6 +68,8 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
     steps.append(f"h = {_quoted({'Content-Type': 'application/json', **sent.headers})}")
     if key_env and "Authorization" not in sent.headers:
         steps.append(f'h["Authorization"] = "Bearer " + os.environ[{_quoted(key_env)}]')
+    for header, variable in further.headers.items():
+        steps.append(f"h[{_quoted(header)}] = os.environ[{_quoted(variable)}]")
     data = "None" if sent.method == "GET" else f'open({_quoted(str(request))}, "rb").read()'
     steps.append(f"q = u.Request({_quoted(base_url + sent.path)}, {data}, h, method={_quoted(sent.method)})")
     # an opener without error and redirect handlers shows every status; loopback uses no proxy
@@ -60,7 +80,8 @@ def one_liner(exchange: Exchange, request: Path, base_url: str, key_env: str | N
     steps.extend(f"o.add_handler({handler})" for handler in handlers)
     steps.append(f"r = o.open(q, timeout={sent.deadline_s:g})")
     steps.append('print(r.status, r.read().decode("utf-8", "replace"))')
-    return f"python3 -c {shlex.quote('; '.join(steps))}"
+    trust = f"SSL_CERT_FILE={shlex.quote(further.ca_bundle)} " if further.ca_bundle else ""
+    return f"{trust}python3 -c {shlex.quote('; '.join(steps))}"
 
 
 def _but_pictures(value: Any, mask: Mask) -> Any:

@@ -17,9 +17,10 @@ from vlm_acceptance.accuracy.result import AccuracyResult
 from vlm_acceptance.cases.challenge_pictures import ONE_ROW, Drawn, draw, grids
 from vlm_acceptance.cases.large_pictures import USUAL
 from vlm_acceptance.client.chat import get
+from vlm_acceptance.client.gateway import Gateway
 from vlm_acceptance.client.processor import ProcessorClock, WaitHistory
 from vlm_acceptance.config.options import Settings
-from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.config.paths import ROOT, resolve_existing
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun, PortTaken
 from vlm_acceptance.core.exchange import MIB
@@ -27,11 +28,11 @@ from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.tiles import TileRule
 from vlm_acceptance.engine import device as devices
-from vlm_acceptance.engine import machine, tiling, weights
+from vlm_acceptance.engine import machine, readiness, tiling, weights
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
-from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, Stage, model_card, short_json
+from vlm_acceptance.engine.readiness import LAUNCHED, Stage, model_card, short_json
 from vlm_acceptance.engine.server import Deployment, attach, launch, require_free_port
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
@@ -83,6 +84,13 @@ class RunContext:
         """The run's files; the folder is made when the first test needs it."""
         run_bytes = int(self.profile.sizes.run_mib * MIB)
         return RunStore(self.settings.reports, self.profile.name, *self.settings.secrets, run_bytes=run_bytes)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """What stands before the attached endpoint, by the profile."""
+        wanted = self.profile.endpoint
+        ca_bundle = str(resolve_existing(wanted.ca_bundle, "endpoint.ca_bundle")) if wanted.ca_bundle else None
+        return Gateway(self.settings.headers, ca_bundle, wanted.requests_per_s)
 
     @cached_property
     def processor_clock(self) -> ProcessorClock:
@@ -177,7 +185,9 @@ class RunContext:
         if self.record.unreachable:
             raise EnvironmentProblem(self.record.unreachable)
         if settings.base_url:
-            return attach(self.profile, settings.base_url, api_key=settings.api_key, progress=self.progress)
+            return attach(
+                self.profile, settings.base_url, api_key=settings.api_key, progress=self.progress, gateway=self.gateway
+            )
         self._reserve_card()
         require_free_port(self.profile, settings.api_key)  # before the offline engine, which takes minutes
         ready = self._ready_to_start()
@@ -278,7 +288,7 @@ class RunContext:
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages of readiness that this mode has."""
-        return LAUNCHED if self.settings.launched else ATTACHED
+        return LAUNCHED if self.settings.launched else readiness.attached(self.profile.endpoint.only_v1)
 
     @property
     def blocked(self) -> str:

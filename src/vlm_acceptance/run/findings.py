@@ -37,6 +37,7 @@ class FindingCollector:
         can_wait: Callable[[Finding], bool] = lambda _: False,
         guide_names: Mapping[str, str] | None = None,
         waited: Callable[[Exchange], Waited | None] = lambda _: None,
+        further: evidence.Further = evidence.NOTHING,
     ) -> None:
         self.test = test
         self.all: list[Finding] = []
@@ -51,6 +52,7 @@ class FindingCollector:
         self._can_wait = can_wait
         self._guide_names = guide_names or {}
         self._waited = waited
+        self._further = further
         self._kept: dict[str, tuple[str, str]] = {}
         self._watched: list[tuple[Exchange, Sequence[Finding]]] = []
 
@@ -138,6 +140,7 @@ class FindingCollector:
                 return "(not kept: the run has stored what it may, sizes.run_mib)", ""
             if len(self._kept) >= MAX_EVIDENCE:
                 return f"(not kept: at most {MAX_EVIDENCE} exchanges per test; see exchanges.jsonl)", ""
-            folder, line = evidence.keep(self._store, self.test, exchange, self._base_url, self._key_env)
+            reached = (self._base_url, self._key_env, self._further)
+            folder, line = evidence.keep(self._store, self.test, exchange, *reached)
             self._kept[exchange.id] = (str(folder), line)
         return self._kept[exchange.id]

@@ -36,7 +36,8 @@ class RunRecord:
     holds the tests in which an issue occurred, `waits` what was waited for a processor during requests that were timed,
     `right` the fewest right answers to a question that any test counted, and of how many. `by_route` has the right
     answers of each test that asked a question by one route, without load; `agreed` the offline answers to a question
-    that agreed with the served ones; `new_pictures` how many of the eight new ones were read.
+    that agreed with the served ones; `new_pictures` how many of the eight new ones were read; `too_many` counts
+    answers of status 429.
     """
 
     required: list[str] = field(default_factory=list)
@@ -60,6 +61,7 @@ class RunRecord:
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
     serve_benchmark: str = ""
+    too_many: int = 0
     accuracy: list[str] = field(default_factory=list)
 
     def keep(self, result: TestResult) -> None:

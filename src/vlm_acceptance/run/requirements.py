@@ -19,6 +19,8 @@ AREAS = (
 )  # fmt: skip
 RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
 CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
+BEYOND_V1 = ("server_paths", "running_metric", "cache_metrics", "request_metric", "route_tokenize")
+ONLY_V1 = "the endpoint offers only /v1 (endpoint.only_v1)"
 # tokens of a question and its answer, with room to spare
 BESIDE_A_PICTURE = 512
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
@@ -71,6 +73,7 @@ def missing_features(
         ),
         ("versions", profile.versions, "the profile expects no versions (versions)"),
         ("openai", importlib.util.find_spec("openai") is not None, "the openai package is not installed"),
+        *((name, launched or not profile.endpoint.only_v1, ONLY_V1) for name in BEYOND_V1),
         ("running_metric", RUNNING in profile.metrics, f"the profile expects no {RUNNING} (metrics)"),
         ("cache_metrics", set(profile.metrics) >= CACHES, "the profile expects no counters of both caches (metrics)"),
         ("mmmu", asks_mmmu, "the profile asks for no MMMU run (mmmu)"),

@@ -242,6 +242,12 @@ def notes(context: RunContext) -> list[str]:
     found += [f"no accuracy run is part of this verdict: {reason}" for reason in unasked]
     if not launched:
         found.append("endpoint only: launch, device, weights, offline engine and release were not examined")
+    if not launched and profile.endpoint.only_v1:
+        found.append("only /v1 is offered (endpoint.only_v1): /health, /metrics, /version and /tokenize were not asked")
+    found += [context.gateway.note] if context.gateway.note else []
+    if record.too_many:
+        seen = f"{record.too_many} requests were answered 429 (too many requests)"
+        found.append(f"{seen}: if a gateway limits them, say how many it takes with endpoint.requests_per_s")
     if proxies := machine.proxies(os.environ):
         found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
     for issue, tests in sorted(record.known_issues.items()):

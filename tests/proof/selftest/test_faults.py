@@ -209,6 +209,7 @@ EVENTS: dict[str, Callable[[list[Any]], list[Any]]] = {
     "usage-chunk-missing": lambda e: [*e[:-2], e[-1]],
     "error-event-in-200": lambda e: [*e[:2], ENGINE_ERROR, e[-1]],
     "not-streamed": lambda e: e,
+    "buffered": lambda e: e,
     "ttft-added": lambda e: e,
     "tpot-added": lambda e: e,
     "jitter": lambda e: e,

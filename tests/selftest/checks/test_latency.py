@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vlm_acceptance.checks.latency import Figure, Sample, flows, from_reply, median_of, row_of, starved, within
 from vlm_acceptance.config.profile import Budget
-from vlm_acceptance.core.exchange import Exchange, Reply, Request, Usage
+from vlm_acceptance.core.exchange import CHAT, Exchange, Frame, Reply, Request, Usage
 from vlm_acceptance.core.waiting import ProcessorReading, Waited
 
 MS = 1_000_000
@@ -98,6 +100,26 @@ def test_time_per_token_is_not_judged_on_short_answers() -> None:
 def test_text_held_back_to_the_end_of_a_long_answer_is_not_streamed() -> None:
     assert [finding.check for finding in flows(streamed(300, 1900, 1901, elapsed_s=2.0))] == ["latency.no_stream"]
     assert [finding.check for finding in flows(streamed(300, elapsed_s=2.0))] == ["latency.no_stream"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_buffered"),
+    [
+        ([20] * 30, True),
+        ([19, 20, 21, 20] * 8 + [3], True),
+        ([1] * 600, False),
+        ([4] * 150, False),  # several tokens at a time
+        ([1, 1, 30, 2, 1, 90, 1, 1, 14, 1, 1, 1] * 4, False),  # a busy machine
+        ([9, 30, 60, 20, 120, 15, 45, 200], False),
+        ([600], False),  # another check
+    ],
+)
+def test_text_in_blocks_of_one_size_is_buffered(sizes: list[int], is_buffered: bool) -> None:
+    frames = tuple(Frame(block * 10_000_000, "{}") for block, size in enumerate(sizes, 1) for _ in range(size))
+    whole = streamed(*(300, 100, 1900), elapsed_s=2.0)
+    request = Request("POST", CHAT, {}, stream=True)
+    reply = replace(whole, exchange=Exchange("r", request, "", 0, 1, 200, frames=frames))
+    assert bool(flows(reply)) is is_buffered
 
 
 def test_text_that_starts_early_flows_even_in_bursts() -> None:
