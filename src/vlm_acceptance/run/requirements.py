@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from vlm_acceptance.cases.large_pictures import most_tokens
-from vlm_acceptance.config.client_sections import Api, Route
+from vlm_acceptance.config.client_sections import Route
 from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
 
@@ -57,7 +57,7 @@ def missing_features(
         ("oracle", model.pictures.oracle != "none", "the profile has no tile oracle (model.pictures.oracle)"),
         ("large_pictures", not (why := no_large_pictures(profile, _stated_rule(model.pictures))), why),
         *_challenge(profile),
-        *_api(profile.api),
+        *_offered(profile, launched),
         ("golden_answers", wanted.golden_answers, "the profile has no golden answers (capability.golden_answers)"),
         ("url_picture", wanted.url_picture, "the profile names no public picture (capability.url_picture)"),
         ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
@@ -73,7 +73,6 @@ def missing_features(
         ),
         ("versions", profile.versions, "the profile expects no versions (versions)"),
         ("openai", importlib.util.find_spec("openai") is not None, "the openai package is not installed"),
-        *((name, launched or not profile.endpoint.only_v1, ONLY_V1) for name in BEYOND_V1),
         ("running_metric", RUNNING in profile.metrics, f"the profile expects no {RUNNING} (metrics)"),
         ("cache_metrics", set(profile.metrics) >= CACHES, "the profile expects no counters of both caches (metrics)"),
         ("mmmu", asks_mmmu, "the profile asks for no MMMU run (mmmu)"),
@@ -98,12 +97,14 @@ def _challenge(profile: Profile) -> tuple[tuple[str, bool, str], ...]:
     )
 
 
-def _api(api: Api) -> list[tuple[str, bool, str]]:
+def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
     """What the endpoint offers beside plain chat."""
+    api, is_whole = profile.api, launched or not profile.endpoint.only_v1
+    beyond_v1 = [(name, is_whole, ONLY_V1) for name in BEYOND_V1]
     offered = "the profile offers no structured output (api.structured_output)"
     unwanted = "the profile does not want this route (api.routes: {})"
     routes = [(f"route_{name}", name in api.routes, unwanted.format(name)) for name in get_args(Route)]
-    return [("structured_output", api.structured_output, offered), *routes]
+    return [("structured_output", api.structured_output, offered), *beyond_v1, *routes]
 
 
 def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:

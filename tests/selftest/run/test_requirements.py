@@ -118,9 +118,16 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
     off["challenge"] = {"pictures": False, "texts": False}
     off["api"] = {"structured_output": False, "routes": []}
+    off["endpoint"] = {"only_v1": True}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
     known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
     assert {word.strip(" \"'") for word in named} <= known
+
+
+def test_behind_a_gateway_that_passes_v1_alone_the_other_paths_are_not_asked() -> None:
+    hidden = Profile.model_validate({"name": "x", "model": {"id": "m"}, "endpoint": {"only_v1": True}})
+    assert missing_features(hidden, launched=False)["server_paths"].startswith("the endpoint offers only /v1")
+    assert "server_paths" not in missing_features(hidden, launched=True)
 
 
 def test_areas_run_in_order_and_the_release_is_last() -> None:
