@@ -20,8 +20,69 @@ CONVERSATION: dict[str, tuple[str, ...]] = {
     "pictures-moved": TURN_TILES,
 }
 
+
+def _both(test: str) -> tuple[str, ...]:
+    """A test of the parameters, streamed and not."""
+    name, _, parameter = test.partition(" ")
+    before = f"{parameter}-" if parameter else ""
+    return tuple(f"parameters::test_{name}[{before}{way}]" for way in ("plain", "streamed"))
+
+
 # one parameter of requests is not obeyed
-PARAMETERS: dict[str, tuple[str, ...]] = {}
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "max-completion-tokens-ignored": _both("length max_completion_tokens"),
+    "min-tokens-ignored": _both("length min_tokens"),
+    "ignore-eos-ignored": _both("length ignore_eos"),
+    "stop-token-ids-ignored": _both("stop_token"),
+    "include-stop-str-in-output-ignored": _both("stop include_stop_str_in_output"),
+    "top-k-ignored": _both("only_the_likeliest_tokens top_k"),
+    "top-p-ignored": _both("only_the_likeliest_tokens top_p"),
+    "min-p-ignored": _both("only_the_likeliest_tokens min_p"),
+    "seed-ignored": _both("seed"),
+    "presence-penalty-ignored": _both("penalty presence_penalty"),
+    "frequency-penalty-ignored": _both("penalty frequency_penalty"),
+    "repetition-penalty-ignored": _both("penalty repetition_penalty"),
+    "logit-bias-ignored": _both("logit_bias"),
+    "bad-words-ignored": _both("bad_words"),
+    "allowed-token-ids-ignored": _both("allowed_token_ids"),
+    "prompt-logprobs-ignored": (
+        "parameters::test_prompt_logprobs[plain]",
+        "parameters::test_prompt_logprobs_of_a_stream[streamed]",
+    ),
+    "return-tokens-as-token-ids-ignored": _both("tokens_by_id"),
+    "return-token-ids-ignored": _both("token_ids"),
+    "skip-special-tokens-ignored": _both("special_tokens"),
+    "continue-final-message-ignored": _both("prompt_form continue_final_message"),
+    "echo-ignored": _both("echo"),
+    "truncate-prompt-tokens-ignored": _both("truncated_prompt"),
+    "max-tokens-ignored-streamed": ("parameters::test_length[max_tokens-streamed]",),
+    "stop-ignored-streamed": (
+        "parameters::test_stop[stop-streamed]",
+        "parameters::test_stop[stop-list-streamed]",
+        "parameters::test_stop[stop-inside-token-streamed]",
+    ),
+    "top-k-ignored-streamed": ("parameters::test_only_the_likeliest_tokens[top_k-streamed]",),
+    "seed-ignored-streamed": ("parameters::test_seed[streamed]",),
+    "logit-bias-ignored-streamed": ("parameters::test_logit_bias[streamed]",),
+    "n-ignored-streamed": ("parameters::test_choices[streamed]",),
+    "presence-penalty-ignored-streamed": ("parameters::test_penalty[presence_penalty-streamed]",),
+    "stop-as-string-ignored": _both("stop stop"),
+    "stop-beyond-first-ignored": _both("stop stop-list"),
+    "stop-after-token": _both("stop stop-inside-token"),
+    "seed-fixed": _both("seed"),
+    "temperature-zeroed": _both("temperature"),
+    "temperature-hidden": _both("default_temperature"),
+    "repetition-penalty-hidden": _both("no_hidden_defaults"),
+    "top-k-hidden": _both("no_hidden_defaults_of_sampling"),
+    "choices-copied": ("parameters::test_choices[plain]",),
+    "top-logprobs-fixed": _both("log_probabilities top_logprobs"),
+    "logprobs-alone-ignored": _both("log_probabilities logprobs"),
+    "logprobs-always": _both("log_probabilities logprobs-off"),
+    "chunk-usage-ignored": ("parameters::test_usage_of_each_chunk[streamed]",),
+    "generation-prompt-added": _both("prompt_form add_generation_prompt"),
+    "cached-beyond-prompt": _both("cached_tokens"),
+    "logit-bias-outside-accepted": ("parameters::test_wrong_value_is_refused[logit_bias-outside]",),
+}
 
 # structured output is broken
 _OBEYED = {

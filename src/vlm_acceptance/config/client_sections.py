@@ -48,10 +48,12 @@ class Api(Section):
     """What the endpoint offers. `without` names parameters of requests that it does not take: they are not tested.
 
     `routes` beside chat are wanted: one that is missing is a failure. `structured_content`: the model can write what
-    it reads in a picture into a given JSON schema.
+    it reads in a picture into a given JSON schema. `defaults` are the values of parameters that a request does not
+    name. None: those of the served folder's generation_config.json, where the run starts the engine, else neutral ones.
     """
 
     without: list[str] = []
+    defaults: dict[str, float] | None = None
     structured_output: bool = True
     structured_content: bool = False
     routes: list[Route] = ["completions", "responses", "tokenize"]

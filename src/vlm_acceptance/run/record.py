@@ -60,6 +60,8 @@ class RunRecord:
     new_pictures: int | None = None
     logprobs: list[StoredLogProbs] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
+    # what requests get for parameters that they do not name, where it is declared
+    defaults: dict[str, float] = field(default_factory=dict)
     serve_benchmark: str = ""
     too_many: int = 0
     accuracy: list[str] = field(default_factory=list)

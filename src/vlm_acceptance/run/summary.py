@@ -250,6 +250,9 @@ def notes(context: RunContext) -> list[str]:
         found.append(f"{seen}: if a gateway limits them, say how many it takes with endpoint.requests_per_s")
     if proxies := machine.proxies(os.environ):
         found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
+    if record.defaults:
+        declared = ", ".join(f"{name} {value:g}" for name, value in record.defaults.items())
+        found.append(f"defaults of requests that name no value, as declared: {declared}")
     for issue, tests in sorted(record.known_issues.items()):
         found.append(f"known issue, in {len(tests)} test(s): {issue}")
     if record.serve_benchmark:

@@ -18,6 +18,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.workloads import parameters
 from vlm_acceptance.workloads.structured_output import bad_constraints, rare_constraints
 
 FILE = ROOT / "fixtures" / "known_issues.yaml"
@@ -136,6 +137,7 @@ def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
         "picture-prompt",
         *rare_constraints(),
         *bad_constraints(),
+        *parameters.WRONG,
     }
     inputs |= {kind.known for kind in KINDS}
     issues = load_known_issues(FILE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from tests.support import judged_values, judged_wire
+from tests.support import judged_parameters, judged_values, judged_wire
 from tests.support.judged_wire import Row
 
 from vlm_acceptance.config.paths import ROOT
@@ -18,11 +18,12 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 PACKAGE = ROOT / "src" / "vlm_acceptance"
 JUDGES = (*sorted((PACKAGE / "checks").glob("*.py")), PACKAGE / "accuracy" / "criteria.py")
 COMPARE = ("is_at_most", "is_at_least")
-ROWS = [*judged_wire.rows(), *judged_values.rows()]
+ROWS = [*judged_wire.rows(), *judged_values.rows(), *judged_parameters.rows()]
 PAIRS = [(row, bad) for row in ROWS for bad in row.bad]
 
 TEXTS = "measures texts, which always have a length"
 COUNTS = "compares counts that the suite itself made of answers"
+READ = "compares log probabilities that the reader of the answer has read as numbers"
 STATUS = "compares the status of a response, which the HTTP client read as a number"
 # functions that compare by size, but no figure that a deployment or a clock reports
 NO_FIGURE = {
@@ -40,6 +41,8 @@ NO_FIGURE = {
     **dict.fromkeys((f"criteria.{name}" for name in ("ignores_pictures", "most_answers")), COUNTS),
     **dict.fromkeys(("edge_inputs.not_refused", "refusals._wrong_status"), STATUS),
     **dict.fromkeys(("conversation._difference", "conversation._events", "conversation._named"), COUNTS),
+    **dict.fromkeys(("parameters_stop.inside_a_token", "parameters_tokens.token_to_end_at"), TEXTS),
+    **dict.fromkeys(("parameters._is_shared", "parameters_defaults._is_tied"), READ),
     "edge_inputs.sane": "compares the temperature of a request, which the suite sent",
 }
 
