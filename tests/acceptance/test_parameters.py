@@ -21,19 +21,21 @@ from vlm_acceptance.workloads import refused_pictures
 pytestmark = pytest.mark.smoke
 
 
+def needs(*names):
+    """A mark: the endpoint takes these parameters; what follows a dash in a name is the case."""
+    needed = [f"parameter {name.partition('-')[0]}" for name in names]
+    return pytest.mark.needs(*needed)
+
+
 def each(names, *also, ways=workload.WAYS):
     """Parametrizes a test by parameter and way; it needs the parameter of that name, and `also`."""
-    rows = []
-    for name in names:
-        needed = [f"parameter {one}" for one in (name.partition("-")[0], *also)]
-        rows += [pytest.param(name, way, marks=pytest.mark.needs(*needed), id=f"{name}-{way}") for way in ways]
+    rows = [pytest.param(n, way, marks=needs(n, *also), id=f"{n}-{way}") for n in names for way in ways]
     return pytest.mark.parametrize(("name", "way"), rows)
 
 
 def one(name, *also, ways=workload.WAYS):
     """Parametrizes a test of one parameter by way."""
-    needed = [f"parameter {one}" for one in (name, *also)]
-    return pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.needs(*needed), id=way) for way in ways])
+    return pytest.mark.parametrize("way", [pytest.param(way, marks=needs(name, *also), id=way) for way in ways])
 
 
 @pytest.fixture
@@ -379,13 +381,7 @@ def send_wrong(client, findings, profile, known):
     return send
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.needs(f"parameter {name.partition('-')[0]}"), id=name)
-        for name in workload.WRONG
-    ],
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name), id=name) for name in workload.WRONG])
 def test_wrong_value_is_refused(send_wrong, name):
     """A wrong value of a parameter MUST be refused with a readable 4xx, and the server MUST live on."""
     send_wrong(name)

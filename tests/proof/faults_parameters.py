@@ -153,7 +153,7 @@ ROWS: tuple[tuple[str, str, float, Apply], ...] = (
     ("temperature-zeroed", "a temperature above this is 0", 1, _named("temperature", lambda most, body: (
         0.0 if isinstance(body["temperature"], (int, float)) and body["temperature"] > most else body["temperature"]
     ))),
-    ("temperature-hidden", "a request that names no temperature gets this one", 0.0, _hidden("temperature")),
+    ("temperature-hidden", "a request that names no temperature gets this one", 0.001, _hidden("temperature")),
     ("repetition-penalty-hidden", "a request that names none gets this repetition_penalty", 1.3,
      _hidden("repetition_penalty")),
     ("top-k-hidden", "a request that names none gets this top_k", 3, _named(

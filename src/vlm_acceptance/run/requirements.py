@@ -46,7 +46,7 @@ def missing_features(
     has_key: bool = False,
 ) -> Mapping[str, str]:
     """Feature -> why this run does not have it. A test that needs a missing feature is not applicable."""
-    model, wanted, mmmu, api = profile.model, profile.capability, profile.mmmu or Mmmu(), profile.api
+    model, wanted, mmmu = profile.model, profile.capability, profile.mmmu or Mmmu()
     asks_mmmu, device = profile.mmmu is not None, profile.device.kind
     rows = (
         ("launched", launched, "the endpoint is attached: the suite does not start, read or stop its engine"),
@@ -82,7 +82,6 @@ def missing_features(
         ("mmmu_known", mmmu.known_answers, "the profile has no known answers to MMMU (mmmu.known_answers)"),
         ("logprobs_baseline", has_logprobs, "no stored log probabilities (logprobs.baseline, --vlm-baseline)"),
         ("logprobs_recording", records_logprobs, "nothing is recorded (--vlm-record-baseline=FILE.jsonl)"),
-        *((f"parameter {name}", False, f"the endpoint does not take {name} (api.without)") for name in api.without),
     )
     # reversed: of several reasons the first one is given
     return {feature: reason for feature, is_there, reason in reversed(rows) if not is_there}
@@ -105,7 +104,8 @@ def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
     offered = "the profile offers no structured output (api.structured_output)"
     unwanted = "the profile does not want this route (api.routes: {})"
     routes = [(f"route_{name}", name in api.routes, unwanted.format(name)) for name in get_args(Route)]
-    return [("structured_output", api.structured_output, offered), *beyond_v1, *routes]
+    taken = [(f"parameter {name}", False, f"the endpoint does not take {name} (api.without)") for name in api.without]
+    return [("structured_output", api.structured_output, offered), *beyond_v1, *routes, *taken]
 
 
 def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:

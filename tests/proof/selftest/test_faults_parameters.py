@@ -61,7 +61,7 @@ def test_one_parameter_is_not_seen_in_a_stream_alone(fault: str) -> None:
         ("temperature-zeroed", {"temperature": 1.5}, {"temperature": 0.0}),
         ("temperature-zeroed", {"temperature": 0.7}, {}),
         ("temperature-zeroed", {"temperature": "hot"}, {}),
-        ("temperature-hidden", {}, {"temperature": 0.0}),
+        ("temperature-hidden", {}, {"temperature": 0.001}),
         ("temperature-hidden", {"temperature": 1.0}, {}),
         ("repetition-penalty-hidden", {}, {"repetition_penalty": 1.3}),
         ("repetition-penalty-hidden", {"repetition_penalty": 1.0}, {}),
