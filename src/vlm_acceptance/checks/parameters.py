@@ -10,6 +10,7 @@ from vlm_acceptance.checks.parameters_answer import (
     answer_of,
     answers_of,
     chance_log,
+    expected_sampled,
     first_difference,
     sampled_places,
 )
@@ -22,6 +23,8 @@ from vlm_acceptance.core.text import trimmed
 ROUNDING = 0.1
 # what is less likely than one in a million is no chance
 CHANCE = math.log(1e-6)
+# standard deviations that chance does not reach
+DEVIATIONS = 6.0
 
 
 def unanswered(why: NoReply, where: str = "") -> Finding:
@@ -58,19 +61,33 @@ def is_greedy(name: str, exchange: Exchange) -> list[Finding]:
 
 
 def is_sampled(what: str, exchanges: Sequence[Exchange], temperature: float) -> list[Finding]:
-    """Not all answers to one request have the same tokens, unless the model is so sure that chance gives them."""
+    """As many tokens are not the likeliest ones as the temperature, of 1 or more, demands; see `expected_sampled`."""
     answers = [answer_of(exchange) for exchange in exchanges]
     if missing := [unanswered(answer) for answer in answers if isinstance(answer, NoReply)]:
         return missing[:1]
     read = [answer for answer in answers if isinstance(answer, Answered)]
-    first = read[0]
-    if any(_tokens(one) != _tokens(first) for one in read[1:]):
+    sampled, tokens = sum(len(sampled_places(one, 0.0)) for one in read), sum(len(one.names) for one in read)
+    if not tokens:  # without log probabilities
+        return [] if len({one.text for one in read}) > 1 else [_always_the_same(what, read)]
+    if len(read) > 1 and _all_alike(read) and (len(read) - 1) * chance_log(read[0], temperature) <= CHANCE:
+        return [_always_the_same(what, read)]
+    expected = sum(expected_sampled(one, temperature) for one in read)
+    room = DEVIATIONS * math.sqrt(tokens) / 2
+    too_many = temperature == 1 and sampled > expected + room
+    if sampled >= expected - room and not too_many:
         return []
-    # without log probabilities it is not known how sure the model is
-    if first.names and (len(read) - 1) * chance_log(first, temperature) > CHANCE:
-        return []
-    observed = f"{what} is not sampled: the same text {len(read)} times, {trimmed(first.text, 80)}"
-    return [Finding(kinds.PARAMETER_SAMPLING, f"different texts, as at temperature {temperature:g}", observed)]
+    shown = f"at least {expected:.0f}" if temperature > 1 else f"about {expected:.0f}"
+    observed = f"{what} is not obeyed: {sampled} of {tokens} sampled tokens are not the likeliest one"
+    return [Finding(kinds.PARAMETER_SAMPLING, f"{shown} of them, as at temperature {temperature:g}", observed)]
+
+
+def _all_alike(answers: Sequence[Answered]) -> bool:
+    return all(_tokens(one) == _tokens(answers[0]) for one in answers)
+
+
+def _always_the_same(what: str, answers: Sequence[Answered]) -> Finding:
+    observed = f"{what} is not obeyed: the same text {len(answers)} times, {trimmed(answers[0].text, 80)}"
+    return Finding(kinds.PARAMETER_SAMPLING, "different texts of a request that is sampled", observed)
 
 
 def seed_holds(same: Sequence[Exchange], other: Exchange, temperature: float, *, exact: bool) -> list[Finding]:
@@ -117,8 +134,12 @@ def choices_differ(exchange: Exchange, n: int, temperature: float) -> list[Findi
     if (counted is None or tokens) and counted != tokens:
         expected = f"the {tokens} tokens of all choices in usage.completion_tokens"
         found.append(Finding(kinds.PARAMETER_CHOICES, expected, "no count" if counted is None else str(counted)))
-    same = all(_tokens(one) == _tokens(first) for one in answers.values())
-    if n > 1 and same and (n - 1) * chance_log(first, temperature) <= CHANCE and sampled_places(first, ROUNDING):
+    if (
+        n > 1
+        and _all_alike(list(answers.values()))
+        and (n - 1) * chance_log(first, temperature) <= CHANCE
+        and sampled_places(first, ROUNDING)
+    ):
         observed = f"{n} times the same choice, {trimmed(first.text, 80)}"
         found.append(Finding(kinds.PARAMETER_CHOICES, f"{n} choices, each sampled by itself", observed))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,15 +89,23 @@ def chance_log(answer: Answered, temperature: float, tokens: int | None = None) 
 
     It is exact at temperature 1. At a higher one, what is not listed counts as at 1, which is less than it has.
     """
-    total = 0.0
-    for name, listed in list(zip(answer.names, answer.listed, strict=True))[:tokens]:
-        mass = math.fsum(share(value / temperature) for value in listed.values())
-        if temperature >= 1:
-            mass += max(0.0, 1.0 - math.fsum(map(share, listed.values())))
-        own = share(listed[name] / temperature)
-        # a share that is too small for a float says nothing
-        total += math.log(own / mass) if own and mass else 0.0
-    return total
+    places = list(zip(answer.names, answer.listed, strict=True))[:tokens]
+    chances = [_chance(listed[name], listed.values(), temperature) for name, listed in places]
+    # a chance that is too small for a float says nothing
+    return sum(math.log(chance) for chance in chances if chance)
+
+
+def expected_sampled(answer: Answered, temperature: float) -> float:
+    """How many tokens are expected not to be the likeliest one: exact at temperature 1, at a higher one too few."""
+    lists = [listed.values() for listed in answer.listed]
+    return sum(1.0 - _chance(max(values), values, temperature) for values in lists)
+
+
+def _chance(own: float, listed: Collection[float], temperature: float) -> float:
+    mass = math.fsum(share(value / temperature) for value in listed)
+    if temperature >= 1:
+        mass += max(0.0, 1.0 - math.fsum(map(share, listed)))
+    return share(own / temperature) / mass if mass else 1.0
 
 
 def share(logprob: float) -> float:

@@ -250,9 +250,7 @@ def notes(context: RunContext) -> list[str]:
         found.append(f"{seen}: if a gateway limits them, say how many it takes with endpoint.requests_per_s")
     if proxies := machine.proxies(os.environ):
         found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
-    if record.defaults:
-        declared = ", ".join(f"{name} {value:g}" for name, value in record.defaults.items())
-        found.append(f"defaults of requests that name no value, as declared: {declared}")
+    found += _declared(record.defaults)
     for issue, tests in sorted(record.known_issues.items()):
         found.append(f"known issue, in {len(tests)} test(s): {issue}")
     if record.serve_benchmark:
@@ -269,6 +267,12 @@ def notes(context: RunContext) -> list[str]:
     if record.orphans:
         found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
     return found
+
+
+def _declared(defaults: Mapping[str, float]) -> list[str]:
+    """What a request gets for a parameter that it does not name, where that is declared."""
+    values = ", ".join(f"{name} {value:g}" for name, value in defaults.items())
+    return [f"defaults of requests that name no value, as declared: {values}"] if values else []
 
 
 def _calibration_notes(profile: Profile) -> list[str]:

@@ -110,13 +110,24 @@ def test_only_the_likeliest_tokens_are_greedy() -> None:
     assert "no log probabilities" in observed(parameters.is_greedy("top_k 1", answer(None)))
 
 
-def test_answers_that_are_all_equal_are_not_sampled_unless_the_model_is_sure() -> None:
-    many = range(20)
-    equal, certain = [answer(unsure(*many))] * 4, [answer(sure(*many))] * 4
-    assert "4 times" in observed(parameters.is_sampled("temperature 1.5", equal, HOT))
-    assert parameters.is_sampled("temperature 1.5", certain, HOT) == []
-    assert parameters.is_sampled("temperature 1.5", [*equal[:3], answer(unsure(1, 2))], HOT) == []
-    assert "by peer" in observed(parameters.is_sampled("temperature 1.5", [*equal, BROKEN], HOT))
+def test_sampled_tokens_are_as_unlikely_as_the_temperature_makes_them() -> None:
+    # half of the tokens are expected to be another one than the likeliest
+    taken = [entry("token_id:1", -0.7, **{"token_id:2": -0.7 - 1e-9})] * 30
+    other = [entry("token_id:2", -0.7 - 1e-9, **{"token_id:1": -0.7})] * 30
+    mixed, likeliest, rarest = answer([*taken, *other]), answer([*taken, *taken]), answer([*other, *other])
+    for temperature in (1.0, HOT):
+        assert parameters.is_sampled("temperature", [mixed], temperature) == []
+        assert "4 times" in observed(parameters.is_sampled("temperature", [mixed] * 4, temperature))
+        assert "0 of 60" in observed(parameters.is_sampled("temperature", [likeliest], temperature))
+    assert "60 of 60" in observed(parameters.is_sampled("temperature", [rarest], 1.0))
+    assert parameters.is_sampled("temperature", [rarest], HOT) == []  # it may be hotter than is known
+    assert parameters.is_sampled("temperature", [answer(sure(*range(20)))] * 4, HOT) == []
+    assert "by peer" in observed(parameters.is_sampled("temperature", [mixed, BROKEN], HOT))
+
+
+def test_without_log_probabilities_sampled_texts_must_differ() -> None:
+    assert "3 times" in observed(parameters.is_sampled("temperature", [answer(None)] * 3, HOT))
+    assert parameters.is_sampled("temperature", [answer(None), answer(None, text="another")], HOT) == []
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -169,4 +169,4 @@ def test_a_keyword_that_leaves_nothing_out_does_not_narrow() -> None:
 
 
 def test_a_parameter_that_the_endpoint_does_not_take_is_not_required() -> None:
-    assert missing(api={"without": ["top_k"]}) == {"parameter top_k"}
+    assert missing(api={"routes": ROUTES, "without": ["top_k"]}) == {"parameter top_k"}
