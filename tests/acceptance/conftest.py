@@ -7,8 +7,10 @@ from dataclasses import asdict
 
 import pytest
 
+from vlm_acceptance.cases.golden_answers import by_prompt
 from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_known_issues
 from vlm_acceptance.checks import latency as checks
+from vlm_acceptance.checks import waiting
 from vlm_acceptance.checks.bars import read_in_large_form
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.paths import ROOT
@@ -20,7 +22,7 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT
-from vlm_acceptance.workloads import capability, latency
+from vlm_acceptance.workloads import capability, latency, load
 
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
@@ -116,6 +118,33 @@ def measure_latency(context, client, findings) -> Callable[..., None]:
         findings.excuse(checks.starved(budget, measured.warm, name))
 
     return measure_latency
+
+
+@pytest.fixture
+def jobs(client, profile, context):
+    """Every capability picture, every second one in many tiles too, and some texts, shuffled, half of them streamed."""
+    known = by_prompt(context.inputs.golden_answers)
+    model, categories, report_only = client.model_id, context.inputs.categories, profile.capability.report_only
+    large = load.large_jobs(model, categories, context.tile_rule, report_only) if context.sends_large_pictures else []
+    return load.jobs(model, categories, known, report_only, large=large)
+
+
+@pytest.fixture
+def least_right(profile, context):
+    """Right answers of eight that a question needs under load: no more than it had alone."""
+    return capability.load_bar(profile, context.inputs.categories, context.record.counted)
+
+
+@pytest.fixture
+def stand(findings):
+    """Adds the findings about times that stand without what waiting for a processor explains; the rest is excused."""
+
+    def stand(found, rest, waits):
+        standing, excused = waiting.standing(found, rest, waits)
+        findings.add(standing)
+        findings.excuse(excused)
+
+    return stand
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import pytest
 
-from vlm_acceptance.cases.golden_answers import by_prompt
-from vlm_acceptance.checks import hang, refusals, trends, waiting
+from vlm_acceptance.checks import hang, refusals, trends
 from vlm_acceptance.checks import load as checks
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.core import finding_classes as kinds
@@ -14,7 +13,7 @@ from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
 from vlm_acceptance.report.evidence import slug
 from vlm_acceptance.run.lazy import OnceResource
-from vlm_acceptance.workloads import capability, load, soak
+from vlm_acceptance.workloads import load, soak
 
 DISCONNECTING = 4
 DISCONNECT_AFTER_EVENTS = 32
@@ -23,21 +22,6 @@ LONG_TOKENS = 2000
 BENCH_S = 300
 SEEN_TO_END_S = 2
 BROKEN_URL = "data:image/png;base64,%%%"
-
-
-@pytest.fixture
-def jobs(client, profile, context):
-    """Every capability picture, every second one in many tiles too, and some texts, shuffled, half of them streamed."""
-    known = by_prompt(context.inputs.golden_answers)
-    model, categories, report_only = client.model_id, context.inputs.categories, profile.capability.report_only
-    large = load.large_jobs(model, categories, context.tile_rule, report_only) if context.sends_large_pictures else []
-    return load.jobs(model, categories, known, report_only, large=large)
-
-
-@pytest.fixture
-def least_right(profile, context):
-    """Right answers of eight that a question needs under load: no more than it had alone."""
-    return capability.load_bar(profile, context.inputs.categories, context.record.counted)
 
 
 @pytest.fixture(scope="module")
@@ -90,18 +74,6 @@ def vllm_bench(steady, context, deployment):
         measured, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
     )
     return measured
-
-
-@pytest.fixture
-def stand(findings):
-    """Adds the findings about times that stand without what waiting for a processor explains; the rest is excused."""
-
-    def stand(found, rest, waits):
-        standing, excused = waiting.standing(found, rest, waits)
-        findings.add(standing)
-        findings.excuse(excused)
-
-    return stand
 
 
 @pytest.fixture

@@ -101,6 +101,16 @@ BURST, LARGE_BURST, ALONE, DISCONNECTS, SOAK, BUDGETS, SLOWS = (
     )
 )
 
+RISING, LOW_LOAD, SHRANK, PREEMPTED = (
+    f"capacity::test_{name}"
+    for name in (
+        "rising_load_is_answered",
+        "budgets_hold_at_low_load",
+        "capacity_did_not_shrink",
+        "preempted_requests_keep_their_answers",
+    )
+)
+
 LEAK, PAIRED = "load::test_soak_does_not_leak", "mmmu::test_not_worse_than_the_baseline"
 GUIDE, FIGURES = "capability::test_guide_request", "health::test_engine_log_figures"
 OFFLINE = (

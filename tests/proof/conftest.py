@@ -107,12 +107,12 @@ def accept(tmp_path: Path) -> Accept:
     return partial(run_suite, tmp_path)
 
 
-def control_engine(log: Path, api_key: str | None = None) -> Iterator[Deployment]:
-    """The control on the real engine; with `api_key` the engine demands it."""
-    profile = load_profile("control-cpu", PROFILES).profile
+def control_engine(log: Path, api_key: str | None = None, profile: str = "control-cpu") -> Iterator[Deployment]:
+    """The control on the real engine, as a profile starts it; with `api_key` the engine demands it."""
+    wanted = load_profile(profile, PROFILES).profile
     engine = find_engine(None, None, os.environ)
     deployment = launch(
-        profile, engine.command, CONTROL, os.environ, log, run_tag(), api_key=api_key, progress=lambda _: None
+        wanted, engine.command, CONTROL, os.environ, log, run_tag(), api_key=api_key, progress=lambda _: None
     )
     assert deployment.ready, deployment.stages[-1].detail
     yield deployment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from check_ids import KINDS_TRANSPARENT, PARTS, TEMPLATE, TURN_TILES, TURNS
+from check_ids import KINDS_TRANSPARENT, LOW_LOAD, PARTS, PREEMPTED, RISING, SHRANK, TEMPLATE, TURN_TILES, TURNS
 
 # the engine gets another conversation than the client sent
 CONVERSATION: dict[str, tuple[str, ...]] = {
@@ -232,7 +232,22 @@ UPLOADS: dict[str, tuple[str, ...]] = {
 LEAVING: dict[str, tuple[str, ...]] = {}
 
 # the deployment holds less load, or mixes up preempted requests
-CAPACITY: dict[str, tuple[str, ...]] = {}
+CAPACITY: dict[str, tuple[str, ...]] = {
+    "fails-under-load": (RISING,),
+    "answers-cut-under-load": (RISING,),
+    "prompts-cut-under-load": (RISING,),
+    "one-at-a-time": (SHRANK,),
+    "slower-than-recorded": (SHRANK,),
+    "too-slow-alone": (LOW_LOAD,),
+    "preempted-swapped": (PREEMPTED,),
+    "preempted-cut": (PREEMPTED,),
+}
+# what makes a judgement impossible: the owners must be errors, never a pass
+UNPROVEN: dict[str, tuple[str, ...]] = {"preemptions-uncounted": (PREEMPTED,)}
+# those that need an engine with a small cache
+PREEMPTING = frozenset({"preempted-swapped", "preempted-cut", "preemptions-uncounted"})
+# those that need a recorded capacity, or narrow budgets
+LADDER = frozenset({"one-at-a-time", "slower-than-recorded", "too-slow-alone"})
 
 WIRE_OF_CLIENTS = {
     **CONVERSATION,

@@ -164,6 +164,7 @@ class Load(Section):
 
     Times may grow by the share `drift` from the soak's first third to its last, memory by so many kilobytes a request.
     With `bench`, `vllm bench serve` runs after the soak of a launched engine; its figures are reported, not judged.
+    `preemption`: the cache is so small that many long texts at once must make the engine preempt requests.
     """
 
     burst: int = Field(default=16, ge=4, le=64)
@@ -175,6 +176,7 @@ class Load(Section):
     soak_s: Annotated[float, Field(ge=1)] = 600
     soak_concurrency: int = Field(default=8, ge=1, le=64)
     bench: bool = True
+    preemption: bool = False
     drift: Annotated[float, Field(ge=0)] = 0.5
     leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
     hbm_leak_kb_per_request: Annotated[float, Field(ge=0)] = 64

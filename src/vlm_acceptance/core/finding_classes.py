@@ -226,6 +226,13 @@ HANG = FindingClass("hang.flat", "engine hangs", FATAL)
 DRIFT = FindingClass("trend.drift", "times grow during the load", FAILURE)
 LEAK = FindingClass("trend.leak", "memory grows with the requests", FAILURE)
 # clients that leave, capacity, preemption
+CAPACITY_NO_ANSWER = FindingClass("capacity.no_answer", "request fails under rising load", FATAL)
+CAPACITY_CUT = FindingClass("capacity.cut", "answer is shorter than under low load", FAILURE)
+CAPACITY_PROMPT = FindingClass("capacity.prompt", "prompt is cut under rising load", FATAL)
+CAPACITY_NONE = FindingClass("capacity.none", "budgets hold at no concurrency", FAILURE)
+CAPACITY_SHRUNK = FindingClass("capacity.shrunk", "fewer requests at once than recorded", FAILURE)
+CAPACITY_SLOWER = FindingClass("capacity.slower", "slower than recorded at the same load", FAILURE)
+PREEMPTION_CUT = FindingClass("preemption.cut", "answer cut when the cache is full", FATAL)
 # log probabilities against a baseline, and their repeatability
 LOGPROBS_MISSING = FindingClass("logprobs.missing", "no log probabilities to compare", FATAL)
 LOGPROBS_SHIFT = FindingClass("logprobs.shift", "log probabilities shifted", FAILURE)

@@ -22,6 +22,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     shown += _engine(summary)
     shown += _offline(summary)
     shown += _latency(summary)
+    shown += _capacity(summary)
     shown += [f"  {line}" for line in summary.get("accuracy", [])]
     left_out = sorted(set(summary["not_applicable"].values()))
     if left_out:
@@ -142,6 +143,25 @@ def _latency(summary: Mapping[str, Any]) -> list[str]:
         theirs = "; guide: {tokens} tokens {seconds} s {note}".format_map(guide[category]) if category in guide else ""
         shown.append(f"  latency {named(summary, category)}: {warm} ({rest}){theirs}".rstrip())
     return shown
+
+
+def _capacity(summary: Mapping[str, Any]) -> list[str]:
+    """The greatest number of requests at once at which the budgets held, for each kind of prompt."""
+    return [f"  capacity {row['prompt']}: {capacity_of(row)} ({row['end']})" for row in summary.get("capacity") or ()]
+
+
+def capacity_of(row: Mapping[str, Any]) -> str:
+    """The capacity of a row, and the figures of its step."""
+    capacity = row["capacity"]
+    if capacity is None:
+        return "not known"
+    held = [step for step in row["steps"] if step["concurrency"] == capacity and step["state"] == "held"]
+    if not held:
+        return "no step within the budgets"
+    figures = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("E2E", "e2e_s"))
+    times = [f"{name} p99 {seconds(value['p99'])}" for name, key in figures if (value := held[-1][key])]
+    rate = f"{held[-1]['output_tokens_per_s']:g} output tokens a second"
+    return f"{capacity} at once, {row['prompt_tokens']} prompt tokens: {', '.join([*times, rate])}"
 
 
 def named(summary: Mapping[str, Any], category: str) -> str:

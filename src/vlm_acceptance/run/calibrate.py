@@ -1,4 +1,4 @@
-"""Records a finished run as the calibration of its deployment: the right answers of each question, latency budgets.
+"""Records a finished run as the calibration of its deployment: right answers, latency budgets, capacity.
 
     python -m vlm_acceptance.run.calibrate RUN FILE
 
@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from vlm_acceptance.config.ladder_sections import RecordedCapacity
 from vlm_acceptance.config.options import PROFILES
 from vlm_acceptance.config.paths import output_file
 from vlm_acceptance.config.profile import Budget
@@ -59,11 +60,18 @@ class _Latency(Section):
     categories: dict[str, Budget]
 
 
+class _Ladder(Section):
+    """The keys of `ladder` that a run records."""
+
+    baseline: dict[str, RecordedCapacity]
+
+
 class _Content(Section):
     """What a part adds to a profile: no other key, so that a stored run cannot change how an engine is started."""
 
     capability: _Capability | None = None
     latency: _Latency | None = None
+    ladder: _Ladder | None = None
 
 
 class _Part(BaseModel):
@@ -75,8 +83,8 @@ class _Proposal(BaseModel):
     """What `calibration.proposal` has written."""
 
     base: str
-    missing: list[Literal["capability", "latency"]]
-    parts: dict[Literal["capability", "latency"], _Part]
+    missing: list[Literal["capability", "latency", "ladder"]]
+    parts: dict[Literal["capability", "latency", "ladder"], _Part]
 
 
 def record(run: Path, file: Path) -> tuple[bool, list[str]]:

@@ -14,6 +14,7 @@ import yaml
 from vlm_acceptance.checks.bars import FEWEST_RECORDED, PICTURES, unlike
 from vlm_acceptance.checks.challenge import BLIND
 from vlm_acceptance.checks.latency import LatencyRow
+from vlm_acceptance.config.ladder_sections import StepBudgets
 from vlm_acceptance.config.profile import LARGE_PICTURES, MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import logprobs
@@ -32,7 +33,7 @@ HEADROOM = 1.5
 LEAST_HEADROOM_S = {"ttft_s": 0.1, "tpot_s": 0.005, "e2e_s": 0.1}
 BUDGETS = (kinds.LATENCY_TTFT, kinds.LATENCY_TPOT, kinds.LATENCY_E2E)
 UNDER_LOAD = (kinds.LOAD_COUNT, kinds.LOAD_ANSWER)
-PARTS = {"capability": "calibration", "latency": "baseline"}
+PARTS = {"capability": "calibration", "latency": "baseline", "ladder": "capacity"}
 UNFINISHED = (Outcome.ERROR, Outcome.NOT_RUN)
 
 
@@ -57,6 +58,9 @@ def proposal(context: RunContext, ruling: Ruling) -> dict[str, Any]:
     profile = context.profile
     lacks = {"capability": not profile.capability.calibrated, "latency": not profile.latency.recorded}
     made = {"capability": _calibration(context, ruling), "latency": _baseline(context, ruling)}
+    if context.record.capacity:
+        lacks["ladder"] = not profile.ladder.baseline
+        made["ladder"] = _capacity(context, ruling)
     found: dict[str, Any] = {
         "base": str(context.settings.loaded.path.resolve()),
         "due": ruling.to_calibrate,
@@ -231,6 +235,19 @@ def _baseline(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]
     for name, budgets in categories.items():
         _allow_longest_answer(context, name, budgets, [one["tpot_s"] for one in categories.values() if "tpot_s" in one])
     return {"latency": {"recorded": True, "categories": categories}}, f"{HEADROOM} x the medians of this run"
+
+
+def _capacity(context: RunContext, ruling: Ruling) -> tuple[dict[str, Any], str]:
+    """The capacity by prompt or nothing, and why."""
+    if why := _obstacle(context, ruling):
+        return {}, why
+    if context.profile.ladder.budgets == StepBudgets():
+        return {}, "the profile has no budgets (ladder.budgets)"
+    rows = [row for row in context.record.capacity if row["steps"]]
+    if unknown := [row for row in rows if row["recorded"] is None]:
+        return {}, f"no capacity of {unknown[0]['prompt']}: {unknown[0]['end']}"
+    summary = ", ".join(f"{row['prompt']} {row['capacity']} at once" for row in rows)
+    return {"ladder": {"baseline": {row["prompt"]: row["recorded"] for row in rows}}}, summary
 
 
 def _medians(row: LatencyRow) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.core.engine_figures import EngineFigures
@@ -37,7 +38,7 @@ class RunRecord:
     `right` the fewest right answers to a question that any test counted, and of how many. `by_route` has the right
     answers of each test that asked a question by one route, without load; `agreed` the offline answers to a question
     that agreed with the served ones; `new_pictures` how many of the eight new ones were read; `too_many` counts
-    answers of status 429.
+    answers of status 429. `capacity` has the ladder of load: a row of each kind of prompt.
     """
 
     required: list[str] = field(default_factory=list)
@@ -53,6 +54,7 @@ class RunRecord:
     server_release: DeviceRelease | None = None
     offline_figures: EngineFigures | None = None
     latency: dict[str, LatencyRow] = field(default_factory=dict)
+    capacity: list[dict[str, Any]] = field(default_factory=list)
     waits: list[Waited] = field(default_factory=list)
     right: dict[str, tuple[int, int]] = field(default_factory=dict)
     by_route: dict[str, dict[str, int]] = field(default_factory=dict)

@@ -66,11 +66,7 @@ def missing_features(
         ("no_video", not model.video, "the model takes videos (model.video)"),
         ("video", model.video, "the model takes no videos (model.video)"),
         ("api_key", has_key, "the run has no API key (--vlm-api-key-env)"),
-        (
-            "load_budgets",
-            profile.load.budgets.bounds_figures,
-            "the profile bounds no figure of the soak (load.budgets)",
-        ),
+        *_load(profile),
         ("versions", profile.versions, "the profile expects no versions (versions)"),
         ("openai", importlib.util.find_spec("openai") is not None, "the openai package is not installed"),
         ("running_metric", RUNNING in profile.metrics, f"the profile expects no {RUNNING} (metrics)"),
@@ -85,6 +81,17 @@ def missing_features(
     )
     # reversed: of several reasons the first one is given
     return {feature: reason for feature, is_there, reason in reversed(rows) if not is_there}
+
+
+def _load(profile: Profile) -> tuple[tuple[str, object, str], ...]:
+    """What the tests of many requests need."""
+    wanted, budgets = profile.ladder, profile.load.budgets
+    return (
+        ("load_budgets", budgets.bounds_figures, "the profile bounds no figure of the soak (load.budgets)"),
+        ("ladder", wanted.lengths and wanted.prompts, "the profile asks for no ladder of load (ladder)"),
+        ("capacity_baseline", wanted.baseline, "no capacity is recorded (ladder.baseline)"),
+        ("preemption", profile.load.preemption, "the profile has no cache that is too small (load.preemption)"),
+    )
 
 
 def _challenge(profile: Profile) -> tuple[tuple[str, bool, str], ...]:

@@ -34,8 +34,8 @@ SCHEMA = "vlm-acceptance/summary/1"
 # keys whose texts are names, paths and sentences of the suite and its profile
 OWN_TEXTS = frozenset({
     "schema", "verdict", "statement", "scope", "suite", "profile", "model_files", "kind", "name", "areas", "required",
-    "not_applicable", "calibration", "guide_names", "right", "expected", "latency", "guide", "references", "id", "area",
-    "outcome", "evidence", "mode", "accuracy", "files",
+    "not_applicable", "calibration", "guide_names", "right", "expected", "latency", "capacity", "guide", "references",
+    "id", "area", "outcome", "evidence", "mode", "accuracy", "files",
 })  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
             "model_memory_gib": profile.model_memory_gib and profile.model_memory_gib.model_dump(),
         },
         "latency": {name: dataclasses.asdict(row) for name, row in context.record.latency.items()},
+        "capacity": context.record.capacity,
         "guide": [row.model_dump() for row in profile.guide],
         "references": {name: row.model_dump() for name, row in profile.references.items()},
         "tests": [{**row_of(r), "message": r.message.partition("\n")[0]} for r in context.record.results],

@@ -353,3 +353,36 @@ def test_log_probabilities_of_a_deployment_that_is_not_right_are_not_recorded(tm
     ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
     assert "not recorded" in calibration.record(context, ruling)[0]
     assert not file.exists()
+
+
+LADDER = {
+    "prompt": "text-256",
+    "prompt_tokens": 256,
+    "capacity": 16,
+    "end": "16 is the most that was tried",
+    "steps": [{"concurrency": 16}],
+    "recorded": {"concurrency": 16, "e2e_s": 0.5, "e2e_high_s": 0.6},
+}
+
+
+def after_slow(tmp_path: Path, **values: object) -> RunContext:
+    context = attached(tmp_path)
+    context.record.results = [result("capacity", Outcome.PASSED)]
+    context.record.capacity = [{**LADDER, **values}]
+    return context
+
+
+def test_an_accepted_ladder_is_recorded_as_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context, file = after_slow(tmp_path), tmp_path / "mine.yaml"
+    (tmp_path / "summary.json").write_text(json.dumps({"calibration": calibration.proposal(context, ACCEPTED)}))
+    assert calibrate.main([str(tmp_path), str(file)]) == 0
+    assert f"capacity: {file} (text-256 16 at once)" in capsys.readouterr().out
+    recorded = load_profile(str(file), PROFILES).profile.ladder.baseline["text-256"]
+    assert (recorded.concurrency, recorded.e2e_s, recorded.e2e_high_s) == (16, 0.5, 0.6)
+
+
+def test_a_ladder_that_was_not_measured_to_its_end_is_not_recorded(tmp_path: Path) -> None:
+    busy = after_slow(tmp_path, recorded=None, capacity=None, end="the machine was busy at 16")
+    part = calibration.proposal(busy, ACCEPTED)["parts"]["ladder"]
+    assert part == {"content": {}, "summary": "no capacity of text-256: the machine was busy at 16"}
+    assert "ladder" not in calibration.proposal(attached(tmp_path), ACCEPTED)["parts"]

@@ -28,7 +28,8 @@ FULL = {
     "versions": {"vllm": "0.18.0"},
     "metrics": [*RUNNING, *CACHES, *REQUESTS],
     "capability": {"golden_answers": "x.jsonl", "url_picture": "http://h/p.png"},
-    "load": {"budgets": {"itl_s": {"p99": 1}}},
+    "load": {"budgets": {"itl_s": {"p99": 1}}, "preemption": True},
+    "ladder": {"baseline": {"text-512": {"concurrency": 4, "e2e_s": 1, "e2e_high_s": 1.1}}},
     "api": {"routes": ROUTES},
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
@@ -61,8 +62,11 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"capability": {**FULL["capability"], "large_pictures": False}}, "large_pictures"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "pictures": {"oracle": "internvl", "max_tiles": 4}}}, "large_pictures"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": 3500}}, "large_pictures"),  # type: ignore[dict-item]
-        ({"load": {}}, "load_budgets"),
-        ({"load": {"budgets": {"errors": 0.01}}}, "load_budgets"),
+        ({"load": {"preemption": True}}, "load_budgets"),
+        ({"load": {"budgets": {"errors": 0.01}, "preemption": True}}, "load_budgets"),
+        ({"load": {**FULL["load"], "preemption": False}}, "preemption"),  # type: ignore[dict-item]
+        ({"ladder": {**FULL["ladder"], "lengths": []}}, "ladder"),  # type: ignore[dict-item]
+        ({"ladder": {}}, "capacity_baseline"),
         ({"metrics": [*RUNNING, CACHES[0], *REQUESTS]}, "cache_metrics"),
         ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
         ({"model": {**FULL["model"], "max_model_len": None}}, "max_model_len"),  # type: ignore[dict-item]
@@ -87,7 +91,7 @@ def test_what_a_profile_does_not_have_is_not_required(changes: dict[str, Any], f
 
 @pytest.mark.parametrize("budgets", [{"goodput": 0.9}, {"requests_per_s": 1}, {"e2e_s": {"p50": 1}}])
 def test_one_bound_is_a_budget(budgets: dict[str, Any]) -> None:
-    assert missing(load={"budgets": budgets}) == set()
+    assert missing(load={"budgets": budgets, "preemption": True}) == set()
 
 
 @pytest.mark.parametrize(("takes", "feature"), [(True, "no_video"), (False, "video")])
@@ -116,6 +120,7 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     texts = [path.read_text("utf-8") for path in ACCEPTANCE.glob("*.py")]
     named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
     off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
+    off["ladder"] = {"lengths": []}
     off["challenge"] = {"pictures": False, "texts": False}
     off["api"] = {"structured_output": False, "routes": [], "without": ["logprobs", "top_logprobs"]}
     off["endpoint"] = {"only_v1": True}
