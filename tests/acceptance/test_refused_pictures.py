@@ -6,7 +6,7 @@ from vlm_acceptance.cases.pictures import fresh_png_url, png_url
 from vlm_acceptance.checks import completion, edge_inputs, refusals
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.core.exchange import NoReply
-from vlm_acceptance.workloads import capability, refused_pictures
+from vlm_acceptance.workloads import capability, leaving, refused_pictures
 
 pytestmark = pytest.mark.smoke
 
@@ -106,3 +106,15 @@ def test_counted_picture_is_no_poison(client, findings, answered, require_harmle
     counted = refused_pictures.tokenized(client, "What is it?", url)
     findings.note(tokenize=counted.status)
     still_answered("counted", url, [picture for picture, _ in answered[:2]])
+
+
+def test_left_picture_is_no_poison(client, findings, sign, answered, require_harmless, still_answered, chance):
+    """A picture whose client left before its answer began MUST be answered afterwards, and so MUST other pictures."""
+    if not answered:
+        return
+    require_harmless("left")
+    url = fresh_png_url(answered[0][0].path, chance)
+    [body] = capability.bodies(client.model_id, sign, [url])
+    exchange = leaving.leave_at_once(client, body)
+    findings.note(left="answered before" if exchange.error is None else exchange.error.kind)
+    still_answered("left", url, [picture for picture, _ in answered[:2]])

@@ -99,6 +99,10 @@ def _same_frames(call: Call, frames: Frames) -> Frames:
     return frames
 
 
+def _not_noticed(call: Call) -> None:
+    pass
+
+
 def _same_headers(call: Call, headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
@@ -108,7 +112,8 @@ class Stages:
     """What one fault does to a request on its way; a stage not given changes nothing.
 
     `instead` answers in the engine's place, `request` changes what the engine gets, `response` an answer in one piece,
-    `frames` the events of a stream (each with its final blank line), `headers` the headers of either.
+    `frames` the events of a stream (each with its final blank line), `headers` the headers of either. `left` is called
+    when a client left before its answer was complete.
     """
 
     instead: Callable[[Call], Response | None] = _no_answer
@@ -116,6 +121,7 @@ class Stages:
     response: Callable[[Call, Response], Response] = _same_response
     frames: Callable[[Call, Frames], Frames] = _same_frames
     headers: Callable[[Call, Mapping[str, str]], Mapping[str, str]] = _same_headers
+    left: Callable[[Call], None] = _not_noticed
 
 
 def dumped(value: Any) -> bytes:

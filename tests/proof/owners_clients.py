@@ -229,7 +229,25 @@ UPLOADS: dict[str, tuple[str, ...]] = {
 }
 
 # clients that leave, or come late, are treated wrongly
-LEAVING: dict[str, tuple[str, ...]] = {}
+LEFT_EARLY, LEFT_UNSTREAMED, LEFT_WAITING, LEFT_PICTURES, IDLE = (
+    f"leaving::test_{name}"
+    for name in (
+        "leaver_before_the_first_token_frees_its_slot",
+        "leaver_without_a_stream_frees_its_slot",
+        "waiting_leaver_frees_its_place",
+        "pictures_of_leavers_are_answered",
+        "first_request_after_an_idle_spell",
+    )
+)
+LEAVING: dict[str, tuple[str, ...]] = {
+    "left-unstreamed-kept": (LEFT_UNSTREAMED, LEFT_WAITING),
+    "left-waiting-kept": (LEFT_UNSTREAMED, LEFT_WAITING),
+    "left-long-prompt-kept": (LEFT_EARLY,),
+    "left-picture-poisons": (LEFT_PICTURES, "refused_pictures::test_left_picture_is_no_poison"),
+    "left-answer-given": (LEFT_PICTURES,),
+    "idle-first-503": (IDLE,),
+    "idle-first-reset": (IDLE,),
+}
 
 # the deployment holds less load, or mixes up preempted requests
 CAPACITY: dict[str, tuple[str, ...]] = {

@@ -107,12 +107,17 @@ def counted_while_running(before: float, during: Sequence[float | None]) -> list
     return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} while streams run", seen, "/metrics")]
 
 
-def freed(before: float, seen: Sequence[tuple[float, float | None]], within_s: float) -> list[Finding]:
-    """Running requests, as (seconds since the clients disconnected, value), fall to what they were before."""
+def freed(
+    before: float, seen: Sequence[tuple[float, float | None]], within_s: float, name: str = RUNNING
+) -> list[Finding]:
+    """Running requests, as (seconds since the clients disconnected, value), fall to what they were before.
+
+    `name` are the counted requests in words for a report.
+    """
     if is_figure(before) and any(is_at_most(running, before) for at_s, running in seen if is_at_most(at_s, within_s)):
         return []
     known = [(at_s, running) for at_s, running in seen if running is not None]
-    expected = f"{RUNNING} back to {before:g} within {within_s:g} s after the clients disconnected"
+    expected = f"{name} back to {before:g} within {within_s:g} s after the clients disconnected"
     last = f"{known[-1][1]:g} after {known[-1][0]:.1f} s" if known else "no value in /metrics"
     return [Finding(kinds.LOAD_SLOT_KEPT, expected, last, "/metrics")]
 

@@ -1,9 +1,11 @@
-"""A client that disconnects in mid-stream, as a browser tab that is closed does."""
+"""Clients that leave before their answer is complete, as a browser tab that is closed does."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
+from vlm_acceptance.client.cutoff import Cutoff
 from vlm_acceptance.client.http import Client, Observed
 from vlm_acceptance.core.exchange import Request
 
@@ -40,3 +42,36 @@ class _FirstEvents(Observed):
             if len(self.frames) >= self._events:
                 self._before_leaving()
                 return
+
+
+class LeavingClient(Client):
+    """Sends as `like` does, until `leave` is called: then the connections of all its requests are closed.
+
+    The exchanges of those without a complete answer have an error, `reset` or `protocol`.
+    """
+
+    def __init__(self, like: Client) -> None:
+        super().__init__(like.base_url, like.api_key, like.sizes, like.gateway)
+        self._cutoff = self._leaving = _Leaving()
+
+    def leave(self) -> None:
+        """Close the connections that are open now, and those of later requests at once."""
+        self._leaving.leave()
+
+
+class _Leaving(Cutoff):
+    """Cuts every read from `leave` on, as if its deadline had passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_left = False
+
+    def leave(self) -> None:
+        with self._lock:
+            self._has_left = True
+            self._reads = {read: (0, cut) for read, (_, cut) in self._reads.items()}
+
+    @contextlib.contextmanager
+    def at(self, deadline_ns: int, cut: Callable[[], None]) -> Iterator[None]:
+        with super().at(0 if self._has_left else deadline_ns, cut):
+            yield

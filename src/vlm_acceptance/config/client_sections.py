@@ -78,3 +78,9 @@ class Endpoint(Section):
     ca_bundle: str | None = None
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")], str] = {}
     requests_per_s: Annotated[float, Field(gt=0, le=10_000)] | None = None
+
+
+class Leaving(Section):
+    """Clients that leave, and a deployment that nobody asks for `idle_s` seconds before the next request."""
+
+    idle_s: Annotated[float, Field(gt=0, le=3600)] = 60

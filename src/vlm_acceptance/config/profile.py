@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from vlm_acceptance.config.client_sections import Api, Endpoint, Template, Uploads
+from vlm_acceptance.config.client_sections import Api, Endpoint, Leaving, Template, Uploads
 from vlm_acceptance.config.ladder_sections import Ladder
 from vlm_acceptance.config.paths import require_text_file, resolve_existing
 from vlm_acceptance.config.profile_sections import (
@@ -370,6 +370,7 @@ class Profile(Section):
     uploads: Uploads = Uploads()
     endpoint: Endpoint = Endpoint()
     ladder: Ladder = Ladder()
+    leaving: Leaving = Leaving()
     metrics: list[str] = []
     model_memory_gib: Measure | None = None
     weight_load_s: Measure | None = None

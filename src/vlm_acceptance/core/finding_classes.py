@@ -233,6 +233,12 @@ CAPACITY_NONE = FindingClass("capacity.none", "budgets hold at no concurrency", 
 CAPACITY_SHRUNK = FindingClass("capacity.shrunk", "fewer requests at once than recorded", FAILURE)
 CAPACITY_SLOWER = FindingClass("capacity.slower", "slower than recorded at the same load", FAILURE)
 PREEMPTION_CUT = FindingClass("preemption.cut", "answer cut when the cache is full", FATAL)
+LEAVING_ANSWER = FindingClass("leaving.answer", "no answer after clients left", FATAL)
+LEAVING_POISON = FindingClass("leaving.poison", "picture of a client that left is not answered any more", FATAL)
+LEAVING_MIXED_UP = FindingClass("leaving.mixed_up", "answer of a client that left", FATAL)
+LEAVING_WRONG = FindingClass("leaving.wrong", "wrong answer after clients left", FAILURE)
+IDLE_ANSWER = FindingClass("idle.answer", "first request after an idle spell is not answered", FATAL)
+IDLE_WRONG = FindingClass("idle.wrong", "first request after an idle spell is answered differently", FAILURE)
 # log probabilities against a baseline, and their repeatability
 LOGPROBS_MISSING = FindingClass("logprobs.missing", "no log probabilities to compare", FATAL)
 LOGPROBS_SHIFT = FindingClass("logprobs.shift", "log probabilities shifted", FAILURE)

@@ -327,35 +327,38 @@ def disconnect(
     client: RecordingClient, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool
 ) -> Disconnection:
     """Start streams once nothing runs, disconnect each after `events` events, and see whether the slots are freed."""
-    before = _until(client, lambda running: running == 0, within_s)[-1][1]
+    before = until(client, lambda seen: seen == 0, within_s)[-1][1]
     if before is None or (before > 0 and not is_alone):
         return Disconnection(before)
     during: list[float | None] = []
-    http = DisconnectingClient(client.http, events, lambda: during.append(_running(client)))
+    http = DisconnectingClient(client.http, events, lambda: during.append(running(client)))
     exchanges = send_all(http, [client.request(body) for body in bodies], len(bodies))
     last_ns = max(exchange.finished_ns for exchange in exchanges)
     late_s = (time.monotonic_ns() - last_ns) / NS
-    after = _until(client, lambda running: running is not None and running <= (before or 0.0), within_s)
+    after = until(client, lambda seen: seen is not None and seen <= (before or 0.0), within_s)
     for exchange, body in zip(exchanges, bodies, strict=True):
         client.keep(exchange, body)
     later = tuple((late_s + at_s, running) for at_s, running in after)
     return Disconnection(before, tuple(during), tuple(exchanges), later)
 
 
-def _until(
-    client: RecordingClient, is_so: Callable[[float | None], bool], within_s: float
+def running(client: RecordingClient) -> float | None:
+    """Running requests by `/metrics`; None where it does not report them."""
+    return figure_of(figures_in(client.get("/metrics")) or {}, RUNNING)
+
+
+def until(
+    client: RecordingClient,
+    is_so: Callable[[float | None], bool],
+    within_s: float,
+    count: Callable[[RecordingClient], float | None] = running,
 ) -> list[tuple[float, float | None]]:
-    """Running requests by seconds from now, until `is_so` or the time is over."""
+    """Running requests, or what else `count` gives, by seconds from now, until `is_so` or the time is over."""
     began = time.monotonic()
     seen: list[tuple[float, float | None]] = []
     while not seen or (seen[-1][0] < within_s and not is_so(seen[-1][1])):
         if seen:
             time.sleep(SLOTS_EVERY_S)
         at_s = time.monotonic() - began
-        seen.append((at_s, _running(client)))
+        seen.append((at_s, count(client)))
     return seen
-
-
-def _running(client: RecordingClient) -> float | None:
-    """Running requests by `/metrics`; None where it does not report them."""
-    return figure_of(figures_in(client.get("/metrics")) or {}, RUNNING)

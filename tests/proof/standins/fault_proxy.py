@@ -140,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(call, answer)
         except (Cut, OSError, HTTPException):
             # the engine or the client closed the connection: a proxy can only close the other one
+            self._note_leaving(stages, call)
             self._reset()
         except Exception as broken:  # noqa: BLE001  a proxy that breaks must not pass for its fault
             self.server.broken.append(broken)
@@ -173,6 +174,14 @@ class _Handler(BaseHTTPRequestHandler):
             return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
+
+    def _note_leaving(self, stages: Stages, call: Call) -> None:
+        try:
+            has_left = self._client_is_gone()
+        except OSError:
+            has_left = True
+        if has_left:
+            stages.left(call)
 
     def _send(self, call: Call, response: Response) -> None:
         body = response.body if response.reset_after is None else response.body[: response.reset_after]

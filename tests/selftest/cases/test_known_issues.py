@@ -134,6 +134,8 @@ def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
         "poison-again",
         "counted",
         "counted-again",
+        "left",
+        "left-again",
         "picture-prompt",
         *rare_constraints(),
         *bad_constraints(),
