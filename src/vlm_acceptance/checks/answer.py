@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 from vlm_acceptance.checks.degeneracy import CJK, degenerate
 from vlm_acceptance.core import finding_classes as kinds
@@ -24,12 +25,17 @@ _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!,?\d)")
 _EMPTY_CENTS = re.compile(r"(?<=\d)\.00?(?![.,:]?\d)")
 # 37.5 and 12:37 are one word each; otherwise 37 would be found in both.
 _INSIDE_NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)")
+_JUDGED = 20_000
 _LIST_NUMBER = re.compile(r"^[ \t]*\d{1,2}[.)、][ \t]+(?=\S)", re.MULTILINE)
 
 
+@lru_cache(maxsize=256)
 def fold(text: str) -> str:
-    """Text for comparison, without differences in width, case, punctuation, spacing and number format."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    """Text for comparison, without differences in width, case, punctuation, spacing and number format.
+
+    Of a text of more than _JUDGED characters only the beginning: one answer is compared with many planted ones.
+    """
+    plain = unicodedata.normalize("NFKC", text[:_JUDGED]).casefold()
     plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")
     plain = _SPACE_BY_CJK.sub("", plain)
     plain = _THOUSANDS.sub(lambda number: number[1].replace(",", ""), plain)

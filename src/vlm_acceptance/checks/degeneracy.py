@@ -37,6 +37,8 @@ _UNIT = re.compile(r"([^\W\d_]{2,12}?)\1{7,}")
 _RULE_CHARACTERS = frozenset(" \t\n-_=*#.~+|·…—–─━═│┃▪■□█░<>/\\")
 _RUN_OF_RULE, _RUN_OF_MASK, _RUN = 120, 24, 8
 
+# characters that are judged: no answer that is asked for is as long, and some hundred such texts take minutes
+_JUDGED = 20_000
 _WINDOW, _FEWEST_DISTINCT = 100, 0.2
 _MOST_SCRIPTS = 3
 _LEAST_PRINTABLE = 0.9
@@ -50,7 +52,11 @@ _TOKEN_SHAPE = re.compile(r"<\|[A-Za-z0-9_]{2,40}\|>|<0x[0-9A-Fa-f]{2}>")
 
 
 def degenerate(text: str, special_tokens: Iterable[str] = ()) -> list[Finding]:
-    """Fatal findings about a text, one per kind; `special_tokens` are added to SPECIAL_TOKENS."""
+    """Fatal findings about a text, one per kind; `special_tokens` are added to SPECIAL_TOKENS.
+
+    Of a text of more than _JUDGED characters only the beginning is judged.
+    """
+    text = text[:_JUDGED]
     words = _WORD.findall(text.casefold())
     rows = (
         (kinds.SPECIAL_TOKEN, "no special token in the text", _special_token(text, special_tokens)),

@@ -176,3 +176,9 @@ def test_every_kind_is_reported_once() -> None:
     found = [finding.check for finding in degenerate("\ufffd\x00<|im_end|></s>" + "!" * 9)]
 
     assert found == ["degeneracy.special_token", "degeneracy.encoding", "degeneracy.control", "degeneracy.run"]
+
+
+def test_of_an_endless_text_the_beginning_is_judged() -> None:
+    beginning = " ".join(f"word{number}" for number in range(3000))
+    assert [found.check for found in degenerate("\x00" + beginning * 100)] != []
+    assert degenerate(beginning[:20_000] + "\x00" * 200_000) == []
