@@ -39,7 +39,7 @@ ABSENT: Mapping[str, Any] = {
     "exit_code": None,
     "control": False,
     **dict.fromkeys(("reason", "statement", "narrowed", "files"), ""),
-    **dict.fromkeys(("command", "notes", "guide", "tests"), ()),
+    **dict.fromkeys(("command", "notes", "guide", "tests", "capacity"), ()),
     **{key: {} for key in MAPPINGS},
 }
 
@@ -80,7 +80,7 @@ def _environment(cut: int) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(time=seconds, plain=_plain, figure=_figure)
+    made.filters.update(time=seconds, plain=_plain, figure=_figure, percentiles=_percentiles)
     made.tests["web"] = lambda text: re.match(r"https?://", str(text)) is not None
     return made
 
@@ -128,6 +128,11 @@ def _latency(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], M
     guide = {row["category"]: row for row in summary["guide"]}
     ours = summary["latency"]
     return [(category, ours.get(category, {}), guide.get(category, {})) for category in {**ours, **guide}]
+
+
+def _percentiles(value: Mapping[str, Any] | None) -> str:
+    """The three percentiles of a time; `no data` without any."""
+    return " / ".join(seconds(value[name]) for name in ("p50", "p90", "p99")) if value else "no data"
 
 
 def _plain(value: object) -> str:

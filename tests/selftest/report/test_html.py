@@ -146,6 +146,29 @@ def test_without_a_guide_its_columns_are_left_out(run: Path) -> None:
     assert "guide" not in sound(render(change(run, lambda s: s.update(guide=[])))).text("table")
 
 
+STEP = {
+    "concurrency": 4,
+    "state": "held",
+    "requests": 20,
+    "ttft_s": {"p50": 0.1, "p90": 0.2, "p99": 0.3, "n": 16},
+    "tpot_s": None,
+    "itl_s": None,
+    "e2e_s": {"p50": 1.0, "p90": 1.5, "p99": 2.0, "n": 16},
+    "requests_per_s": 3.5,
+    "output_tokens_per_s": 112.0,
+    "failures": {"HTTP 503": 1},
+}
+CLIMB = {"prompt": "text-512", "capacity": 4, "end": "4 is the most that was tried", "steps": [STEP]}
+
+
+def test_each_step_of_a_rising_load_has_a_row(run: Path) -> None:
+    assert "Capacity" not in sound(render(run)).text("h2")
+    read = sound(render(change(run, lambda s: s.update(capacity=[CLIMB]))))
+    row = "text-512 4 held 20 0.10 s / 0.20 s / 0.30 s no data no data 1.00 s / 1.50 s / 2.00 s 3.5 112 HTTP 503 1"
+    assert row in read.text("table")
+    assert "capacity 4: 4 is the most that was tried" in read.text("table")
+
+
 def test_the_environment_has_versions_device_hashes_and_command(run: Path) -> None:
     text = sound(render(run)).text()
     for part in ("vllm-ascend 0.18.0rc1", "910B3", "0605ed76c4f7b391", "vllm serve /srv/models/control", "MMMU_val"):

@@ -94,3 +94,23 @@ def test_what_was_not_examined_is_listed_with_its_reasons() -> None:
     shown = text(not_applicable={"a": "no card", "b": "no card", "c": "no offline engine"}, notes=["uncalibrated"])
     assert "not applicable: 3 (no card; no offline engine)" in shown
     assert "  note: uncalibrated" in shown
+
+
+HELD = {"concurrency": 4, "state": "held", "output_tokens_per_s": 98.5, "ttft_s": {"p99": 0.3}, "tpot_s": None}
+
+
+@pytest.mark.parametrize(
+    ("capacity", "steps", "shown"),
+    [
+        (
+            4,
+            [{**HELD, "e2e_s": {"p99": 2}}],
+            "4 at once, 500 prompt tokens: TTFT p99 0.30 s, E2E p99 2.00 s, 98.5 output",
+        ),
+        (0, [{**HELD, "state": "lost"}], "no step within the budgets (the end)"),
+        (None, [], "not known (the end)"),
+    ],
+)
+def test_the_capacity_of_each_kind_of_prompt_is_named(capacity: int | None, steps: list[Any], shown: str) -> None:
+    row = {"prompt": "text-512", "prompt_tokens": 500, "capacity": capacity, "end": "the end", "steps": steps}
+    assert f"  capacity text-512: {shown}" in text(capacity=[row])
