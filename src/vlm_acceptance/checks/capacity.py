@@ -93,7 +93,7 @@ def _no_answers(step: Step) -> list[Finding]:
     broken = [one for one in step.taken if one.failure and not one.is_overload]
     if not broken:
         return []
-    expected = "each request answered, or refused with HTTP 429 or 503"
+    expected = "each request answered, or refused with HTTP 429, 503 or 504"
     seen = f"{len(broken)} of {len(step.taken)} got no answer: {causes_of(step)}"
     return [Finding(kinds.CAPACITY_NO_ANSWER, expected, seen, f"{step.concurrency} at once", broken[0].exchange)]
 

@@ -25,8 +25,8 @@ from vlm_acceptance.stats.quantiles import is_above
 # of one percentile of one step; a step must be lost twice
 ALPHA = 0.01
 TIMES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "end to end"}
-# how a server refuses readably what is too much for it
-OVERLOAD = (429, 503)
+# how a server refuses readably what is too much for it; 504 is the deadline of a gateway
+OVERLOAD = (429, 503, 504)
 LATE = "not answered within the deadline"
 SHOWN = 3
 # so that a rate over no time is a number

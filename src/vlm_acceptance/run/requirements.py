@@ -85,9 +85,10 @@ def missing_features(
 
 def _load(profile: Profile) -> tuple[tuple[str, object, str], ...]:
     """What the tests of many requests need."""
-    wanted, budgets = profile.ladder, profile.load.budgets
+    wanted, budgets, paced = profile.ladder, profile.load.budgets, profile.endpoint.requests_per_s
     return (
         ("load_budgets", budgets.bounds_figures, "the profile bounds no figure of the soak (load.budgets)"),
+        ("ladder", not paced, "the endpoint takes only so many requests a second (endpoint.requests_per_s)"),
         ("ladder", wanted.lengths and wanted.prompts, "the profile asks for no ladder of load (ladder)"),
         ("capacity_baseline", wanted.baseline, "no capacity is recorded (ladder.baseline)"),
         ("preemption", profile.load.preemption, "the profile has no cache that is too small (load.preemption)"),

@@ -66,6 +66,7 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"load": {"budgets": {"errors": 0.01}, "preemption": True}}, "load_budgets"),
         ({"load": {**FULL["load"], "preemption": False}}, "preemption"),  # type: ignore[dict-item]
         ({"ladder": {**FULL["ladder"], "lengths": []}}, "ladder"),  # type: ignore[dict-item]
+        ({"endpoint": {"requests_per_s": 5}}, "ladder"),
         ({"ladder": {}}, "capacity_baseline"),
         ({"metrics": [*RUNNING, CACHES[0], *REQUESTS]}, "cache_metrics"),
         ({"model": {**FULL["model"], "pictures": {"oracle": "none"}}}, "oracle"),  # type: ignore[dict-item]
