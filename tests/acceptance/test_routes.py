@@ -2,11 +2,13 @@
 
 import pytest
 
+from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import completion, refusals
 from vlm_acceptance.checks import routes as checks
 from vlm_acceptance.client import official
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.route_answers import COMPLETIONS, RESPONSES
+from vlm_acceptance.core.spelling import PARAMS
 from vlm_acceptance.workloads import routes as requests
 from vlm_acceptance.workloads.refused_pictures import tokenized
 
@@ -120,6 +122,18 @@ def test_responses_answer_like_chat(client, findings, read, chat, tie, form):
     exchange = requests.respond(client, **FORMS[form])
     answer = read(exchange, "responses")
     findings.add(checks.like_chat(answer, chat, tie) if answer else [], exchange)
+
+
+@pytest.mark.needs("route_responses")
+def test_responses_see_a_picture(client, findings, read, category_of, tie):
+    """`/v1/responses` MUST give the greedy text and the token counts of chat for the same picture, streamed or not."""
+    question = category_of["ocr"].questions[0]
+    url = png_url(question.pictures[0].path)
+    chat = client.chat(question.prompt, (url,), max_tokens=requests.MAX_TOKENS, **PARAMS)
+    for form, fields in FORMS.items():
+        exchange = requests.respond_about(client, question.prompt, url, **fields)
+        answer = read(exchange, "responses", form)
+        findings.add(checks.like_chat(answer, chat, tie) if answer else [], exchange, form)
 
 
 @pytest.mark.needs("route_responses")

@@ -7,6 +7,7 @@ from vlm_acceptance.checks import completion, refusals
 from vlm_acceptance.checks import structured_output as checks
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.core.spelling import PARAMS
+from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability
 from vlm_acceptance.workloads import structured_output as requests
 
@@ -43,8 +44,8 @@ def test_constraint_is_obeyed(client, findings, name):
 @pytest.mark.needs("structured_output")
 def test_picture_decides_the_choice(client, findings):
     """A choice about a picture MUST be one of those given, and the one that the picture shows."""
-    bodies = requests.colour_bodies(client.model_id)
-    seen = [(name, client.body(body)) for name, body in bodies.items()]
+    urls = {name: png_url(IMAGES / "probe" / f"{name.lower()}.png") for name in requests.COLOURS}
+    seen = [(name, client.body(requests.colour_body(client.model_id, url))) for name, url in urls.items()]
     for name, exchange in seen:
         findings.add(checks.obeyed(exchange, requests.COLOUR, requests.MAX_TOKENS), exchange, name)
     findings.add(checks.picture_decides(seen), seen[0][1])
@@ -98,6 +99,17 @@ def test_rare_constraint_is_survived(client, findings, profile, known, require_s
     findings.add(known.filter_known(name, found, exchange, deadline_s), exchange, f"sent: {rare}")
     after = client.body(requests.body(client.model_id, first))
     findings.add(checks.obeyed(after, first, requests.MAX_TOKENS), after, "afterwards")
+
+
+@pytest.mark.smoke
+@pytest.mark.needs("no_structured_output")
+@pytest.mark.parametrize("name", requests.CONSTRAINTS)
+def test_constraint_that_is_not_offered_is_survived(client, findings, profile, name):
+    """Without structured output, a constraint MUST be answered or refused readably, and the server MUST live on."""
+    exchange = client.body(requests.body(client.model_id, requests.CONSTRAINTS[name]))
+    findings.add(checks.survived(exchange, profile.deadlines.request_s), exchange)
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
 
 
 @pytest.mark.slow

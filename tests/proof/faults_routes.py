@@ -144,6 +144,16 @@ def responses_complete(dose: Dose) -> Stages:
     return _both(edits_body(RESPONSES, edit), _edits_events(RESPONSES, events))
 
 
+def responses_picture_lost(dose: Dose) -> Stages:
+    """The pictures of a request to /v1/responses are lost."""
+
+    def edit(body: dict[str, Any]) -> None:
+        for message in body["input"] if isinstance(body.get("input"), list) else ():
+            message["content"] = [part for part in message["content"] if part.get("type") != "input_image"]
+
+    return _edits_request(RESPONSES, edit)
+
+
 def other_ids(dose: Dose) -> Stages:
     """`/tokenize` gives the ids of another vocabulary for a text; a conversation is right."""
 
@@ -269,6 +279,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("responses-error", "/v1/responses is 500", 1.0, lambda _: _broken(RESPONSES)),
     ("responses-other-text", "the text of /v1/responses is another one", 1.0, responses_other_text),
     ("responses-piece-lost", "the second piece of a stream of /v1/responses is lost", 1.0, responses_piece_lost),
+    ("responses-picture-lost", "/v1/responses loses pictures", 1.0, responses_picture_lost),
     ("responses-limit", "/v1/responses ignores its limit", 1.0, lambda _: _ignores(RESPONSES, "max_output_tokens")),
     ("responses-complete", "a response that was cut says `completed`", 1.0, responses_complete),
     ("tokenize-missing", "/tokenize is 404", 1.0, lambda _: _not_found(TOKENIZE)),

@@ -110,6 +110,7 @@ _BAD = tuple(
         "two-constraints",
     )
 )
+UNOFFERED = tuple(f"structured_output::test_constraint_that_is_not_offered_is_survived[{name}]" for name in _OBEYED)
 _RARE = tuple(
     f"structured_output::test_rare_constraint_is_survived[{name}]"
     for name in ("regex-with-an-empty-branch", "grammar-with-a-root-twice")
@@ -158,6 +159,7 @@ _ECHO, _CHOICES, _TOKENS, _OPENAI_COMPLETIONS, _OPENAI_RESPONSES = (
         "openai_client_reads_responses",
     )
 )
+_SEEN = "routes::test_responses_see_a_picture"
 _WRONG = tuple(
     f"routes::test_wrong_request_is_refused[{name}]"
     for name in (
@@ -189,6 +191,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "responses-error": (*_RESPONSES, *_INCOMPLETE),
     "responses-other-text": _RESPONSES,
     "responses-piece-lost": (_RESPONSES[1], _OPENAI_RESPONSES),
+    "responses-picture-lost": (_SEEN,),
     "responses-limit": _INCOMPLETE,
     "responses-complete": _INCOMPLETE,
     "tokenize-missing": (_TOKENS,),
@@ -281,4 +284,5 @@ WIRE_OF_CLIENTS = {
 PROCESS_OF_CLIENTS: dict[str, tuple[str, ...]] = {
     "model-card-of-another": (CARD,),
     "model-card-missing": (CARD,),
+    "unoffered-constraint-error": UNOFFERED,
 }

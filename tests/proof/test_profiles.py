@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from check_ids import SERVED_TILES, VIDEO_TAKEN, node
+from fault_stages import Stages, error_response
 from faults_routes import card
-from owners_clients import CARD
+from owners_clients import CARD, UNOFFERED
 from standins.fault_proxy import FaultProxy
 from standins.quick_server import MODEL, Behaviour, QuickServer
 
@@ -13,6 +14,10 @@ from standins.quick_server import MODEL, Behaviour, QuickServer
 TAKES_VIDEOS = ("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=model.video=true")
 # vLLM has no cards of single models: a gateway may have them
 WANTS_CARDS = ("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=api.routes=[models]", node(CARD))
+OFFERS_NO_CONSTRAINTS = (
+    *("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=api.structured_output=false"),
+    *map(node, UNOFFERED),
+)
 
 
 def test_answered_video_is_accepted(accept):
@@ -52,6 +57,31 @@ def test_a_missing_card_is_rejected_and_its_key_named(accept, prove):
         run = accept(*WANTS_CARDS, f"--vlm-base-url={server.url}")
     assert "api.routes: models" in run.messages
     prove("model-card-missing", run)
+
+
+def refuses_constraints(status):
+    """Stages of an endpoint that answers each constraint with this status."""
+
+    def instead(call):
+        body = call.json() or {}
+        is_constrained = bool(body.get("response_format") or body.get("structured_outputs"))
+        return error_response(status, "no structured output here") if is_constrained else None
+
+    return Stages(instead=instead)
+
+
+def test_readable_refusals_of_what_is_not_offered_are_accepted(accept):
+    with QuickServer() as server, FaultProxy(server.url, stages=refuses_constraints(400)) as proxy:
+        run = accept(*OFFERS_NO_CONSTRAINTS, f"--vlm-base-url={proxy.url}")
+    assert (run.refused_by, len(run.ids("passed"))) == (set(), len(UNOFFERED)), run.out
+
+
+@pytest.mark.fault("unoffered-constraint-error")
+def test_server_errors_at_what_is_not_offered_are_rejected(accept, prove):
+    with QuickServer() as server, FaultProxy(server.url, stages=refuses_constraints(500)) as proxy:
+        run = accept(*OFFERS_NO_CONSTRAINTS, f"--vlm-base-url={proxy.url}")
+    assert "HTTP 500" in run.messages
+    prove("unoffered-constraint-error", run)
 
 
 @pytest.mark.fault("tiles-said-otherwise")

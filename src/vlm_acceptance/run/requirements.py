@@ -113,7 +113,10 @@ def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
     unwanted = "the profile does not want this route (api.routes: {})"
     routes = [(f"route_{name}", name in api.routes, unwanted.format(name)) for name in get_args(Route)]
     taken = [(f"parameter {name}", False, f"the endpoint does not take {name} (api.without)") for name in api.without]
-    return [("structured_output", api.structured_output, offered), *beyond_v1, *routes, *taken]
+    not_offered = "the profile offers structured output (api.structured_output)"
+    structured = [("structured_output", api.structured_output, offered)]
+    structured.append(("no_structured_output", not api.structured_output, not_offered))
+    return [*structured, *beyond_v1, *routes, *taken]
 
 
 def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:

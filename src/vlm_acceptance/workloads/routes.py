@@ -58,6 +58,13 @@ def respond(client: RecordingClient, **fields: Any) -> Exchange:
     return _send(client, RESPONSES, {"input": PROMPT, "max_output_tokens": MAX_TOKENS, "temperature": 0.0, **fields})
 
 
+def respond_about(client: RecordingClient, prompt: str, url: str, **fields: Any) -> Exchange:
+    """A greedy request to `/v1/responses` about a picture, given as a URL."""
+    picture = {"type": "input_image", "image_url": url, "detail": "auto"}
+    parts = [picture, {"type": "input_text", "text": prompt}]
+    return respond(client, input=[{"role": "user", "content": parts}], **fields)
+
+
 def wrong(client: RecordingClient, name: str) -> Exchange:
     """A wrong request of WRONG."""
     _, path, body, _ = WRONG[name]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vlm_acceptance.checks.structured_output import Constraint
-from vlm_acceptance.client.chat import chat_body, plain_url
+from vlm_acceptance.client.chat import chat_body
 
 # blanks between JSON tokens have no limit, and small models write many
 JSON_TOKENS = 192
@@ -16,7 +16,7 @@ MAX_TOKENS = 48
 JSON_PROMPT = "Describe a road sign as a JSON object."
 TEXT_PROMPT = "Tell a short story about a lighthouse."
 COLOUR_PROMPT = "What colour is this picture? Answer with one word."
-COLOURS = {"Red": (220, 20, 20), "Green": (20, 160, 20), "Blue": (20, 20, 220), "Yellow": (240, 220, 20)}
+COLOURS = ("Red", "Green", "Blue", "Yellow")
 BURST = 32
 
 
@@ -83,12 +83,9 @@ def tokens_for(constraint: Constraint) -> int:
 COLOUR = structured("choice", list(COLOURS), f"one of {list(COLOURS)}", pattern="|".join(COLOURS))
 
 
-def colour_bodies(model: str) -> dict[str, dict[str, Any]]:
-    """By the right answer: a request about a picture of one colour that must choose a colour."""
-    return {
-        name: chat_body(model, COLOUR_PROMPT, (plain_url(112, 112, rgb),), max_tokens=MAX_TOKENS, **COLOUR.fields)
-        for name, rgb in COLOURS.items()
-    }
+def colour_body(model: str, url: str) -> dict[str, Any]:
+    """A request about a picture of one colour, given as a URL, that must choose a colour."""
+    return chat_body(model, COLOUR_PROMPT, (url,), max_tokens=MAX_TOKENS, **COLOUR.fields)
 
 
 SIGN_SCHEMA = object_of(text={"type": "string", "maxLength": 40})

@@ -130,6 +130,13 @@ def test_a_cut_response_says_that_it_is_complete() -> None:
     assert answered("responses-complete", RESPONSES, cut)["status"] == "completed"
 
 
+def test_pictures_of_a_response_are_lost() -> None:
+    made, text = stages("responses-picture-lost"), {"type": "input_text", "text": "a"}
+    body = {"input": [{"role": "user", "content": [{"type": "input_image"}, text]}]}
+    assert made.request(call(RESPONSES, body)).json() == {"input": [{"role": "user", "content": [text]}]}
+    assert made.request(call(RESPONSES, {"input": "a"})).json() == {"input": "a"}
+
+
 def test_tokens_are_others_or_too_few() -> None:
     text, conversation = {"prompt": "a"}, {"messages": [{"role": "user", "content": "a"}]}
     body = {"count": 2, "tokens": [7, 8]}

@@ -108,6 +108,17 @@ def test_hostile_json_is_only_found() -> None:
     assert found(answer("[" * 100_000), "json")[0] == "structured.answer"
 
 
+def test_a_rare_constraint_is_answered_or_refused() -> None:
+    error = {"error": {"message": "no such thing", "type": "BadRequestError", "code": 400}}
+    refusal = Exchange("r1", Request("POST", CHAT), "t", 0, 1, 400, body=json.dumps(error).encode())
+    assert checks.survived(answer("OK"), 5) == []
+    assert checks.survived(refusal, 5) == []
+    assert [f.check for f in checks.survived(replace(refusal, status=500), 5)] == ["refusal.server_error"]
+    assert [f.check for f in checks.survived(replace(refusal, body=b"oh"), 5)] == ["refusal.body"]
+    lost = Exchange("r1", Request("POST", CHAT), "t", 0, 1, error=ErrorDetail("reset", "gone"))
+    assert [f.check for f in checks.survived(lost, 5)] == ["refusal.transport"]
+
+
 def test_the_picture_decides() -> None:
     right = [(colour, answer(colour)) for colour in workload.COLOURS]
     assert checks.picture_decides(right) == []
