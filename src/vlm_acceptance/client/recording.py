@@ -92,6 +92,7 @@ class RecordingClient:
 def kind_of(body: dict[str, Any]) -> str:
     """A name for the features of a body that make an engine compile, such as `chat+stream+picture`."""
     features = [name for name in ("stream", "logprobs", "n", "stop", "tools") if body.get(name)]
+    features += ["structured"] if body.get("response_format") or body.get("structured_outputs") else []
     contents = [message.get("content") for message in body.get("messages") or [] if isinstance(message, dict)]
     features += ["sampled"] if body.get("temperature") else []
     features += ["picture"] if any(isinstance(content, list) for content in contents) else []

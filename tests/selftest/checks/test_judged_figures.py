@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from tests.support import judged_parameters, judged_values, judged_wire
+from tests.support import judged_parameters, judged_routes, judged_values, judged_wire
 from tests.support.judged_wire import Row
 
 from vlm_acceptance.config.paths import ROOT
@@ -18,7 +18,7 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 PACKAGE = ROOT / "src" / "vlm_acceptance"
 JUDGES = (*sorted((PACKAGE / "checks").glob("*.py")), PACKAGE / "accuracy" / "criteria.py")
 COMPARE = ("is_at_most", "is_at_least")
-ROWS = [*judged_wire.rows(), *judged_values.rows(), *judged_parameters.rows()]
+ROWS = [*judged_wire.rows(), *judged_values.rows(), *judged_parameters.rows(), *judged_routes.rows()]
 PAIRS = [(row, bad) for row in ROWS for bad in row.bad]
 
 TEXTS = "measures texts, which always have a length"
@@ -31,7 +31,8 @@ NO_FIGURE = {
     **dict.fromkeys(("answer._wrong", "answer._foreign", "answer._language", "completion.stop_word"), TEXTS),
     **dict.fromkeys((f"degeneracy._{name}" for name in ("unprintable", "run", "loop", "unseparated_loop")), TEXTS),
     **dict.fromkeys((f"degeneracy._{name}" for name in ("repeated", "repeats_of_a_loop", "monotony", "salad")), TEXTS),
-    "served_prompt.start": TEXTS,
+    **dict.fromkeys(("served_prompt.start", "json_start._closing"), TEXTS),
+    "structured_output.picture_decides": COUNTS,
     "challenge.answers_vary": TEXTS,
     **dict.fromkeys(("challenge.read_new_pictures", "challenge._by_text"), COUNTS),
     **dict.fromkeys(("answer.judge_question", "answer.judge_blind", "answer._unseen", "answer.common_cause"), COUNTS),
