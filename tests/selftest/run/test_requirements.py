@@ -126,14 +126,9 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     off["api"] = {"structured_output": False, "routes": [], "without": ["logprobs", "top_logprobs"]}
     off["endpoint"] = {"only_v1": True}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
-<<<<<<< HEAD
-    known = set(missing_features(bare, launched=False)) | {"openai", "no_video"}
+    known = set(missing_features(bare, launched=False)) | {"openai", "no_video", "no_structured_output"}
     # names that are made from those of parameters are known where the profile is without these
     assert {word.strip(" \"'") for word in named if not word.startswith("*")} <= known
-=======
-    known = set(missing_features(bare, launched=False)) | {"openai", "no_video", "no_structured_output"}
-    assert {word.strip(" \"'") for word in named} <= known
->>>>>>> d70d104 (Pictures in /v1/responses, and endpoints without structured output, are judged)
 
 
 def test_behind_a_gateway_that_passes_v1_alone_the_other_paths_are_not_asked() -> None:
