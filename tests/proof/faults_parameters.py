@@ -69,6 +69,14 @@ def _hidden(name: str) -> Apply:
     return _named(name, lambda value, body: value, only_unnamed=True)
 
 
+def _capped(dose: Dose) -> Stages:
+    def edit(body: Body) -> None:
+        if isinstance(body.get("temperature"), (int, float)) and body["temperature"] > 1:
+            body["temperature"] = dose.magnitude
+
+    return _edits(edit)(dose)
+
+
 def _logprobs_alone_ignored(body: Body) -> None:
     if not body.get("top_logprobs"):
         body.pop("logprobs", None)
@@ -150,9 +158,7 @@ ROWS: tuple[tuple[str, str, float, Apply], ...] = (
     ("stop-beyond-first-ignored", "the engine sees one stop string of a list", 1, _edits(_first_stop_only)),
     ("stop-after-token", "a stop string inside a token is part of the text", 1, stops_after_token),
     ("seed-fixed", "every seed is this one", 5, _named("seed", lambda value, body: int(value))),
-    ("temperature-zeroed", "a temperature above this is 0", 1, _named("temperature", lambda most, body: (
-        0.0 if isinstance(body["temperature"], (int, float)) and body["temperature"] > most else body["temperature"]
-    ))),
+    ("temperature-capped", "a temperature above 1 is this one", 0.7, _capped),
     ("temperature-hidden", "a request that names no temperature gets this one", 0.001, _hidden("temperature")),
     ("repetition-penalty-hidden", "a request that names none gets this repetition_penalty", 1.3,
      _hidden("repetition_penalty")),

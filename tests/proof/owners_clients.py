@@ -70,7 +70,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "stop-beyond-first-ignored": _both("stop stop-list"),
     "stop-after-token": _both("stop stop-inside-token"),
     "seed-fixed": _both("seed"),
-    "temperature-zeroed": _both("temperature"),
+    "temperature-capped": _both("temperature"),
     "temperature-hidden": _both("default_temperature"),
     "repetition-penalty-hidden": _both("no_hidden_defaults"),
     "top-k-hidden": _both("no_hidden_defaults_of_sampling"),

@@ -71,7 +71,8 @@ LOGPROBS: dict[str, Callable[[Exchange], object]] = {
     "ends_at": lambda seen: parameters_tokens.ends_at("p", seen, SECOND, _reference(), TIE),
     "same_when_named": lambda seen: parameters_defaults.same_when_named(seen, _sound(), {}, TIE, 0.1),
     "same_sample": lambda seen: parameters_defaults.same_sample(seen, _sound(), {}),
-    "is_not_narrowed": parameters_defaults.is_not_narrowed,
+    "is_not_narrowed": lambda seen: parameters_defaults.is_not_narrowed(seen, 1.5),
+    "is_unpenalised": parameters_defaults.is_unpenalised,
     "lists_alternatives": lambda seen: parameters_body.lists_alternatives("top_logprobs", seen, 5),
 }
 COUNTED: dict[str, tuple[Callable[[Exchange], object], tuple[str, ...]]] = {

@@ -10,8 +10,8 @@ from vlm_acceptance.checks.parameters_answer import (
     answer_of,
     answers_of,
     chance_log,
-    expected_sampled,
     first_difference,
+    likeliest_chances,
     sampled_places,
 )
 from vlm_acceptance.core import finding_classes as kinds
@@ -61,7 +61,7 @@ def is_greedy(name: str, exchange: Exchange) -> list[Finding]:
 
 
 def is_sampled(what: str, exchanges: Sequence[Exchange], temperature: float) -> list[Finding]:
-    """As many tokens are not the likeliest ones as the temperature, of 1 or more, demands; see `expected_sampled`."""
+    """As many tokens are not the likeliest ones as the temperature, of 1 or more, demands; see `likeliest_chances`."""
     answers = [answer_of(exchange) for exchange in exchanges]
     if missing := [unanswered(answer) for answer in answers if isinstance(answer, NoReply)]:
         return missing[:1]
@@ -71,10 +71,11 @@ def is_sampled(what: str, exchanges: Sequence[Exchange], temperature: float) -> 
         return [] if len({one.text for one in read}) > 1 else [_always_the_same(what, read)]
     if len(read) > 1 and _all_alike(read) and (len(read) - 1) * chance_log(read[0], temperature) <= CHANCE:
         return [_always_the_same(what, read)]
-    expected = sum(expected_sampled(one, temperature) for one in read)
-    room = DEVIATIONS * math.sqrt(tokens) / 2
-    too_many = temperature == 1 and sampled > expected + room
-    if sampled >= expected - room and not too_many:
+    chances = [chance for one in read for chance in likeliest_chances(one, temperature)]
+    expected = tokens - math.fsum(chances)
+    room = DEVIATIONS * math.sqrt(math.fsum(chance * (1 - chance) for chance in chances))
+    too_many = temperature == 1 and sampled > expected + room + 1
+    if sampled >= expected - room - 1 and not too_many:
         return []
     shown = f"at least {expected:.0f}" if temperature > 1 else f"about {expected:.0f}"
     observed = f"{what} is not obeyed: {sampled} of {tokens} sampled tokens are not the likeliest one"
@@ -99,7 +100,7 @@ def seed_holds(same: Sequence[Exchange], other: Exchange, temperature: float, *,
     if missing := [unanswered(answer) for answer in read if isinstance(answer, NoReply)]:
         return missing[:1]
     *again, another = [answer for answer in read if isinstance(answer, Answered)]
-    if not all(sampled_places(answer, ROUNDING) for answer in again):
+    if not all(sampled_places(answer, ROUNDING) for answer in again if answer.names):
         return []  # it was not sampled at all: the check of the temperature reports that
     found, first = [], again[0]
     at = first_difference(_tokens(first), _tokens(again[1]))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, reply_of
 from vlm_acceptance.core.numbers import figure, read_json
 from vlm_acceptance.core.spelling import BY_ID
+
+# the exponent of a factor, far below what a float can hold
+MOST_LARGER = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +90,32 @@ def bodies_of(exchange: Exchange) -> Iterator[Any]:
 def chance_log(answer: Answered, temperature: float, tokens: int | None = None) -> float:
     """The logarithm of the chance that sampling gives the first `tokens` of an answer again; never too low.
 
-    It is exact at temperature 1. At a higher one, what is not listed counts as at 1, which is less than it has.
+    It is exact at temperature 1. At a higher one, the tokens that are not listed get the least that they can have.
     """
     places = list(zip(answer.names, answer.listed, strict=True))[:tokens]
-    chances = [_chance(listed[name], listed.values(), temperature) for name, listed in places]
+    chances = [share(listed[name] / temperature) / mass(listed, name, temperature) for name, listed in places]
     # a chance that is too small for a float says nothing
     return sum(math.log(chance) for chance in chances if chance)
 
 
-def expected_sampled(answer: Answered, temperature: float) -> float:
-    """How many tokens are expected not to be the likeliest one: exact at temperature 1, at a higher one too few."""
-    lists = [listed.values() for listed in answer.listed]
-    return sum(1.0 - _chance(max(values), values, temperature) for values in lists)
+def likeliest_chances(answer: Answered, temperature: float) -> list[float]:
+    """For each token, the chance that the likeliest one is sampled: exact at temperature 1, never too low."""
+    places = zip(answer.names, answer.listed, strict=True)
+    return [share(max(listed.values()) / temperature) / mass(listed, name, temperature) for name, listed in places]
 
 
-def _chance(own: float, listed: Collection[float], temperature: float) -> float:
-    mass = math.fsum(share(value / temperature) for value in listed)
+def mass(listed: Mapping[str, float], name: str, temperature: float) -> float:
+    """The sum of the scores of all tokens in the place of token `name`: exact at temperature 1, never too high.
+
+    What is not listed is at most as likely as the least of the likeliest tokens; so few tokens share the rest at least.
+    """
+    total = math.fsum(share(value / temperature) for value in listed.values())
     if temperature >= 1:
-        mass += max(0.0, 1.0 - math.fsum(map(share, listed)))
-    return share(own / temperature) / mass if mass else 1.0
+        rest = max(0.0, 1.0 - math.fsum(map(share, listed.values())))
+        most = min((value for token, value in listed.items() if token != name), default=0.0)
+        # each has at most this share, which a temperature makes larger by this factor
+        total += rest * math.exp(min(min(most, 0.0) * (1 / temperature - 1), MOST_LARGER))
+    return total or 1.0
 
 
 def share(logprob: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from vlm_acceptance.checks.parameters import CHANCE, unanswered
-from vlm_acceptance.checks.parameters_answer import Answered, answer_of, first_difference, share
+from vlm_acceptance.checks.parameters import CHANCE, ROUNDING, unanswered
+from vlm_acceptance.checks.parameters_answer import Answered, answer_of, first_difference, mass, sampled_places, share
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply
 from vlm_acceptance.core.finding import Finding
@@ -69,21 +69,34 @@ def same_sample(unnamed: Exchange, explicit: Exchange, defaults: Mapping[str, fl
     return [Finding(kinds.PARAMETER_DEFAULTS, expected, observed)]
 
 
-def is_not_narrowed(exchange: Exchange) -> list[Finding]:
+def is_not_narrowed(exchange: Exchange, temperature: float) -> list[Finding]:
     """Sampled tokens are not all among those listed as the likeliest, where chance alone would not keep them there."""
     answer = answer_of(exchange)
     if isinstance(answer, NoReply):
         return [unanswered(answer)]
     inside, logarithm = 0, 0.0
     for name, chosen, listed in zip(answer.names, answer.chosen, answer.listed, strict=True):
-        others = [value for token, value in listed.items() if token != name]
-        is_inside = bool(others) and chosen >= min(others)
+        others = {token: value for token, value in listed.items() if token != name}
+        is_inside = bool(others) and chosen >= min(others.values())
         inside += is_inside
-        mass = math.fsum(map(share, listed.values() if is_inside else others))
-        logarithm += math.log(min(1.0, mass)) if mass > 0 else 0.0
+        likeliest = math.fsum(share(value / temperature) for value in (listed if is_inside else others).values())
+        chance = likeliest / mass(listed, name, temperature)
+        logarithm += math.log(min(1.0, chance)) if chance > 0 else 0.0
     tokens, top = len(answer.names), max(map(len, answer.listed), default=0)
     if inside < tokens or logarithm > CHANCE or not tokens:
         return []
     observed = f"hidden default: all {tokens} tokens are among the {top} likeliest, as if top_k or top_p had been sent"
     expected = "a request that names neither top_k nor top_p is sampled from all tokens"
     return [Finding(kinds.PARAMETER_DEFAULTS, expected, observed)]
+
+
+def is_unpenalised(exchange: Exchange) -> list[Finding]:
+    """Every token of a greedy request that names no penalty is the likeliest one, by its own log probabilities."""
+    answer = answer_of(exchange)
+    if isinstance(answer, NoReply):
+        return [unanswered(answer)]
+    places = sampled_places(answer, ROUNDING)
+    if not places:
+        return []
+    observed = f"hidden default: without a penalty, {len(places)} of {len(answer.names)} tokens are less likely ones"
+    return [Finding(kinds.PARAMETER_DEFAULTS, "only the likeliest tokens at temperature 0", observed)]

@@ -37,6 +37,8 @@ WHOLE: Mapping[str, Any] = {"max_tokens": 24, "return_tokens_as_token_ids": None
 HOT = 1.5
 # long enough that chance does not give the same text again
 SAMPLED: Mapping[str, Any] = {"temperature": HOT, "max_tokens": 24, "ignore_eos": True}
+# of the alternatives to a token, as many as the API documents
+MOST_LISTED = 20
 LONG: Mapping[str, Any] = {"max_tokens": 48, "ignore_eos": True}
 LEAST, MOST = 40, 44
 OUTSIDE = 999_999_999

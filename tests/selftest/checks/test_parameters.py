@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from vlm_acceptance.checks import parameters, parameters_body, parameters_defaults, parameters_stop, parameters_tokens
-from vlm_acceptance.checks.parameters_answer import Answered, answer_of, chance_log, first_difference
+from vlm_acceptance.checks.parameters_answer import Answered, answer_of, chance_log, first_difference, mass
 from vlm_acceptance.core.exchange import CHAT, ErrorDetail, Exchange, Frame, NoReply, Request
 from vlm_acceptance.core.finding import Finding
 
@@ -86,7 +87,7 @@ def test_log_probabilities_of_any_type_are_no_answer(content: Any) -> None:
 
 
 def test_the_chance_of_sure_tokens_is_high_and_of_unlikely_ones_low() -> None:
-    assert chance_log(read(answer(sure(1, 2))), HOT) > -0.1
+    assert chance_log(read(answer(sure(1, 2))), 1.0) > -0.1
     assert chance_log(read(answer(unsure(*range(20)))), HOT) < -20
 
 
@@ -148,6 +149,13 @@ def test_rounding_may_change_a_sampled_token_late_unless_texts_are_equal() -> No
 
 def test_a_seed_of_answers_that_are_not_sampled_is_not_judged() -> None:
     assert parameters.seed_holds([answer(sure(1, 2))] * 2, answer(sure(1, 2)), HOT, exact=True) == []
+
+
+def test_without_log_probabilities_the_texts_of_seeds_are_judged() -> None:
+    one, other = answer(None, text="one"), answer(None, text="other")
+    assert parameters.seed_holds([one, one], other, HOT, exact=False) == []
+    assert parameters.seed_holds([one, other], one, HOT, exact=False) != []
+    assert parameters.seed_holds([one, one], one, HOT, exact=False) != []
 
 
 def choices(*all_entries: Sequence[dict[str, Any]], indexes: Sequence[Any] = (), tokens: int | None = None) -> Exchange:
@@ -375,9 +383,26 @@ def test_a_hidden_default_changes_text_or_log_probabilities() -> None:
     assert "from token 1 on" in observed(parameters_defaults.same_sample(other, same, values))
 
 
-def test_sampled_tokens_that_are_all_among_the_likeliest_are_narrowed() -> None:
+@pytest.mark.parametrize("temperature", [1.0, HOT])
+def test_sampled_tokens_that_are_all_among_the_likeliest_are_narrowed(temperature: float) -> None:
     inside = [entry(f"token_id:{n}", -2.5, **{"token_id:98": -2.0, "token_id:97": -3.0}) for n in range(24)]
     outside = [entry(f"token_id:{n}", -6.0, **{"token_id:98": -2.0, "token_id:97": -3.0}) for n in range(2)]
-    assert "24 tokens are among" in observed(parameters_defaults.is_not_narrowed(answer(inside)))
-    assert parameters_defaults.is_not_narrowed(answer([*inside, *outside])) == []
-    assert parameters_defaults.is_not_narrowed(answer(sure(*range(24)))) == []
+    narrowed = parameters_defaults.is_not_narrowed(answer(inside), temperature)
+    assert "24 tokens are among" in observed(narrowed)
+    assert parameters_defaults.is_not_narrowed(answer([*inside, *outside]), temperature) == []
+    assert parameters_defaults.is_not_narrowed(answer(sure(*range(24))), temperature) == []
+
+
+def test_a_penalty_that_nobody_named_takes_less_likely_tokens() -> None:
+    assert parameters_defaults.is_unpenalised(answer(sure(1, 2))) == []
+    (found,) = parameters_defaults.is_unpenalised(answer([*sure(1), *unsure(2)]))
+    assert found.check == "parameters.defaults"
+    assert "1 of 2 tokens" in found.observed
+
+
+def test_the_rest_of_the_tokens_has_at_least_the_share_of_tokens_as_likely_as_the_last_one_listed() -> None:
+    listed = {"a": math.log(0.5), "b": math.log(0.1)}  # four others of 0.1, or more that are less likely
+    assert mass(listed, "a", 1.0) == pytest.approx(1.0)
+    assert mass(listed, "a", HOT) == pytest.approx(0.5 ** (1 / HOT) + 5 * 0.1 ** (1 / HOT))
+    for odd in (1e308, -1e308, -9999.0, 0.0):
+        assert 0 < mass({"a": odd, "b": odd}, "a", HOT) < math.inf
