@@ -30,6 +30,14 @@ def test_the_statement_of_a_control_is_about_no_other_model(tmp_path: Path) -> N
     assert run_summary.statement(real).startswith("OpenGVLab/InternVL2-2B as profile internvl2-2b-ascend deploys it")
 
 
+def test_declared_defaults_of_requests_are_a_note(tmp_path: Path) -> None:
+    context = attached(tmp_path)
+    assert not any("defaults of requests" in note for note in run_summary.notes(context))
+    context.record.defaults = {"repetition_penalty": 1.1, "top_k": 50.0}
+    wanted = "defaults of requests that name no value, as declared: repetition_penalty 1.1, top_k 50"
+    assert wanted in run_summary.notes(context)
+
+
 def test_replaced_settings_and_missing_calibration_are_notes(tmp_path: Path) -> None:
     notes = "\n".join(run_summary.notes(context_of(tmp_path, "internvl2-2b-ascend")))
     assert "uncalibrated" in notes
