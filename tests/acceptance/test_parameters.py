@@ -182,7 +182,8 @@ def test_logit_bias(ask, findings, gap, reference, way):
     """`logit_bias` of 100 MUST give only that token, and of -100 never the one that was the likeliest."""
     if reference is None or not reference.ids:
         return
-    ident, token = reference.ids[1], reference.names[1]
+    place = min(1, len(reference.ids) - 1)
+    ident, token = reference.ids[place], reference.names[place]
     forced = ask(way, max_tokens=4, logit_bias={str(ident): 100})
     findings.add(parameters_tokens.only(f"logit_bias 100 of token {ident}", forced, [ident]), forced, way)
     forbidden = ask(way, **workload.LONG, logit_bias={str(ident): -100})
@@ -220,7 +221,7 @@ def test_allowed_token_ids(ask, findings, reference, way):
     """With `allowed_token_ids`, every token MUST be one of them, streamed and not."""
     if reference is None or not reference.ids:
         return
-    allowed = list(dict.fromkeys(reference.ids))[1:3]
+    allowed = list(dict.fromkeys(reference.ids))[:3][-2:]
     exchange = ask(way, max_tokens=6, allowed_token_ids=allowed)
     findings.add(parameters_tokens.only(f"allowed_token_ids {allowed}", exchange, allowed), exchange, way)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, reply_of
 from vlm_acceptance.core.numbers import figure, read_json
 from vlm_acceptance.core.spelling import BY_ID
 
+# no id has more digits
+BY_NUMBER = re.compile(rf"{BY_ID}(\d{{1,15}})")
 # the exponent of a factor, far below what a float can hold
 MOST_LARGER = 20.0
 
@@ -36,8 +39,8 @@ class Answered:
     @property
     def ids(self) -> tuple[int, ...] | None:
         """The ids of the tokens; None if the server names a token by its text."""
-        ids = [name.removeprefix(BY_ID) for name in self.names if name.startswith(BY_ID)]
-        return tuple(map(int, ids)) if len(ids) == len(self.names) and all(map(str.isdecimal, ids)) else None
+        ids = [BY_NUMBER.fullmatch(name) for name in self.names]
+        return tuple(int(found[1]) for found in ids if found) if all(ids) else None
 
     @property
     def length(self) -> int | None:

@@ -40,6 +40,11 @@ def test_log_probabilities_of_any_type_are_no_answer(content: Any) -> None:
     assert parameters.is_greedy("top_k 1", exchange)
 
 
+@pytest.mark.parametrize("name", ["word", "token_id:", "token_id:x", "token_id:-1", "token_id:" + "9" * 5000])
+def test_a_name_that_is_no_id_gives_no_ids(name: str) -> None:
+    assert read(answer([*sure(1), entry(name)])).ids is None
+
+
 def test_the_chance_of_sure_tokens_is_high_and_of_unlikely_ones_low() -> None:
     assert chance_log(read(answer(sure(1, 2))), 1.0) > -0.1
     assert chance_log(read(answer(unsure(*range(20)))), HOT) < -20
