@@ -58,6 +58,13 @@ def like_chat(answer: RouteAnswer, chat: Exchange, tie: float | None) -> list[Fi
     return found + _same_usage(answer.usage, reply.usage, same.is_equal, path)
 
 
+def starts_twice(answer: RouteAnswer, chat: Exchange) -> bool:
+    """Whether the prompt has one token more than that of chat: a second start, which some tokenizers add."""
+    reply, own = chat.reply, answer.usage
+    wanted = None if isinstance(reply, NoReply) else reply.usage
+    return own is not None and wanted is not None and own.prompt == wanted.prompt + 1
+
+
 def _same_usage(own: Usage | None, wanted: Usage | None, is_same_text: bool, path: str) -> list[Finding]:
     if own is None or own.prompt + own.completion != own.total:
         return [Finding(kinds.ROUTE_USAGE, "counts of tokens that add up", f"{path}: {own or 'no usage'}")]

@@ -176,3 +176,11 @@ def test_what_the_official_client_reads_is_judged() -> None:
     assert (finding.check, finding.where) == ("openai.text", "streamed")
     (finding,) = checks.client_reads(NoReply("JSONDecodeError: char 0"), own, None)
     assert finding.observed == "the official openai client cannot read /v1/completions: JSONDecodeError: char 0"
+
+
+def test_a_prompt_that_starts_twice_has_one_token_more() -> None:
+    own = answer(completion())
+    assert own.usage is not None
+    counts = [own.usage.prompt - 1, own.usage.prompt, own.usage.prompt - 2]
+    assert [checks.starts_twice(own, chat(prompt=count)) for count in counts] == [True, False, False]
+    assert not checks.starts_twice(own, of(CHAT, 500, b"oh"))
