@@ -118,28 +118,36 @@ def test_completions_give_choices_and_logprobs(client, findings, read, prompt, w
     findings.add(checks.has_choices(answer, 2) if answer else [], exchange)
 
 
+@pytest.fixture
+def judge_response(findings, profile, known, read, tie):
+    """Judges an answer of `/v1/responses` beside that of chat to the same messages."""
+
+    def judge_response(exchange, chat, where=""):
+        answer = read(exchange, "responses", where)
+        found = checks.like_chat(answer, chat, tie) if answer else []
+        if answer and checks.starts_twice(answer, chat):
+            found = known.filter_known("responses-start", found, exchange, profile.deadlines.cold_s)
+        findings.add(found, exchange, where)
+
+    return judge_response
+
+
 @pytest.mark.needs("route_responses")
 @pytest.mark.parametrize("form", FORMS)
-def test_responses_answer_like_chat(client, findings, profile, known, read, chat, tie, form):
+def test_responses_answer_like_chat(client, chat, judge_response, form):
     """`/v1/responses` MUST give the greedy text and the token counts of chat for the same text."""
-    exchange = requests.respond(client, **FORMS[form])
-    answer = read(exchange, "responses")
-    found = checks.like_chat(answer, chat, tie) if answer else []
-    if answer and checks.starts_twice(answer, chat):
-        found = known.filter_known("responses-start", found, exchange, profile.deadlines.cold_s)
-    findings.add(found, exchange)
+    judge_response(requests.respond(client, **FORMS[form]), chat)
 
 
 @pytest.mark.needs("route_responses")
-def test_responses_see_a_picture(client, findings, read, category_of, tie):
+def test_responses_see_a_picture(client, category_of, judge_response):
     """`/v1/responses` MUST give the greedy text and the token counts of chat for the same picture, streamed or not."""
     question = category_of["ocr"].questions[0]
     url = png_url(question.pictures[0].path)
     chat = client.chat(question.prompt, (url,), max_tokens=requests.MAX_TOKENS, **PARAMS)
     for form, fields in FORMS.items():
         exchange = requests.respond_about(client, question.prompt, url, **fields)
-        answer = read(exchange, "responses", form)
-        findings.add(checks.like_chat(answer, chat, tie) if answer else [], exchange, form)
+        judge_response(exchange, chat, form)
 
 
 @pytest.mark.needs("route_responses")

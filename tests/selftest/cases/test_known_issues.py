@@ -137,6 +137,7 @@ def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
         "left",
         "left-again",
         "picture-prompt",
+        "responses-start",
         *rare_constraints(),
         *bad_constraints(),
         *parameters.WRONG,
