@@ -67,9 +67,7 @@ def test_picture_kinds(client, findings, profile, subjects, known, group):
             findings.add(checks.taken(again, deadline_s, other.tokens, may_be_refused=is_rare), again, kind.what)
             wrong = wrong if checks.misread(other.question, other.picture, again, tokens) else []
         findings.add(found, exchange, kind.what)
-        if wrong and not wrong[0].fatal:
-            wrong = known.filter_known(kind.known, wrong, exchange, deadline_s)
-        findings.add(wrong, exchange, kind.what)
+        findings.add(known.filter_known(kind.known, wrong, exchange, deadline_s), exchange, kind.what)
         findings.note(**{kind.name: f"{edge_inputs.in_words(exchange)}{', read wrongly' if wrong else ''}"})
 
 

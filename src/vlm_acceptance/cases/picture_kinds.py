@@ -24,8 +24,16 @@ ORIENTATION = 0x0112
 FRAME_MS = 500
 # first column, first row, steps of the seven passes of an interlaced PNG
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-# stored turned so; the EXIF orientation that a viewer corrects it by
-TURNS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+# EXIF orientation -> how a picture is stored that a viewer shows upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 Shown = Sequence[Image.Image]
 GREY: Mapping[str, Any] = {"is_grey": True}
 RARE: Mapping[str, Any] = {"may_be_refused": True}
@@ -132,9 +140,28 @@ def _interlaced(shown: Shown) -> bytes:
             # each row begins with its filter: none
             row = picture.crop((0, line, picture.width, line + 1)).tobytes()
             rows += b"\0" + b"".join(row[3 * column : 3 * column + 3] for column in columns)
-    header = struct.pack(">IIBBBBB", *picture.size, 8, 2, 0, 0, 1)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
+    return _png(picture.size, bytes(rows), bits=8, passes=1)
+
+
+def _rgb_16(shown: Shown) -> bytes:
+    """A PNG of 16 bits a colour, which Pillow does not write: high byte and low byte are equal."""
+    picture = shown[0].convert("RGB")
+    content, width = picture.tobytes(), 3 * picture.width
+    doubled = bytes(value for value in content for _ in range(2))
+    rows = b"".join(b"\0" + doubled[2 * width * line : 2 * width * (line + 1)] for line in range(picture.height))
+    return _png(picture.size, rows, bits=16, passes=0)
+
+
+def _png(size: tuple[int, int], rows: bytes, *, bits: int, passes: int) -> bytes:
+    """An RGB PNG of rows that each begin with their filter."""
+    header = struct.pack(">IIBBBBB", *size, bits, 2, 0, 0, passes)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
+
+
+def _colour_key(shown: Shown) -> bytes:
+    """A PNG without an alpha channel in which the colour of the paper is transparent."""
+    return encoded(shown[0], "PNG", transparency=paper_of(shown[0]))
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
@@ -180,7 +207,11 @@ _ROWS: Mapping[str, tuple[tuple[str, str, str, Callable[[Shown], bytes], Mapping
         ("png-palette", "a PNG with a palette", "png", _one("PNG", lambda p: p.quantize(256)), {}),
         ("png-interlaced", "an interlaced PNG", "png", _interlaced, {}),
         ("png-profile", "a PNG with an ICC colour profile", "png", _with_profile("PNG"), {}),
-        ("png-grey-16", "a grey PNG of 16 bits a pixel", "png", _one("PNG", _grey_16), {**GREY, **RARE}),
+        ("png-grey-16", "a grey PNG of 16 bits a pixel", "png", _one("PNG", _grey_16),
+         {**GREY, **RARE, "known": "upload-grey-16"}),
+        ("png-rgb-16", "a PNG of 16 bits a colour", "png", _rgb_16, {}),
+        ("png-palette-4", "a PNG with a palette of 16 colours, 4 bits a pixel", "png",
+         _one("PNG", lambda p: p.quantize(16)), {}),
     ),
     "jpeg": (
         ("jpeg", "a JPEG with reduced colours (4:2:0)", "jpeg", _one("JPEG", quality=90), {}),
@@ -211,6 +242,7 @@ _ROWS: Mapping[str, tuple[tuple[str, str, str, Callable[[Shown], bytes], Mapping
             "png-palette-cut-out-black", "a PNG with a palette and transparent paper, black under it", "png",
             lambda shown: _palette_with_transparency(shown, BLACK), {"known": "upload-transparent"},
         ),
+        ("png-colour-key", "a PNG with one transparent colour", "png", _colour_key, {}),
         ("gif-cut-out", "a GIF on transparent paper", "gif", _one("GIF", cut_out), {}),
         (
             "webp-cut-out-black", "a WebP on transparent paper, black under it", "webp",

@@ -27,11 +27,13 @@ _MAGIC = (
 # names of the kinds of picture files in cases/picture_kinds.py
 PICTURE_KINDS = (
     "png-grey", "png-1-bit", "png-palette", "png-interlaced", "png-profile", "png-grey-16",
+    "png-rgb-16", "png-palette-4",
     "jpeg", "jpeg-progressive", "jpeg-grey", "jpeg-cmyk", "jpeg-profile",
     "webp", "webp-lossless", "gif", "bmp", "tiff", "tiff-cmyk",
     "png-opaque", "png-cut-out", "png-cut-out-black", "png-grey-alpha", "png-grey-alpha-black", "png-palette-cut-out",
-    "png-palette-cut-out-black", "gif-cut-out", "webp-cut-out-black",
-    "jpeg-turned-3", "jpeg-turned-6", "jpeg-turned-8", "gif-animated", "webp-animated", "png-animated",
+    "png-palette-cut-out-black", "png-colour-key", "gif-cut-out", "webp-cut-out-black",
+    "jpeg-turned-2", "jpeg-turned-3", "jpeg-turned-4", "jpeg-turned-5", "jpeg-turned-6", "jpeg-turned-7",
+    "jpeg-turned-8", "gif-animated", "webp-animated", "png-animated",
 )  # fmt: skip
 # what Pillow raises over damaged bytes
 UNREADABLE = (

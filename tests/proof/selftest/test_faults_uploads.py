@@ -32,10 +32,10 @@ BROKEN = {
 CHANGED = {
     # two have an alpha channel that hides nothing
     "transparent-on-black": {kind.name for kind in KINDS if "cut-out" in kind.name or "alpha" in kind.name}
-    | {"png-opaque", "webp-animated"},
+    | {"png-opaque", "png-colour-key", "webp-animated"},
     "turn-ignored": {kind.name for kind in KINDS if kind.group == "turned"},
     "last-frame": {kind.name for kind in KINDS if kind.group == "animated"},
-    "palette-swapped": {"png-palette", "png-palette-cut-out", "png-palette-cut-out-black"},
+    "palette-swapped": {"png-palette", "png-palette-4", "png-palette-cut-out", "png-palette-cut-out-black"},
     "cmyk-inverted": {"jpeg-cmyk", "tiff-cmyk"},
     "gif-of-previous": {"gif", "gif-cut-out", "gif-animated"},
 }

@@ -17,7 +17,8 @@ WHITE = (255, 255, 255)
 # mean difference of a grey value: JPEG and a palette of 256 colours change little
 NEARLY = 3.0
 MODES = {
-    "png-grey": "L", "png-1-bit": "1", "png-palette": "P", "png-grey-16": "I;16", "jpeg-grey": "L", "jpeg-cmyk": "CMYK",
+    "png-grey": "L", "png-1-bit": "1", "png-palette": "P", "png-palette-4": "P", "png-rgb-16": "RGB",
+    "png-colour-key": "RGB", "png-grey-16": "I;16", "jpeg-grey": "L", "jpeg-cmyk": "CMYK",
     "gif": "P", "tiff-cmyk": "CMYK", "png-opaque": "RGBA", "png-cut-out": "RGBA", "png-cut-out-black": "RGBA",
     "png-grey-alpha": "LA", "png-grey-alpha-black": "LA", "png-palette-cut-out": "P", "png-palette-cut-out-black": "P",
     "gif-cut-out": "P", "webp-cut-out-black": "RGBA", "gif-animated": "P",
@@ -111,3 +112,8 @@ def test_coloured_numbers_are_red_and_blue_in_turn() -> None:
     assert [one.parts[1][0] for one in drawn] == ["red", "blue"] * 2
     assert len({one.parts[0][0] for one in drawn}) == 4
     assert drawn == coloured_numbers("a seed", 4, 112)
+
+
+def test_sixteen_bits_and_four_bits_are_what_they_say(numbers: list[Image.Image]) -> None:
+    depth = {kind.name: kind.file(numbers)[24] for kind in KINDS if kind.mime == "png"}
+    assert (depth["png-rgb-16"], depth["png-grey-16"], depth["png-palette-4"], depth["png-1-bit"]) == (16, 16, 4, 1)
