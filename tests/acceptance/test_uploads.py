@@ -18,6 +18,9 @@ pytestmark = pytest.mark.smoke
 
 # pictures in one request where the profile states no limit
 USUAL_PICTURES = 10
+# so many are sent in any case
+LEAST_PICTURES = 2
+REFUSALS = edge_inputs.FORMAT_REFUSALS
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +103,14 @@ def test_pictures_between_texts(client, findings, profile, context):
         pytest.skip(f"the deployment takes no two pictures in one request: {limit or profile.model.max_model_len}")
     counts = sorted({1, 2, (len(sizes) + 1) // 2, len(sizes)})
     least = 1 if rule is None else tiles.picture_tokens(*uploads.ONE_TILE, rule)
-    alike = client.all([uploads.between_texts(client.model_id, [uploads.ONE_TILE] * n) for n in counts], 2)
-    grown = pictures.tokens_grow_evenly({n: one.reply for n, one in zip(counts, alike, strict=True)}, least)
+    bodies = [uploads.between_texts(client.model_id, [uploads.ONE_TILE] * n) for n in counts]
+    alike = dict(zip(counts, client.all(bodies, 2), strict=True))
+    for n in [n for n in counts if limit is None and n > LEAST_PICTURES and alike[n].status in REFUSALS]:
+        # a limit that the profile does not state: it must be said readably
+        findings.add(edge_inputs.answered_or_refused(alike[n], profile.deadlines.request_s), alike.pop(n))
+    grown = pictures.tokens_grow_evenly({n: one.reply for n, one in alike.items()}, least)
     findings.add(grown)
+    sizes = sizes[: max(alike)]
     if rule is None or grown:
         return
     wanted = {"base": [uploads.ONE_TILE] * len(sizes), "in order": sizes, "in reverse": sizes[::-1]}

@@ -55,6 +55,8 @@ def large_body_is_taken(exchange: Exchange, size: Size, body_bytes: int) -> list
         return []
     sent = f"a request of {body_bytes / 1e6:.1f} MB with a PNG of {size[0]} x {size[1]} pixels"
     limit = "the server or a gateway before it limits requests: " if exchange.status == TOO_LARGE else ""
+    if exchange.error is not None and exchange.error.kind == "reset":
+        limit = "the connection was closed, as by a gateway that limits requests: "
     return [Finding(kinds.UPLOAD_SIZE, f"an answer to {sent}", f"{limit}{reply}", exchange=exchange)]
 
 

@@ -83,6 +83,8 @@ def test_a_large_body_is_answered_or_its_size_is_named() -> None:
     [found] = large_body_is_taken(exchange(413), (707, 707), 2_000_000)
     assert found.expected == "an answer to a request of 2.0 MB with a PNG of 707 x 707 pixels"
     assert "limits requests: HTTP 413" in found.observed
+    cut = exchange(None, None, error=ErrorDetail("reset", "by peer"))
+    assert large_body_is_taken(cut, (707, 707), 2_000_000)[0].observed.endswith("limits requests: reset: by peer")
     assert "limits" not in large_body_is_taken(BROKEN, (707, 707), 2_000_000)[0].observed
 
 
