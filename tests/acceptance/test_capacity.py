@@ -101,7 +101,7 @@ def test_capacity_did_not_shrink(climbs, findings, profile, report, stand):
         stand(checks.slower(climb, recorded, wanted.slower), rest, waits)
 
 
-@pytest.mark.needs("preemption")
+@pytest.mark.needs("preemption", "server_paths")
 def test_preempted_requests_keep_their_answers(client, jobs, findings, profile, least_right, chance, context):
     """Where the cache is too small for all requests, each MUST keep its own whole answer, also if it is preempted."""
     tokens, wanted = preemption.text_tokens(profile.model.max_model_len), profile.load
