@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -62,10 +63,12 @@ def unstreamed_kept(dose: Dose) -> Stages:
 
 
 def waiting_kept(dose: Dose) -> Stages:
-    seen = _Left(WAITING)
+    """Slots are freed, but not the places of those who wait for one."""
+    seen, freed = _Left(WAITING), itertools.count(1)
 
     def left(call: Call) -> None:
-        seen.count += call.is_chat and not _is_streamed(call)
+        if call.is_chat and not _is_streamed(call):
+            seen.count += next(freed) > dose.magnitude
 
     return Stages(response=seen.response, left=left)
 
@@ -147,7 +150,7 @@ def _first_after_a_pause(answer: Callable[[], Response]) -> Callable[[Dose], Sta
 # name, description, magnitude, stages
 ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("left-unstreamed-kept", "/metrics counts abandoned requests without a stream as running", 1, unstreamed_kept),
-    ("left-waiting-kept", "/metrics counts abandoned requests without a stream as waiting", 1, waiting_kept),
+    ("left-waiting-kept", "/metrics counts abandoned requests beyond so many as waiting", 16, waiting_kept),
     (
         "left-long-prompt-kept",
         "/metrics counts abandoned streams about a text of more than so many bytes as running",

@@ -243,8 +243,8 @@ LEFT_EARLY, LEFT_UNSTREAMED, LEFT_WAITING, LEFT_PICTURES, IDLE = (
     )
 )
 LEAVING: dict[str, tuple[str, ...]] = {
-    "left-unstreamed-kept": (LEFT_UNSTREAMED, LEFT_WAITING),
-    "left-waiting-kept": (LEFT_UNSTREAMED, LEFT_WAITING),
+    "left-unstreamed-kept": (LEFT_UNSTREAMED,),
+    "left-waiting-kept": (LEFT_WAITING,),
     "left-long-prompt-kept": (LEFT_EARLY,),
     "left-picture-poisons": (LEFT_PICTURES, "refused_pictures::test_left_picture_is_no_poison"),
     "left-answer-given": (LEFT_PICTURES,),

@@ -24,7 +24,7 @@ ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=deadl
 
 
 # checks that measure times or counters of the engine: they would also measure another run
-TIMED = ("latency::", "load::", "capacity::", "pictures::test_long_similar_pictures_hit_the_caches")
+TIMED = ("latency::", "load::", "leaving::", "capacity::", "pictures::test_long_similar_pictures_hit_the_caches")
 ATTACHED_FAULTS = [fault for fault in (*WIRE, *WIRE_ERRORS) if fault not in APART]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.config.yaml_file import fields_at, first_error, parse_yaml, read_data
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.files import expanded, is_file
+from vlm_acceptance.core.text import trimmed
 
 CHAIN = 16
 ONE_RELEASE = "the former name is accepted in this release only"
@@ -66,6 +68,7 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
     data = _read_chain(path, folder, sources, notes)
     for key, text, source in overrides:
         sources[_override(data, key, text, source, notes)] = source
+    _require_whole_characters(data, sources, path.name)
     try:
         profile = Profile.model_validate(data)
     except ValidationError as broken:
@@ -74,6 +77,14 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
         below = [sources[name] for name in sources if name.startswith(f"{key}.")]
         raise UsageProblem(f"{below[-1] if below else _source(key, sources, path.name)}: {message}") from None
     return Loaded(profile, path, sources, tuple(dict.fromkeys(notes)))
+
+
+def _require_whole_characters(data: dict[str, Any], sources: dict[str, str], file: str) -> None:
+    """UsageProblem for a text with half a character (an escape of YAML), which nothing can print or send."""
+    for key, value in _flat(data).items():
+        text = json.dumps({key: value}, ensure_ascii=False, default=str)
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise UsageProblem(f"{_source(key, sources, file)}: {trimmed(key, 80)}: it holds half a character")
 
 
 def _read_chain(

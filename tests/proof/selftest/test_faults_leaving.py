@@ -77,7 +77,8 @@ def test_a_place_of_one_kind_of_leavers_is_kept(
     engine: QuickServer, fault: str, name: str, is_hit: dict[str, Any], is_not_hit: dict[str, Any]
 ) -> None:
     other = "waiting" if name == "running" else "running"
-    with FaultProxy(engine.url, fault) as proxy:
+    most = {"magnitude": 0.5} if fault == "left-waiting-kept" else {}
+    with FaultProxy(engine.url, fault, **most) as proxy:
         send(proxy.url, "POST", CHAT, is_hit)
         leave(engine, proxy.url, is_not_hit)
         time.sleep(1.5)  # until the proxy has seen it

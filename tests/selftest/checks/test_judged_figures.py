@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from tests.support import judged_parameters, judged_routes, judged_values, judged_wire
+from tests.support import judged_capacity, judged_parameters, judged_routes, judged_values, judged_wire
 from tests.support.judged_wire import Row
 
 from vlm_acceptance.config.paths import ROOT
@@ -18,7 +18,13 @@ from vlm_acceptance.core.errors import EnvironmentProblem
 PACKAGE = ROOT / "src" / "vlm_acceptance"
 JUDGES = (*sorted((PACKAGE / "checks").glob("*.py")), PACKAGE / "accuracy" / "criteria.py")
 COMPARE = ("is_at_most", "is_at_least")
-ROWS = [*judged_wire.rows(), *judged_values.rows(), *judged_parameters.rows(), *judged_routes.rows()]
+ROWS = [
+    *judged_wire.rows(),
+    *judged_values.rows(),
+    *judged_parameters.rows(),
+    *judged_routes.rows(),
+    *judged_capacity.rows(),
+]
 PAIRS = [(row, bad) for row in ROWS for bad in row.bad]
 
 TEXTS = "measures texts, which always have a length"
@@ -41,6 +47,8 @@ NO_FIGURE = {
     **dict.fromkeys((f"criteria.{name}" for name in ("incomplete", "wrong_shape", "_one_letter")), COUNTS),
     **dict.fromkeys((f"criteria.{name}" for name in ("ignores_pictures", "most_answers")), COUNTS),
     **dict.fromkeys(("edge_inputs.not_refused", "refusals._wrong_status"), STATUS),
+    **dict.fromkeys((f"capacity.{name}" for name in ("_cut", "busy", "shrunk", "too_few")), COUNTS),
+    "leaving.answers_afterwards": COUNTS,
     **dict.fromkeys(("conversation._difference", "conversation._events", "conversation._named"), COUNTS),
     **dict.fromkeys(("parameters_stop.inside_a_token", "parameters_tokens.token_to_end_at"), TEXTS),
     **dict.fromkeys(("parameters._is_shared", "parameters_defaults._is_tied"), READ),

@@ -278,3 +278,10 @@ def test_limits_of_the_accuracy_run_may_be_equal_or_only_one_of_them(tmp_path: P
         wanted = load(tmp_path, "top", top=f"extends: base\nname: top\nmmmu: {{{keys}}}\n").profile.mmmu
         assert wanted is not None
         assert {wanted.min_correct, wanted.max_correct} <= {9, None}
+
+
+@pytest.mark.parametrize("text", ['{"\\ud800": 1}', '{a: "\\udc00"}', '{a: ["\\ud800\\udc00"]}'])
+def test_half_a_character_is_refused(tmp_path: Path, text: str) -> None:
+    message = problem(tmp_path, f"name: top\nmodel: {{id: m}}\noffline: {{sampling: {text}}}\n")
+    assert "holds half a character" in message
+    assert message.isprintable()
