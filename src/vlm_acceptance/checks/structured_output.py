@@ -80,6 +80,13 @@ def obeyed(exchange: Exchange, constraint: Constraint, max_tokens: int) -> list[
     return found
 
 
+def ends_in_a_string(exchange: Exchange) -> bool:
+    """Whether the model ended its turn within a text of the JSON: some versions take the token for a part of it."""
+    reply = exchange.reply
+    # a letter can only stand in a text
+    return isinstance(reply, Reply) and reply.finish_reason == "stop" and is_start_of_json(f"{reply.text}x")
+
+
 def _cut(reply: Reply, constraint: Constraint, max_tokens: int) -> list[Finding]:
     found = usage_is_sound(reply, max_tokens=max_tokens)
     if not is_start_of_json(reply.text):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from pathlib import Path
+from typing import Any
 
 # Python puts a script's folder first; modules of the suite there could hide packages of the engine with the same name.
 sys.path[:] = [place for place in sys.path if place != str(Path(__file__).absolute().parent)]
@@ -20,6 +21,8 @@ def prepare() -> None:
     changes = [_answer_for_vllm(), _let_torchvision_import()]
     if any(changes):
         _inspect_in_process()
+    if changes[0]:
+        _pin_no_memory()
 
 
 def _answer_for_vllm() -> bool:
@@ -63,6 +66,20 @@ def _inspect_in_process() -> None:
 
     # by default a new interpreter, which is not prepared, inspects the model class and fails without a cache
     registry._run_in_subprocess = lambda inspect: inspect()
+
+
+def _pin_no_memory() -> None:
+    import torch
+
+    # vLLM 0.18 asks for pinned memory when constrained and free requests share a batch; that needs a CUDA driver
+    if not getattr(getattr(torch, "version", None), "cuda", None) or torch.cuda.is_available():
+        return
+    made = torch.tensor
+
+    def tensor(*args: Any, **options: Any) -> Any:
+        return made(*args, **{**options, "pin_memory": False})
+
+    torch.tensor = tensor
 
 
 def main() -> None:

@@ -150,3 +150,19 @@ def test_every_schema_of_the_burst_is_another_one() -> None:
         own = {key: part["enum"][0] for key, part in schema["properties"].items()}
         obeying = [other for other in burst if not checks.obeyed(answer(json.dumps(own)), other, 48)]
         assert obeying == [constraint]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "is_open"),
+    [
+        ('{"text": "The sign', "stop", True),
+        ('{"te', "stop", True),
+        ('{"text": "The sign', "length", False),
+        ('{"text": "a"', "stop", False),
+        ('{"text": "a"}', "stop", False),
+        ("The sign", "stop", False),
+        ("", "stop", False),
+    ],
+)
+def test_a_turn_that_ends_within_a_text_is_seen(text: str, reason: str, is_open: bool) -> None:
+    assert checks.ends_in_a_string(answer(text, reason)) is is_open

