@@ -29,15 +29,28 @@ def require_sent(known):
     return require_sent
 
 
+@pytest.fixture
+def judge_obeyed(findings, profile, known):
+    """Judges whether an answer obeys its constraint."""
+
+    def judge_obeyed(exchange, constraint, tokens, where=""):
+        found = checks.obeyed(exchange, constraint, tokens)
+        if constraint.is_json and checks.ends_in_a_string(exchange):
+            found = known.filter_known("constrained-text", found, exchange, profile.deadlines.cold_s)
+        findings.add(found, exchange, where)
+
+    return judge_obeyed
+
+
 @pytest.mark.smoke
 @pytest.mark.needs("structured_output")
 @pytest.mark.parametrize("name", requests.CONSTRAINTS)
-def test_constraint_is_obeyed(client, findings, name):
+def test_constraint_is_obeyed(client, judge_obeyed, name):
     """An answer MUST obey the constraint of its request, streamed or not."""
     constraint = requests.CONSTRAINTS[name]
     for form, extra in FORMS.items():
         exchange = client.body(requests.body(client.model_id, constraint, **extra))
-        findings.add(checks.obeyed(exchange, constraint, requests.tokens_for(constraint)), exchange, form)
+        judge_obeyed(exchange, constraint, requests.tokens_for(constraint), form)
 
 
 @pytest.mark.smoke
@@ -53,7 +66,7 @@ def test_picture_decides_the_choice(client, findings):
 
 @pytest.mark.smoke
 @pytest.mark.needs("structured_output")
-def test_picture_is_described_in_a_schema(client, findings, profile, known, category_of):
+def test_picture_is_described_in_a_schema(client, findings, profile, judge_obeyed, category_of):
     """A request with a picture MUST get JSON of its schema; if the profile says so, with what the picture shows."""
     sign, seen = category_of["ocr"].questions[0], []
     for number, picture in enumerate(sign.pictures[:SIGNS]):
@@ -61,10 +74,7 @@ def test_picture_is_described_in_a_schema(client, findings, profile, known, cate
         params = {"max_tokens": requests.JSON_TOKENS, **requests.SIGN.fields, **FORMS[form]}
         exchange = client.chat(f"{sign.prompt} Answer as a JSON object.", (png_url(picture.path),), **params)
         place = f"{picture.path.name}, {form}"
-        found = checks.obeyed(exchange, requests.SIGN, requests.JSON_TOKENS)
-        if checks.ends_in_a_string(exchange):
-            found = known.filter_known("constrained-text", found, exchange, profile.deadlines.cold_s)
-        findings.add(found, exchange, place)
+        judge_obeyed(exchange, requests.SIGN, requests.JSON_TOKENS, place)
         seen.append((" ".join(part[0] for part in picture.parts), exchange))
     if profile.api.structured_content:
         findings.add(checks.picture_decides(seen), seen[0][1])
@@ -117,7 +127,7 @@ def test_constraint_that_is_not_offered_is_survived(client, findings, profile, n
 
 @pytest.mark.slow
 @pytest.mark.needs("structured_output")
-def test_free_answers_beside_a_burst_of_schemas(client, findings, category_of, tie):
+def test_free_answers_beside_a_burst_of_schemas(client, findings, judge_obeyed, category_of, tie):
     """32 different schemas at once MUST all be obeyed, and free answers beside them MUST be those they get alone."""
     model = client.model_id
     free = [chat_body(model, requests.TEXT_PROMPT, **PARAMS)]
@@ -132,7 +142,7 @@ def test_free_answers_beside_a_burst_of_schemas(client, findings, category_of, t
     half, between = 16, len(free)
     constrained = mixed[:half] + mixed[half + between : len(bodies) + between]
     for constraint, exchange in zip(constraints, constrained, strict=True):
-        findings.add(checks.obeyed(exchange, constraint, requests.JSON_TOKENS), exchange)
+        judge_obeyed(exchange, constraint, requests.JSON_TOKENS)
     beside = mixed[half : half + between] + mixed[len(bodies) + between :]
     for one, other in zip(alone * 2, beside, strict=True):
         findings.add(checks.unchanged(one, other, tie))

@@ -188,8 +188,7 @@ def client_reads(texts: tuple[str, str] | NoReply, own: RouteAnswer, tie: float 
     """The official client reads what we read, plain and streamed."""
     path = _path(own)
     if isinstance(texts, NoReply):
-        observed = f"the official openai client cannot read {path}: {texts}"
-        return [Finding(kinds.OPENAI_ERROR, "an answer that the official client reads", observed)]
+        return [_unread(texts, path)]
     found = []
     for form, text in zip(("plain", "streamed"), texts, strict=True):
         same = agreement(own.spelled, Spelled(text), tie)
@@ -198,6 +197,20 @@ def client_reads(texts: tuple[str, str] | NoReply, own: RouteAnswer, tie: float 
             observed = f"the official openai client reads {trimmed(text, SHOWN)} from {path}; {same}"
             found.append(Finding(kinds.OPENAI_TEXT, expected, observed, form))
     return found
+
+
+def client_reads_a_text(texts: tuple[str, str] | NoReply, path: str) -> list[Finding]:
+    """The official client reads a text, plain and streamed."""
+    if isinstance(texts, NoReply):
+        return [_unread(texts, path)]
+    expected, seen = "an answer with text", f"the official openai client reads no text from {path}"
+    forms = zip(("plain", "streamed"), texts, strict=True)
+    return [Finding(kinds.OPENAI_TEXT, expected, seen, form) for form, text in forms if not text.strip()]
+
+
+def _unread(why: NoReply, path: str) -> Finding:
+    observed = f"the official openai client cannot read {path}: {why}"
+    return Finding(kinds.OPENAI_ERROR, "an answer that the official client reads", observed)
 
 
 def _path(answer: RouteAnswer) -> str:

@@ -142,6 +142,8 @@ def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
         *rare_constraints(),
         *bad_constraints(),
         *parameters.WRONG,
+        *parameters.PENALTIES,
+        "bad_words",
     }
     inputs |= {kind.known for kind in KINDS}
     issues = load_known_issues(FILE)

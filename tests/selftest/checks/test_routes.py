@@ -184,3 +184,9 @@ def test_a_prompt_that_starts_twice_has_one_token_more() -> None:
     counts = [own.usage.prompt - 1, own.usage.prompt, own.usage.prompt - 2]
     assert [checks.starts_twice(own, chat(prompt=count)) for count in counts] == [True, False, False]
     assert not checks.starts_twice(own, of(CHAT, 500, b"oh"))
+
+
+def test_of_another_prompt_the_official_client_reads_some_text() -> None:
+    assert checks.client_reads_a_text(("a", "b"), "/x") == []
+    assert ids(checks.client_reads_a_text(("a", " "), "/x")) == ["openai.text"]
+    assert ids(checks.client_reads_a_text(NoReply("JSONDecodeError"), "/x")) == ["openai.error"]
