@@ -30,11 +30,16 @@ def way(request):
 
 
 @pytest.fixture
-def tokenize(client, findings, deployment):
+def tokenize(client, findings, profile, deployment):
     """The tokens of messages, or of a text, by `/tokenize`; None where the endpoint has no such route."""
+    is_hidden = not deployment.launched and profile.endpoint.only_v1
+    template = {key: value for key, value in client.defaults.items() if key == "chat_template_kwargs"}
 
     def tokenize(what, **fields):
-        body = {"model": client.model_id, **what, "return_token_strs": True, **fields}
+        if is_hidden or "tokenize" not in profile.api.routes:
+            return None
+        given = template if "messages" in what else {}
+        body = {"model": client.model_id, **what, **given, "return_token_strs": True, **fields}
         exchange = client.send(Request("POST", "/tokenize", body, deadline_s=client.deadlines.cold_s), "tokenize")
         if not deployment.launched and exchange.status in NO_ROUTE:
             return None
@@ -68,7 +73,7 @@ def test_conversation_follows_its_template(client, findings, context, profile, d
     findings.add(checks.markers_in_order(counted, talk.markers[:-1]), where="/tokenize")
     stated = profile.model.template
     prompt = stated.rendered(messages) if stated else None
-    if prompt is None and deployment.launched:
+    if prompt is None and deployment.launched and not any("--chat-template" in arg for arg in profile.engine.args):
         prompt = chat_template.rendered(context.preflight.folder, messages)
     findings.note(template="stated" if stated else "of the served folder" if prompt else "not known")
     wanted = counted if prompt is None else tokenize({"prompt": prompt}, add_special_tokens=False)

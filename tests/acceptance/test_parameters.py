@@ -39,14 +39,8 @@ def one(name, *also, ways=workload.WAYS):
 
 
 @pytest.fixture
-def tie(profile):
-    """How far apart two tokens may be where two greedy texts first differ; None where texts must be equal."""
-    return None if profile.logprobs.batch_invariant else profile.logprobs.tie
-
-
-@pytest.fixture
 def gap(tie):
-    """The same in nats: two tokens may be at least as near as rounding brings them."""
+    """How far apart two tokens may be, in nats, where two greedy texts first differ."""
     return tie or 0.0
 
 

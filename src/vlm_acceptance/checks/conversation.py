@@ -17,8 +17,9 @@ from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 
 SHOWN = 6  # tokens around the first difference
-# tokens: a slow tokenizer encodes a prompt with pictures twice, which adds blanks around them
-SLACK = 4
+# tokens: a slow tokenizer encodes a prompt with pictures twice, which adds blanks and joins words with them, up to one
+# token for each message; less than any tile
+SLACK = 8
 # how tokenizers write blanks and line ends
 _BLANKS = str.maketrans({"\u0120": " ", "\u2581": " ", "\u010a": "\n"})
 

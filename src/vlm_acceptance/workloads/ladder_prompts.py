@@ -101,7 +101,8 @@ def _next_words(counts: dict[int, int], wanted: int) -> int:
     """How many filler words should make the wanted tokens, by the two counts that are furthest apart."""
     few, many = min(counts), max(counts)
     each = (counts[many] - counts[few]) / (many - few)
-    return max(0, many + int((wanted - counts[many]) // each)) if each > 0 else few
+    # a word costs a token at least: more of them are asked for only by a server that cuts prompts
+    return min(wanted, max(0, many + int((wanted - counts[many]) // each))) if each > 0 else few
 
 
 def text_of(words: int, chance: Chance) -> str:
