@@ -9,7 +9,8 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.tiles import picture_tokens
 from vlm_acceptance.engine import chat_template
 from vlm_acceptance.workloads import conversation
-from vlm_acceptance.workloads.conversation import ALONE, ALONE_LONGER, ALONE_SEEN, BASE, BASE_SEEN, STREAMED
+from vlm_acceptance.workloads.conversation import ALONE, ALONE_LONGER, ALONE_SEEN, BASE, BASE_SEEN
+from vlm_acceptance.workloads.load import STREAMED
 
 pytestmark = pytest.mark.smoke
 
@@ -69,6 +70,8 @@ def test_conversation_follows_its_template(client, findings, context, profile, d
     served, counted = checks.prompt_ids(exchange), tokenize({"messages": messages})
     findings.note(prompt_ids="offered" if served else "not offered", tokenize="offered" if counted else "not offered")
     if counted is None:
+        if not findings.all:
+            pytest.skip("this endpoint has no /tokenize: the prompt of a conversation is not seen")
         return
     findings.add(checks.markers_in_order(counted, talk.markers[:-1]), where="/tokenize")
     stated = profile.model.template
@@ -129,10 +132,10 @@ def test_tiles_of_every_turn_reach_the_model(client, findings, context, talk, as
     counted = tokenize({"messages": bodies[BASE_SEEN]["messages"]})
     if counted is not None:
         findings.add(checks.same_count(replies[BASE_SEEN], len(counted.ids), "/tokenize counts", BASE_SEEN))
-    told = {name: checks.prompt_ids(exchange) for name, exchange in exchanges.items()}
-    findings.note(prompt_ids="offered" if all(told.values()) else "not offered")
+    served_ids = {name: checks.prompt_ids(exchange) for name, exchange in exchanges.items()}
+    findings.note(prompt_ids="offered" if all(served_ids.values()) else "not offered")
     markers = talk.conversation.markers
-    for name, ids in told.items():
+    for name, ids in served_ids.items():
         if ids is not None:
             runs = [one - rule.wrapper_tokens + (more.get(name, 0) if name == turn else 0) for turn in talk.names]
             served = checks.with_texts(ids, counted) if counted else served_prompt.PromptTokens(ids, ())

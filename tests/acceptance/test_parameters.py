@@ -201,7 +201,6 @@ def forbidden_word(client, findings, reference):
         as_many = parameters_body.tokens_counted(encoded(word)) in (None, len(tokens))
         if as_many and parameters_tokens.is_encoded_so(tokens, encoded(f" {word}")):
             return word, tokens
-    findings.note(judged="no: the answer without it has no whole word that can be forbidden")
     return "", ()
 
 
@@ -210,6 +209,8 @@ def test_bad_words(ask, findings, profile, known, forbidden_word, way):
     """A word of `bad_words` MUST NOT be generated, streamed and not."""
     word, tokens = forbidden_word
     if not tokens:
+        if not findings.all:
+            pytest.skip("the answer without it has no whole word that can be forbidden")
         return
     exchange = ask(way, **workload.LONG, bad_words=[word])
     findings.note(word=word)
@@ -302,6 +303,8 @@ def test_prompt_form(ask, client, findings, profile, deployment, name, way):
     tokens = parameters_body.tokens_counted(counted)
     if tokens is not None:
         findings.add(parameters_body.prompt_is(exchange, tokens, name), exchange, way)
+    elif name != "continue_final_message" and not findings.all:
+        pytest.skip("/tokenize counts no tokens here: the form of the prompt is not seen")
     if name == "continue_final_message":
         other = ask(way, messages=workload.PIECES, max_tokens=1)
         findings.add(parameters_body.prompt_is_shorter(name, exchange, other), exchange, way)

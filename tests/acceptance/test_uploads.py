@@ -72,7 +72,10 @@ def test_picture_kinds(client, findings, profile, subjects, known, group):
         if is_unread or (wrong and known.of(kind.known)):
             # what a model says to a picture that it cannot see right need be no sensible text
             findings.disregard(exchange)
-        findings.add(known.filter_known(kind.known, [*found, *wrong], exchange, deadline_s), exchange, kind.what)
+        exact = [one for one in found if one.kind is kinds.FORMAT_TOKENS]
+        shown_wrong = [*(one for one in found if one not in exact), *wrong]
+        findings.add(exact, exchange, kind.what)
+        findings.add(known.filter_known(kind.known, shown_wrong, exchange, deadline_s), exchange, kind.what)
         findings.note(**{kind.name: f"{edge_inputs.in_words(exchange)}{', read wrongly' if wrong else ''}"})
 
 

@@ -66,6 +66,3 @@ class Gateway:
         return (
             f"the gateway asked {self.waits} time(s) to send later (429 with Retry-After): {self.waited_s:.0f} s in all"
         )
-
-
-PLAIN = Gateway()

@@ -19,7 +19,6 @@ WORDS_A_PART, WORDS_MORE = 5, 9
 ALONE, ALONE_LONGER, ALONE_SEEN = "a question alone", "a question alone, longer", "a question alone, with a picture"
 BASE, BASE_SEEN = "the conversation", "the conversation with pictures of one tile"
 GREEDY: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 1}
-STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 @dataclass(frozen=True, slots=True)
