@@ -33,8 +33,8 @@ def climb(
     def body() -> dict[str, Any]:
         return prompt.body(client.model_id, wanted.output_tokens, chance)
 
-    first = client.body(body())
-    reply = answer_to(first)
+    # a length of prompts that is new to the engine may compile, whatever was sent before
+    reply = answer_to(client.body(body(), client.deadlines.cold_s))
     if isinstance(reply, NoReply):
         return Climb(prompt.name, None, (), tuple(wanted.concurrency), reply)
     rungs: list[Rung] = []
@@ -52,8 +52,8 @@ def _rung(
 ) -> Rung:
     """A step, and once more if it did not hold: one bad moment is no limit of the deployment."""
     steps: list[tuple[Step, State]] = []
-    for _ in range(2):
-        made = step(client, body, wanted, concurrency, hang_s)
+    for is_cold in (True, False):
+        made = step(client, body, wanted, concurrency, hang_s, is_cold=is_cold)
         steps.append((made, state_of(made, wanted.budgets)))
         if steps[-1][1] is State.HELD or made.hang is not None:
             break
@@ -61,14 +61,22 @@ def _rung(
 
 
 def step(
-    client: RecordingClient, body: Callable[[], dict[str, Any]], wanted: Ladder, concurrency: int, hang_s: float
+    client: RecordingClient,
+    body: Callable[[], dict[str, Any]],
+    wanted: Ladder,
+    concurrency: int,
+    hang_s: float,
+    *,
+    is_cold: bool = False,
 ) -> Step:
     """`concurrency` requests at once, for `step_s` seconds and until enough are measured.
 
-    The first `concurrency` requests are not measured: they all begin at once, as those after them do not.
+    The first `concurrency` requests are not measured: they all begin at once, as those after them do not. If the step
+    `is_cold`, so many at once are new to the engine, which may compile: its first requests get the time for that.
     """
-    run = _Running(client, body, wanted, concurrency)
+    run = _Running(client, body, wanted, concurrency, is_cold)
     watchdog = Watchdog(client.http, hang_s, clock=client.clock)
+    watchdog.least_s = run.least_s
     began_ns = time.monotonic_ns()
     hang = send_watched(client.http, run.requests(), concurrency, run.take, watchdog)
     ended_ns = max((one.finished_ns for one in run.received), default=began_ns)
@@ -100,6 +108,7 @@ class _Running:
     body: Callable[[], dict[str, Any]]
     wanted: Ladder
     concurrency: int
+    is_cold: bool
     sent: int = 0
     silent: int = 0
     received: list[_Received] = field(default_factory=list)
@@ -111,7 +120,14 @@ class _Running:
         least = self.concurrency + self.wanted.requests
         while self.silent < SILENT_IN_A_ROW and (self.sent < least or time.monotonic_ns() < until_ns):
             self.sent += 1
-            yield self.sent - 1, self.client.request(self.body())
+            request = self.client.request(self.body())
+            if self.is_cold and self.sent <= self.concurrency:
+                request = replace(request, deadline_s=max(request.deadline_s, self.client.deadlines.cold_s))
+            yield self.sent - 1, request
+
+    def least_s(self) -> float:
+        """Seconds to wait at least before a hang is assumed; the first answer shows that nothing compiles any more."""
+        return self.client.deadlines.cold_s if self.is_cold and not self.received else 0.0
 
     def take(self, number: int, exchange: Exchange) -> None:
         """Keep the times of an answer, or why there is none."""

@@ -174,7 +174,9 @@ class Watchdog:
             try:
                 while not ended.is_set() and self.hang is None:
                     next_s = time.monotonic() + POLL_S
-                    self.look(*counts())
+                    # before the counts: an answer that ends this allowance is counted then, or a later reading has it
+                    least_s = self.least_s()
+                    self.look(*counts(), least_s)
                     ended.wait(max(0.0, next_s - time.monotonic()))
             except Exception as broken:  # noqa: BLE001  (raised in the caller's thread)
                 self._broken = broken
@@ -190,8 +192,8 @@ class Watchdog:
         if self._broken is not None:
             raise self._broken
 
-    def look(self, done: int, in_flight: int) -> None:
-        """One reading; `done` and `in_flight` count our requests."""
+    def look(self, done: int, in_flight: int, least_s: float = 0.0) -> None:
+        """One reading; `done` and `in_flight` count our requests, `least_s` is the minimum wait that held before."""
         figures = figures_in(self.client.send(get("/metrics", POLL_DEADLINE_S)))
         at_s = time.monotonic() - self._began
         hbm_mb = None
@@ -203,7 +205,7 @@ class Watchdog:
         self.processors.append(replace(waits, own_ns=None))
         self.readings.append(Reading(at_s, figures, done, in_flight, self._rss_mb(), hbm_mb, waits))
         if self.hang is None:
-            self.hang = hang_in(self.readings, max(self._patience_s, self.least_s()))
+            self.hang = hang_in(self.readings, max(self._patience_s, least_s))
 
 
 class WarmupTracker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,13 +13,14 @@ from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
 
 from vlm_acceptance.checks.load_steps import Climb, State
 from vlm_acceptance.client.http import Client
+from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.ladder_sections import Ladder
 from vlm_acceptance.config.profile import Deadlines
 from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.tiles import TileRule
-from vlm_acceptance.workloads import capacity
+from vlm_acceptance.workloads import capacity, load
 from vlm_acceptance.workloads.ladder_prompts import Kind, Prompt, coloured_url, kinds_of, prompt_of, text_of
 
 RULE = TileRule(448, 256, 1, 12, True)
@@ -109,6 +111,25 @@ def test_a_step_that_is_lost_is_repeated_once_and_ends_the_ladder(client: Record
     assert [[state for _, state in rung.steps] for rung in made.rungs] in ([[State.LOST] * 2], [[State.BUSY] * 2])
     assert made.left_out == (2, 4)
     assert made.held == 0
+
+
+@pytest.mark.parametrize("hang_s", [0.3, 30])
+def test_an_engine_that_compiles_for_its_first_requests_holds_its_budgets(
+    engine: QuickServer, monkeypatch: pytest.MonkeyPatch, hang_s: float
+) -> None:
+    def compiles(before: int) -> None:
+        # the first request, and the first four at once; they make no token that /metrics counts for a second
+        engine.behaviour = Behaviour(on_chat=compiles, token_delay_s=0.015 if before < 5 else 0)
+
+    engine.behaviour = Behaviour(on_chat=compiles)
+    monkeypatch.setattr(load, "POLL_S", 0.05)
+    # without the waits of this process, which serves too: they would put a hang off
+    blind, deadlines = ProcessorClock(proc=Path("/no-such-folder")), Deadlines(request_s=0.5, cold_s=20)
+    client = RecordingClient(Client(engine.url), MODEL, deadlines, lambda _: None, {"chat+stream"}, clock=blind)
+    wanted = Ladder.model_validate({"concurrency": [4], "step_s": 0.05, "requests": 12})
+    made = capacity.climb(client, Prompt("text-100", 60), wanted, hang_s, Chance(1), lambda _: None)
+    assert (made.broken, made.hang, made.capacity) == (None, None, 4)
+    assert len(made.rungs[0].steps) == 1
 
 
 def test_failures_in_a_row_end_a_step(client: RecordingClient, engine: QuickServer) -> None:
