@@ -99,12 +99,17 @@ def not_hung(hang: Hang | None, where: str = "") -> list[Finding]:
     return [Finding(kinds.HANG, "requests in flight to progress", seen, where)]
 
 
-def counted_while_running(before: float, during: Sequence[float | None]) -> list[Finding]:
-    """The metric of running requests rose while requests of ours ran: otherwise its fall would show nothing."""
+def counted_while_running(
+    before: float, during: Sequence[float | None], what: str = "streams run", name: str = RUNNING
+) -> list[Finding]:
+    """The metric of running requests rose while requests of ours ran: otherwise its fall would show nothing.
+
+    `what` of ours ran, and `name` is what was counted, in words for a report.
+    """
     if is_figure(before) and any(is_figure(running) and running > before for running in during):
         return []
     seen = ", ".join("no value" if running is None else f"{running:g}" for running in during) or "not read"
-    return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{RUNNING} above {before:g} while streams run", seen, "/metrics")]
+    return [Finding(kinds.LOAD_SLOT_UNCOUNTED, f"{name} above {before:g} while {what}", seen, "/metrics")]
 
 
 def freed(

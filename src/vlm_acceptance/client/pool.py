@@ -19,19 +19,24 @@ Received = TypeVar("Received")
 
 
 class Pool(Generic[Sent, Received]):
-    """Calls `send` on everything in `given`, in order, with at most `concurrency` (1 to 64) calls in flight.
+    """Calls `send` on everything in `given`, in order, with at most `concurrency` (1 to `most`) calls in flight.
 
     Iterating yields `(sent, received)` pairs, in flight until the next iteration, and None after `tick_s` seconds
     without one. An error in `send` stops the pool and is raised at the end: ours as it is, others as HarnessProblem.
     """
 
     def __init__(
-        self, send: Callable[[Sent], Received], given: Iterable[Sent], concurrency: int, tick_s: float = TICK_S
+        self,
+        send: Callable[[Sent], Received],
+        given: Iterable[Sent],
+        concurrency: int,
+        tick_s: float = TICK_S,
+        most: int = MAX_CONCURRENCY,
     ) -> None:
         self.in_flight = 0
         self._send = send
         self._given = iter(given)
-        self._concurrency = max(1, min(concurrency, MAX_CONCURRENCY))
+        self._concurrency = max(1, min(concurrency, most))
         self._tick_s = tick_s
         self._threads = 0
         self._is_stopped = False

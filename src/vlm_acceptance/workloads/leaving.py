@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vlm_acceptance.checks.hang import RUNNING, WAITING, freed, only_ours
+from vlm_acceptance.checks.hang import RUNNING, WAITING, counted_while_running, freed, only_ours
 from vlm_acceptance.checks.server_info import figure_of, figures_in
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.disconnecting import DisconnectingClient, LeavingClient
@@ -28,6 +29,8 @@ LONG_WORDS = 3000
 # tokens of a word, at most, and of what stands around the words
 WORD_TOKENS, AROUND = 2, 200
 COUNTED = f"{RUNNING} and {WAITING}"
+# the usual --max-num-seqs of a vLLM server that is given none; more clients than slots; the most at once
+USUAL_SLOTS, QUEUED, MOST_CLIENTS = 256, 48, 512
 ENDLESS: Mapping[str, Any] = {"ignore_eos": True, "max_tokens": LONG_TOKENS}
 # enough events that the engine has the request, and the answer has begun
 FIRST_EVENTS = 3
@@ -38,12 +41,14 @@ class Leave:
     """Clients that left: requests in the engine before, at most while they waited, and afterwards by seconds since.
 
     The figures are None where `/metrics` has none. Without exchanges nothing was sent: other clients are served.
+    `queued` is how many waited for a slot when they left.
     """
 
     before: float | None
     most: float | None = None
     exchanges: tuple[Exchange, ...] = ()
     after: tuple[tuple[float, float | None], ...] = ()
+    queued: float | None = None
 
     @property
     def answered(self) -> list[Exchange]:
@@ -53,6 +58,16 @@ class Leave:
     def kept(self, within_s: float) -> list[Finding]:
         """Slots that are not free within so many seconds."""
         return freed(self.before or 0.0, self.after, within_s, COUNTED)
+
+    @property
+    def uncounted(self) -> list[Finding]:
+        """Requests that `/metrics` did not count: otherwise a figure that falls again would show nothing."""
+        return counted_while_running(self.before or 0.0, [self.most], "clients wait for their answers", COUNTED)
+
+    @property
+    def queued_in_words(self) -> str:
+        """Of the moment when the clients left, as in `/metrics`."""
+        return f"{WAITING} {'not reported' if self.queued is None else f'{self.queued:g}'}"
 
     def is_freed(self, within_s: float) -> bool:
         """Whether requests were sent, and their slots are free within so many seconds."""
@@ -73,9 +88,25 @@ def judged_of(tries: Sequence[Leave], within_s: float, *, is_alone: bool) -> Lea
 
 def in_engine(client: RecordingClient) -> float | None:
     """Running and waiting requests by `/metrics`; None where it does not report them."""
-    figures = figures_in(client.get("/metrics")) or {}
-    running, waiting = figure_of(figures, RUNNING), figure_of(figures, WAITING)
+    running, waiting = _running_and_waiting(client)
     return None if running is None else running + (waiting or 0.0)
+
+
+def _running_and_waiting(client: RecordingClient) -> tuple[float | None, float | None]:
+    figures = figures_in(client.get("/metrics")) or {}
+    return figure_of(figures, RUNNING), figure_of(figures, WAITING)
+
+
+def crowds(engine_args: Sequence[str]) -> list[int]:
+    """How many clients to send at once so that some wait for a slot, by the `--max-num-seqs` of an engine.
+
+    Where it is not given, the first number may be too few for that, and the second is tried.
+    """
+    words = [word for arg in map(str, engine_args) for word in arg.replace("_", "-").split("=", 1)]
+    given = [after for word, after in itertools.pairwise(words) if word == "--max-num-seqs" and after.isdecimal()]
+    slots = int(given[-1]) if given else USUAL_SLOTS
+    needed = min(max(MAX_CONCURRENCY, slots + QUEUED), MOST_CLIENTS)
+    return [needed] if given else [MAX_CONCURRENCY, needed]
 
 
 def endless_bodies(
@@ -111,15 +142,17 @@ def leave(
     if before is None or (before > 0 and not is_alone):
         return Leave(before)
     http, received, began = LeavingClient(client.http), dict[int, Exchange](), time.monotonic()
-    requests, most = [client.request(body) for body in bodies], 0.0
-    for pair in Pool(lambda number: http.send(requests[number]), range(len(requests)), MAX_CONCURRENCY, TICK_S):
+    requests, most, queued, has_left = [client.request(body) for body in bodies], 0.0, None, False
+    for pair in Pool(lambda number: http.send(requests[number]), range(len(bodies)), len(bodies), TICK_S, MOST_CLIENTS):
         if pair is not None:
             received[pair[0]] = pair[1]
             continue
-        seen, past_s = in_engine(client), time.monotonic() - began
-        most = max(most, seen or 0.0)
-        if past_s > within_s or is_time((seen or 0.0) - before, past_s):
+        running, waiting = _running_and_waiting(client)
+        seen, past_s = (running or 0.0) + (waiting or 0.0), time.monotonic() - began
+        most, queued = max(most, seen), queued if has_left else waiting
+        if past_s > within_s or is_time(seen - before, past_s):
             http.leave()
+            has_left = True
     exchanges = [received[number] for number in sorted(received)]
     for exchange, body in zip(exchanges, bodies, strict=True):
         client.keep(exchange, body)
@@ -127,7 +160,7 @@ def leave(
         time.sleep(SETTLE_S)  # the engine may count them only now
     late_s = (time.monotonic_ns() - max(exchange.finished_ns for exchange in exchanges)) / NS
     after = until(client, lambda seen: seen is not None and seen <= before, within_s, in_engine)
-    return Leave(before, most, tuple(exchanges), tuple((late_s + at_s, seen) for at_s, seen in after))
+    return Leave(before, most, tuple(exchanges), tuple((late_s + at_s, seen) for at_s, seen in after), queued)
 
 
 def leave_in_mid_stream(client: RecordingClient, bodies: Sequence[dict[str, Any]]) -> list[Exchange]:

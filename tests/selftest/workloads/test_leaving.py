@@ -107,3 +107,43 @@ def test_a_long_prompt_fits_with_its_answer(context: int | None, words: int) -> 
 def test_no_two_prompts_begin_alike() -> None:
     bodies = [*leaving.endless_bodies("m", 3, Chance(1), 5), *leaving.endless_bodies("m", 3, Chance(2), 5)]
     assert len({body["messages"][0]["content"][:8] for body in bodies}) == 6
+
+
+@pytest.mark.parametrize(
+    ("args", "clients"),
+    [
+        ([], [64, 304]),
+        (["--dtype", "bfloat16"], [64, 304]),
+        (["--max-num-seqs", 16], [64]),
+        (["--max-num-seqs=256"], [304]),
+        (["--max_num_seqs", "100", "--dtype", "bfloat16"], [148]),
+        (["--max-num-seqs", 8, "--max-num-seqs", 300], [348]),
+        (["--max-num-seqs", 4000], [512]),
+        (["--max-num-seqs", "many"], [64, 304]),
+    ],
+)
+def test_so_many_clients_are_sent_that_some_must_wait(args: list[object], clients: list[int]) -> None:
+    assert leaving.crowds(args) == clients  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("waiting", "queued"), [(3, 3.0), (0, 0.0), (None, None)])
+def test_it_is_known_how_many_waited_when_they_left(
+    client: RecordingClient, engine: QuickServer, monkeypatch: pytest.MonkeyPatch, waiting: int | None, queued: float
+) -> None:
+    def counted() -> str:
+        first, _, second = page(2 if engine.chats else 0, waiting or 0).partition("vllm:num_requests_waiting")
+        return first if waiting is None else f"{first}vllm:num_requests_waiting{second}"
+
+    monkeypatch.setattr(engine, "metrics_page", counted)
+    bodies = leaving.endless_bodies(MODEL, 2, Chance(1))
+    made = leaving.leave(client, bodies, 1, lambda *_: True, is_alone=True)
+    assert made.queued == queued
+    assert made.queued_in_words == f"vllm:num_requests_waiting {'not reported' if queued is None else waiting}"
+    assert made.uncounted == []
+
+
+def test_requests_that_are_not_counted_are_a_finding() -> None:
+    [found] = Leave(0, 0).uncounted
+    assert (found.check, found.observed) == ("load.slot_uncounted", "0")
+    counted = "vllm:num_requests_running and vllm:num_requests_waiting above 0"
+    assert found.expected == f"{counted} while clients wait for their answers"
