@@ -94,6 +94,9 @@ def test_pictures_of_leavers_are_answered(client, findings, profile, category_of
     bodies = capability.bodies(client.model_id, sign, urls)
     left, others = fit[: len(fit) // 2], fit[len(fit) // 2 :]
     if not left:
+        findings.add(checks.unanswered_before(replies))
+        if findings.all:
+            return
         pytest.skip("fewer than two signs are read rightly: nothing to compare with")
     for exchange in leaving.leave_in_mid_stream(client, [bodies[number] for number in left]):
         findings.disregard(exchange)

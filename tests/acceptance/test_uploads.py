@@ -10,7 +10,6 @@ from vlm_acceptance.checks import uploads as checks
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core import tiles
-from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads import uploads
 from vlm_acceptance.workloads.load import STREAMED
 
@@ -31,15 +30,18 @@ def read_once():
 
 @pytest.fixture
 def subjects(client, context, profile, read_once):
-    """Pictures that are read rightly as a PNG: numbers of a colour, if new pictures are sent, and signs."""
+    """Pictures that are read rightly as a PNG: numbers of a colour, if new pictures are sent, and signs.
+
+    `lost`: why signs have no answer.
+    """
     tokens, at_once = profile.model.special_tokens, profile.capability.concurrency
     if not read_once:
         sign = context.inputs.categories[0].questions[0]
         side = (context.tile_rule or USUAL).tile_px
         drawn = coloured_numbers(f"{context.settings.seed} uploads", uploads.SUBJECTS, side)
         asked = uploads.drawn_subjects(drawn) if profile.challenge.pictures else []
-        read_once["colours"] = uploads.read_as_png(client, asked, at_once, tokens)
-        read_once["signs"] = uploads.read_as_png(client, uploads.signs(sign), at_once, tokens)
+        read_once["colours"], _ = uploads.read_as_png(client, asked, at_once, tokens)
+        read_once["signs"], read_once["lost"] = uploads.read_as_png(client, uploads.signs(sign), at_once, tokens)
     return read_once
 
 
@@ -47,8 +49,7 @@ def subjects(client, context, profile, read_once):
 def test_picture_kinds(client, findings, profile, subjects, known, group):
     """Every kind of picture file MUST be read as the PNG of the same picture; a rare kind MAY be refused readably."""
     if not subjects["signs"]:
-        expected = f"one of {uploads.SUBJECTS} pictures read rightly in a PNG, to compare other files with"
-        findings.add([Finding(kinds.FORMAT_UNREAD, expected, "none")])
+        findings.add(checks.none_read(subjects["lost"], uploads.SUBJECTS))
         return
     tokens, deadline_s = profile.model.special_tokens, profile.deadlines.request_s
     sent = []

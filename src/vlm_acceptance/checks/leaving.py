@@ -8,7 +8,7 @@ from vlm_acceptance.checks.agreement import agreement
 from vlm_acceptance.checks.answer import judge_picture
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture, Question
-from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.spelling import spelled_of
 from vlm_acceptance.core.text import trimmed
@@ -16,6 +16,16 @@ from vlm_acceptance.core.text import trimmed
 # of some pictures that were read rightly before, chance may turn one answer
 BY_CHANCE = 1
 OTHERS, OWN = "a picture of nobody who left", "the picture of a client that left"
+
+
+def unanswered_before(replies: Sequence[Reply | NoReply]) -> list[Finding]:
+    """Requests about pictures that got no answer before any client left; one finding names the first."""
+    lost = [reply for reply in replies if isinstance(reply, NoReply)]
+    if not lost:
+        return []
+    seen = f"{len(lost)} of {len(replies)} got none, the first: {lost[0]}"
+    where = "before clients left"
+    return [Finding(kinds.LEAVING_UNANSWERED, "answers about pictures", seen, where, lost[0].exchange)]
 
 
 def answers_afterwards(

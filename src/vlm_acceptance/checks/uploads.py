@@ -18,6 +18,15 @@ TOO_LARGE = 413
 Size = tuple[int, int]
 
 
+def none_read(lost: Sequence[NoReply], sent: int) -> list[Finding]:
+    """No picture is read in a PNG: nothing can be compared. `lost`: why some of the `sent` requests have no answer."""
+    expected = f"one of {sent} pictures read rightly in a PNG, to compare other files with"
+    if not lost:
+        return [Finding(kinds.FORMAT_UNREAD, expected, "none: all were answered, and no answer is right")]
+    seen = f"none: {len(lost)} of {sent} requests got no answer, the first: {lost[0]}"
+    return [Finding(kinds.FORMAT_UNREAD, expected, seen, exchange=lost[0].exchange)]
+
+
 def taken(exchange: Exchange, deadline_s: float, tokens: int | None, *, may_be_refused: bool) -> list[Finding]:
     """A picture file is answered, with the prompt tokens of the same picture in a PNG, or refused readably.
 

@@ -234,6 +234,7 @@ CAPACITY_SHRUNK = FindingClass("capacity.shrunk", "fewer requests at once than r
 CAPACITY_SLOWER = FindingClass("capacity.slower", "slower than recorded at the same load", FAILURE)
 PREEMPTION_CUT = FindingClass("preemption.cut", "answer cut when the cache is full", FATAL)
 LEAVING_ANSWER = FindingClass("leaving.answer", "no answer after clients left", FATAL)
+LEAVING_UNANSWERED = FindingClass("leaving.unanswered", "no answer before clients left", FATAL)
 LEAVING_POISON = FindingClass("leaving.poison", "picture of a client that left is not answered any more", FATAL)
 LEAVING_MIXED_UP = FindingClass("leaving.mixed_up", "answer of a client that left", FATAL)
 LEAVING_WRONG = FindingClass("leaving.wrong", "wrong answer after clients left", FAILURE)

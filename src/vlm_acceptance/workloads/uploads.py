@@ -59,15 +59,17 @@ def read_as_png(
     asked: Sequence[tuple[Question, Picture, Image.Image]],
     concurrency: int,
     special_tokens: Sequence[str],
-) -> list[Subject]:
-    """Those that are read rightly as a PNG, in order."""
+) -> tuple[list[Subject], list[NoReply]]:
+    """Those that are read rightly as a PNG, in order; and why the others have no answer, of those that have none."""
     bodies = [body_about(client.model_id, one[0], data_url("image/png", encoded(one[2], "PNG"))) for one in asked]
-    found = []
+    found, lost = list[Subject](), list[NoReply]()
     for (question, picture, image), exchange in zip(asked, client.all(bodies, concurrency), strict=True):
         reply = exchange.reply
-        if not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, special_tokens):
+        if isinstance(reply, NoReply):
+            lost.append(reply)
+        elif not judge_picture(question, picture, reply, special_tokens):
             found.append(Subject(question, picture, image, reply.usage.prompt if reply.usage else None))
-    return found
+    return found, lost
 
 
 def body_about(model: str, question: Question, url: str) -> dict[str, Any]:

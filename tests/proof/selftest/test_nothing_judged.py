@@ -7,12 +7,19 @@ from pathlib import Path
 
 from acceptance_runs import Run, run_suite
 from check_ids import node
-from owners_clients import LEFT_WAITING
+from fault_stages import Call, Response, Stages, error_response
+from owners_clients import KINDS_PNG, LEFT_PICTURES, LEFT_WAITING
+from standins.fault_proxy import FaultProxy
 from standins.quick_server import Behaviour, QuickServer, Seen
 
 SERVED = "vlm-acceptance/control"
 LONG_S = 60
 ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu")
+
+
+def signs_fail(call: Call) -> Response | None:
+    is_sign = call.is_chat and b"data:image" in call.body and b"sign" in call.body
+    return error_response(500, "no room for a picture") if is_sign else None
 
 
 class AllAtOnce(QuickServer):
@@ -40,3 +47,16 @@ def test_leavers_of_whom_none_waited_show_nothing(tmp_path: Path) -> None:
         )
     why = "none of 304 clients waited for a slot when they left: vllm:num_requests_waiting 0"
     assert outcome_of(run, LEFT_WAITING) == ("skipped", why), run.out
+
+
+def test_requests_that_fail_are_named_where_nothing_can_be_compared(tmp_path: Path) -> None:
+    tests = (LEFT_PICTURES, KINDS_PNG)
+    with (
+        QuickServer(Behaviour(model=SERVED)) as server,
+        FaultProxy(server.url, stages=Stages(instead=signs_fail)) as proxy,
+    ):
+        run = run_suite(tmp_path, *ATTACHED, f"--vlm-base-url={proxy.url}", *map(node, tests))
+    for test in tests:
+        outcome, message = outcome_of(run, test)
+        assert outcome == "failed", run.out
+        assert 'the first: HTTP 500: \'{"error":{"message":"no room for a picture"' in message

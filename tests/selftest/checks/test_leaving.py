@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.checks.leaving import OTHERS, OWN, answers_afterwards, as_before
+from vlm_acceptance.checks.leaving import OTHERS, OWN, answers_afterwards, as_before, unanswered_before
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
@@ -47,6 +47,13 @@ def judged(where: str, *asked: tuple[Picture, Exchange]) -> list[kinds.FindingCl
 
 
 BROKEN = exchange({"error": {"message": "Expected a cached item"}}, 500)
+
+
+def test_requests_that_fail_before_anybody_left_are_named() -> None:
+    [found] = unanswered_before([said("RIVER").reply, BROKEN.reply, BROKEN.reply])
+    assert (found.kind, found.exchange) == (kinds.LEAVING_UNANSWERED, BROKEN)
+    assert found.observed.startswith("2 of 3 got none, the first: HTTP 500")
+    assert unanswered_before([said("RIVER").reply, said("no sign").reply]) == []
 
 
 def test_right_answers_afterwards_are_accepted() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vlm_acceptance.checks.uploads import large_body_is_taken, misread, taken, tokens_of_parts
+from vlm_acceptance.checks.uploads import large_body_is_taken, misread, none_read, taken, tokens_of_parts
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, NoReply, Reply, Request, Usage
@@ -39,6 +39,17 @@ def judged(seen: Exchange, tokens: int | None = 31, **more: Any) -> list[kinds.F
 
 
 RIGHT, REFUSED, BROKEN = exchange(200, answer("4711 red")), exchange(400), exchange(500)
+
+
+def test_where_no_picture_is_read_the_first_failure_is_named() -> None:
+    lost = BROKEN.reply
+    assert isinstance(lost, NoReply)
+    [found] = none_read([lost, lost], 4)
+    assert found.kind is kinds.FORMAT_UNREAD
+    assert found.observed == f"none: 2 of 4 requests got no answer, the first: {lost}"
+    assert "HTTP 500" in found.observed
+    assert found.exchange is BROKEN
+    assert none_read([], 4)[0].observed == "none: all were answered, and no answer is right"
 
 
 def test_a_common_kind_must_be_answered() -> None:

@@ -42,13 +42,16 @@ def client(said: Callable[[int], object]) -> RecordingClient:
 
 
 def test_only_pictures_that_are_read_as_png_are_subjects() -> None:
-    found = uploads.read_as_png(client(lambda n: "word1" if n == 1 else "word9"), ASKED, 1, ())
+    found, lost = uploads.read_as_png(client(lambda n: "word1" if n == 1 else "word9"), ASKED, 1, ())
     assert [(one.picture, one.tokens) for one in found] == [(PICTURES[1], 30)]
-    assert uploads.read_as_png(client(lambda n: None), ASKED, 1, ()) == []
+    assert lost == []
+    found, lost = uploads.read_as_png(client(lambda n: None), ASKED, 1, ())
+    assert (found, len(lost)) == ([], 3)
+    assert lost[0].exchange is not None
 
 
 def test_a_file_shows_the_subject_of_its_number() -> None:
-    subjects = uploads.read_as_png(client(lambda n: f"word{n}"), ASKED, 1, ())
+    subjects, _ = uploads.read_as_png(client(lambda n: f"word{n}"), ASKED, 1, ())
     kind = of_group("other")[0]
     bodies = [uploads.file_body("m", kind, subjects, number) for number in range(4)]
     assert bodies[0] == bodies[3] != bodies[1]
