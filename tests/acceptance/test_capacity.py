@@ -64,7 +64,7 @@ def report(findings, profile):
     """Notes how each climb ended, and excuses those that say nothing about `least` because the machine was busy."""
 
     def report(climb, least):
-        findings.note(**{climb.name: f"capacity {climb.capacity}; {checks.end_of(climb, profile.ladder.budgets)}"})
+        findings.note(**{climb.name: checks.ended(climb, profile.ladder.budgets)})
         findings.excuse(checks.busy(climb, least))
 
     return report

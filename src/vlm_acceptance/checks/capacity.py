@@ -52,6 +52,12 @@ def end_of(climb: Climb, budgets: StepBudgets) -> str:
     return f"lost twice at {last.concurrency}: {'; '.join(losses(last.last, budgets)[:SHOWN])}{rest}"
 
 
+def ended(climb: Climb, budgets: StepBudgets) -> str:
+    """The capacity of a climb, and why it ended, in words."""
+    known = "not known" if climb.capacity is None else f"{climb.capacity}"
+    return f"capacity {known}; {end_of(climb, budgets)}"
+
+
 def row_of(climb: Climb, budgets: StepBudgets) -> dict[str, Any]:
     """A climb as JSON, for summary.json; `recorded` is what a profile may store of it, None if nothing."""
     steps = [{**step.row, "state": state.value} for rung in climb.rungs for step, state in rung.steps]
@@ -129,8 +135,8 @@ def shrunk(climb: Climb, recorded: RecordedCapacity, budgets: StepBudgets) -> li
     """The budgets hold at the recorded concurrency; not judged where the machine was busy."""
     if climb.capacity is None or climb.held >= recorded.concurrency:
         return []
-    seen = f"capacity {climb.held}; {end_of(climb, budgets)}"
-    return [Finding(kinds.CAPACITY_SHRUNK, f"capacity {recorded.concurrency}, as recorded", seen, climb.name)]
+    expected = f"capacity {recorded.concurrency}, as recorded"
+    return [Finding(kinds.CAPACITY_SHRUNK, expected, ended(climb, budgets), climb.name)]
 
 
 def busy(climb: Climb, least: int) -> str:

@@ -78,6 +78,12 @@ def test_a_capacity_below_the_record_is_found_and_one_above_is_not() -> None:
     assert capacity.shrunk(climb(rung(1), rung(4), rung(16)), RECORDED, BUDGETS) == []
 
 
+def test_how_a_climb_ended_says_where_its_capacity_is_not_known() -> None:
+    assert capacity.ended(climb(rung(1), rung(4)), BUDGETS) == "capacity 4; 4 is the most that was tried"
+    busy = climb(rung(1), rung(4, State.BUSY))
+    assert capacity.ended(busy, BUDGETS) == "capacity not known; the machine was busy at 4"
+
+
 def test_a_busy_machine_is_excused_below_the_record_only() -> None:
     early, later = climb(rung(1), rung(4, State.BUSY)), climb(rung(4), rung(16, State.BUSY))
     assert capacity.shrunk(early, RECORDED, BUDGETS) == []
