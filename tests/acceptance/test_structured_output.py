@@ -5,7 +5,7 @@ import pytest
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import completion, refusals
 from vlm_acceptance.checks import structured_output as checks
-from vlm_acceptance.client.chat import chat_body
+from vlm_acceptance.client.chat import chat_body, get
 from vlm_acceptance.core.spelling import PARAMS
 from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability
@@ -121,6 +121,42 @@ def test_constraint_that_is_not_offered_is_survived(client, findings, profile, n
     """Without structured output, a constraint MUST be answered or refused readably, and the server MUST live on."""
     exchange = client.body(requests.body(client.model_id, requests.CONSTRAINTS[name]))
     findings.add(checks.survived(exchange, profile.deadlines.request_s), exchange)
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
+
+
+@pytest.fixture(scope="module")
+def openapi_once():
+    """Holds the one `/openapi.json` of the run."""
+    return {}
+
+
+@pytest.fixture
+def is_offered(client, profile, openapi_once):
+    """Whether the server documents a field of chat requests that constrains answers."""
+
+    def is_offered(field):
+        if "page" not in openapi_once:
+            # a server makes this page when it is first asked for it
+            openapi_once["page"] = client.send(get("/openapi.json", profile.deadlines.cold_s), "openapi")
+        return profile.api.structured_output and checks.offers(openapi_once["page"], field)
+
+    return is_offered
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", requests.GUIDED)
+def test_guided_form(client, findings, profile, judge_obeyed, is_offered, name):
+    """A form `guided_*` MUST be obeyed where `/openapi.json` has it, else answered or refused readably."""
+    constraint, offered = requests.GUIDED[name], is_offered(name)
+    findings.note(offered="yes" if offered else "no")
+    for form, extra in FORMS.items():
+        exchange = client.body(requests.body(client.model_id, constraint, **extra))
+        if offered:
+            judge_obeyed(exchange, constraint, requests.tokens_for(constraint), form)
+        else:
+            findings.disregard(exchange)
+            findings.add(checks.survived(exchange, profile.deadlines.request_s), exchange, form)
     alive = client.chat("Reply with OK.", max_tokens=2)
     findings.add(completion.answered(alive.reply), alive, "afterwards")
 

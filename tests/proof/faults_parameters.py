@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from fault_stages import CHAT, Call, Dose, Stages, edits_answers, said
+from fault_stages import CHAT, Call, Dose, Response, Stages, edits_answers, error_response, object_of, said
 
+TOKENIZE = "/tokenize"
 Apply = Callable[[Dose], Stages]
 Body = dict[str, Any]
 
@@ -27,6 +29,30 @@ def _edits(edit: Callable[[Body], None], *, only_streamed: bool = False) -> Appl
 def ignored(name: str, *, only_streamed: bool = False) -> Apply:
     """The engine does not see one parameter."""
     return _edits(lambda body: body.pop(name, None), only_streamed=only_streamed)
+
+
+def special_tokens_not_added(dose: Dose) -> Stages:
+    """`/tokenize` adds a token by `add_special_tokens`, as a tokenizer with a start token does; the engine does not."""
+
+    def response(call: Call, response: Response) -> Response:
+        asked, counted = call.json() or {}, object_of(response.body)
+        if call.route != TOKENIZE or not asked.get("add_special_tokens") or counted is None or "count" not in counted:
+            return response
+        ids = [int(dose.magnitude), *(counted.get("tokens") or ())]
+        return response.with_json({**counted, "count": counted["count"] + 1, "tokens": ids})
+
+    return replace(ignored("add_special_tokens")(dose), response=response)
+
+
+def priority_fails(dose: Dose) -> Stages:
+    """A priority that is not 0 is answered with an error of the server."""
+
+    def instead(call: Call) -> Response | None:
+        body = call.json() if call.is_chat else None
+        fails = body is not None and bool(body.get("priority"))
+        return error_response(int(dose.magnitude), "priority scheduling is not enabled") if fails else None
+
+    return Stages(instead=instead)
 
 
 def _first_stop_only(body: Body) -> None:
@@ -132,6 +158,7 @@ def _ignored_rows() -> tuple[tuple[str, str, float, Apply], ...]:
         "top_k", "top_p", "min_p", "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias",
         "bad_words", "allowed_token_ids", "prompt_logprobs", "return_tokens_as_token_ids", "return_token_ids",
         "skip_special_tokens", "continue_final_message", "echo", "truncate_prompt_tokens",
+        "cache_salt", "priority",
     )  # fmt: skip
     streamed = ("max_tokens", "stop", "top_k", "seed", "logit_bias", "n", "presence_penalty")
     rows = [(f"{_dashed(name)}-ignored", f"the engine does not see {name}", 1, ignored(name)) for name in names]
@@ -154,6 +181,9 @@ def _dashed(name: str) -> str:
 # name, description, magnitude, stages
 ROWS: tuple[tuple[str, str, float, Apply], ...] = (
     *_ignored_rows(),
+    ("add-special-tokens-ignored", "/tokenize adds this token by add_special_tokens, and the engine does not", 1,
+     special_tokens_not_added),
+    ("priority-error", "a priority that is not 0 is answered with this status", 500, priority_fails),
     ("stop-as-string-ignored", "the engine does not see a stop that is one string", 1, _edits(_string_is_no_stop)),
     ("stop-beyond-first-ignored", "the engine sees one stop string of a list", 1, _edits(_first_stop_only)),
     ("stop-after-token", "a stop string inside a token is part of the text", 1, stops_after_token),

@@ -19,9 +19,11 @@ from fault_stages import (
     edits_answers,
     error_response,
     json_response,
+    object_of,
     rewrites_text,
 )
 
+GUIDED = ("json", "regex", "choice", "grammar")
 FORMAT, OUTPUTS = "response_format", "structured_outputs"
 RARE = ("(|", "\\nroot ::=")
 OTHER_LENGTHS = {"minItems": 5, "maxItems": 6}
@@ -262,6 +264,48 @@ def free_answers_change(dose: Dose) -> Stages:
     )
 
 
+def documented(*fields: str) -> Stages:
+    """`/openapi.json` names fields of a chat request that the engine does not see."""
+
+    def response(call: Call, response: Response) -> Response:
+        page = object_of(response.body) if call.route == "/openapi.json" else None
+        if page is None:
+            return response
+        page["components"]["schemas"]["ChatCompletionRequest"]["properties"].update({field: {} for field in fields})
+        return response.with_json(page)
+
+    return Stages(response=response)
+
+
+def guided_obeyed() -> Stages:
+    """No fault: a server that has the forms `guided_*`, too."""
+
+    def request(call: Call) -> Call:
+        body = call.json() if call.route == CHAT else None
+        given = [kind for kind in GUIDED if body is not None and f"guided_{kind}" in body]
+        if body is None or not given:
+            return call
+        value = body.pop(f"guided_{given[0]}")
+        return call.with_json({**body, OUTPUTS: {given[0]: value}})
+
+    return replace(documented(*(f"guided_{kind}" for kind in GUIDED)), request=request)
+
+
+def guided_fails(dose: Dose) -> Stages:
+    """A form `guided_*` is answered with an error of the server."""
+
+    def instead(call: Call) -> Response | None:
+        body = call.json() if call.is_chat else None
+        fails = body is not None and any(f"guided_{kind}" in body for kind in GUIDED)
+        return error_response(int(dose.magnitude), "guided decoding has been removed") if fails else None
+
+    return Stages(instead=instead)
+
+
+def _guided_ignored(kind: str) -> Callable[[Dose], Stages]:
+    return lambda dose: documented(f"guided_{kind}")
+
+
 # name, description, magnitude, stages
 ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("json-object-ignored", "`response_format` json_object is dropped", 1.0, lambda _: _ignores_format("json_object")),
@@ -299,4 +343,14 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ),
     ("schemas-mixed-up", "beside this many constrained requests another one's schema is used", 4.0, schemas_mixed_up),
     ("free-beside-schemas", "beside this many constrained requests free answers change", 4.0, free_answers_change),
+    *(
+        (
+            f"guided-{kind}-ignored",
+            f"/openapi.json has guided_{kind}, and the engine does not",
+            1.0,
+            _guided_ignored(kind),
+        )
+        for kind in GUIDED
+    ),
+    ("guided-error", "a form guided_* is answered with this status", 500.0, guided_fails),
 )

@@ -81,8 +81,19 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "chunk-usage-ignored": ("parameters::test_usage_of_each_chunk[streamed]",),
     "generation-prompt-added": _both("prompt_form add_generation_prompt"),
     "cached-beyond-prompt": _both("cached_tokens"),
+    "add-special-tokens-ignored": _both("prompt_form add_special_tokens"),
     "logit-bias-outside-accepted": ("parameters::test_wrong_value_is_refused[logit_bias-outside]",),
 }
+
+# requests are not kept apart, or not served in their order
+URGENT = "scheduling::test_urgent_request_is_served_first"
+SCHEDULING: dict[str, tuple[str, ...]] = {
+    "cache-salt-ignored": tuple(f"scheduling::test_cache_salt[{way}]" for way in ("plain", "streamed")),
+    "priority-ignored": (URGENT,),
+    "priority-error": ("scheduling::test_priority_that_is_not_scheduled_is_survived",),
+}
+# those that need an engine that schedules by priority
+PRIORITY = frozenset({"priority-ignored"})
 
 # structured output is broken
 _OBEYED = {
@@ -115,6 +126,10 @@ _RARE = tuple(
     f"structured_output::test_rare_constraint_is_survived[{name}]"
     for name in ("regex-with-an-empty-branch", "grammar-with-a-root-twice")
 )
+_GUIDED = {
+    name: f"structured_output::test_guided_form[{name}]"
+    for name in ("guided_json", "guided_regex", "guided_choice", "guided_grammar")
+}
 STRUCTURED: dict[str, tuple[str, ...]] = {
     "json-object-ignored": (_OBEYED["json_object"],),
     "json-schema-ignored": (_OBEYED["json_schema"], _IN_A_SCHEMA, _BESIDE),
@@ -135,6 +150,8 @@ STRUCTURED: dict[str, tuple[str, ...]] = {
     "bad-constraint-ends-engine": _BAD,
     "rare-constraint-ends-engine": _RARE,
     "schemas-mixed-up": (_BESIDE,),
+    **{f"guided-{name.removeprefix('guided_')}-ignored": (test,) for name, test in _GUIDED.items()},
+    "guided-error": tuple(_GUIDED.values()),
     "free-beside-schemas": (_BESIDE,),
 }
 
@@ -273,6 +290,7 @@ LADDER = frozenset({"one-at-a-time", "slower-than-recorded", "too-slow-alone"})
 WIRE_OF_CLIENTS = {
     **CONVERSATION,
     **PARAMETERS,
+    **SCHEDULING,
     **STRUCTURED,
     **ROUTES,
     **UPLOADS,

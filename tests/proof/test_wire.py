@@ -12,19 +12,22 @@ from acceptance_runs import Run, run_suite
 from check_ids import PAIRED, SCORE, node
 from faults import FAULTS
 from owners import CROSS_SECTION, KEYED, STORED, WIRE, WIRE_ERRORS
-from owners_clients import LADDER, PREEMPTING
+from owners_clients import LADDER, PREEMPTING, PRIORITY
 from standins.fault_proxy import FaultProxy
 
 from vlm_acceptance.config.paths import ROOT
 
 MINI = ROOT / "fixtures" / "mmmu_mini"
 # faults with tests of their own below: they need more than the control and its profile
-APART = KEYED | STORED | LADDER | PREEMPTING
+APART = KEYED | STORED | LADDER | PREEMPTING | PRIORITY
 ATTACHED = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=deadlines.health_s=3", "--vlm-soak-s=20")
 
 
 # checks that measure times or counters of the engine: they would also measure another run
-TIMED = ("latency::", "load::", "leaving::", "capacity::", "pictures::test_long_similar_pictures_hit_the_caches")
+TIMED = (
+    *("latency::", "load::", "leaving::", "capacity::", "scheduling::"),
+    "pictures::test_long_similar_pictures_hit_the_caches",
+)
 ATTACHED_FAULTS = [fault for fault in (*WIRE, *WIRE_ERRORS) if fault not in APART]
 
 

@@ -161,7 +161,7 @@ def cached_tokens(exchanges: Sequence[Exchange]) -> list[Finding]:
         reply = reply_of(exchange)
         if isinstance(reply, NoReply):
             return [unanswered(reply)]
-        details = _details(exchange)
+        details = details_of(exchange)
         if details is None:
             continue
         cached = details.get("cached_tokens") if isinstance(details, Mapping) else details
@@ -175,7 +175,7 @@ def cached_tokens(exchanges: Sequence[Exchange]) -> list[Finding]:
     return []
 
 
-def _details(exchange: Exchange) -> Any:
+def details_of(exchange: Exchange) -> Any:
     """`usage.prompt_tokens_details` of the body, or of the last chunk that has a usage; None without any."""
     found = None
     for body in bodies_of(exchange):

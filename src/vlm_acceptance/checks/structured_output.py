@@ -106,6 +106,15 @@ def survived(exchange: Exchange, deadline_s: float) -> list[Finding]:
     return refused(exchange, statuses={400, 422}, deadline_s=deadline_s)
 
 
+def offers(openapi: Exchange, field: str) -> bool:
+    """Whether `/openapi.json` names this field of a chat request; False where there is none that can be read."""
+    try:
+        schema = openapi.json()["components"]["schemas"]["ChatCompletionRequest"]
+        return openapi.status == 200 and field in schema["properties"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
 def picture_decides(seen: Sequence[tuple[str, Exchange]]) -> list[Finding]:
     """Each constrained answer about a picture has the words that the picture shows; one in four may be wrong."""
     replies = [(words, exchange.reply) for words, exchange in seen]

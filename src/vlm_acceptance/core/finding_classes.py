@@ -134,6 +134,9 @@ PARAMETER_USAGE = FindingClass("parameters.usage", "usage is not as requested", 
 PARAMETER_PROMPT = FindingClass("parameters.prompt", "parameter of the prompt is not obeyed", FAILURE)
 PARAMETER_DEFAULTS = FindingClass("parameters.defaults", "hidden default of a parameter", FAILURE)
 # structured output
+SCHEDULING_SALT = FindingClass("scheduling.salt", "cache_salt is not obeyed", FAILURE)
+SCHEDULING_PRIORITY = FindingClass("scheduling.priority", "priority is not obeyed", FAILURE)
+
 STRUCTURED_ANSWER = FindingClass("structured.answer", "no answer to a request with a constraint", FAILURE)
 STRUCTURED_JSON = FindingClass("structured.json", "structured output is not JSON", FAILURE)
 STRUCTURED_SCHEMA = FindingClass("structured.schema", "structured output breaks its schema", FAILURE)

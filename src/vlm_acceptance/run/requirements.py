@@ -9,11 +9,13 @@ from typing import get_args
 
 from vlm_acceptance.cases.large_pictures import most_tokens
 from vlm_acceptance.config.client_sections import Route
+from vlm_acceptance.config.engine_args import schedules_by_priority, stated_slots
 from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
 
 AREAS = (
-    "environment", "accuracy_data", "health", "schema", "conversation", "parameters", "structured_output", "routes",
+    "environment", "accuracy_data", "health", "schema", "conversation", "parameters", "structured_output", "scheduling",
+    "routes",
     "capability", "pictures", "large_pictures", "uploads", "challenge", "edge_inputs", "latency", "offline", "load",
     "leaving", "capacity", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
 )  # fmt: skip
@@ -116,7 +118,18 @@ def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
     not_offered = "the profile offers structured output (api.structured_output)"
     structured = [("structured_output", api.structured_output, offered)]
     structured.append(("no_structured_output", not api.structured_output, not_offered))
-    return [*structured, *beyond_v1, *routes, *taken]
+    return [*structured, *_priority(profile), *beyond_v1, *routes, *taken]
+
+
+def _priority(profile: Profile) -> list[tuple[str, bool, str]]:
+    """Whether the engine schedules by priority, with so many slots that a test knows of."""
+    is_so, args = schedules_by_priority(profile.engine.args), profile.engine.args
+    unstated = "the profile does not state how many requests run at once (engine.args: --max-num-seqs)"
+    return [
+        ("priority", stated_slots(args) is not None, unstated),
+        ("priority", is_so, "the engine does not schedule by priority (engine.args: --scheduling-policy)"),
+        ("no_priority", not is_so, "the engine schedules by priority (engine.args: --scheduling-policy)"),
+    ]
 
 
 def no_large_pictures(profile: Profile, rule: TileRule | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.client.disconnecting import DisconnectingClient, LeavingClient
 from vlm_acceptance.client.pool import MAX_CONCURRENCY, Pool, send_all
 from vlm_acceptance.client.recording import RecordingClient
+from vlm_acceptance.config.engine_args import stated_slots
 from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.exchange import NS, Exchange
 from vlm_acceptance.core.finding import Finding
@@ -88,11 +88,12 @@ def judged_of(tries: Sequence[Leave], within_s: float, *, is_alone: bool) -> Lea
 
 def in_engine(client: RecordingClient) -> float | None:
     """Running and waiting requests by `/metrics`; None where it does not report them."""
-    running, waiting = _running_and_waiting(client)
+    running, waiting = running_and_waiting(client)
     return None if running is None else running + (waiting or 0.0)
 
 
-def _running_and_waiting(client: RecordingClient) -> tuple[float | None, float | None]:
+def running_and_waiting(client: RecordingClient) -> tuple[float | None, float | None]:
+    """Running requests, and those that wait for a slot, by `/metrics`; None where it does not report them."""
     figures = figures_in(client.get("/metrics")) or {}
     return figure_of(figures, RUNNING), figure_of(figures, WAITING)
 
@@ -102,11 +103,9 @@ def crowds(engine_args: Sequence[str]) -> list[int]:
 
     Where it is not given, the first number may be too few for that, and the second is tried.
     """
-    words = [word for arg in map(str, engine_args) for word in arg.replace("_", "-").split("=", 1)]
-    given = [after for word, after in itertools.pairwise(words) if word == "--max-num-seqs" and after.isdecimal()]
-    slots = int(given[-1]) if given else USUAL_SLOTS
-    needed = min(max(MAX_CONCURRENCY, slots + QUEUED), MOST_CLIENTS)
-    return [needed] if given else [MAX_CONCURRENCY, needed]
+    slots = stated_slots(engine_args)
+    needed = min(max(MAX_CONCURRENCY, (slots or USUAL_SLOTS) + QUEUED), MOST_CLIENTS)
+    return [needed] if slots else [MAX_CONCURRENCY, needed]
 
 
 def endless_bodies(
@@ -147,7 +146,7 @@ def leave(
         if pair is not None:
             received[pair[0]] = pair[1]
             continue
-        running, waiting = _running_and_waiting(client)
+        running, waiting = running_and_waiting(client)
         seen, past_s = (running or 0.0) + (waiting or 0.0), time.monotonic() - began
         most, queued = max(most, seen), queued if has_left else waiting
         if past_s > within_s or is_time(seen - before, past_s):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vlm_acceptance.checks.structured_output import Constraint
@@ -18,6 +19,7 @@ TEXT_PROMPT = "Tell a short story about a lighthouse."
 COLOUR_PROMPT = "What colour is this picture? Answer with one word."
 COLOURS = ("Red", "Green", "Blue", "Yellow")
 BURST = 32
+FIELD = "structured_outputs"
 
 
 def object_of(**properties: Any) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def structured(kind: str, value: Any, wants: str, schema: Any = None, pattern: str = "") -> Constraint:
     """A constraint by the field `structured_outputs`."""
-    return Constraint(f"structured_outputs.{kind}", {"structured_outputs": {kind: value}}, wants, schema, pattern)
+    return Constraint(f"structured_outputs.{kind}", {FIELD: {kind: value}}, wants, schema, pattern)
 
 
 CONSTRAINTS = {
@@ -66,6 +68,14 @@ CONSTRAINTS = {
     "grammar": structured(
         "grammar", GRAMMAR, "a text of the grammar that was sent", pattern="level (4|7) (left|right)"
     ),
+}
+
+
+# the forms of older versions, by the name of their field
+GUIDED = {
+    f"guided_{kind}": replace(one, name=f"guided_{kind}", fields={f"guided_{kind}": one.fields[FIELD][kind]})
+    for kind, one in CONSTRAINTS.items()
+    if FIELD in one.fields
 }
 
 

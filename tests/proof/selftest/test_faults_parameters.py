@@ -17,7 +17,8 @@ ALL: dict[str, Any] = {
     "frequency_penalty": 2.0, "repetition_penalty": 9.0, "logit_bias": {"7": 100}, "bad_words": ["a"],
     "allowed_token_ids": [1], "prompt_logprobs": 1, "return_tokens_as_token_ids": True, "return_token_ids": True,
     "skip_special_tokens": False, "continue_final_message": True, "echo": True, "truncate_prompt_tokens": 7,
-    "add_special_tokens": True, "stop": "end", "n": 2, "temperature": 1.5, "logprobs": True, "top_logprobs": 3,
+    "add_special_tokens": True, "cache_salt": "a", "priority": 3,
+    "stop": "end", "n": 2, "temperature": 1.5, "logprobs": True, "top_logprobs": 3,
 }  # fmt: skip
 
 
@@ -119,3 +120,25 @@ def test_a_stop_string_inside_a_token_is_kept(last: str, text: str) -> None:
 def test_more_tokens_are_cached_than_the_prompt_has() -> None:
     usage = answered("cached-beyond-prompt", {"choices": [], "usage": {"prompt_tokens": 9}})["usage"]
     assert usage["prompt_tokens_details"] == {"cached_tokens": 10}
+
+
+def test_tokenize_adds_a_token_that_the_engine_does_not() -> None:
+    row = FAULTS["add-special-tokens-ignored"]
+    made, counted = row.apply(Dose(row.magnitude)), Response(200, {}, b'{"count": 2, "tokens": [7, 8]}')
+    for route, asked, count in (
+        ("/tokenize", {"add_special_tokens": True}, 3),
+        ("/tokenize", {"add_special_tokens": False}, 2),
+        ("/tokenize", {}, 2),
+        (CHAT, {"add_special_tokens": True}, 2),
+    ):
+        seen = object_of(made.response(Call(0, "POST", route, {}, json.dumps(asked).encode()), counted).body)
+        assert seen is not None
+        assert (seen["count"], len(seen["tokens"])) == (count, count)
+
+
+def test_only_a_priority_that_is_not_zero_fails() -> None:
+    row = FAULTS["priority-error"]
+    made = row.apply(Dose(row.magnitude))
+    for value, status in ((3, 500), (-3, 500), (0, None), (None, None)):
+        got = made.instead(Call(0, "POST", CHAT, {}, json.dumps({"priority": value}).encode()))
+        assert (got.status if got is not None else None) == status

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fault_stages import CHAT, Call, Cut, Dose, Response, Stages, frame_of, text_of
 from faults import FAULTS
-from faults_structured import ROWS
+from faults_structured import GUIDED, ROWS, guided_obeyed
 
 from vlm_acceptance.workloads import structured_output as workload
 
@@ -107,6 +107,41 @@ def test_json_loses_its_brace_or_is_fenced() -> None:
 def test_a_constrained_answer_says_that_it_was_cut() -> None:
     assert answered("structured-never-ends", constrained("choice"), "some text") == ("some text", "length")
     assert answered("structured-never-ends", FREE, "some text") == ("some text", "stop")
+
+
+OPENAPI = {"components": {"schemas": {"ChatCompletionRequest": {"properties": {"model": {}}}}}}
+
+
+def fields_of(made: Stages) -> set[str]:
+    """Fields of a chat request in `/openapi.json` beside those of the engine."""
+    page = made.response(Call(0, "GET", "/openapi.json", {}), Response(200, {}, json.dumps(OPENAPI).encode())).body
+    return json.loads(page)["components"]["schemas"]["ChatCompletionRequest"]["properties"].keys() - {"model"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("guided-json-ignored", "json"),
+        ("guided-regex-ignored", "regex"),
+        ("guided-choice-ignored", "choice"),
+        ("guided-grammar-ignored", "grammar"),
+    ],
+)
+def test_a_form_of_older_versions_is_documented_and_not_seen(fault: str, kind: str) -> None:
+    assert fields_of(stages(fault)) == {f"guided_{kind}"}
+    body = json.loads(json.dumps({**FREE, **workload.GUIDED[f"guided_{kind}"].fields}))
+    assert received(fault, body) == body
+    # a server that has it, and one that fails on it
+    obeyed = guided_obeyed().request(call(body)).json()
+    assert obeyed == json.loads(json.dumps({**FREE, **workload.CONSTRAINTS[kind].fields}))
+    fails = stages("guided-error").instead(call(body))
+    assert fails is not None
+    assert fails.status == 500
+
+
+def test_a_request_without_such_a_form_does_not_fail() -> None:
+    assert fields_of(guided_obeyed()) == {f"guided_{kind}" for kind in GUIDED}
+    assert stages("guided-error").instead(call(FREE)) is None
 
 
 @pytest.mark.parametrize(("name", "status"), [("bad-constraint-accepted", 200), ("bad-constraint-error", 500)])

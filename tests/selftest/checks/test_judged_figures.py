@@ -39,6 +39,7 @@ NO_FIGURE = {
     **dict.fromkeys((f"degeneracy._{name}" for name in ("repeated", "repeats_of_a_loop", "monotony", "salad")), TEXTS),
     **dict.fromkeys(("served_prompt.start", "json_start._closing"), TEXTS),
     "structured_output.picture_decides": COUNTS,
+    "scheduling.first_served": "compares moments of the suite's own clock",
     "challenge.answers_vary": TEXTS,
     **dict.fromkeys(("challenge.read_new_pictures", "challenge._by_text"), COUNTS),
     **dict.fromkeys(("answer.judge_question", "answer.judge_blind", "answer._unseen", "answer.common_cause"), COUNTS),

@@ -166,3 +166,16 @@ def test_every_schema_of_the_burst_is_another_one() -> None:
 )
 def test_a_turn_that_ends_within_a_text_is_seen(text: str, reason: str, is_open: bool) -> None:
     assert checks.ends_in_a_string(answer(text, reason)) is is_open
+
+
+def test_a_field_is_offered_if_the_server_documents_it() -> None:
+    def page(value: Any, status: int = 200) -> Exchange:
+        request = Request("GET", "/openapi.json")
+        return Exchange("r1", request, "", 0, 1, status, body=json.dumps(value).encode())
+
+    documented = {"components": {"schemas": {"ChatCompletionRequest": {"properties": {"guided_json": {}}}}}}
+    assert checks.offers(page(documented), "guided_json")
+    assert not checks.offers(page(documented), "guided_regex")
+    assert not checks.offers(page(documented, 404), "guided_json")
+    for hostile in (None, 7, [], "text", {"components": []}, {"components": {"schemas": {"ChatCompletionRequest": 3}}}):
+        assert not checks.offers(page(hostile), "guided_json")

@@ -15,8 +15,11 @@ ACCEPTANCE = Path(__file__).resolve().parents[2] / "acceptance"
 RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
 REQUESTS = ["vllm:request_success"]
 ROUTES = ["completions", "responses", "tokenize", "models"]
+# what a profile that offers everything does not have
+ALWAYS = {"openai", "video", "no_structured_output", "no_priority"}
 FULL = {
     "name": "full",
+    "engine": {"args": ["--scheduling-policy", "priority", "--max-num-seqs", "4"]},
     "model": {
         "id": "m",
         "max_model_len": 4096,
@@ -38,7 +41,7 @@ FULL = {
 def missing(launched: bool = True, **changes: Any) -> set[str]:
     given = {name: changes.pop(name, True) for name in ("has_baseline", "has_logprobs", "records_logprobs", "has_key")}
     profile = Profile.model_validate({**FULL, **changes})
-    return set(missing_features(profile, launched=launched, **given)) - {"openai", "video", "no_structured_output"}
+    return set(missing_features(profile, launched=launched, **given)) - ALWAYS
 
 
 def test_a_full_profile_launched_misses_nothing() -> None:
@@ -54,6 +57,8 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
     [
         ({"device": {"kind": "cpu"}}, "npu"),
         ({"offline": {"enabled": False}}, "offline"),
+        ({"engine": {"args": ["--scheduling-policy=priority"]}}, "priority"),
+        ({"engine": {"args": ["--max-num-seqs=4"]}}, "priority"),
         ({"versions": {}}, "versions"),
         ({"metrics": [*CACHES, *REQUESTS]}, "running_metric"),
         ({"metrics": [*RUNNING, *CACHES]}, "request_metric"),
@@ -123,10 +128,14 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
     off["ladder"] = {"lengths": []}
     off["challenge"] = {"pictures": False, "texts": False}
-    off["api"] = {"structured_output": False, "routes": [], "without": ["logprobs", "top_logprobs"]}
+    off["api"] = {
+        "structured_output": False,
+        "routes": [],
+        "without": ["logprobs", "top_logprobs", "cache_salt", "priority"],
+    }
     off["endpoint"] = {"only_v1": True}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
-    known = set(missing_features(bare, launched=False)) | {"openai", "no_video", "no_structured_output"}
+    known = set(missing_features(bare, launched=False)) | {"openai", "no_video", "no_structured_output", "no_priority"}
     # names that are made from those of parameters are known where the profile is without these
     assert {word.strip(" \"'") for word in named if not word.startswith("*")} <= known
 

@@ -1,0 +1,25 @@
+"""What the arguments of an engine state about how it schedules requests."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+
+def stated(engine_args: Sequence[object], name: str) -> str | None:
+    """The value of `--NAME` in the arguments of an engine, given as one word or two; None without one."""
+    words = [word for arg in map(str, engine_args) for word in (arg.split("=", 1) if arg.startswith("--") else [arg])]
+    pairs = itertools.pairwise(words)
+    given = [after for before, after in pairs if before.replace("_", "-") == f"--{name}"]
+    return given[-1] if given else None
+
+
+def stated_slots(engine_args: Sequence[object]) -> int | None:
+    """How many requests run at once, by `--max-num-seqs`; None where it is not stated."""
+    given = stated(engine_args, "max-num-seqs") or ""
+    return int(given) if given.isdecimal() and int(given) else None
+
+
+def schedules_by_priority(engine_args: Sequence[object]) -> bool:
+    """Whether the engine serves requests by their priority, by `--scheduling-policy`."""
+    return stated(engine_args, "scheduling-policy") == "priority"
