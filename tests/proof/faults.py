@@ -26,6 +26,7 @@ import faults_server as server
 import faults_stored as stored
 import faults_stream as stream
 import faults_structured as structured
+import faults_tools as tools
 import faults_uploads as uploads
 from fault_stages import Dose, Stages
 
@@ -238,6 +239,7 @@ _FAMILIES = {
     "conversation": conversation.ROWS,
     "parameters": parameters.ROWS,
     "structured": structured.ROWS,
+    "tools": tools.ROWS,
     "routes": routes.ROWS,
     "uploads": uploads.ROWS,
     "leaving": leaving.ROWS,

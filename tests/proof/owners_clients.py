@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from check_ids import KINDS_TRANSPARENT, LOW_LOAD, PARTS, PREEMPTED, RISING, SHRANK, TEMPLATE, TURN_TILES, TURNS
+from owners_tools import REASONING, TOOLS, UNOFFERED_TOOLS
 
 # the engine gets another conversation than the client sent
 CONVERSATION: dict[str, tuple[str, ...]] = {
@@ -292,6 +293,7 @@ WIRE_OF_CLIENTS = {
     **PARAMETERS,
     **SCHEDULING,
     **STRUCTURED,
+    **TOOLS,
     **ROUTES,
     **UPLOADS,
     **LEAVING,
@@ -303,4 +305,6 @@ PROCESS_OF_CLIENTS: dict[str, tuple[str, ...]] = {
     "model-card-of-another": (CARD,),
     "model-card-missing": (CARD,),
     "unoffered-constraint-error": UNOFFERED,
+    **dict.fromkeys(("unoffered-tools-error", "unoffered-tools-marked"), UNOFFERED_TOOLS),
+    **REASONING,
 }

@@ -7,6 +7,7 @@ from check_ids import SERVED_TILES, VIDEO_TAKEN, node
 from fault_stages import Stages, error_response
 from faults_routes import card
 from owners_clients import CARD, UNOFFERED
+from owners_tools import UNOFFERED_TOOLS
 from standins.fault_proxy import FaultProxy
 from standins.quick_server import MODEL, Behaviour, QuickServer
 
@@ -17,6 +18,11 @@ WANTS_CARDS = ("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vl
 OFFERS_NO_CONSTRAINTS = (
     *("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=api.structured_output=false"),
     *map(node, UNOFFERED),
+)
+
+OFFERS_NO_TOOLS = (
+    *("--vlm-profile=control-cpu", f"--vlm-set=model.id={MODEL}", "--vlm-set=api.tools=false"),
+    *map(node, UNOFFERED_TOOLS),
 )
 
 
@@ -82,6 +88,38 @@ def test_server_errors_at_what_is_not_offered_are_rejected(accept, prove):
         run = accept(*OFFERS_NO_CONSTRAINTS, f"--vlm-base-url={proxy.url}")
     assert "HTTP 500" in run.messages
     prove("unoffered-constraint-error", run)
+
+
+def refuses_tools(status):
+    """Stages of an endpoint that answers each request with tools with this status."""
+
+    def instead(call):
+        return error_response(status, "no tools here") if (call.json() or {}).get("tools") else None
+
+    return Stages(instead=instead)
+
+
+@pytest.mark.parametrize("stages", [refuses_tools(400), Stages()], ids=["refused", "passed-over"])
+def test_readable_refusals_of_tools_and_plain_answers_are_accepted(accept, stages):
+    with QuickServer() as server, FaultProxy(server.url, stages=stages) as proxy:
+        run = accept(*OFFERS_NO_TOOLS, f"--vlm-base-url={proxy.url}")
+    assert (run.refused_by, len(run.ids("passed"))) == (set(), len(UNOFFERED_TOOLS)), run.out
+
+
+@pytest.mark.fault("unoffered-tools-error")
+def test_server_errors_at_tools_are_rejected(accept, prove):
+    with QuickServer() as server, FaultProxy(server.url, stages=refuses_tools(500)) as proxy:
+        run = accept(*OFFERS_NO_TOOLS, f"--vlm-base-url={proxy.url}")
+    assert "HTTP 500" in run.messages
+    prove("unoffered-tools-error", run)
+
+
+@pytest.mark.fault("unoffered-tools-marked")
+def test_marks_of_calls_that_no_parser_reads_are_rejected(accept, prove):
+    with QuickServer(Behaviour(says='<tool_call>{"name": "open_gate", "arguments": {}}</tool_call>')) as server:
+        run = accept(*OFFERS_NO_TOOLS, f"--vlm-base-url={server.url}")
+    assert "'<tool_call' is left in the text" in run.messages
+    prove("unoffered-tools-marked", run)
 
 
 @pytest.mark.fault("tiles-said-otherwise")

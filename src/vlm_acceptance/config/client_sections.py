@@ -48,14 +48,17 @@ class Api(Section):
     """What the endpoint offers. `without` names parameters of requests that it does not take: they are not tested.
 
     `routes` beside chat are wanted: one that is missing is a failure. `structured_content`: the model can write what
-    it reads in a picture into a given JSON schema. `defaults` are the values of parameters that a request does not
-    name. None: those of the served folder's generation_config.json, where the run starts the engine, else neutral ones.
+    it reads in a picture into a given JSON schema. `tools`, `reasoning`: a parser reads calls of tools, or the
+    reasoning, out of the model's text. `defaults` are the values of parameters that a request does not name. None:
+    those of the served folder's generation_config.json, where the run starts the engine, else neutral ones.
     """
 
     without: list[str] = []
     defaults: dict[str, float] | None = None
     structured_output: bool = True
     structured_content: bool = False
+    tools: bool = False
+    reasoning: bool = False
     routes: list[Route] = ["completions", "responses", "tokenize"]
 
 

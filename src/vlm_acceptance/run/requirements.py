@@ -15,9 +15,9 @@ from vlm_acceptance.core.tiles import TileRule
 
 AREAS = (
     "environment", "accuracy_data", "health", "schema", "conversation", "parameters", "structured_output", "scheduling",
-    "routes",
-    "capability", "pictures", "large_pictures", "uploads", "challenge", "edge_inputs", "latency", "offline", "load",
-    "leaving", "capacity", "repeatability", "logprobs", "mmmu", "refused_pictures", "release",
+    "tools", "reasoning", "routes", "capability", "pictures", "large_pictures", "uploads", "challenge", "edge_inputs",
+    "latency", "offline", "load", "leaving", "capacity", "repeatability", "logprobs", "mmmu", "refused_pictures",
+    "release",
 )  # fmt: skip
 RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
 CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
@@ -118,7 +118,10 @@ def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
     not_offered = "the profile offers structured output (api.structured_output)"
     structured = [("structured_output", api.structured_output, offered)]
     structured.append(("no_structured_output", not api.structured_output, not_offered))
-    return [*structured, *_priority(profile), *beyond_v1, *routes, *taken]
+    tools = [("tools", api.tools, "the profile declares no parser of tool calls (api.tools)")]
+    tools.append(("no_tools", not api.tools, "the profile declares a parser of tool calls (api.tools)"))
+    reasoning = [("reasoning", api.reasoning, "the profile declares no parser of reasoning (api.reasoning)")]
+    return [*structured, *tools, *reasoning, *_priority(profile), *beyond_v1, *routes, *taken]
 
 
 def _priority(profile: Profile) -> list[tuple[str, bool, str]]:

@@ -20,6 +20,7 @@ from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads import parameters
 from vlm_acceptance.workloads.structured_output import bad_constraints, rare_constraints
+from vlm_acceptance.workloads.tools import bad_tools
 
 FILE = ROOT / "fixtures" / "known_issues.yaml"
 ROW = {
@@ -144,6 +145,7 @@ def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
         *parameters.WRONG,
         *parameters.PENALTIES,
         "bad_words",
+        *bad_tools(),
     }
     inputs |= {kind.known for kind in KINDS}
     issues = load_known_issues(FILE)

@@ -37,7 +37,7 @@ NO_FIGURE = {
     **dict.fromkeys(("answer._wrong", "answer._foreign", "answer._language", "completion.stop_word"), TEXTS),
     **dict.fromkeys((f"degeneracy._{name}" for name in ("unprintable", "run", "loop", "unseparated_loop")), TEXTS),
     **dict.fromkeys((f"degeneracy._{name}" for name in ("repeated", "repeats_of_a_loop", "monotony", "salad")), TEXTS),
-    **dict.fromkeys(("served_prompt.start", "json_start._closing"), TEXTS),
+    **dict.fromkeys(("served_prompt.start", "json_start._closing", "reasoning._content"), TEXTS),
     "structured_output.picture_decides": COUNTS,
     "scheduling.first_served": "compares moments of the suite's own clock",
     "challenge.answers_vary": TEXTS,

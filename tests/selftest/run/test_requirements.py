@@ -15,8 +15,7 @@ ACCEPTANCE = Path(__file__).resolve().parents[2] / "acceptance"
 RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
 REQUESTS = ["vllm:request_success"]
 ROUTES = ["completions", "responses", "tokenize", "models"]
-# what a profile that offers everything does not have
-ALWAYS = {"openai", "video", "no_structured_output", "no_priority"}
+API = {"routes": ROUTES, "tools": True, "reasoning": True}
 FULL = {
     "name": "full",
     "engine": {"args": ["--scheduling-policy", "priority", "--max-num-seqs", "4"]},
@@ -33,15 +32,18 @@ FULL = {
     "capability": {"golden_answers": "x.jsonl", "url_picture": "http://h/p.png"},
     "load": {"budgets": {"itl_s": {"p99": 1}}, "preemption": True},
     "ladder": {"baseline": {"text-512": {"concurrency": 4, "e2e_s": 1, "e2e_high_s": 1.1}}},
-    "api": {"routes": ROUTES},
+    "api": API,
     "mmmu": {"sighted": {"sample": 1}, "known_answers": "y.jsonl"},
 }
+
+# what a full profile does not have either
+NEVER = {"openai", "video", "no_structured_output", "no_tools", "no_priority"}
 
 
 def missing(launched: bool = True, **changes: Any) -> set[str]:
     given = {name: changes.pop(name, True) for name in ("has_baseline", "has_logprobs", "records_logprobs", "has_key")}
     profile = Profile.model_validate({**FULL, **changes})
-    return set(missing_features(profile, launched=launched, **given)) - ALWAYS
+    return set(missing_features(profile, launched=launched, **given)) - NEVER
 
 
 def test_a_full_profile_launched_misses_nothing() -> None:
@@ -87,8 +89,10 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"has_logprobs": False}, "logprobs_baseline"),
         ({"records_logprobs": False}, "logprobs_recording"),
         ({"has_key": False}, "api_key"),
-        ({"api": {"routes": ROUTES, "structured_output": False}}, "structured_output"),
-        *(({"api": {"routes": [one for one in ROUTES if one != name]}}, f"route_{name}") for name in ROUTES),
+        ({"api": {**API, "structured_output": False}}, "structured_output"),
+        ({"api": {**API, "tools": False}}, "tools"),
+        ({"api": {**API, "reasoning": False}}, "reasoning"),
+        *(({"api": {**API, "routes": [one for one in ROUTES if one != name]}}, f"route_{name}") for name in ROUTES),
     ],
 )
 def test_what_a_profile_does_not_have_is_not_required(changes: dict[str, Any], feature: str) -> None:
@@ -135,7 +139,8 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     }
     off["endpoint"] = {"only_v1": True}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})
-    known = set(missing_features(bare, launched=False)) | {"openai", "no_video", "no_structured_output", "no_priority"}
+    never = {"openai", "no_video", "no_structured_output", "no_tools", "no_priority"}
+    known = set(missing_features(bare, launched=False)) | never
     # names that are made from those of parameters are known where the profile is without these
     assert {word.strip(" \"'") for word in named if not word.startswith("*")} <= known
 
@@ -184,4 +189,4 @@ def test_a_keyword_that_leaves_nothing_out_does_not_narrow() -> None:
 
 
 def test_a_parameter_that_the_endpoint_does_not_take_is_not_required() -> None:
-    assert missing(api={"routes": ROUTES, "without": ["top_k"]}) == {"parameter top_k"}
+    assert missing(api={**API, "without": ["top_k"]}) == {"parameter top_k"}

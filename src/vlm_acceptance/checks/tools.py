@@ -1,0 +1,109 @@
+"""Calls of tools: the right function, arguments that conform, nothing of the markup in the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from vlm_acceptance.checks.refusals import refused
+from vlm_acceptance.checks.structured_output import Constraint
+from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.text import trimmed
+from vlm_acceptance.core.tool_calls import Call, ToolAnswer, tool_answer
+
+SHOWN = 160
+# how models mark calls and thoughts; a parser takes these marks out of the text
+MARKUP = re.compile(
+    r"</?(?:think|tool_calls?|tool_response|function_calls?)\b|\[/?TOOL_CALLS\]|<\|[^|<>\s]*(?:tool|think)[^|<>\s]*\|>"
+)
+CALLED = "tool_calls"
+
+
+def called(exchange: Exchange, tools: Mapping[str, Any], ends: tuple[str, ...]) -> list[Finding]:
+    """There is one call, of one of `tools` (name -> JSON schema of its arguments), and the answer ends as in `ends`."""
+    answer, names = tool_answer(exchange), " or ".join(tools)
+    if isinstance(answer, NoReply):
+        return [Finding(kinds.TOOLS_ANSWER, f"a call of {names}", f"no answer: {answer}")]
+    if len(answer.calls) != 1:
+        what = ", ".join(call.name for call in answer.calls) or f"no call; its text is {trimmed(answer.content, SHOWN)}"
+        found = [Finding(kinds.TOOLS_CALL, f"one call of {names}", what)]
+    else:
+        found = _call(answer.calls[0], tools)
+    if answer.finish_reason not in ends:
+        wanted = " or ".join(map(repr, ends))
+        found.append(Finding(kinds.TOOLS_FINISH, f"finish_reason {wanted}", repr(answer.finish_reason)))
+    return [*_form(answer), *found]
+
+
+def _form(answer: ToolAnswer) -> list[Finding]:
+    """The calls are well formed, and none of the model's marks is left in the text."""
+    found = [Finding(kinds.TOOLS_FORM, "each call once, with id, name and index", flaw) for flaw in answer.flaws]
+    mark = MARKUP.search(answer.content)
+    if mark is not None:
+        observed = f"{mark[0]!r} is left in the text: {trimmed(answer.content, SHOWN)}"
+        found.append(Finding(kinds.TOOLS_MARKUP, "a text without the marks of calls and of reasoning", observed))
+    return found
+
+
+def _call(call: Call, tools: Mapping[str, Any]) -> list[Finding]:
+    if call.name not in tools:
+        return [Finding(kinds.TOOLS_NAME, f"a call of {' or '.join(tools)}", f"{trimmed(call.name, SHOWN)} is called")]
+    wrong = Constraint(call.name, {}, "", tools[call.name]).broken_by(call.arguments)
+    if wrong is None:
+        return []
+    kind = kinds.TOOLS_SCHEMA if wrong[0] is kinds.STRUCTURED_SCHEMA else kinds.TOOLS_ARGUMENTS
+    observed = f"{call.name} is called with {trimmed(call.arguments, SHOWN)}, {wrong[1]}"
+    return [Finding(kind, f"arguments that conform to the parameters of {call.name}", observed)]
+
+
+def was_cut(exchange: Exchange, max_tokens: int) -> bool:
+    """Whether `max_tokens` ended the answer: a call that was cut cannot be judged."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply) or answer.usage is None:
+        return False
+    return answer.finish_reason == "length" and answer.usage.completion == max_tokens
+
+
+def was_cut_in_a_call(exchange: Exchange, max_tokens: int) -> bool:
+    """Whether `max_tokens` ended the answer within a call, whose marks may then be left in the text."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply) or not was_cut(exchange, max_tokens):
+        return False
+    return bool(answer.calls) or MARKUP.search(answer.content) is not None
+
+
+def not_called(exchange: Exchange) -> list[Finding]:
+    """There is an answer, and no tool is called."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply):
+        return [Finding(kinds.TOOLS_ANSWER, "an answer", f"no answer: {answer}")]
+    if not answer.calls and answer.finish_reason != CALLED:
+        return []
+    names = ", ".join(call.name for call in answer.calls)
+    observed = f"calls of {names or 'nothing'}, finish_reason {answer.finish_reason!r}"
+    return [Finding(kinds.TOOLS_CALL, "no call: tool_choice is none", observed)]
+
+
+def free(exchange: Exchange, names: tuple[str, ...]) -> list[Finding]:
+    """An answer whose model was free to call tools: with or without calls it is well formed, and all are of `names`."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply):
+        return [Finding(kinds.TOOLS_ANSWER, "an answer, or a call of a tool", f"no answer: {answer}")]
+    # whether the arguments conform is the model's own skill here
+    any_arguments = {name: {"type": "object"} for name in names}
+    found = [*_form(answer), *(one for call in answer.calls for one in _call(call, any_arguments))]
+    if (answer.finish_reason == CALLED) != bool(answer.calls):
+        expected = f"finish_reason {CALLED!r} with calls alone"
+        observed = f"{len(answer.calls)} calls, and finish_reason {answer.finish_reason!r}"
+        found.append(Finding(kinds.TOOLS_FINISH, expected, observed))
+    return found
+
+
+def survived(exchange: Exchange, names: tuple[str, ...], deadline_s: float) -> list[Finding]:
+    """A request with tools that are not offered is answered soundly, or refused with a readable 4xx."""
+    if exchange.status == 200 and exchange.error is None:
+        return free(exchange, names)
+    return refused(exchange, statuses={400, 404, 422}, deadline_s=deadline_s)

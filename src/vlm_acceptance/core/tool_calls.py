@@ -1,0 +1,144 @@
+"""What a chat answer carries beside its text: calls of tools, and reasoning, streamed or not. Nothing here judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, usage_of
+from vlm_acceptance.core.numbers import read_json
+from vlm_acceptance.core.text import trimmed
+
+_SHOWN, _NAME = 300, 60
+# vLLM calls the field `reasoning`; before 0.12, and elsewhere, it is `reasoning_content`
+REASONING = ("reasoning", "reasoning_content")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool; the pieces of a stream are joined."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """An answer with its calls. `flaws`: what is wrong with their form; `late`: reasoning after the text began."""
+
+    calls: tuple[Call, ...]
+    content: str
+    reasoning: str
+    finish_reason: str
+    usage: Usage | None
+    flaws: tuple[str, ...] = ()
+    late: str = ""
+    exchange: Exchange | None = field(default=None, compare=False, repr=False)
+
+
+class _Unreadable(Exception):
+    """The response holds no answer; the text says why."""
+
+
+def tool_answer(exchange: Exchange) -> ToolAnswer | NoReply:
+    """The answer of an exchange of chat with its calls and its reasoning, or why there is none."""
+    if exchange.error is not None:
+        return NoReply(str(exchange.error), exchange)
+    if exchange.status != 200:
+        body = exchange.body[:_SHOWN].decode("utf-8", "replace")
+        return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
+    try:
+        return _streamed(exchange) if exchange.request.stream else _plain(exchange)
+    except _Unreadable as why:
+        return NoReply(str(why), exchange)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
+        return NoReply(f"unreadable answer ({type(broken).__name__}: {str(broken)[:_SHOWN]})", exchange)
+
+
+class _Parts:
+    """The parts of an answer as they arrive; an answer in one piece is one part."""
+
+    def __init__(self) -> None:
+        self.content = self.reasoning = self.late = self.reason = ""
+        self.calls: list[dict[str, str]] = []
+        self.flaws: list[str] = []
+
+    def add(self, part: Mapping[str, Any]) -> None:
+        """A message, or a delta of a stream."""
+        reasoning = next((_text(part, name) for name in REASONING if part.get(name)), "")
+        if self.content.strip():
+            self.late += reasoning
+        self.reasoning += reasoning
+        self.content += _text(part, "content")
+
+    def call(self, piece: Mapping[str, Any], index: Any) -> None:
+        """A call, or a piece of one: its id and its name are in the first piece."""
+        if type(index) is not int or not 0 <= index <= len(self.calls):
+            self.flaws.append(f"a call has the index {trimmed(index, _NAME)} after {len(self.calls)} calls")
+            return
+        is_first = index == len(self.calls)
+        if is_first:
+            self.calls.append({"id": "", "name": "", "arguments": ""})
+        function = piece.get("function") or {}
+        self._once(index, "id", piece.get("id"), is_first)
+        self._once(index, "name", function.get("name"), is_first)
+        if is_first and piece.get("type", "function") != "function":
+            self.flaws.append(f"call {index + 1} is of type {trimmed(piece['type'], _NAME)}")
+        self.calls[index]["arguments"] += _text(function, "arguments")
+
+    def _once(self, index: int, field_name: str, value: Any, is_first: bool) -> None:
+        known = self.calls[index][field_name]
+        if is_first and not (isinstance(value, str) and value):
+            self.flaws.append(f"call {index + 1} has no {field_name}: {trimmed(value, _NAME)}")
+        elif is_first:
+            self.calls[index][field_name] = value
+        # clients join names as they join arguments; an id that is repeated does no harm
+        elif value and (field_name == "name" or value != known):
+            self.flaws.append(f"call {index + 1} gets its {field_name} twice: {known!r}, then {trimmed(value, _NAME)}")
+
+    def answer(self, exchange: Exchange, usage: Usage | None) -> ToolAnswer:
+        """All parts as one answer."""
+        calls = tuple(Call(**call) for call in self.calls)
+        return ToolAnswer(
+            calls, self.content, self.reasoning, self.reason, usage, tuple(self.flaws), self.late, exchange
+        )
+
+
+def _text(part: Mapping[str, Any], name: str) -> str:
+    value = part.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _Unreadable(f"{name} is {trimmed(value, _SHOWN)}, not a text")
+    return value or ""
+
+
+def _plain(exchange: Exchange) -> ToolAnswer:
+    body = exchange.json()
+    if "error" in body:
+        raise _Unreadable(f"an error inside HTTP 200: {trimmed(body['error'])}")
+    choice, parts = body["choices"][0], _Parts()
+    parts.add(choice["message"])
+    for index, call in enumerate(choice["message"].get("tool_calls") or []):
+        parts.call(call, index)
+    parts.reason = str(choice.get("finish_reason"))[:_NAME]
+    return parts.answer(exchange, usage_of(body))
+
+
+def _streamed(exchange: Exchange) -> ToolAnswer:
+    if not exchange.frames:
+        raise _Unreadable("the stream carried no event")
+    parts, usage = _Parts(), None
+    for frame in exchange.frames:
+        if frame.data.strip() == "[DONE]":
+            continue
+        chunk = read_json(frame.data)
+        if "error" in chunk:
+            raise _Unreadable(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
+        usage = usage_of(chunk) or usage
+        for choice in chunk["choices"]:
+            parts.add(choice["delta"])
+            for piece in choice["delta"].get("tool_calls") or []:
+                parts.call(piece, piece.get("index"))
+            parts.reason = str(choice.get("finish_reason") or parts.reason)[:_NAME]
+    return parts.answer(exchange, usage)

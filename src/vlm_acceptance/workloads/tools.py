@@ -1,0 +1,143 @@
+"""Requests with tools: calls that are asked for, conversations with calls in them, and tools that are not valid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vlm_acceptance.cases.challenge_pictures import WORDS
+from vlm_acceptance.client.chat import chat_body, plain_url, user_message
+from vlm_acceptance.core.chance import Chance
+from vlm_acceptance.workloads.conversation import GREEDY, WORDS_A_PART
+from vlm_acceptance.workloads.load import STREAMED
+from vlm_acceptance.workloads.structured_output import object_of
+
+Message = dict[str, Any]
+# small models write many blanks between JSON tokens
+MAX_TOKENS = 256
+PROMPT = "Open the north gate."
+PICTURE_PROMPT = "Open a gate for this picture."
+CALL_ID = "call_8f3a1c"
+ONE_TILE = (64, 64)
+# bounded: no text of any length
+PARAMETERS: Mapping[str, dict[str, Any]] = {
+    "set_lamp": object_of(colour={"type": "string", "enum": ["amber", "violet"]}),
+    "open_gate": object_of(gate={"type": "string", "enum": ["north", "south"]}),
+    "send_note": object_of(text={"type": "string", "maxLength": 12}, urgent={"type": "boolean"}),
+}
+NAMED, NOTE = "open_gate", "send_note"
+
+
+def tool(name: str, parameters: Any, **more: Any) -> dict[str, Any]:
+    """A tool as a request lists it. `strict`: its arguments must conform to its parameters."""
+    function = {"name": name, "description": name.replace("_", " "), "parameters": parameters, "strict": True}
+    return {"type": "function", "function": {**function, **more}}
+
+
+def tools() -> list[dict[str, Any]]:
+    """All tools."""
+    return [tool(name, parameters) for name, parameters in PARAMETERS.items()]
+
+
+def choice(name: str) -> dict[str, Any]:
+    """The `tool_choice` of one tool by name."""
+    return {"type": "function", "function": {"name": name}}
+
+
+# by name: the tool_choice, which tools may be called then, how the answer ends, and whether a picture is sent
+CHOICES: Mapping[str, tuple[Any, tuple[str, ...], tuple[str, ...], bool]] = {
+    "required": ("required", tuple(PARAMETERS), ("tool_calls",), False),
+    # OpenAI ends the answer of a named tool with `stop`, and so does vLLM; some servers say `tool_calls`
+    "named": (choice(NAMED), (NAMED,), ("stop", "tool_calls"), False),
+    "named-picture": (choice(NAMED), (NAMED,), ("stop", "tool_calls"), True),
+}
+
+
+def call_body(model: str, name: str, **params: Any) -> dict[str, Any]:
+    """A request with all tools and a choice of CHOICES."""
+    wanted, _, _, has_picture = CHOICES[name]
+    return body(model, wanted, (plain_url(*ONE_TILE),) if has_picture else (), **params)
+
+
+def body(model: str, wanted: Any, pictures: Sequence[str] = (), **params: Any) -> dict[str, Any]:
+    """A request with all tools and this `tool_choice`, which asks for one call."""
+    prompt = PICTURE_PROMPT if pictures else PROMPT
+    given = {"tools": tools(), "tool_choice": wanted, "parallel_tool_calls": False}
+    return chat_body(model, prompt, pictures, max_tokens=MAX_TOKENS, **given, **params)
+
+
+# parts of a conversation with a call, in words
+RESULT, ARGUMENTS, AFTER = "the tool's answer", "the arguments of the call", "the question after the tool's answer"
+PARTS = (ARGUMENTS, RESULT, AFTER)
+ALONE, ALONE_LONGER, BASE = "a question alone", "a question alone, longer", "the conversation with a call"
+# how the tool's answer is sent, whether a picture follows it, and whether the answer of the model is streamed
+SHAPES = {
+    "text": (False, False, False),
+    "text-streamed": (False, False, True),
+    "list": (True, False, False),
+    "picture": (False, True, True),
+}
+
+
+def growth_bodies(model: str, chance: Chance, more: str, shape: str) -> dict[str, dict[str, Any]]:
+    """Requests by name: a question and a conversation with a call, each once as it is and with a part longer."""
+    is_list, has_picture, is_streamed = SHAPES[shape]
+    pictures = [plain_url(*ONE_TILE)] if has_picture else []
+    texts = {part: " ".join(map(str.lower, chance.some(WORDS, WORDS_A_PART))) for part in (*PARTS, ALONE)}
+
+    def alone(added: str) -> list[Message]:
+        return [user_message(_longer(texts[ALONE], added), pictures)]
+
+    def talk(longer: str) -> list[Message]:
+        said = {part: _longer(text, more if part == longer else "") for part, text in texts.items()}
+        return [
+            user_message(PROMPT),
+            _with_call({"text": said[ARGUMENTS], "urgent": True}),
+            _result(said[RESULT], is_list),
+            user_message(said[AFTER], pictures),
+        ]
+
+    sent = {ALONE: alone(""), ALONE_LONGER: alone(more), BASE: talk(""), **{part: talk(part) for part in PARTS}}
+    fields = {"tools": [tool(NOTE, PARAMETERS[NOTE])], **GREEDY, **(STREAMED if is_streamed else {})}
+    return {name: {"model": model, "messages": messages, **fields} for name, messages in sent.items()}
+
+
+def _longer(text: str, added: str) -> str:
+    """The text with more words before its last one: what follows the text is the same for all."""
+    first, _, last = text.rpartition(" ")
+    return f"{first} {added} {last}" if added else text
+
+
+def _with_call(arguments: dict[str, Any]) -> Message:
+    function = {"name": NOTE, "arguments": json.dumps(arguments)}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": CALL_ID, "type": "function", "function": function}],
+    }
+
+
+def _result(text: str, is_list: bool) -> Message:
+    content = [{"type": "text", "text": text}] if is_list else text
+    return {"role": "tool", "tool_call_id": CALL_ID, "content": content}
+
+
+def bad_tools() -> dict[str, dict[str, Any]]:
+    """By name: fields of requests that must be refused."""
+    nameless = {"type": "function", "function": {"parameters": PARAMETERS[NAMED]}}
+    wrong_type = object_of(gate={"type": "nosuchtype"})
+    return {
+        "tool-without-a-name": {"tools": [nameless], "tool_choice": "required"},
+        "nameless-tool-beside-a-named-choice": {"tools": [nameless], "tool_choice": choice(NAMED)},
+        "parameters-are-a-text": {"tools": [tool(NAMED, "gate")], "tool_choice": choice(NAMED)},
+        "parameters-of-no-schema": {"tools": [tool(NAMED, wrong_type)], "tool_choice": choice(NAMED)},
+        "choice-of-no-tool": {"tools": tools(), "tool_choice": choice("no_such_tool")},
+        "choice-without-a-name": {"tools": tools(), "tool_choice": {"type": "function", "function": {}}},
+        "choice-of-another-word": {"tools": tools(), "tool_choice": "sometimes"},
+        "choice-without-tools": {"tool_choice": "required"},
+    }
+
+
+# what clients send to an endpoint without a parser of calls: by name, the tool_choice
+UNOFFERED = {"auto": "auto", "required": "required", "named": choice(NAMED)}

@@ -1,0 +1,93 @@
+"""Are tools called as a client asks for it, and do the answers of tools reach the model?"""
+
+import pytest
+
+from vlm_acceptance.checks import completion, conversation, refusals
+from vlm_acceptance.checks import tools as checks
+from vlm_acceptance.workloads import tools as requests
+from vlm_acceptance.workloads.conversation import more_words
+from vlm_acceptance.workloads.load import STREAMED
+
+pytestmark = pytest.mark.smoke
+
+FORMS = {"plain": {}, "streamed": STREAMED}
+CONCURRENCY = 4
+
+
+@pytest.fixture
+def ask(client):
+    """Sends a body in one piece and as a stream, at once; the exchanges by the name of the form."""
+
+    def ask(make, *args):
+        bodies = [make(client.model_id, *args, **extra) for extra in FORMS.values()]
+        return dict(zip(FORMS, client.all(bodies, len(FORMS)), strict=True))
+
+    return ask
+
+
+@pytest.mark.needs("tools")
+@pytest.mark.parametrize("name", requests.CHOICES)
+def test_tool_is_called(findings, ask, name):
+    """A tool that a request demands MUST be called, with arguments that conform to its schema, streamed or not."""
+    _, names, ends, _ = requests.CHOICES[name]
+    tools = {one: requests.PARAMETERS[one] for one in names}
+    exchanges = ask(requests.call_body, name)
+    cut = [form for form, exchange in exchanges.items() if checks.was_cut(exchange, requests.MAX_TOKENS)]
+    for form, exchange in exchanges.items():
+        findings.add([] if form in cut else checks.called(exchange, tools, ends), exchange, form)
+    findings.note(cut=cut)
+    if len(cut) == len(exchanges):
+        pytest.skip(f"max_tokens {requests.MAX_TOKENS} ended every call: none can be judged")
+
+
+@pytest.mark.needs("tools")
+def test_no_tool_is_called(findings, ask):
+    """With `tool_choice: none` no tool MUST be called, streamed or not."""
+    for form, exchange in ask(requests.body, "none").items():
+        findings.add(checks.not_called(exchange), exchange, form)
+
+
+@pytest.mark.needs("tools")
+def test_free_choice_leaves_no_marks(findings, ask):
+    """With `tool_choice: auto` an answer MUST be sound, with or without calls, and no mark of a call in its text."""
+    exchanges = ask(requests.body, "auto")
+    cut = [form for form, exchange in exchanges.items() if checks.was_cut_in_a_call(exchange, requests.MAX_TOKENS)]
+    for form, exchange in exchanges.items():
+        findings.add([] if form in cut else checks.free(exchange, tuple(requests.PARAMETERS)), exchange, form)
+    findings.note(cut=cut)
+    if len(cut) == len(exchanges):
+        pytest.skip(f"max_tokens {requests.MAX_TOKENS} ended every answer within a call: none can be judged")
+
+
+@pytest.mark.needs("tools")
+@pytest.mark.parametrize("shape", requests.SHAPES)
+def test_answer_of_a_tool_reaches_the_model(client, findings, chance, shape):
+    """A call and the answer of its tool MUST reach the model, each once: words more in them cost their tokens."""
+    bodies = requests.growth_bodies(client.model_id, chance, more_words(chance), shape)
+    exchanges = client.all(list(bodies.values()), CONCURRENCY)
+    replies = {name: exchange.reply for name, exchange in zip(bodies, exchanges, strict=True)}
+    alone = (requests.ALONE, requests.ALONE_LONGER)
+    findings.add(conversation.parts_arrive(replies, alone, requests.BASE, requests.PARTS))
+
+
+@pytest.mark.needs("tools")
+@pytest.mark.parametrize("name", requests.bad_tools())
+def test_bad_tools_are_refused(client, findings, profile, known, name):
+    """Tools that are not valid MUST be refused with a readable 4xx, and the server MUST live on."""
+    deadline_s = profile.deadlines.request_s
+    exchange = client.chat(requests.PROMPT, max_tokens=8, **requests.bad_tools()[name])
+    found = refusals.refused(exchange, statuses={400, 422}, deadline_s=deadline_s)
+    findings.add(known.filter_known(name, found, exchange, deadline_s), exchange)
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(completion.answered(alive.reply), alive, "afterwards")
+
+
+@pytest.mark.needs("no_tools")
+@pytest.mark.parametrize("name", requests.UNOFFERED)
+def test_tools_that_are_not_offered_are_survived(client, findings, profile, ask, name):
+    """Without a parser of calls, tools MUST be answered soundly or refused readably, and the server MUST live on."""
+    for form, exchange in ask(requests.body, requests.UNOFFERED[name]).items():
+        found = checks.survived(exchange, tuple(requests.PARAMETERS), profile.deadlines.request_s)
+        findings.add(found, exchange, form)
+    alive = client.chat("Reply with OK.", max_tokens=2)
+    findings.add(completion.answered(alive.reply), alive, "afterwards")

@@ -1,0 +1,144 @@
+"""Calls of tools that are as was asked, and each way in which they are not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.support.tool_answers import ARGUMENTS, CALL, call, message, plain, streamed
+
+from vlm_acceptance.checks import tools as checks
+from vlm_acceptance.core.exchange import CHAT, ErrorDetail, Exchange, Request
+from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.workloads import tools as workload
+
+GATE = {"open_gate": workload.PARAMETERS["open_gate"]}
+ENDS = ("tool_calls",)
+LOST = Exchange("r1", Request("POST", CHAT), "t", 0, 1, error=ErrorDetail("reset", "gone"))
+ERROR = {"error": {"message": "no tools here", "type": "BadRequestError", "code": 400}}
+
+
+def ids(found: list[Finding]) -> list[str]:
+    return [finding.check for finding in found]
+
+
+def judged(*calls: dict[str, Any], content: Any = "", reason: str = "tool_calls") -> list[str]:
+    """The findings about an answer in one piece, which are those about it as a stream."""
+    whole = checks.called(plain(message(*calls, content=content), reason), GATE, ENDS)
+    pieces = [{**one, "index": number} for number, one in enumerate(calls)]
+    stream = checks.called(streamed({"content": content}, {"tool_calls": pieces}, reason=reason), GATE, ENDS)
+    assert ids(whole) == ids(stream)
+    return ids(whole)
+
+
+def test_the_right_call_has_no_finding() -> None:
+    assert judged(CALL) == []
+    assert judged(CALL, content="I open the gate.") == []
+    assert ids(checks.called(plain(message(CALL, content=None)), GATE, ENDS)) == []
+    assert ids(checks.called(plain(message(CALL), "stop"), GATE, ("stop", "tool_calls"))) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "check"),
+    [
+        ("", "tools.arguments"),
+        (ARGUMENTS[:-1], "tools.arguments"),
+        (ARGUMENTS + "}", "tools.arguments"),
+        ("The gate is open.", "tools.arguments"),
+        ("NaN", "tools.arguments"),
+        ("Infinity", "tools.arguments"),
+        ("[" * 300 + "]" * 300, "tools.schema"),
+        ("6.0", "tools.schema"),
+        ("null", "tools.schema"),
+        ("{}", "tools.schema"),
+        ('{"gate": "east"}', "tools.schema"),
+        ('{"gate": "north", "x": 1}', "tools.schema"),
+    ],
+)
+def test_arguments_that_do_not_conform_are_named(arguments: str, check: str) -> None:
+    assert judged(call(arguments)) == [check]
+
+
+def test_another_tool_or_another_number_of_calls_is_named() -> None:
+    assert judged(call(name="set_lamp")) == ["tools.name"]
+    assert judged(CALL, {**CALL, "id": "b"}) == ["tools.call"]
+    assert judged(content="The gate is open.") == ["tools.call"]
+    (finding,) = checks.called(plain(message(content="The gate is open.")), GATE, ENDS)
+    assert finding.observed == "no call; its text is 'The gate is open.'"
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "function_call"])
+def test_another_end_is_named(reason: str) -> None:
+    assert judged(CALL, reason=reason) == ["tools.finish"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<tool_call>",
+        "a</tool_call>",
+        '<tool_call>{"name": "x"',
+        "<think>",
+        "x</think>y",
+        "[TOOL_CALLS]",
+        "<|tool_call|>",
+    ],
+)
+def test_marks_in_the_text_are_named(content: str) -> None:
+    assert judged(CALL, content=content) == ["tools.markup"]
+
+
+@pytest.mark.parametrize("content", ["I think <b>so</b>.", "a tool call", "<thinking cap>", "x < y", "[tool]"])
+def test_other_texts_have_no_marks(content: str) -> None:
+    assert judged(CALL, content=content) == []
+
+
+def test_no_answer_is_named() -> None:
+    for exchange in (LOST, plain(message(call({"gate": "north"}))), plain({"content": 5})):
+        assert ids(checks.called(exchange, GATE, ENDS)) == ["tools.answer"]
+    assert ids(checks.not_called(LOST)) == ["tools.answer"]
+    assert ids(checks.free(LOST, ("open_gate",))) == ["tools.answer"]
+
+
+def test_a_call_that_was_cut_is_known_by_its_tokens() -> None:
+    assert checks.was_cut(plain(message(), "length"), 7)
+    assert not checks.was_cut(plain(message(), "length"), 8)
+    assert not checks.was_cut(plain(message(), "stop"), 7)
+    assert not checks.was_cut(plain(message(), "length", {"prompt_tokens": 5}), 7)
+    assert not checks.was_cut(LOST, 7)
+    assert not checks.was_cut_in_a_call(plain({"content": "A long text"}, "length"), 7)
+    assert checks.was_cut_in_a_call(plain({"content": '<tool_call>{"na'}, "length"), 7)
+    assert checks.was_cut_in_a_call(plain(message(call("{")), "length"), 7)
+    assert not checks.was_cut_in_a_call(plain({"content": "<tool_call>"}, "stop"), 7)
+
+
+def test_no_call_is_wanted() -> None:
+    assert checks.not_called(plain({"content": "Open."}, "stop")) == []
+    assert ids(checks.not_called(plain(message(CALL)))) == ["tools.call"]
+    assert ids(checks.not_called(plain(message(), "tool_calls"))) == ["tools.call"]
+
+
+def test_a_free_choice_is_judged_by_its_form() -> None:
+    names = ("open_gate",)
+    assert checks.free(plain({"content": "Open."}, "stop"), names) == []
+    assert checks.free(plain(message(call('{"gate": "east"}'))), names) == []
+    assert ids(checks.free(plain(message(call("{"))), names)) == ["tools.arguments"]
+    assert ids(checks.free(plain(message(call("5"))), names)) == ["tools.schema"]
+    assert ids(checks.free(plain(message(call(name="x"))), names)) == ["tools.name"]
+    assert ids(checks.free(plain(message(), "tool_calls"), names)) == ["tools.finish"]
+    assert ids(checks.free(plain(message(CALL), "stop"), names)) == ["tools.finish"]
+    assert ids(checks.free(plain({"content": "<tool_call>{}"}, "stop"), names)) == ["tools.markup"]
+
+
+def test_tools_that_are_not_offered_are_answered_or_refused() -> None:
+    def refusal(status: int, body: Any = ERROR) -> Exchange:
+        return Exchange("r1", Request("POST", CHAT), "t", 0, 1, status, body=json.dumps(body).encode())
+
+    names = ("open_gate",)
+    assert checks.survived(plain({"content": "Open."}, "stop"), names, 5) == []
+    assert checks.survived(refusal(400), names, 5) == []
+    assert ids(checks.survived(refusal(500), names, 5)) == ["refusal.server_error"]
+    assert ids(checks.survived(refusal(400, "no"), names, 5)) == ["schema.error"]
+    assert ids(checks.survived(LOST, names, 5)) == ["refusal.transport"]
+    assert ids(checks.survived(plain({"content": "<tool_call>"}, "stop"), names, 5)) == ["tools.markup"]

@@ -1,0 +1,54 @@
+"""Requests with tools: what they ask for, and that one part alone is made longer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from vlm_acceptance.core.chance import Chance
+from vlm_acceptance.workloads import tools as workload
+
+MORE = "amber lantern violin"
+
+
+def bodies(shape: str) -> dict[str, dict[str, Any]]:
+    return workload.growth_bodies("m", Chance("1"), MORE, shape)
+
+
+@pytest.mark.parametrize("name", workload.CHOICES)
+def test_a_demanded_call_is_one_of_several_tools(name: str) -> None:
+    wanted, names, _, has_picture = workload.CHOICES[name]
+    body = workload.call_body("m", name, stream=True)
+    assert [tool["function"]["name"] for tool in body["tools"]] == list(workload.PARAMETERS)
+    assert all(tool["function"]["strict"] for tool in body["tools"])
+    assert (body["tool_choice"], body["parallel_tool_calls"], body["stream"]) == (wanted, False, True)
+    assert set(names) <= set(workload.PARAMETERS)
+    assert isinstance(body["messages"][0]["content"], list) is has_picture
+
+
+@pytest.mark.parametrize("shape", workload.SHAPES)
+def test_each_part_alone_is_made_longer(shape: str) -> None:
+    sent = bodies(shape)
+    texts = {name: json.dumps(body["messages"]) for name, body in sent.items()}
+    assert texts[workload.ALONE].count(MORE) == texts[workload.BASE].count(MORE) == 0
+    for name in (workload.ALONE_LONGER, *workload.PARTS):
+        assert texts[name].count(MORE) == 1
+        other = workload.ALONE if name == workload.ALONE_LONGER else workload.BASE
+        assert texts[name].replace(f"{MORE} ", "") == texts[other]
+
+
+def test_the_answer_of_a_tool_is_sent_in_each_shape() -> None:
+    for shape, (is_list, has_picture, is_streamed) in workload.SHAPES.items():
+        body = bodies(shape)[workload.BASE]
+        _, called, result, after = body["messages"]
+        assert result["tool_call_id"] == called["tool_calls"][0]["id"]
+        assert isinstance(result["content"], list) is is_list
+        assert isinstance(after["content"], list) is has_picture
+        assert body.get("stream", False) is is_streamed
+
+
+def test_every_bad_request_is_another_one() -> None:
+    sent = {json.dumps(fields) for fields in workload.bad_tools().values()}
+    assert len(sent) == len(workload.bad_tools())
