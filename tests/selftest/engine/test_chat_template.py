@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -73,3 +74,15 @@ def test_the_controls_state_the_template_that_they_have(name):
 def test_a_content_that_looks_like_a_field_stays():
     stated = Template(start="<s>", turn="[{role}]{content}")
     assert stated.rendered([{"role": "user", "content": "{role}{content}"}]) == "<s>[user]{role}{content}"
+
+
+@pytest.mark.parametrize("folder", ["control", "control_spm"])
+def test_the_controls_have_the_template_of_their_recipe(folder: str) -> None:
+    recipe = ast.parse((ROOT / "fixtures" / "control" / "recipe" / "vocabulary.py").read_text("utf-8"))
+    given = {
+        ast.unparse(node.targets[0]): node.value
+        for node in recipe.body
+        if isinstance(node, ast.Assign) and len(node.targets) == 1
+    }
+    settings = json.loads((ROOT / "fixtures" / folder / "model" / "tokenizer_config.json").read_text("utf-8"))
+    assert settings["chat_template"] == ast.literal_eval(given["TEMPLATE"])
