@@ -65,9 +65,9 @@ def test_answer_of_a_tool_reaches_the_model(client, findings, chance, shape):
     """A call and the answer of its tool MUST reach the model, each once: words more in them cost their tokens."""
     bodies = requests.growth_bodies(client.model_id, chance, more_words(chance), shape)
     exchanges = client.all(list(bodies.values()), CONCURRENCY)
-    replies = {name: exchange.reply for name, exchange in zip(bodies, exchanges, strict=True)}
+    replies = {name: checks.counted(exchange) for name, exchange in zip(bodies, exchanges, strict=True)}
     alone = (requests.ALONE, requests.ALONE_LONGER)
-    findings.add(conversation.parts_arrive(replies, alone, requests.BASE, requests.PARTS))
+    findings.add(conversation.parts_arrive(replies, alone, requests.BASE, requests.SHAPES[shape].parts))
 
 
 @pytest.mark.needs("tools")
@@ -87,7 +87,7 @@ def test_bad_tools_are_refused(client, findings, profile, known, name):
 def test_tools_that_are_not_offered_are_survived(client, findings, profile, ask, name):
     """Without a parser of calls, tools MUST be answered soundly or refused readably, and the server MUST live on."""
     for form, exchange in ask(requests.body, requests.UNOFFERED[name]).items():
-        found = checks.survived(exchange, tuple(requests.PARAMETERS), profile.deadlines.request_s)
+        found = checks.survived(exchange, tuple(requests.PARAMETERS), requests.MAX_TOKENS, profile.deadlines.request_s)
         findings.add(found, exchange, form)
     alive = client.chat("Reply with OK.", max_tokens=2)
     findings.add(completion.answered(alive.reply), alive, "afterwards")

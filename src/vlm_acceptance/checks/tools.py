@@ -9,7 +9,7 @@ from typing import Any
 from vlm_acceptance.checks.refusals import refused
 from vlm_acceptance.checks.structured_output import Constraint
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.exchange import Exchange, NoReply
+from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tool_calls import Call, ToolAnswer, tool_answer
@@ -87,23 +87,38 @@ def not_called(exchange: Exchange) -> list[Finding]:
     return [Finding(kinds.TOOLS_CALL, "no call: tool_choice is none", observed)]
 
 
-def free(exchange: Exchange, names: tuple[str, ...]) -> list[Finding]:
-    """An answer whose model was free to call tools: with or without calls it is well formed, and all are of `names`."""
+def counted(exchange: Exchange) -> Reply | NoReply:
+    """The answer as one whose prompt tokens are compared: beside a call, or at its beginning, it may have no text."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply):
+        return answer
+    return Reply(answer.content, answer.finish_reason, answer.usage, "", exchange.elapsed_s, exchange=exchange)
+
+
+def free(exchange: Exchange, names: tuple[str, ...], ends: tuple[str, ...] = (CALLED,)) -> list[Finding]:
+    """An answer whose model was free to call tools: it is well formed, and calls, if any, are of `names`.
+
+    With calls it ends as in `ends`, without them in another way than calls do.
+    """
     answer = tool_answer(exchange)
     if isinstance(answer, NoReply):
         return [Finding(kinds.TOOLS_ANSWER, "an answer, or a call of a tool", f"no answer: {answer}")]
     # whether the arguments conform is the model's own skill here
     any_arguments = {name: {"type": "object"} for name in names}
     found = [*_form(answer), *(one for call in answer.calls for one in _call(call, any_arguments))]
-    if (answer.finish_reason == CALLED) != bool(answer.calls):
-        expected = f"finish_reason {CALLED!r} with calls alone"
+    if (answer.finish_reason not in ends) if answer.calls else answer.finish_reason == CALLED:
+        expected = f"finish_reason {' or '.join(map(repr, ends))} with calls, another one without"
         observed = f"{len(answer.calls)} calls, and finish_reason {answer.finish_reason!r}"
         found.append(Finding(kinds.TOOLS_FINISH, expected, observed))
     return found
 
 
-def survived(exchange: Exchange, names: tuple[str, ...], deadline_s: float) -> list[Finding]:
+def survived(exchange: Exchange, names: tuple[str, ...], max_tokens: int, deadline_s: float) -> list[Finding]:
     """A request with tools that are not offered is answered soundly, or refused with a readable 4xx."""
     if exchange.status == 200 and exchange.error is None:
-        return free(exchange, names)
+        answer = tool_answer(exchange)
+        if isinstance(answer, ToolAnswer) and answer.calls and was_cut(exchange, max_tokens):
+            return _form(answer)
+        # the answer of a named tool may end with `stop`
+        return free(exchange, names, (CALLED, "stop"))
     return refused(exchange, statuses={400, 404, 422}, deadline_s=deadline_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vlm_acceptance.cases.challenge_pictures import WORDS
@@ -18,7 +19,8 @@ Message = dict[str, Any]
 MAX_TOKENS = 256
 PROMPT = "Open the north gate."
 PICTURE_PROMPT = "Open a gate for this picture."
-CALL_ID = "call_8f3a1c"
+# some templates want nine letters and digits
+CALL_ID = "call8f3a1"
 ONE_TILE = (64, 64)
 # bounded: no text of any length
 PARAMETERS: Mapping[str, dict[str, Any]] = {
@@ -69,37 +71,53 @@ def body(model: str, wanted: Any, pictures: Sequence[str] = (), **params: Any) -
 
 # parts of a conversation with a call, in words
 RESULT, ARGUMENTS, AFTER = "the tool's answer", "the arguments of the call", "the question after the tool's answer"
-PARTS = (ARGUMENTS, RESULT, AFTER)
 ALONE, ALONE_LONGER, BASE = "a question alone", "a question alone, longer", "the conversation with a call"
-# how the tool's answer is sent, whether a picture follows it, and whether the answer of the model is streamed
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the tool's answer is sent, whether a question follows, with a picture, and whether all is streamed."""
+
+    is_list: bool = False
+    has_question: bool = False
+    has_picture: bool = False
+    is_streamed: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the conversation that are made longer."""
+        return (ARGUMENTS, RESULT, *([AFTER] if self.has_question else []))
+
+
 SHAPES = {
-    "text": (False, False, False),
-    "text-streamed": (False, False, True),
-    "list": (True, False, False),
-    "picture": (False, True, True),
+    "text": Shape(),
+    "text-streamed": Shape(is_streamed=True),
+    "list": Shape(is_list=True, has_question=True),
+    "picture": Shape(has_question=True, has_picture=True, is_streamed=True),
 }
 
 
 def growth_bodies(model: str, chance: Chance, more: str, shape: str) -> dict[str, dict[str, Any]]:
     """Requests by name: a question and a conversation with a call, each once as it is and with a part longer."""
-    is_list, has_picture, is_streamed = SHAPES[shape]
-    pictures = [plain_url(*ONE_TILE)] if has_picture else []
-    texts = {part: " ".join(map(str.lower, chance.some(WORDS, WORDS_A_PART))) for part in (*PARTS, ALONE)}
+    wanted = SHAPES[shape]
+    pictures = [plain_url(*ONE_TILE)] if wanted.has_picture else []
+    texts = {
+        part: " ".join(map(str.lower, chance.some(WORDS, WORDS_A_PART))) for part in (ARGUMENTS, RESULT, AFTER, ALONE)
+    }
 
     def alone(added: str) -> list[Message]:
         return [user_message(_longer(texts[ALONE], added), pictures)]
 
     def talk(longer: str) -> list[Message]:
         said = {part: _longer(text, more if part == longer else "") for part, text in texts.items()}
-        return [
-            user_message(PROMPT),
-            _with_call({"text": said[ARGUMENTS], "urgent": True}),
-            _result(said[RESULT], is_list),
-            user_message(said[AFTER], pictures),
-        ]
+        called = _with_call({"text": said[ARGUMENTS], "urgent": True})
+        messages = [user_message(PROMPT), called, _result(said[RESULT], wanted.is_list)]
+        # some templates want an answer between a tool's and the next question
+        answered = {"role": "assistant", "content": "It is sent."}
+        return [*messages, *([answered, user_message(said[AFTER], pictures)] if wanted.has_question else [])]
 
-    sent = {ALONE: alone(""), ALONE_LONGER: alone(more), BASE: talk(""), **{part: talk(part) for part in PARTS}}
-    fields = {"tools": [tool(NOTE, PARAMETERS[NOTE])], **GREEDY, **(STREAMED if is_streamed else {})}
+    sent = {ALONE: alone(""), ALONE_LONGER: alone(more), BASE: talk(""), **{part: talk(part) for part in wanted.parts}}
+    fields = {"tools": [tool(NOTE, PARAMETERS[NOTE])], **GREEDY, **(STREAMED if wanted.is_streamed else {})}
     return {name: {"model": model, "messages": messages, **fields} for name, messages in sent.items()}
 
 

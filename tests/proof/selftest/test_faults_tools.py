@@ -138,12 +138,12 @@ def roles(name: str, shape: str) -> list[str]:
 
 
 def test_answers_of_tools_are_lost_or_doubled() -> None:
-    whole = ["user", "assistant", "tool", "user"]
     for shape in workload.SHAPES:
-        assert roles("tool-answer-lost", shape) == ["user", "assistant", "user"]
-        assert roles("tool-answer-twice", shape) == ["user", "assistant", "tool", "tool", "user"]
-        lost = ["user", "assistant", "user"] if shape == "picture" else whole
-        assert roles("tool-answer-lost-picture", shape) == lost
+        whole = roles("tools-ignored", shape)
+        lost = [role for role in whole if role != "tool"]
+        assert roles("tool-answer-lost", shape) == lost
+        assert roles("tool-answer-twice", shape) == [*whole[:2], "tool", *whole[2:]]
+        assert roles("tool-answer-lost-picture", shape) == (lost if shape == "picture" else whole)
 
 
 def test_texts_of_a_call_and_of_its_answer_are_lost() -> None:

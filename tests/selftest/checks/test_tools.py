@@ -9,7 +9,7 @@ import pytest
 from tests.support.tool_answers import ARGUMENTS, CALL, call, message, plain, streamed
 
 from vlm_acceptance.checks import tools as checks
-from vlm_acceptance.core.exchange import CHAT, ErrorDetail, Exchange, Request
+from vlm_acceptance.core.exchange import CHAT, ErrorDetail, Exchange, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.workloads import tools as workload
 
@@ -131,14 +131,25 @@ def test_a_free_choice_is_judged_by_its_form() -> None:
     assert ids(checks.free(plain({"content": "<tool_call>{}"}, "stop"), names)) == ["tools.markup"]
 
 
+def test_prompt_tokens_are_read_beside_a_call_without_text() -> None:
+    reply = checks.counted(plain(message(CALL, content=None)))
+    assert isinstance(reply, Reply)
+    assert reply.usage == Usage(5, 7, 12)
+    assert isinstance(checks.counted(LOST), NoReply)
+
+
 def test_tools_that_are_not_offered_are_answered_or_refused() -> None:
     def refusal(status: int, body: Any = ERROR) -> Exchange:
         return Exchange("r1", Request("POST", CHAT), "t", 0, 1, status, body=json.dumps(body).encode())
 
     names = ("open_gate",)
-    assert checks.survived(plain({"content": "Open."}, "stop"), names, 5) == []
-    assert checks.survived(refusal(400), names, 5) == []
-    assert ids(checks.survived(refusal(500), names, 5)) == ["refusal.server_error"]
-    assert ids(checks.survived(refusal(400, "no"), names, 5)) == ["schema.error"]
-    assert ids(checks.survived(LOST, names, 5)) == ["refusal.transport"]
-    assert ids(checks.survived(plain({"content": "<tool_call>"}, "stop"), names, 5)) == ["tools.markup"]
+    assert checks.survived(plain({"content": "Open."}, "stop"), names, 7, 5) == []
+    assert checks.survived(refusal(400), names, 7, 5) == []
+    assert checks.survived(plain(message(CALL), "stop"), names, 7, 5) == []
+    # an endpoint that reads calls may be cut within one
+    assert checks.survived(plain(message(call("{")), "length"), names, 7, 5) == []
+    assert ids(checks.survived(plain(message(call("{")), "stop"), names, 7, 5)) == ["tools.arguments"]
+    assert ids(checks.survived(refusal(500), names, 7, 5)) == ["refusal.server_error"]
+    assert ids(checks.survived(refusal(400, "no"), names, 7, 5)) == ["schema.error"]
+    assert ids(checks.survived(LOST, names, 7, 5)) == ["refusal.transport"]
+    assert ids(checks.survived(plain({"content": "<tool_call>"}, "stop"), names, 7, 5)) == ["tools.markup"]

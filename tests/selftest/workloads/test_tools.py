@@ -33,20 +33,21 @@ def test_each_part_alone_is_made_longer(shape: str) -> None:
     sent = bodies(shape)
     texts = {name: json.dumps(body["messages"]) for name, body in sent.items()}
     assert texts[workload.ALONE].count(MORE) == texts[workload.BASE].count(MORE) == 0
-    for name in (workload.ALONE_LONGER, *workload.PARTS):
+    for name in (workload.ALONE_LONGER, *workload.SHAPES[shape].parts):
         assert texts[name].count(MORE) == 1
         other = workload.ALONE if name == workload.ALONE_LONGER else workload.BASE
         assert texts[name].replace(f"{MORE} ", "") == texts[other]
 
 
 def test_the_answer_of_a_tool_is_sent_in_each_shape() -> None:
-    for shape, (is_list, has_picture, is_streamed) in workload.SHAPES.items():
-        body = bodies(shape)[workload.BASE]
-        _, called, result, after = body["messages"]
+    for name, shape in workload.SHAPES.items():
+        body = bodies(name)[workload.BASE]
+        _, called, result, *after = body["messages"]
         assert result["tool_call_id"] == called["tool_calls"][0]["id"]
-        assert isinstance(result["content"], list) is is_list
-        assert isinstance(after["content"], list) is has_picture
-        assert body.get("stream", False) is is_streamed
+        assert isinstance(result["content"], list) is shape.is_list
+        assert [one["role"] for one in after] == (["assistant", "user"] if shape.has_question else [])
+        assert any(isinstance(one["content"], list) for one in after) is shape.has_picture
+        assert body.get("stream", False) is shape.is_streamed
 
 
 def test_every_bad_request_is_another_one() -> None:
