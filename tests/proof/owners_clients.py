@@ -301,7 +301,9 @@ WIRE_OF_CLIENTS = {
 }
 
 # behind stand-ins: what no engine here offers
+ENDING = "release::test_ending_engine_gives_no_half_answer"
 PROCESS_OF_CLIENTS: dict[str, tuple[str, ...]] = {
+    "halves-at-the-end": (ENDING,),
     "model-card-of-another": (CARD,),
     "model-card-missing": (CARD,),
     "unoffered-constraint-error": UNOFFERED,

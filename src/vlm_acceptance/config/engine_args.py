@@ -23,3 +23,9 @@ def stated_slots(engine_args: Sequence[object]) -> int | None:
 def schedules_by_priority(engine_args: Sequence[object]) -> bool:
     """Whether the engine serves requests by their priority, by `--scheduling-policy`."""
     return stated(engine_args, "scheduling-policy") == "priority"
+
+
+def stated_seconds(engine_args: Sequence[object], name: str) -> float:
+    """A time in whole seconds; 0 where it is not stated."""
+    given = stated(engine_args, name) or ""
+    return float(given) if given.isdecimal() else 0.0

@@ -268,6 +268,9 @@ OFFLINE_TEXT = FindingClass("offline.same_text", "offline and served texts diffe
 OFFLINE_OTHER = FindingClass("offline.other_texts", "hardly an offline text agrees with the served one", FAILURE)
 # how an engine ends
 RELEASE_NO_EXIT = FindingClass("release.ending", "engine was not stopped", FATAL)
+RELEASE_HALF = FindingClass("release.half", "half an answer that looks whole while the engine ends", FATAL)
+RELEASE_OPEN = FindingClass("release.open", "request left open when the engine ends", FAILURE)
+RELEASE_CUT = FindingClass("release.cut", "requests in flight cut before the promised time", FAILURE)
 RELEASE_LEFT = FindingClass("release.left", "process left behind", FATAL)
 RELEASE_CHILDREN = FindingClass("release.children", "child processes had to be killed", FAILURE)
 RELEASE_SIGTERM = FindingClass("release.sigterm", "engine does not end on request", FAILURE)

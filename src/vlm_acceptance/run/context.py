@@ -270,6 +270,11 @@ class RunContext:
             raise EngineFailure(f"the engine ended ({how}) while it was tested\n  log: {deployment.process.log}")
         return deployment
 
+    def deployment_to_release(self) -> Deployment:
+        """The same, also if a test of its end has ended it."""
+        deployment = self.launch.get()
+        return deployment if deployment.ending and deployment.broken is None else self.ready_deployment()
+
     def _broken_stage(self, deployment: Deployment, stage: Stage) -> EngineFailure:
         self._reported.add("stage")
         log = f"\n  log: {deployment.process.log}" if deployment.process else ""

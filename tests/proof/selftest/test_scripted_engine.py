@@ -235,6 +235,25 @@ def test_computes_runs_and_sleeps_on_its_only_processor(tmp_path: Path) -> None:
         assert os.sched_getaffinity(engine.process.pid) == {cpu}
 
 
+@pytest.mark.parametrize("behaviour", ["talks-long", "halves-at-the-end"])
+def test_the_end_cuts_a_long_answer_or_closes_half_of_it(behaviour: str, tmp_path: Path) -> None:
+    long = {"max_tokens": 400, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
+    body = {"model": NAME, "messages": [{"role": "user", "content": "hello"}], **long}
+    received: list[bytes] = []
+    with started(behaviour, tmp_path) as engine:
+        assert eventually(engine.is_up)
+        with direct().post(engine.url + CHAT, json=body, timeout=30, stream=True) as answer:
+            frames = answer.iter_lines()
+            received.append(next(frames))
+            engine.process.terminate()
+            with suppress(requests.exceptions.ChunkedEncodingError):
+                received += frames
+        assert engine.process.wait(10) == 0
+    is_closed = b"data: [DONE]" in received
+    assert is_closed == (behaviour == "halves-at-the-end")
+    assert (b'"completion_tokens":200' in b"".join(received)) == is_closed
+
+
 def test_dies_in_request_answers_the_first_ones(tmp_path: Path) -> None:
     with started("dies-in-request", tmp_path) as engine:
         assert eventually(engine.is_up)

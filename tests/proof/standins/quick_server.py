@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 MODEL = "quick-standin"
@@ -82,6 +83,7 @@ class QuickServer:
         self.connections: set[asyncio.Transport] = set()
         self._started = threading.Event()
         self._bind_error: OSError | None = None
+        self._due: dict[asyncio.TimerHandle, Callable[[], object]] = {}
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="quick-server", daemon=True)
 
     @property
@@ -114,6 +116,21 @@ class QuickServer:
         server.close()
         for transport in list(self.connections):
             transport.abort()
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call in so many seconds, or at once in `hurry`; for the thread of the server."""
+        handle = self._loop.call_later(seconds, lambda: self._due.pop(handle)())
+        self._due[handle] = call
+
+    def hurry(self) -> None:
+        """Have everything written now that is still to be written; for another thread."""
+
+        def flush() -> None:
+            for handle in [*self._due]:
+                handle.cancel()
+                self._due.pop(handle)()
+
+        self._loop.call_soon_threadsafe(flush)
 
     def answer(self, seen: Seen) -> tuple[int, str, list[bytes]] | None:
         """Status, content type and the body in pieces (a stream has one per event); None: never answered."""
@@ -307,13 +324,12 @@ class _Connection(asyncio.Protocol):
         if not delay:
             self._write_now([head.encode("latin-1"), *framed], close)
             return
-        loop = asyncio.get_running_loop()
         self.transport.write(head.encode("latin-1"))
         if stream:
             for place, piece in enumerate(framed):
-                loop.call_later(delay * place, self._write_now, [piece], close and place == len(framed) - 1)
+                self.site.later(delay * place, partial(self._write_now, [piece], close and place == len(framed) - 1))
         else:
-            loop.call_later(delay, self._write_now, framed, close)
+            self.site.later(delay, partial(self._write_now, framed, close))
 
     def _write_now(self, pieces: list[bytes], close: bool) -> None:
         for piece in pieces:

@@ -12,6 +12,7 @@ computes and sleeps before it answers.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import socket
@@ -24,12 +25,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import start_log
-from quick_server import Behaviour, QuickServer
+from quick_server import Behaviour, QuickServer, Seen
 from start_log import VERSION
 
 CHILD_LIFE_S = 300
 # with eight requests at once at most about 30 MB/s
 SLOW_TOKEN_S = 0.1
+# more tokens than any test asks for; and time to write half of them
+LONG_ANSWER, FLUSHED_S = 4000, 0.5
 # an engine lives this long before it finds its port taken, so that a launcher has seen it start
 SEEN_ALIVE_S = 1.0
 # the marker words stay in the command line, so that a test finds processes that were left
@@ -263,6 +266,35 @@ def answers_slowly(options: Options) -> int:
     return serving(options, site(options, replace(options.behaviour, token_delay_s=SLOW_TOKEN_S)))
 
 
+def talks_long(options: Options) -> int:
+    """Streams for minutes, if so many tokens are asked for; its end cuts every connection."""
+    return serving(options, site(options, talkative(options)))
+
+
+def talkative(options: Options) -> Behaviour:
+    return replace(options.behaviour, says="word " * LONG_ANSWER, token_delay_s=SLOW_TOKEN_S)
+
+
+class Halving(QuickServer):
+    """Makes long answers half as long, and writes the rest of each at once when it ends."""
+
+    def answer(self, seen: Seen) -> tuple[int, str, list[bytes]] | None:
+        body = seen.json() if b'"ignore_eos"' in seen.body else {}
+        if body.get("max_tokens", 0) > 1:
+            seen = replace(seen, body=json.dumps({**body, "max_tokens": body["max_tokens"] // 2}).encode())
+        return super().answer(seen)
+
+    def __exit__(self, *exc: object) -> None:
+        self.hurry()
+        time.sleep(FLUSHED_S)
+        super().__exit__(*exc)
+
+
+def halves_at_the_end(options: Options) -> int:
+    """Its end closes half of each answer in flight as if it were whole."""
+    return serving(options, Halving(talkative(options), host=options.host, port=options.port))
+
+
 def leaks(options: Options) -> int:
     """Answers as slowly, and leaks a megabyte for every chat request."""
     kept: list[bytes] = []
@@ -332,6 +364,8 @@ BEHAVIOURS: dict[str, Callable[[Options], int]] = {
     "logs-key": logs_key,
     "dies-of-key": dies_of_key,
     "answers-slowly": answers_slowly,
+    "talks-long": talks_long,
+    "halves-at-the-end": halves_at_the_end,
     "computes": computes,
     "leaks": leaks,
     "dies-in-request": dies_in_request,

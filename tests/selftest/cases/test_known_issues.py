@@ -139,6 +139,7 @@ def test_every_issue_of_the_file_concerns_an_edge_input() -> None:
         "left-again",
         "picture-prompt",
         "responses-start",
+        "ending",
         "constrained-text",
         *rare_constraints(),
         *bad_constraints(),

@@ -31,6 +31,8 @@ TEXTS = "measures texts, which always have a length"
 COUNTS = "compares counts that the suite itself made of answers"
 READ = "compares log probabilities that the reader of the answer has read as numbers"
 STATUS = "compares the status of a response, which the HTTP client read as a number"
+OWN_CLOCK = "compares moments of the suite's own clock"
+ENDING = ("draining.in_flight", "draining.cut_too_early", "draining.left_open", "draining._ending")
 # functions that compare by size, but no figure that a deployment or a clock reports
 NO_FIGURE = {
     **dict.fromkeys(("agreement._candidates", "answer._nearly", "answer._similarity"), TEXTS),
@@ -39,7 +41,7 @@ NO_FIGURE = {
     **dict.fromkeys((f"degeneracy._{name}" for name in ("repeated", "repeats_of_a_loop", "monotony", "salad")), TEXTS),
     **dict.fromkeys(("served_prompt.start", "json_start._closing", "reasoning._content"), TEXTS),
     "structured_output.picture_decides": COUNTS,
-    "scheduling.first_served": "compares moments of the suite's own clock",
+    **dict.fromkeys(("scheduling.first_served", *ENDING), OWN_CLOCK),
     "challenge.answers_vary": TEXTS,
     **dict.fromkeys(("challenge.read_new_pictures", "challenge._by_text"), COUNTS),
     **dict.fromkeys(("answer.judge_question", "answer.judge_blind", "answer._unseen", "answer.common_cause"), COUNTS),
