@@ -158,7 +158,9 @@ def known(context, deployment, findings) -> KnownHere:
         if findings.test not in tests:
             tests.append(findings.test)
 
-    return KnownHere(ISSUES, engine_versions(answer, summary.versions(context)), report)
+    installed = summary.versions(context)
+    stated = {} if deployment.launched else context.profile.versions
+    return KnownHere(ISSUES, engine_versions(answer, installed), report, stated)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

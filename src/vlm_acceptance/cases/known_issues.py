@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +71,14 @@ class KnownIssue(Section):
             and (self._installed(versions) is None or self.concerns(name, versions))
         )
 
+    def may_show(self, name: str, versions: Mapping[str, str]) -> bool:
+        """Whether the input of this name may meet the issue, of whose package no version is known.
+
+        It must be an error of the server that does no lasting harm: a wrong answer is too easily taken for a known one.
+        """
+        is_server_error = self.status is not None and self.status >= 500
+        return name in self.inputs and is_server_error and not self.lasting and self._installed(versions) is None
+
     def _installed(self, versions: Mapping[str, str]) -> Version | None:
         try:
             return Version(versions.get(self.package, ""))
@@ -93,15 +101,23 @@ class KnownIssue(Section):
 
 @dataclass(frozen=True, slots=True)
 class KnownHere:
-    """The known issues of one deployment; `report` is called for every known issue that occurs."""
+    """The known issues of one deployment; `report` is called for every known issue that occurs.
+
+    `versions` were read from it; `stated` are those of the profile, for what could not be read.
+    """
 
     issues: Sequence[KnownIssue]
     versions: Mapping[str, str]
     report: Callable[[KnownIssue], None]
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, name: str) -> list[KnownIssue]:
-        """The issues that the input of this name meets here."""
-        return [issue for issue in self.issues if issue.concerns(name, self.versions)]
+        """The issues that the input of this name meets here.
+
+        Whether an input may be sent at all is not decided by a stated version: it may be wrong.
+        """
+        believed = {**self.stated, **self.versions}
+        return [issue for issue in self.issues if issue.concerns(name, believed if issue.sent else self.versions)]
 
     def would_harm(self, name: str) -> bool:
         """Whether the input of this name would harm the engine for good, which is then reported as not sent."""
@@ -114,11 +130,21 @@ class KnownHere:
         self, name: str, found: Sequence[Finding], exchange: Exchange, deadline_s: float
     ) -> Sequence[Finding]:
         """The findings about an input; none where the exchange is how a known issue shows, which is reported."""
-        shown = next((issue for issue in self.of(name) if issue.sent and issue.shows_in(exchange, deadline_s)), None)
+        shown = next((issue for issue in self._possible(name) if issue.shows_in(exchange, deadline_s)), None)
         if not found or shown is None:
             return found
         self.report(shown)
         return ()
+
+    def _possible(self, name: str) -> list[KnownIssue]:
+        """The issues that may show; of an unknown version, as behind a gateway, errors of the server by their text."""
+        believed, unread = {**self.stated, **self.versions}, "the version of this endpoint is not known"
+        guessed = [
+            issue.model_copy(update={"source": f"{issue.source}; {unread}"})
+            for issue in self.issues
+            if issue.may_show(name, believed)
+        ]
+        return [*(issue for issue in self.of(name) if issue.sent), *guessed]
 
 
 def load_known_issues(path: Path) -> tuple[KnownIssue, ...]:

@@ -260,3 +260,47 @@ def test_nothing_is_reported_where_nothing_is_wrong() -> None:
     reported: list[str] = []
     assert list(here("0.18.0", reported).filter_known("poison", [], seen(500, "Expected a cached item"), 5)) == []
     assert reported == []
+
+
+NAMELESS = "nameless-tool-beside-a-named-choice"
+BEHIND_A_GATEWAY = seen(500, "'name'")
+
+
+@pytest.mark.parametrize(
+    ("versions", "stated", "known"),
+    [
+        ({}, {"vllm": "0.18.0"}, True),
+        ({}, {"vllm": "0.33.0"}, False),
+        # what was read counts more than what the profile states
+        ({"vllm": "0.33.0"}, {"vllm": "0.18.0"}, False),
+        ({"vllm": "dev"}, {}, True),
+        ({}, {}, True),
+    ],
+)
+def test_a_server_error_is_known_without_a_version(
+    versions: dict[str, str], stated: dict[str, str], known: bool
+) -> None:
+    said: list[str] = []
+    here = KnownHere(load_known_issues(FILE), versions, lambda issue: said.append(issue.sentence), stated)
+    assert (list(here.filter_known(NAMELESS, WRONG, BEHIND_A_GATEWAY, 5)) == [], len(said)) == (known, int(known))
+    assert all(("the version of this endpoint is not known" in line) is (not stated) for line in said)
+    assert list(here.filter_known(NAMELESS, WRONG, seen(500, "another error"), 5)) == WRONG
+
+
+def test_an_answer_that_is_only_wrong_is_not_known_without_a_version() -> None:
+    answer = Exchange("r1", Request("POST", "/"), "", 0, 1, 200, body=b'{"content": "a word"}')
+    issues = load_known_issues(FILE)
+    for stated, left in (({}, WRONG), ({"vllm-ascend": "0.18.0rc1"}, [])):
+        here = KnownHere(issues, {"vllm": "0.18.0"}, lambda issue: None, stated)
+        assert list(here.filter_known("presence_penalty", WRONG, answer, 5)) == left
+
+
+def test_lasting_harm_is_not_guessed() -> None:
+    here = KnownHere(load_known_issues(FILE), {}, lambda issue: None)
+    assert list(here.filter_known("poison-again", WRONG, seen(500, "Expected a cached item"), 5)) == WRONG
+
+
+def test_a_stated_version_does_not_let_an_input_be_sent_that_may_end_the_engine() -> None:
+    here = KnownHere(load_known_issues(FILE), {}, lambda issue: None, {"vllm": "0.33.0"})
+    assert [issue.sent for issue in here.of("n-of-a-million")] == [False]
+    assert here.would_harm("poison")
