@@ -19,6 +19,7 @@ from fault_stages import (
     error_response,
     frame_of,
     json_response,
+    rewrites_text,
     said,
 )
 
@@ -94,6 +95,16 @@ def result_lists_lost(dose: Dose) -> Stages:
     def edit(messages: list[Message]) -> list[Message]:
         lists = [one.get("role") == "tool" and isinstance(one.get("content"), list) for one in messages]
         return [{**one, "content": "-"} if is_list else one for one, is_list in zip(messages, lists, strict=True)]
+
+    return _edits_messages(edit)
+
+
+def result_pictures_lost(dose: Dose) -> Stages:
+    def edit(messages: list[Message]) -> list[Message]:
+        for one in messages:
+            if one.get("role") == "tool" and isinstance(one.get("content"), list):
+                one["content"] = [part for part in one["content"] if part.get("type") != "image_url"]
+        return messages
 
     return _edits_messages(edit)
 
@@ -252,6 +263,10 @@ def call_as_text(dose: Dose) -> Stages:
     return edits_answers(edit)
 
 
+def text_mark_left(dose: Dose) -> Stages:
+    return rewrites_text(lambda _call: lambda text, is_last: f"{text}</think>" if is_last else text)
+
+
 def mark_left(dose: Dose) -> Stages:
     def edit(call: Call, body: dict[str, Any]) -> None:
         for choice in body["choices"] if _tools_of(call) else ():
@@ -349,6 +364,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ),
     ("tool-call-as-text", "the call is left in the text, with its mark", 1.0, call_as_text),
     ("tool-mark-left", "the text of an answer with tools ends with `</tool_call>`", 1.0, mark_left),
+    ("text-mark-left", "each text ends with `</think>`", 1.0, text_mark_left),
     ("tool-called-anyway", "a tool is called where none may be", 1.0, called_anyway),
     ("tool-answer-lost", "answers of tools are dropped", 1.0, lambda _: _edits_messages(_without_results)),
     (
@@ -359,6 +375,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ),
     ("tool-answer-twice", "answers of tools arrive twice", 1.0, results_twice),
     ("tool-answer-list-lost", "answers of tools that are lists arrive without their text", 1.0, result_lists_lost),
+    ("tool-picture-lost", "pictures in answers of tools are dropped", 1.0, result_pictures_lost),
     ("tool-history-lost", "calls of earlier turns are dropped", 1.0, history_calls_lost),
     ("bad-tools-accepted", "bad tools get a free answer", 1.0, bad_accepted),
     ("bad-tools-error", "bad tools are HTTP 500", 1.0, bad_server_error),

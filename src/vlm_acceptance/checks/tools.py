@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vlm_acceptance.checks.refusals import refused
@@ -14,10 +15,10 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tool_calls import Call, ToolAnswer, tool_answer
 
-SHOWN = 160
+SHOWN, MOST_CALLS = 160, 4
 # how models mark calls and thoughts; a parser takes these marks out of the text
 MARKUP = re.compile(
-    r"</?(?:think|tool_calls?|tool_response|function_calls?)\b|\[/?TOOL_CALLS\]|<\|[^|<>\s]*(?:tool|think)[^|<>\s]*\|>"
+    r"</?(?:think|tool_calls?|tool_response|function_calls?)\b|\[/?TOOL_CALLS\]|<\|[^|<>\s]{0,40}(?:tool|think)[^|<>\s]{0,40}\|>"
 )
 CALLED = "tool_calls"
 
@@ -28,7 +29,7 @@ def called(exchange: Exchange, tools: Mapping[str, Any], ends: tuple[str, ...]) 
     if isinstance(answer, NoReply):
         return [Finding(kinds.TOOLS_ANSWER, f"a call of {names}", f"no answer: {answer}")]
     if len(answer.calls) != 1:
-        what = ", ".join(call.name for call in answer.calls) or f"no call; its text is {trimmed(answer.content, SHOWN)}"
+        what = _names(answer) or f"no call; its text is {trimmed(answer.content, SHOWN)}"
         found = [Finding(kinds.TOOLS_CALL, f"one call of {names}", what)]
     else:
         found = _call(answer.calls[0], tools)
@@ -38,14 +39,30 @@ def called(exchange: Exchange, tools: Mapping[str, Any], ends: tuple[str, ...]) 
     return [*_form(answer), *found]
 
 
+def _names(answer: ToolAnswer) -> str:
+    return ", ".join(trimmed(call.name, 40) for call in answer.calls[:MOST_CALLS])
+
+
+def unmarked(exchange: Exchange) -> list[Finding]:
+    """There is an answer, and none of the model's marks of calls and of reasoning is left in its text."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply):
+        return [Finding(kinds.TOOLS_ANSWER, "an answer", f"no answer: {answer}")]
+    return _marks(answer.content)
+
+
+def _marks(text: str) -> list[Finding]:
+    mark = MARKUP.search(text)
+    if mark is None:
+        return []
+    observed = f"{mark[0]!r} is left in the text: {trimmed(text, SHOWN)}"
+    return [Finding(kinds.TOOLS_MARKUP, "a text without the marks of calls and of reasoning", observed)]
+
+
 def _form(answer: ToolAnswer) -> list[Finding]:
     """The calls are well formed, and none of the model's marks is left in the text."""
     found = [Finding(kinds.TOOLS_FORM, "each call once, with id, name and index", flaw) for flaw in answer.flaws]
-    mark = MARKUP.search(answer.content)
-    if mark is not None:
-        observed = f"{mark[0]!r} is left in the text: {trimmed(answer.content, SHOWN)}"
-        found.append(Finding(kinds.TOOLS_MARKUP, "a text without the marks of calls and of reasoning", observed))
-    return found
+    return [*found, *_marks(answer.content)]
 
 
 def _call(call: Call, tools: Mapping[str, Any]) -> list[Finding]:
@@ -57,6 +74,15 @@ def _call(call: Call, tools: Mapping[str, Any]) -> list[Finding]:
     kind = kinds.TOOLS_SCHEMA if wrong[0] is kinds.STRUCTURED_SCHEMA else kinds.TOOLS_ARGUMENTS
     observed = f"{call.name} is called with {trimmed(call.arguments, SHOWN)}, {wrong[1]}"
     return [Finding(kind, f"arguments that conform to the parameters of {call.name}", observed)]
+
+
+def lost_its_brace(exchange: Exchange, tools: Mapping[str, Any]) -> bool:
+    """Whether a streamed call would be right with one more brace before its arguments: some versions lose it."""
+    answer = tool_answer(exchange)
+    if isinstance(answer, NoReply) or len(answer.calls) != 1 or not exchange.request.stream:
+        return False
+    (call,) = answer.calls
+    return bool(_call(call, tools)) and not _call(replace(call, arguments="{" + call.arguments), tools)
 
 
 def was_cut(exchange: Exchange, max_tokens: int) -> bool:
@@ -82,8 +108,7 @@ def not_called(exchange: Exchange) -> list[Finding]:
         return [Finding(kinds.TOOLS_ANSWER, "an answer", f"no answer: {answer}")]
     if not answer.calls and answer.finish_reason != CALLED:
         return []
-    names = ", ".join(call.name for call in answer.calls)
-    observed = f"calls of {names or 'nothing'}, finish_reason {answer.finish_reason!r}"
+    observed = f"calls of {_names(answer) or 'nothing'}, finish_reason {answer.finish_reason!r}"
     return [Finding(kinds.TOOLS_CALL, "no call: tool_choice is none", observed)]
 
 
@@ -105,7 +130,7 @@ def free(exchange: Exchange, names: tuple[str, ...], ends: tuple[str, ...] = (CA
         return [Finding(kinds.TOOLS_ANSWER, "an answer, or a call of a tool", f"no answer: {answer}")]
     # whether the arguments conform is the model's own skill here
     any_arguments = {name: {"type": "object"} for name in names}
-    found = [*_form(answer), *(one for call in answer.calls for one in _call(call, any_arguments))]
+    found = [*_form(answer), *(one for call in answer.calls[:MOST_CALLS] for one in _call(call, any_arguments))]
     if (answer.finish_reason not in ends) if answer.calls else answer.finish_reason == CALLED:
         expected = f"finish_reason {' or '.join(map(repr, ends))} with calls, another one without"
         observed = f"{len(answer.calls)} calls, and finish_reason {answer.finish_reason!r}"

@@ -11,6 +11,7 @@ from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 
 _SHOWN, _NAME = 300, 60
+_MOST_FLAWS = 5
 # vLLM calls the field `reasoning`; before 0.12, and elsewhere, it is `reasoning_content`
 REASONING = ("reasoning", "reasoning_content")
 
@@ -61,49 +62,63 @@ class _Parts:
     """The parts of an answer as they arrive; an answer in one piece is one part."""
 
     def __init__(self) -> None:
-        self.content = self.reasoning = self.late = self.reason = ""
+        # pieces, joined at the end: a stream may have very many
+        self.content: list[str] = []
+        self.reasoning: list[str] = []
+        self.late: list[str] = []
+        self.reason = ""
         self.calls: list[dict[str, str]] = []
+        self.arguments: list[list[str]] = []
         self.flaws: list[str] = []
+        self._has_text = False
 
     def add(self, part: Mapping[str, Any]) -> None:
         """A message, or a delta of a stream."""
         reasoning = next((_text(part, name) for name in REASONING if part.get(name)), "")
-        if self.content.strip():
-            self.late += reasoning
-        self.reasoning += reasoning
-        self.content += _text(part, "content")
+        content = _text(part, "content")
+        if self._has_text:
+            self.late.append(reasoning)
+        self.reasoning.append(reasoning)
+        self.content.append(content)
+        self._has_text = self._has_text or bool(content.strip())
 
     def call(self, piece: Mapping[str, Any], index: Any) -> None:
         """A call, or a piece of one: its id and its name are in the first piece."""
         if type(index) is not int or not 0 <= index <= len(self.calls):
-            self.flaws.append(f"a call has the index {trimmed(index, _NAME)} after {len(self.calls)} calls")
+            self._flaw(f"a call has the index {trimmed(index, _NAME)} after {len(self.calls)} calls")
             return
         is_first = index == len(self.calls)
         if is_first:
-            self.calls.append({"id": "", "name": "", "arguments": ""})
+            self.calls.append({"id": "", "name": ""})
+            self.arguments.append([])
         function = piece.get("function") or {}
         self._once(index, "id", piece.get("id"), is_first)
         self._once(index, "name", function.get("name"), is_first)
         if is_first and piece.get("type", "function") != "function":
-            self.flaws.append(f"call {index + 1} is of type {trimmed(piece['type'], _NAME)}")
-        self.calls[index]["arguments"] += _text(function, "arguments")
+            self._flaw(f"call {index + 1} is of type {trimmed(piece['type'], _NAME)}")
+        self.arguments[index].append(_text(function, "arguments"))
+
+    def _flaw(self, what: str) -> None:
+        if len(self.flaws) < _MOST_FLAWS:
+            self.flaws.append(what)
 
     def _once(self, index: int, field_name: str, value: Any, is_first: bool) -> None:
         known = self.calls[index][field_name]
         if is_first and not (isinstance(value, str) and value):
-            self.flaws.append(f"call {index + 1} has no {field_name}: {trimmed(value, _NAME)}")
+            self._flaw(f"call {index + 1} has no {field_name}: {trimmed(value, _NAME)}")
         elif is_first:
             self.calls[index][field_name] = value
         # clients join names as they join arguments; an id that is repeated does no harm
         elif value and (field_name == "name" or value != known):
-            self.flaws.append(f"call {index + 1} gets its {field_name} twice: {known!r}, then {trimmed(value, _NAME)}")
+            seen = f"{trimmed(known, _NAME)}, then {trimmed(value, _NAME)}"
+            self._flaw(f"call {index + 1} gets its {field_name} twice: {seen}")
 
     def answer(self, exchange: Exchange, usage: Usage | None) -> ToolAnswer:
         """All parts as one answer."""
-        calls = tuple(Call(**call) for call in self.calls)
-        return ToolAnswer(
-            calls, self.content, self.reasoning, self.reason, usage, tuple(self.flaws), self.late, exchange
-        )
+        texts = map("".join, self.arguments)
+        calls = tuple(Call(**call, arguments=text) for call, text in zip(self.calls, texts, strict=True))
+        content, reasoning, late = map("".join, (self.content, self.reasoning, self.late))
+        return ToolAnswer(calls, content, reasoning, self.reason, usage, tuple(self.flaws), late, exchange)
 
 
 def _text(part: Mapping[str, Any], name: str) -> str:

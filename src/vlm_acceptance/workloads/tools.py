@@ -22,11 +22,11 @@ PICTURE_PROMPT = "Open a gate for this picture."
 # some templates want nine letters and digits
 CALL_ID = "call8f3a1"
 ONE_TILE = (64, 64)
-# bounded: no text of any length
+# no free texts: they may have any length, and some versions end a turn within them
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "set_lamp": object_of(colour={"type": "string", "enum": ["amber", "violet"]}),
     "open_gate": object_of(gate={"type": "string", "enum": ["north", "south"]}),
-    "send_note": object_of(text={"type": "string", "maxLength": 12}, urgent={"type": "boolean"}),
+    "send_note": object_of(text={"type": "string", "enum": ["dusk", "dawn"]}, urgent={"type": "boolean"}),
 }
 NAMED, NOTE = "open_gate", "send_note"
 
@@ -67,6 +67,16 @@ def body(model: str, wanted: Any, pictures: Sequence[str] = (), **params: Any) -
     prompt = PICTURE_PROMPT if pictures else PROMPT
     given = {"tools": tools(), "tool_choice": wanted, "parallel_tool_calls": False}
     return chat_body(model, prompt, pictures, max_tokens=MAX_TOKENS, **given, **params)
+
+
+# what a question without tools is about
+ABOUT = {"text": ("Tell me about a lighthouse in one sentence.", False), "picture": ("What is in the picture?", True)}
+
+
+def plain_body(model: str, about: str, **params: Any) -> dict[str, Any]:
+    """A request without tools."""
+    prompt, has_picture = ABOUT[about]
+    return chat_body(model, prompt, (plain_url(*ONE_TILE),) if has_picture else (), **params)
 
 
 # parts of a conversation with a call, in words
@@ -118,6 +128,28 @@ def growth_bodies(model: str, chance: Chance, more: str, shape: str) -> dict[str
 
     sent = {ALONE: alone(""), ALONE_LONGER: alone(more), BASE: talk(""), **{part: talk(part) for part in wanted.parts}}
     fields = {"tools": [tool(NOTE, PARAMETERS[NOTE])], **GREEDY, **(STREAMED if wanted.is_streamed else {})}
+    return {name: {"model": model, "messages": messages, **fields} for name, messages in sent.items()}
+
+
+ALONE_SEEN, BASE_SEEN = "a question alone, with a picture", "the picture of the tool"
+
+
+def picture_bodies(model: str) -> dict[str, dict[str, Any]]:
+    """Requests by name: a question, and a conversation with a call, each without and with a picture.
+
+    The picture of the conversation is in the tool's answer.
+    """
+    url = plain_url(*ONE_TILE)
+    before = [user_message(PROMPT), _with_call({"text": "north", "urgent": True})]
+    result, seen = _result("The gate is seen.", is_list=True), _result("The gate is seen.", is_list=True)
+    seen["content"].insert(0, {"type": "image_url", "image_url": {"url": url}})
+    sent = {
+        ALONE: [user_message(PROMPT)],
+        ALONE_SEEN: [user_message(PROMPT, [url])],
+        BASE: [*before, result],
+        BASE_SEEN: [*before, seen],
+    }
+    fields = {"tools": [tool(NOTE, PARAMETERS[NOTE])], **GREEDY}
     return {name: {"model": model, "messages": messages, **fields} for name, messages in sent.items()}
 
 

@@ -97,7 +97,7 @@ def test_a_call_is_spoiled(name: str, plain: str, streamed: str) -> None:
     assert [one[:1] for one in found] == [[check] if check else [] for check in (plain, streamed)]
 
 
-@pytest.mark.parametrize("name", [row[0] for row in ROWS])
+@pytest.mark.parametrize("name", [row[0] for row in ROWS if row[0] != "text-mark-left"])
 def test_requests_without_tools_are_left_alone(name: str) -> None:
     made = stages(name)
     assert received(name, FREE) == FREE
@@ -122,6 +122,12 @@ def test_demanded_calls_are_dropped(name: str, dropped: set[str]) -> None:
     assert received(name, free) == free
     streamed = workload.call_body("m", "named", stream=True)
     assert ("tools" in received("tools-ignored-streamed", streamed)) is False
+
+
+def test_a_mark_is_left_in_every_text() -> None:
+    answer = completion({"role": "assistant", "content": "It is 4."}, "stop")
+    body = json.loads(stages("text-mark-left").response(call(FREE), answer).body)
+    assert body["choices"][0]["message"]["content"] == "It is 4.</think>"
 
 
 def test_parameters_and_choices_are_changed() -> None:
@@ -152,6 +158,13 @@ def test_texts_of_a_call_and_of_its_answer_are_lost() -> None:
     assert received("tool-history-lost", sent)["messages"][1]["tool_calls"] == []
     text = workload.growth_bodies("m", Chance("1"), "amber", "text")[workload.BASE]
     assert received("tool-answer-list-lost", text) == text
+
+
+def test_pictures_of_tools_are_lost() -> None:
+    sent = workload.picture_bodies("m")
+    lost = {name: received("tool-picture-lost", body) for name, body in sent.items()}
+    assert lost[workload.BASE_SEEN] == lost[workload.BASE] == sent[workload.BASE]
+    assert lost[workload.ALONE_SEEN] == sent[workload.ALONE_SEEN]
 
 
 def test_refused_tools_are_answered() -> None:

@@ -94,11 +94,39 @@ def test_other_texts_have_no_marks(content: str) -> None:
     assert judged(CALL, content=content) == []
 
 
+def test_an_ordinary_text_has_no_marks() -> None:
+    assert checks.unmarked(plain({"content": "It is 4."}, "stop")) == []
+    assert ids(checks.unmarked(plain({"content": "4.</think>"}, "stop"))) == ["tools.markup"]
+    assert ids(checks.unmarked(streamed({"content": "4.</th"}, {"content": "ink>"}, reason="stop"))) == ["tools.markup"]
+    assert ids(checks.unmarked(LOST)) == ["tools.answer"]
+
+
 def test_no_answer_is_named() -> None:
     for exchange in (LOST, plain(message(call({"gate": "north"}))), plain({"content": 5})):
         assert ids(checks.called(exchange, GATE, ENDS)) == ["tools.answer"]
     assert ids(checks.not_called(LOST)) == ["tools.answer"]
     assert ids(checks.free(LOST, ("open_gate",))) == ["tools.answer"]
+
+
+def test_many_pieces_and_hostile_names_stay_bounded() -> None:
+    pieces = [{"tool_calls": [{"index": "x" * 1000}], "content": "a"} for _ in range(20_000)]
+    found = checks.called(streamed(*pieces), GATE, ENDS)
+    assert len(found) < 10
+    named = [{**call(name="n" * 5000), "id": str(number)} for number in range(3000)]
+    assert all(len(one.observed) < 400 for one in checks.called(plain(message(*named)), GATE, ENDS))
+    assert checks.unmarked(plain({"content": "<|" + "tool" * 200_000}, "stop")) == []
+
+
+def test_a_lost_brace_is_known_by_what_is_left() -> None:
+    def piece(arguments: str) -> Exchange:
+        return streamed({"tool_calls": [{**call(arguments), "index": 0}]})
+
+    assert checks.lost_its_brace(piece(ARGUMENTS[1:]), GATE)
+    assert checks.lost_its_brace(piece(" \r" + ARGUMENTS[1:]), GATE)
+    for arguments in (ARGUMENTS, ARGUMENTS[2:], ARGUMENTS[1:-1], ARGUMENTS.replace("north", "east")[1:]):
+        assert not checks.lost_its_brace(piece(arguments), GATE)
+    assert not checks.lost_its_brace(plain(message(call(ARGUMENTS[1:]))), GATE)
+    assert not checks.lost_its_brace(LOST, GATE)
 
 
 def test_a_call_that_was_cut_is_known_by_its_tokens() -> None:

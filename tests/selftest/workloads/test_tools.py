@@ -50,6 +50,12 @@ def test_the_answer_of_a_tool_is_sent_in_each_shape() -> None:
         assert body.get("stream", False) is shape.is_streamed
 
 
+def test_a_picture_is_in_the_answer_of_a_tool_alone() -> None:
+    sent = {name: json.dumps(body["messages"]) for name, body in workload.picture_bodies("m").items()}
+    seen = {name for name, text in sent.items() if "image_url" in text}
+    assert seen == {workload.ALONE_SEEN, workload.BASE_SEEN}
+
+
 def test_every_bad_request_is_another_one() -> None:
     sent = {json.dumps(fields) for fields in workload.bad_tools().values()}
     assert len(sent) == len(workload.bad_tools())
