@@ -44,10 +44,13 @@ def test_cache_salt(client, findings, chance, way):
 
 @pytest.mark.slow
 @pytest.mark.needs("parameter priority", "priority", "running_metric")
-def test_urgent_request_is_served_first(client, findings, profile, chance):
-    """Of two requests that wait for a slot, the one of the higher `priority` MUST be served first."""
+def test_urgent_request_is_served_first(client, findings, profile, deployment, chance):
+    """Of two requests that wait for a slot, the one of the lower number in `priority` MUST be served first."""
     slots, within_s = stated_slots(profile.engine.args), profile.deadlines.request_s
-    queued = scheduling.queue_for_one_slot(client, slots, within_s, chance)
+    for _ in range(1 if deployment.launched else MOST_TRIES):
+        queued = scheduling.queue_for_one_slot(client, slots, within_s, chance)
+        if not queued.why_not:
+            break
     if queued.why_not:
         raise EnvironmentProblem(f"priority cannot be judged: {queued.why_not}")
     findings.add(checks.first_served(queued.earlier, queued.urgent))

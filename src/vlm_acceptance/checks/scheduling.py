@@ -59,13 +59,16 @@ def apart(again: Prompted, other: Prompted) -> list[Finding]:
 
 
 def first_served(earlier: Exchange | None, urgent: Exchange | None) -> list[Finding]:
-    """Of two requests that waited for one slot, the one of the higher priority was answered first."""
+    """Of two requests that waited for one slot, the one of the lower number in `priority` was answered first."""
     replies = [one.reply if one is not None else NoReply("no answer") for one in (earlier, urgent)]
     lost = [unanswered(one) for one in replies if isinstance(one, NoReply)]
     if lost or earlier is None or urgent is None or urgent.finished_ns < earlier.finished_ns:
         return lost
-    expected = "the request of the higher priority served first"
-    observed = "priority is not obeyed: the request of the lower priority, which had waited longer, was served first"
+    numbers = [one.request.body.get("priority") for one in (earlier, urgent)]
+    expected = f"priority {numbers[1]} served before {numbers[0]}: vLLM serves the lower number first"
+    observed = (
+        f"priority is not obeyed: the request of priority {numbers[0]}, which had waited longer, was served first"
+    )
     return [Finding(kinds.SCHEDULING_PRIORITY, expected, observed, exchange=urgent)]
 
 

@@ -9,9 +9,10 @@ from typing import get_args
 
 from vlm_acceptance.cases.large_pictures import most_tokens
 from vlm_acceptance.config.client_sections import Route
-from vlm_acceptance.config.engine_args import schedules_by_priority, stated_slots
+from vlm_acceptance.config.engine_args import has_copies, schedules_by_priority, stated_slots
 from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
+from vlm_acceptance.workloads.scheduling import MOST_SLOTS
 
 AREAS = (
     "environment", "accuracy_data", "health", "schema", "conversation", "parameters", "structured_output", "scheduling",
@@ -127,9 +128,12 @@ def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
 def _priority(profile: Profile) -> list[tuple[str, bool, str]]:
     """Whether the engine schedules by priority, with so many slots that a test knows of."""
     is_so, args = schedules_by_priority(profile.engine.args), profile.engine.args
+    slots, copies = stated_slots(args), "several copies of the model share the requests (--data-parallel-size)"
     unstated = "the profile does not state how many requests run at once (engine.args: --max-num-seqs)"
     return [
-        ("priority", stated_slots(args) is not None, unstated),
+        ("priority", slots is not None, unstated),
+        ("priority", slots is None or slots <= MOST_SLOTS, f"the suite fills at most {MOST_SLOTS} slots"),
+        ("priority", not has_copies(args), copies),
         ("priority", is_so, "the engine does not schedule by priority (engine.args: --scheduling-policy)"),
         ("no_priority", not is_so, "the engine schedules by priority (engine.args: --scheduling-policy)"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vlm_acceptance.checks.scheduling import Prompted, cached_by_usage
@@ -22,10 +22,14 @@ from vlm_acceptance.workloads.parameters import REPEATED, SHORT
 QUERIES, HITS = "vllm:prefix_cache_queries", "vllm:prefix_cache_hits"
 # the engine may count a request some moments after its answer
 COUNTED_WITHIN_S, TICK_S = 2.0, 0.02
+# the requests of a queue wait for each other
+PATIENCE = 4
 # lower is earlier; other requests have 0
 FIRST, LAST = -9, 9
 PRIORITY: Mapping[str, Any] = {"priority": LAST}
 ANSWER_TOKENS = 4
+# beside those that hold the slots, two requests wait, and the pool may send one more
+MOST_SLOTS = MOST_CLIENTS - 3
 
 
 def salted_body(model: str, start: str, salt: str, way: str) -> dict[str, Any]:
@@ -94,8 +98,10 @@ class _Queue:
                 self.received[pair[0]] = pair[1]
             if 0 in self.received and freed_s is None:
                 freed_s = time.monotonic()
-            is_late = freed_s is not None and time.monotonic() - freed_s > self._within_s
-            if self.why_not or is_late or {self._slots, self._slots + 1} <= self.received.keys():
+            if freed_s is not None and not self.why_not and time.monotonic() - freed_s > self._within_s:
+                self.why_not = self._kept()
+                freed_s = time.monotonic()
+            if self.why_not or {self._slots, self._slots + 1} <= self.received.keys():
                 self._one.leave()
                 self._rest.leave()
         for number in sorted(self.received):
@@ -104,7 +110,13 @@ class _Queue:
 
     def _send(self, number: int) -> Exchange:
         http = self._one if not number else self._rest if number < self._slots else self._client.http
-        return http.send(self._client.request(self.bodies[number]))
+        request = self._client.request(self.bodies[number])
+        return http.send(replace(request, deadline_s=PATIENCE * self._within_s))
+
+    def _kept(self) -> str:
+        """Why nobody was served after a client left; '' where its slot was freed."""
+        is_kept = running_and_waiting(self._client) == (self._slots, 2)
+        return f"the slot of a client that left was not freed within {self._within_s:g} s" if is_kept else ""
 
     def _numbers(self) -> Iterator[int]:
         """The numbers of the requests, each as soon as it is its turn; at the end one slot is freed."""

@@ -15,7 +15,7 @@ from vlm_acceptance.core.exchange import NS, Exchange, Request
 BAD: tuple[Any, ...] = (None, "3", -1, 2.5, True, [], {})
 
 
-def exchange(status: int = 200, details: Any = None, ended_s: float = 1.0) -> Exchange:
+def exchange(status: int = 200, details: Any = None, ended_s: float = 1.0, priority: int = 0) -> Exchange:
     usage = {"prompt_tokens": 400, "completion_tokens": 2, "total_tokens": 402, "prompt_tokens_details": details}
     choice = {"index": 0, "message": {"role": "assistant", "content": "OK"}, "finish_reason": "length"}
     body: Any = {"model": "m", "choices": [choice], "usage": usage}
@@ -23,7 +23,7 @@ def exchange(status: int = 200, details: Any = None, ended_s: float = 1.0) -> Ex
         body = {
             "error": {"message": "priority is not enabled", "type": "BadRequestError", "param": None, "code": status}
         }
-    request = Request("POST", "/v1/chat/completions", {})
+    request = Request("POST", "/v1/chat/completions", {"priority": priority})
     return Exchange("r1", request, "", 0, round(ended_s * NS), status, body=json.dumps(body).encode())
 
 
@@ -61,6 +61,9 @@ def test_the_urgent_request_is_served_first() -> None:
     assert scheduling.first_served(late, early) == []
     [found] = scheduling.first_served(early, late)
     assert (found.kind, found.exchange) == (kinds.SCHEDULING_PRIORITY, late)
+    [found] = scheduling.first_served(exchange(ended_s=1, priority=9), exchange(ended_s=2, priority=-9))
+    assert "the request of priority 9, which" in found.observed
+    assert found.expected == "priority -9 served before 9: vLLM serves the lower number first"
     assert scheduling.first_served(early, early)[0].kind is kinds.SCHEDULING_PRIORITY
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.config.engine_args import schedules_by_priority, stated, stated_slots
+from vlm_acceptance.config.engine_args import has_copies, schedules_by_priority, stated, stated_slots
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_the_order_of_waiting_requests_is_stated() -> None:
     assert not schedules_by_priority(["--scheduling-policy", "fcfs"])
     assert not schedules_by_priority([])
     assert stated(["--limit-mm-per-prompt", '{"a=b": 1}'], "limit-mm-per-prompt") == '{"a=b": 1}'
+
+
+def test_copies_of_a_model_are_stated() -> None:
+    for args in (["--data-parallel-size", 2], ["--data_parallel_size=2"], ["-dp", "2"]):
+        assert has_copies(args)
+    for args in ([], ["--data-parallel-size", 1], ["-dp", "1"], ["--dp-of-another", "2"]):
+        assert not has_copies(args)

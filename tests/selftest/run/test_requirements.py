@@ -61,6 +61,8 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"offline": {"enabled": False}}, "offline"),
         ({"engine": {"args": ["--scheduling-policy=priority"]}}, "priority"),
         ({"engine": {"args": ["--max-num-seqs=4"]}}, "priority"),
+        ({"engine": {"args": ["--scheduling-policy=priority", "--max-num-seqs=510"]}}, "priority"),
+        ({"engine": {"args": ["--scheduling-policy=priority", "--max-num-seqs=4", "-dp", "2"]}}, "priority"),
         ({"versions": {}}, "versions"),
         ({"metrics": [*CACHES, *REQUESTS]}, "running_metric"),
         ({"metrics": [*RUNNING, *CACHES]}, "request_metric"),

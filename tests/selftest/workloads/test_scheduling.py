@@ -102,3 +102,18 @@ def test_a_queue_that_is_not_as_stated_is_not_judged(recorded: list[Exchange]) -
         made = queued(server, recorded, 0.5)
     assert made.why_not == "2 requests should run and 0 wait, but /metrics counts 1 and 1"
     assert (made.earlier, made.urgent) == (None, None)
+
+
+class KeptSlots(Slots):
+    """Does not see that a client leaves, as behind a gateway that reads the whole answer."""
+
+    def metrics_page(self) -> str:
+        self.most = max(getattr(self, "most", 0), len(self.connections) - 1)
+        running = min(self.most, self.slots)
+        return f"vllm:num_requests_running {running}\nvllm:num_requests_waiting {self.most - running}\n"
+
+
+def test_a_slot_that_is_not_freed_is_not_judged(recorded: list[Exchange]) -> None:
+    with KeptSlots() as server:
+        made = queued(server, recorded, 0.5)
+    assert made.why_not == "the slot of a client that left was not freed within 0.5 s"
