@@ -54,7 +54,7 @@ def test_tool_is_called(findings, profile, known, ask, name):
 def test_no_tool_is_called(findings, ask):
     """With `tool_choice: none` no tool MUST be called, streamed or not."""
     for form, exchange in ask(requests.body, "none").items():
-        findings.add(checks.not_called(exchange), exchange, form)
+        findings.add(checks.not_called(exchange, requests.MAX_TOKENS), exchange, form)
 
 
 @pytest.mark.needs("tools")
@@ -63,7 +63,8 @@ def test_free_choice_leaves_no_marks(findings, ask):
     exchanges = ask(requests.body, "auto")
     cut = [form for form, exchange in exchanges.items() if checks.was_cut_in_a_call(exchange, requests.MAX_TOKENS)]
     for form, exchange in exchanges.items():
-        findings.add([] if form in cut else checks.free(exchange, tuple(requests.PARAMETERS)), exchange, form)
+        names = tuple(requests.PARAMETERS)
+        findings.add([] if form in cut else checks.free(exchange, names, requests.MAX_TOKENS), exchange, form)
     findings.note(cut=cut)
     if len(cut) == len(exchanges):
         pytest.skip(f"max_tokens {requests.MAX_TOKENS} ended every answer within a call: none can be judged")

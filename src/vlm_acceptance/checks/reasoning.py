@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlm_acceptance.checks.tools import MARKUP
+from vlm_acceptance.checks.tools import mark_in
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply
 from vlm_acceptance.core.finding import Finding
@@ -37,7 +37,7 @@ def apart(exchange: Exchange, max_tokens: int) -> list[Finding]:
 
 def _content(answer: ToolAnswer) -> list[Finding]:
     expected, text = "a text without the reasoning and its marks", answer.content
-    mark, thought = MARKUP.search(text), answer.reasoning.strip()
+    mark, thought = mark_in(text), answer.reasoning.strip()
     if mark is not None:
         observed = f"{mark[0]!r} is left in the text: {trimmed(text, SHOWN)}"
         return [Finding(kinds.REASONING_CONTENT, expected, observed)]

@@ -16,11 +16,15 @@ from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tool_calls import Call, ToolAnswer, tool_answer
 
 SHOWN, MOST_CALLS = 160, 4
+# characters that are searched for marks: no answer that is asked for is as long
+JUDGED = 20_000
 # how models mark calls and thoughts; a parser takes these marks out of the text
 MARKUP = re.compile(
     r"</?(?:think|tool_calls?|tool_response|function_calls?)\b|\[/?TOOL_CALLS\]|<\|[^|<>\s]{0,40}(?:tool|think)[^|<>\s]{0,40}\|>"
 )
 CALLED = "tool_calls"
+# how an answer without calls ends
+ENDED = ("stop", "length")
 
 
 def called(exchange: Exchange, tools: Mapping[str, Any], ends: tuple[str, ...]) -> list[Finding]:
@@ -40,7 +44,9 @@ def called(exchange: Exchange, tools: Mapping[str, Any], ends: tuple[str, ...]) 
 
 
 def _names(answer: ToolAnswer) -> str:
-    return ", ".join(trimmed(call.name, 40) for call in answer.calls[:MOST_CALLS])
+    more = len(answer.calls) - MOST_CALLS
+    names = ", ".join(trimmed(call.name, 40) for call in answer.calls[:MOST_CALLS])
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def unmarked(exchange: Exchange) -> list[Finding]:
@@ -51,8 +57,13 @@ def unmarked(exchange: Exchange) -> list[Finding]:
     return _marks(answer.content)
 
 
+def mark_in(text: str) -> re.Match[str] | None:
+    """The first mark of a call or of reasoning in a text, of which only the beginning is searched."""
+    return MARKUP.search(text[:JUDGED])
+
+
 def _marks(text: str) -> list[Finding]:
-    mark = MARKUP.search(text)
+    mark = mark_in(text)
     if mark is None:
         return []
     observed = f"{mark[0]!r} is left in the text: {trimmed(text, SHOWN)}"
@@ -88,9 +99,13 @@ def lost_its_brace(exchange: Exchange, tools: Mapping[str, Any]) -> bool:
 def was_cut(exchange: Exchange, max_tokens: int) -> bool:
     """Whether `max_tokens` ended the answer: a call that was cut cannot be judged."""
     answer = tool_answer(exchange)
-    if isinstance(answer, NoReply) or answer.usage is None:
-        return False
-    return answer.finish_reason == "length" and answer.usage.completion == max_tokens
+    return isinstance(answer, ToolAnswer) and _is_cut(answer, max_tokens)
+
+
+def _is_cut(answer: ToolAnswer, max_tokens: int) -> bool:
+    # vLLM ends a stream with a call by `tool_calls`, even one that `max_tokens` ended
+    reached = answer.usage is not None and answer.usage.completion == max_tokens
+    return reached and answer.finish_reason in ("length", CALLED)
 
 
 def was_cut_in_a_call(exchange: Exchange, max_tokens: int) -> bool:
@@ -98,16 +113,27 @@ def was_cut_in_a_call(exchange: Exchange, max_tokens: int) -> bool:
     answer = tool_answer(exchange)
     if isinstance(answer, NoReply) or not was_cut(exchange, max_tokens):
         return False
-    return bool(answer.calls) or MARKUP.search(answer.content) is not None
+    return bool(answer.calls) or mark_in(answer.content) is not None
 
 
-def not_called(exchange: Exchange) -> list[Finding]:
-    """There is an answer, and no tool is called."""
+def _said(answer: ToolAnswer, max_tokens: int) -> list[Finding]:
+    """An answer without calls says something, unless it was cut, and ends as such answers do."""
+    found = []
+    if not (answer.content.strip() or answer.reasoning.strip() or _is_cut(answer, max_tokens)):
+        found.append(Finding(kinds.TOOLS_ANSWER, "a text, or a call", "an answer without a text and without a call"))
+    if answer.finish_reason not in ENDED:
+        expected = "finish_reason 'stop' or 'length' without calls"
+        found.append(Finding(kinds.TOOLS_FINISH, expected, f"no calls, and finish_reason {answer.finish_reason!r}"))
+    return found
+
+
+def not_called(exchange: Exchange, max_tokens: int) -> list[Finding]:
+    """There is an answer, it says something unless `max_tokens` ended it, and no tool is called."""
     answer = tool_answer(exchange)
     if isinstance(answer, NoReply):
         return [Finding(kinds.TOOLS_ANSWER, "an answer", f"no answer: {answer}")]
     if not answer.calls and answer.finish_reason != CALLED:
-        return []
+        return _said(answer, max_tokens)
     observed = f"calls of {_names(answer) or 'nothing'}, finish_reason {answer.finish_reason!r}"
     return [Finding(kinds.TOOLS_CALL, "no call: tool_choice is none", observed)]
 
@@ -120,10 +146,12 @@ def counted(exchange: Exchange) -> Reply | NoReply:
     return Reply(answer.content, answer.finish_reason, answer.usage, "", exchange.elapsed_s, exchange=exchange)
 
 
-def free(exchange: Exchange, names: tuple[str, ...], ends: tuple[str, ...] = (CALLED,)) -> list[Finding]:
+def free(
+    exchange: Exchange, names: tuple[str, ...], max_tokens: int, ends: tuple[str, ...] = (CALLED,)
+) -> list[Finding]:
     """An answer whose model was free to call tools: it is well formed, and calls, if any, are of `names`.
 
-    With calls it ends as in `ends`, without them in another way than calls do.
+    With calls it ends as in `ends`; without them it says something unless `max_tokens` ended it.
     """
     answer = tool_answer(exchange)
     if isinstance(answer, NoReply):
@@ -131,8 +159,10 @@ def free(exchange: Exchange, names: tuple[str, ...], ends: tuple[str, ...] = (CA
     # whether the arguments conform is the model's own skill here
     any_arguments = {name: {"type": "object"} for name in names}
     found = [*_form(answer), *(one for call in answer.calls[:MOST_CALLS] for one in _call(call, any_arguments))]
-    if (answer.finish_reason not in ends) if answer.calls else answer.finish_reason == CALLED:
-        expected = f"finish_reason {' or '.join(map(repr, ends))} with calls, another one without"
+    if not answer.calls:
+        return [*found, *_said(answer, max_tokens)]
+    if answer.finish_reason not in ends:
+        expected = f"finish_reason {' or '.join(map(repr, ends))} with calls"
         observed = f"{len(answer.calls)} calls, and finish_reason {answer.finish_reason!r}"
         found.append(Finding(kinds.TOOLS_FINISH, expected, observed))
     return found
@@ -145,5 +175,5 @@ def survived(exchange: Exchange, names: tuple[str, ...], max_tokens: int, deadli
         if isinstance(answer, ToolAnswer) and answer.calls and was_cut(exchange, max_tokens):
             return _form(answer)
         # the answer of a named tool may end with `stop`
-        return free(exchange, names, (CALLED, "stop"))
+        return free(exchange, names, max_tokens, (CALLED, "stop"))
     return refused(exchange, statuses={400, 404, 422}, deadline_s=deadline_s)

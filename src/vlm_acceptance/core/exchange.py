@@ -180,7 +180,8 @@ def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
         return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
     try:
         reply = _from_stream(exchange) if exchange.request.stream else _from_body(exchange, model)
-        _require_possible_length(reply.text, exchange.request)
+        if why := too_long(reply.text, exchange.request):
+            raise _UnreadableError(why)
         return reply
     except _UnreadableError as why:
         return NoReply(str(why), exchange)
@@ -189,11 +190,12 @@ def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
         return NoReply(f"unreadable answer ({type(broken).__name__}: {shown})", exchange)
 
 
-def _require_possible_length(text: str, request: Request) -> None:
-    """Refuse a text that the tokens asked for cannot have: it may be long enough to stop whoever judges it."""
+def too_long(text: str, request: Request) -> str:
+    """Why a text cannot have come from the tokens asked for, else ''. So long a text may stop whoever judges it."""
     limit = request.body.get("max_tokens") if isinstance(request.body, dict) else None
     if type(limit) is int and len(text) > max(_ANY_LENGTH, limit * _LONGEST_TOKEN):
-        raise _UnreadableError(f"the text has {len(text)} characters, more than {limit} tokens can have")
+        return f"the text has {len(text)} characters, more than {limit} tokens can have"
+    return ""
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:

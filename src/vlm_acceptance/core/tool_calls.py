@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, usage_of
+from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, too_long, usage_of
 from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 
@@ -51,7 +51,11 @@ def tool_answer(exchange: Exchange) -> ToolAnswer | NoReply:
         body = exchange.body[:_SHOWN].decode("utf-8", "replace")
         return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
     try:
-        return _streamed(exchange) if exchange.request.stream else _plain(exchange)
+        answer = _streamed(exchange) if exchange.request.stream else _plain(exchange)
+        texts = (answer.content, answer.reasoning, "".join(call.arguments for call in answer.calls))
+        if why := next(filter(None, (too_long(text, exchange.request) for text in texts)), ""):
+            raise _Unreadable(why)
+        return answer
     except _Unreadable as why:
         return NoReply(str(why), exchange)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
@@ -70,6 +74,7 @@ class _Parts:
         self.calls: list[dict[str, str]] = []
         self.arguments: list[list[str]] = []
         self.flaws: list[str] = []
+        self._more = 0
         self._has_text = False
 
     def add(self, part: Mapping[str, Any]) -> None:
@@ -101,6 +106,8 @@ class _Parts:
     def _flaw(self, what: str) -> None:
         if len(self.flaws) < _MOST_FLAWS:
             self.flaws.append(what)
+        else:
+            self._more += 1
 
     def _once(self, index: int, field_name: str, value: Any, is_first: bool) -> None:
         known = self.calls[index][field_name]
@@ -118,7 +125,8 @@ class _Parts:
         texts = map("".join, self.arguments)
         calls = tuple(Call(**call, arguments=text) for call, text in zip(self.calls, texts, strict=True))
         content, reasoning, late = map("".join, (self.content, self.reasoning, self.late))
-        return ToolAnswer(calls, content, reasoning, self.reason, usage, tuple(self.flaws), late, exchange)
+        flaws = (*self.flaws, *([f"and {self._more} more flaws of calls"] if self._more else []))
+        return ToolAnswer(calls, content, reasoning, self.reason, usage, flaws, late, exchange)
 
 
 def _text(part: Mapping[str, Any], name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,8 +105,8 @@ def test_an_ordinary_text_has_no_marks() -> None:
 def test_no_answer_is_named() -> None:
     for exchange in (LOST, plain(message(call({"gate": "north"}))), plain({"content": 5})):
         assert ids(checks.called(exchange, GATE, ENDS)) == ["tools.answer"]
-    assert ids(checks.not_called(LOST)) == ["tools.answer"]
-    assert ids(checks.free(LOST, ("open_gate",))) == ["tools.answer"]
+    assert ids(checks.not_called(LOST, 8)) == ["tools.answer"]
+    assert ids(checks.free(LOST, ("open_gate",), 8)) == ["tools.answer"]
 
 
 def test_many_pieces_and_hostile_names_stay_bounded() -> None:
@@ -114,7 +115,39 @@ def test_many_pieces_and_hostile_names_stay_bounded() -> None:
     assert len(found) < 10
     named = [{**call(name="n" * 5000), "id": str(number)} for number in range(3000)]
     assert all(len(one.observed) < 400 for one in checks.called(plain(message(*named)), GATE, ENDS))
+    (flaws, names) = (checks.called(one, GATE, ENDS) for one in (streamed(*pieces), plain(message(*named))))
+    assert flaws[5].observed == "and 19995 more flaws of calls"
+    assert any("and 2996 more" in one.observed for one in names)
     assert checks.unmarked(plain({"content": "<|" + "tool" * 200_000}, "stop")) == []
+
+
+@pytest.mark.parametrize(
+    "said", [{"content": "a" * 100_000}, message(call("[" * 100_000)), {"reasoning": "a" * 100_000}]
+)
+def test_a_text_that_the_tokens_cannot_have_is_no_answer(said: dict[str, Any]) -> None:
+    exchange = plain(said)
+    asked = replace(exchange, request=Request("POST", CHAT, {"max_tokens": 8}))
+    (found,) = checks.free(asked, ("open_gate",), 8)
+    assert "100000 characters, more than 8 tokens can have" in found.observed
+
+
+@pytest.mark.parametrize("said", [{"role": "assistant", "content": None}, {}, {"content": " "}, message()])
+def test_an_answer_with_nothing_in_it_is_named(said: dict[str, Any]) -> None:
+    names = ("open_gate",)
+    for exchange in (plain(said, "stop"), streamed(said, reason="stop")):
+        assert ids(checks.not_called(exchange, 8)) == ["tools.answer"]
+        assert ids(checks.free(exchange, names, 8)) == ["tools.answer"]
+        assert ids(checks.survived(exchange, names, 8, 5)) == ["tools.answer"]
+    # one token that is not shown was all that was asked for
+    assert checks.free(plain(said, "length"), names, 7) == []
+    assert ids(checks.free(plain(said, None), names, 8)) == ["tools.answer", "tools.finish"]
+    assert checks.free(plain({"reasoning": "A gate.", **said}, "stop"), names, 8) == []
+
+
+@pytest.mark.parametrize("reason", [None, "error", "abort"])
+def test_an_answer_without_a_call_ends_as_texts_do(reason: Any) -> None:
+    answer = plain({"content": "Open."}, reason)
+    assert ids(checks.not_called(answer, 8)) == ids(checks.free(answer, ("open_gate",), 8)) == ["tools.finish"]
 
 
 def test_a_lost_brace_is_known_by_what_is_left() -> None:
@@ -133,6 +166,9 @@ def test_a_call_that_was_cut_is_known_by_its_tokens() -> None:
     assert checks.was_cut(plain(message(), "length"), 7)
     assert not checks.was_cut(plain(message(), "length"), 8)
     assert not checks.was_cut(plain(message(), "stop"), 7)
+    # how a stream with a call ends, whatever ended it
+    assert checks.was_cut(streamed({"tool_calls": [{**call('{"ga'), "index": 0}]}), 7)
+    assert not checks.was_cut(streamed({"tool_calls": [{**call(), "index": 0}]}), 8)
     assert not checks.was_cut(plain(message(), "length", {"prompt_tokens": 5}), 7)
     assert not checks.was_cut(LOST, 7)
     assert not checks.was_cut_in_a_call(plain({"content": "A long text"}, "length"), 7)
@@ -142,21 +178,21 @@ def test_a_call_that_was_cut_is_known_by_its_tokens() -> None:
 
 
 def test_no_call_is_wanted() -> None:
-    assert checks.not_called(plain({"content": "Open."}, "stop")) == []
-    assert ids(checks.not_called(plain(message(CALL)))) == ["tools.call"]
-    assert ids(checks.not_called(plain(message(), "tool_calls"))) == ["tools.call"]
+    assert checks.not_called(plain({"content": "Open."}, "stop"), 8) == []
+    assert ids(checks.not_called(plain(message(CALL)), 8)) == ["tools.call"]
+    assert ids(checks.not_called(plain(message(), "tool_calls"), 8)) == ["tools.call"]
 
 
 def test_a_free_choice_is_judged_by_its_form() -> None:
     names = ("open_gate",)
-    assert checks.free(plain({"content": "Open."}, "stop"), names) == []
-    assert checks.free(plain(message(call('{"gate": "east"}'))), names) == []
-    assert ids(checks.free(plain(message(call("{"))), names)) == ["tools.arguments"]
-    assert ids(checks.free(plain(message(call("5"))), names)) == ["tools.schema"]
-    assert ids(checks.free(plain(message(call(name="x"))), names)) == ["tools.name"]
-    assert ids(checks.free(plain(message(), "tool_calls"), names)) == ["tools.finish"]
-    assert ids(checks.free(plain(message(CALL), "stop"), names)) == ["tools.finish"]
-    assert ids(checks.free(plain({"content": "<tool_call>{}"}, "stop"), names)) == ["tools.markup"]
+    assert checks.free(plain({"content": "Open."}, "stop"), names, 8) == []
+    assert checks.free(plain(message(call('{"gate": "east"}'))), names, 8) == []
+    assert ids(checks.free(plain(message(call("{"))), names, 8)) == ["tools.arguments"]
+    assert ids(checks.free(plain(message(call("5"))), names, 8)) == ["tools.schema"]
+    assert ids(checks.free(plain(message(call(name="x"))), names, 8)) == ["tools.name"]
+    assert ids(checks.free(plain(message(content="Open."), "tool_calls"), names, 8)) == ["tools.finish"]
+    assert ids(checks.free(plain(message(CALL), "stop"), names, 8)) == ["tools.finish"]
+    assert ids(checks.free(plain({"content": "<tool_call>{}"}, "stop"), names, 8)) == ["tools.markup"]
 
 
 def test_prompt_tokens_are_read_beside_a_call_without_text() -> None:
