@@ -73,12 +73,13 @@ def test_free_choice_leaves_no_marks(findings, ask):
 @pytest.mark.needs("tools")
 @pytest.mark.parametrize("shape", requests.SHAPES)
 def test_answer_of_a_tool_reaches_the_model(client, findings, chance, shape):
-    """A call and the answer of its tool MUST reach the model, each once: words more in them cost their tokens."""
+    """A tool, its call and its answer MUST reach the model, each once: words more in them cost their tokens."""
     bodies = requests.growth_bodies(client.model_id, chance, more_words(chance), shape)
     exchanges = client.all(list(bodies.values()), CONCURRENCY)
     replies = {name: checks.counted(exchange) for name, exchange in zip(bodies, exchanges, strict=True)}
     alone = (requests.ALONE, requests.ALONE_LONGER)
-    findings.add(conversation.parts_arrive(replies, alone, requests.BASE, requests.SHAPES[shape].parts))
+    parts = requests.SHAPES[shape].parts
+    findings.add(conversation.parts_arrive(replies, alone, requests.BASE, parts, requests.HINTS))
 
 
 @pytest.mark.needs("tools")

@@ -109,6 +109,14 @@ def result_pictures_lost(dose: Dose) -> Stages:
     return _edits_messages(edit)
 
 
+def definitions_lost(dose: Dose) -> Stages:
+    def edit(body: dict[str, Any]) -> None:
+        if any(message.get("role") == "tool" for message in body["messages"]):
+            del body["tools"]
+
+    return _edits(edit)
+
+
 def history_calls_lost(dose: Dose) -> Stages:
     def edit(messages: list[Message]) -> list[Message]:
         return [{**one, "content": "-", "tool_calls": []} if one.get("tool_calls") else one for one in messages]
@@ -267,6 +275,17 @@ def text_mark_left(dose: Dose) -> Stages:
     return rewrites_text(lambda _call: lambda text, is_last: f"{text}</think>" if is_last else text)
 
 
+def nothing_said(dose: Dose) -> Stages:
+    def edit(call: Call, body: dict[str, Any]) -> None:
+        asked = call.json() or {}
+        for choice in body["choices"] if asked.get("tools") and not _is_forced(asked) else ():
+            said(choice).pop("tool_calls", None)
+            said(choice)["content"] = None
+            choice["finish_reason"] = "stop" if choice.get("finish_reason") else None
+
+    return edits_answers(edit)
+
+
 def mark_left(dose: Dose) -> Stages:
     def edit(call: Call, body: dict[str, Any]) -> None:
         for choice in body["choices"] if _tools_of(call) else ():
@@ -365,6 +384,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("tool-call-as-text", "the call is left in the text, with its mark", 1.0, call_as_text),
     ("tool-mark-left", "the text of an answer with tools ends with `</tool_call>`", 1.0, mark_left),
     ("text-mark-left", "each text ends with `</think>`", 1.0, text_mark_left),
+    ("tool-nothing-said", "an answer that may call tools has neither a text nor a call", 1.0, nothing_said),
     ("tool-called-anyway", "a tool is called where none may be", 1.0, called_anyway),
     ("tool-answer-lost", "answers of tools are dropped", 1.0, lambda _: _edits_messages(_without_results)),
     (
@@ -376,6 +396,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("tool-answer-twice", "answers of tools arrive twice", 1.0, results_twice),
     ("tool-answer-list-lost", "answers of tools that are lists arrive without their text", 1.0, result_lists_lost),
     ("tool-picture-lost", "pictures in answers of tools are dropped", 1.0, result_pictures_lost),
+    ("tool-definitions-lost", "tools are dropped where a tool has answered", 1.0, definitions_lost),
     ("tool-history-lost", "calls of earlier turns are dropped", 1.0, history_calls_lost),
     ("bad-tools-accepted", "bad tools get a free answer", 1.0, bad_accepted),
     ("bad-tools-error", "bad tools are HTTP 500", 1.0, bad_server_error),

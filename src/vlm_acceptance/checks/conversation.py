@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
 from vlm_acceptance.checks.pictures import prompt_tokens_of
 from vlm_acceptance.checks.served_prompt import PromptTokens
@@ -25,11 +26,16 @@ _BLANKS = str.maketrans({"\u0120": " ", "\u2581": " ", "\u010a": "\n"})
 
 
 def parts_arrive(
-    replies: Mapping[str, Reply | NoReply], alone: tuple[str, str], base: str, parts: Sequence[str]
+    replies: Mapping[str, Reply | NoReply],
+    alone: tuple[str, str],
+    base: str,
+    parts: Sequence[str],
+    hints: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Finding]:
     """Each part, made longer by the same words, costs as many more prompt tokens as they do in a question alone.
 
-    `alone` names the question without and with the words, `base` the conversation before a part is made longer.
+    `alone` names the question without and with the words, `base` the conversation before a part is made longer, `hints`
+    what a reader may do about a part that is lost.
     """
     counts = _counts(replies)
     if isinstance(counts, Finding):
@@ -43,6 +49,7 @@ def parts_arrive(
         grown = counts[name] - counts[base]
         if grown != cost:
             kind, why = _named(grown, cost)
+            why += f"; {hints[name]}" if grown == 0 and name in hints else ""
             expected = f"{cost} more prompt tokens for the words that were added to it, as in {alone[0]}"
             found.append(Finding(kind, expected, f"{grown} more: {why}", name, replies[name].exchange))
     return found

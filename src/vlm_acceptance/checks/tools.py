@@ -12,6 +12,7 @@ from vlm_acceptance.checks.structured_output import Constraint
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Exchange, NoReply, Reply
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.tool_calls import Call, ToolAnswer, tool_answer
 
@@ -20,7 +21,9 @@ SHOWN, MOST_CALLS = 160, 4
 JUDGED = 20_000
 # how models mark calls and thoughts; a parser takes these marks out of the text
 MARKUP = re.compile(
-    r"</?(?:think|tool_calls?|tool_response|function_calls?)\b|\[/?TOOL_CALLS\]|<\|[^|<>\s]{0,40}(?:tool|think)[^|<>\s]{0,40}\|>"
+    r"</?(?:think|tool_calls?|tool_response|function_calls?|minimax:tool_call)\b|\[/?TOOL_CALLS\]"
+    r"|<\|[^|<>\s]{0,40}(?:tool|think)[^|<>\s]{0,40}\|>|<｜[^｜<>\s]{0,40}(?:tool|think)[^｜<>\s]{0,40}｜>"
+    r"|<function=[\w.-]{1,64}>|<\|(?:action_start|action_end|plugin|python_tag)\|>"
 )
 CALLED = "tool_calls"
 # how an answer without calls ends
@@ -68,6 +71,28 @@ def _marks(text: str) -> list[Finding]:
         return []
     observed = f"{mark[0]!r} is left in the text: {trimmed(text, SHOWN)}"
     return [Finding(kinds.TOOLS_MARKUP, "a text without the marks of calls and of reasoning", observed)]
+
+
+def _bare(text: str, names: tuple[str, ...]) -> list[Finding]:
+    """The text is not itself a call of a tool, as models write them that mark calls in another way, or not at all."""
+    text = text[:JUDGED].strip()
+    is_spoken = any(re.fullmatch(rf"\[?\s*{re.escape(name)}\s*\(.*\)\s*\]?", text, re.DOTALL) for name in names)
+    if not is_spoken and not _is_written(text, names):
+        return []
+    expected = "a call beside the text: a parser of calls that fits the model (--tool-call-parser)"
+    return [Finding(kinds.TOOLS_MARKUP, expected, f"the call is left as the text: {trimmed(text, SHOWN)}")]
+
+
+def _is_written(text: str, names: tuple[str, ...]) -> bool:
+    try:
+        value = read_json(text)
+    except (ValueError, RecursionError):
+        return False
+    calls = value if isinstance(value, list) and value else [value]
+    return all(
+        isinstance(one, dict) and one.get("name") in names and bool({"parameters", "arguments"} & one.keys())
+        for one in calls
+    )
 
 
 def _form(answer: ToolAnswer) -> list[Finding]:
@@ -158,7 +183,8 @@ def free(
         return [Finding(kinds.TOOLS_ANSWER, "an answer, or a call of a tool", f"no answer: {answer}")]
     # whether the arguments conform is the model's own skill here
     any_arguments = {name: {"type": "object"} for name in names}
-    found = [*_form(answer), *(one for call in answer.calls[:MOST_CALLS] for one in _call(call, any_arguments))]
+    found = [*_form(answer), *_bare(answer.content, names)]
+    found += [one for call in answer.calls[:MOST_CALLS] for one in _call(call, any_arguments)]
     if not answer.calls:
         return [*found, *_said(answer, max_tokens)]
     if answer.finish_reason not in ends:

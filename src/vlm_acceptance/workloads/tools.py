@@ -81,6 +81,12 @@ def plain_body(model: str, about: str, **params: Any) -> dict[str, Any]:
 
 # parts of a conversation with a call, in words
 RESULT, ARGUMENTS, AFTER = "the tool's answer", "the arguments of the call", "the question after the tool's answer"
+DESCRIPTION = "the description of the tool"
+_SERVE = "or the chat template leaves out {} of tools: serve with one that has them (--chat-template)"
+# what to do about a part that does not reach the model
+HINTS = {
+    part: _SERVE.format(what) for part, what in ((RESULT, "answers"), (ARGUMENTS, "calls"), (DESCRIPTION, "lists"))
+}
 ALONE, ALONE_LONGER, BASE = "a question alone", "a question alone, longer", "the conversation with a call"
 
 
@@ -96,7 +102,7 @@ class Shape:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts of the conversation that are made longer."""
-        return (ARGUMENTS, RESULT, *([AFTER] if self.has_question else []))
+        return (DESCRIPTION, ARGUMENTS, RESULT, *([AFTER] if self.has_question else []))
 
 
 SHAPES = {
@@ -112,7 +118,8 @@ def growth_bodies(model: str, chance: Chance, more: str, shape: str) -> dict[str
     wanted = SHAPES[shape]
     pictures = [plain_url(*ONE_TILE)] if wanted.has_picture else []
     texts = {
-        part: " ".join(map(str.lower, chance.some(WORDS, WORDS_A_PART))) for part in (ARGUMENTS, RESULT, AFTER, ALONE)
+        part: " ".join(map(str.lower, chance.some(WORDS, WORDS_A_PART)))
+        for part in (DESCRIPTION, ARGUMENTS, RESULT, AFTER, ALONE)
     }
 
     def alone(added: str) -> list[Message]:
@@ -127,8 +134,14 @@ def growth_bodies(model: str, chance: Chance, more: str, shape: str) -> dict[str
         return [*messages, *([answered, user_message(said[AFTER], pictures)] if wanted.has_question else [])]
 
     sent = {ALONE: alone(""), ALONE_LONGER: alone(more), BASE: talk(""), **{part: talk(part) for part in wanted.parts}}
-    fields = {"tools": [tool(NOTE, PARAMETERS[NOTE])], **GREEDY, **(STREAMED if wanted.is_streamed else {})}
-    return {name: {"model": model, "messages": messages, **fields} for name, messages in sent.items()}
+    fields = {**GREEDY, **(STREAMED if wanted.is_streamed else {})}
+
+    def body(name: str, messages: list[Message]) -> dict[str, Any]:
+        described = _longer(texts[DESCRIPTION], more if name == DESCRIPTION else "")
+        listed = [tool(NOTE, PARAMETERS[NOTE], description=described)]
+        return {"model": model, "messages": messages, "tools": listed, **fields}
+
+    return {name: body(name, messages) for name, messages in sent.items()}
 
 
 ALONE_SEEN, BASE_SEEN = "a question alone, with a picture", "the picture of the tool"

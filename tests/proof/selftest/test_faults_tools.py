@@ -160,6 +160,22 @@ def test_texts_of_a_call_and_of_its_answer_are_lost() -> None:
     assert received("tool-answer-list-lost", text) == text
 
 
+def test_definitions_of_tools_are_lost() -> None:
+    sent = workload.growth_bodies("m", Chance("1"), "amber", "text")
+    assert {name: "tools" in received("tool-definitions-lost", body) for name, body in sent.items()} == {
+        name: name.startswith(workload.ALONE) for name in sent
+    }
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_nothing_is_said_where_no_call_is_demanded(choice: str) -> None:
+    answer = completion({"role": "assistant", "content": "It is open."}, "stop")
+    made = stages("tool-nothing-said").response(call(workload.body("m", choice)), answer)
+    assert json.loads(made.body)["choices"][0]["message"]["content"] is None
+    kept = stages("tool-nothing-said").response(call(workload.body("m", "required")), answer)
+    assert json.loads(kept.body) == json.loads(answer.body)
+
+
 def test_pictures_of_tools_are_lost() -> None:
     sent = workload.picture_bodies("m")
     lost = {name: received("tool-picture-lost", body) for name, body in sent.items()}

@@ -51,6 +51,12 @@ def test_a_part_that_does_not_is_named(count, kind, says):
     assert arrive(counted(**{PARTS[0]: count})) == [(kind, PARTS[0], says)]
 
 
+def test_a_lost_part_has_its_hint():
+    lost = counted(**{PARTS[0]: 40, PARTS[1]: 45})
+    found = checks.parts_arrive(lost, ALONE, "base", PARTS, dict.fromkeys(PARTS, "serve otherwise"))
+    assert [one.observed.rpartition("; ")[2] == "serve otherwise" for one in found] == [True, False]
+
+
 def test_words_that_cost_nothing_alone_are_found():
     assert [kind for kind, *_ in arrive(counted(**{ALONE[1]: 10}))] == [kinds.CONVERSATION_LOST]
 

@@ -84,6 +84,11 @@ def test_another_end_is_named(reason: str) -> None:
         "x</think>y",
         "[TOOL_CALLS]",
         "<|tool_call|>",
+        "<function=open_gate>",
+        '<|python_tag|>{"name": "x"',
+        "<｜tool▁calls▁begin｜>",
+        "<|action_start|><|plugin|>",
+        "<minimax:tool_call>",
     ],
 )
 def test_marks_in_the_text_are_named(content: str) -> None:
@@ -193,6 +198,26 @@ def test_a_free_choice_is_judged_by_its_form() -> None:
     assert ids(checks.free(plain(message(content="Open."), "tool_calls"), names, 8)) == ["tools.finish"]
     assert ids(checks.free(plain(message(CALL), "stop"), names, 8)) == ["tools.finish"]
     assert ids(checks.free(plain({"content": "<tool_call>{}"}, "stop"), names, 8)) == ["tools.markup"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_call"),
+    [
+        ('[open_gate(gate="north")]', True),
+        ('open_gate(gate="north")', True),
+        ('{"name": "open_gate", "parameters": {"gate": "north"}}', True),
+        ('[{"name": "open_gate", "arguments": {}}]', True),
+        ('{"name": "open_gate"}', False),
+        ('{"name": "other", "parameters": {}}', False),
+        ("[]", False),
+        ("[" * 5000, False),
+        ('I would call open_gate(gate="north") now.', False),
+        ('other(gate="north")', False),
+    ],
+)
+def test_a_text_that_is_a_call_is_a_mark_left(text: str, is_call: bool) -> None:
+    found = checks.free(plain({"content": text}, "stop"), ("open_gate",), 8)
+    assert ids(found) == (["tools.markup"] if is_call else [])
 
 
 def test_prompt_tokens_are_read_beside_a_call_without_text() -> None:

@@ -31,7 +31,7 @@ def test_a_demanded_call_is_one_of_several_tools(name: str) -> None:
 @pytest.mark.parametrize("shape", workload.SHAPES)
 def test_each_part_alone_is_made_longer(shape: str) -> None:
     sent = bodies(shape)
-    texts = {name: json.dumps(body["messages"]) for name, body in sent.items()}
+    texts = {name: json.dumps([body["messages"], body["tools"]]) for name, body in sent.items()}
     assert texts[workload.ALONE].count(MORE) == texts[workload.BASE].count(MORE) == 0
     for name in (workload.ALONE_LONGER, *workload.SHAPES[shape].parts):
         assert texts[name].count(MORE) == 1
