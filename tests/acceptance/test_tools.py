@@ -25,6 +25,24 @@ def ask(client):
     return ask
 
 
+@pytest.fixture
+def judge_calls(findings, profile, known):
+    """Judges calls in each form; those that `max_tokens` ended are none."""
+
+    def judge_calls(exchanges, tools, ends):
+        cut = [form for form, exchange in exchanges.items() if checks.was_cut(exchange, requests.MAX_TOKENS)]
+        for form, exchange in exchanges.items():
+            found = [] if form in cut else checks.called(exchange, tools, ends)
+            if checks.lost_its_brace(exchange, tools):
+                found = known.filter_known("streamed-call", found, exchange, profile.deadlines.cold_s)
+            findings.add(found, exchange, form)
+        findings.note(cut=cut)
+        if exchanges and len(cut) == len(exchanges):
+            pytest.skip(f"max_tokens {requests.MAX_TOKENS} ended every call: none can be judged")
+
+    return judge_calls
+
+
 @pytest.mark.parametrize("about", requests.ABOUT)
 def test_text_has_no_marks(findings, ask, about):
     """The text of an ordinary answer MUST have no mark of a call or of reasoning, streamed or not."""
@@ -34,20 +52,23 @@ def test_text_has_no_marks(findings, ask, about):
 
 @pytest.mark.needs("tools")
 @pytest.mark.parametrize("name", requests.CHOICES)
-def test_tool_is_called(findings, profile, known, ask, name):
+def test_tool_is_called(ask, judge_calls, name):
     """A tool that a request demands MUST be called, with arguments that conform to its schema, streamed or not."""
     _, names, ends, _ = requests.CHOICES[name]
     tools = {one: requests.PARAMETERS[one] for one in names}
-    exchanges = ask(requests.call_body, name)
-    cut = [form for form, exchange in exchanges.items() if checks.was_cut(exchange, requests.MAX_TOKENS)]
-    for form, exchange in exchanges.items():
-        found = [] if form in cut else checks.called(exchange, tools, ends)
-        if checks.lost_its_brace(exchange, tools):
-            found = known.filter_known("streamed-call", found, exchange, profile.deadlines.cold_s)
-        findings.add(found, exchange, form)
-    findings.note(cut=cut)
-    if len(cut) == len(exchanges):
-        pytest.skip(f"max_tokens {requests.MAX_TOKENS} ended every call: none can be judged")
+    judge_calls(ask(requests.call_body, name), tools, ends)
+
+
+@pytest.mark.needs("tools", "call_text", "structured_output")
+def test_written_call_is_read(findings, profile, ask, judge_calls):
+    """A call that the model writes, of its own choice, MUST be read by the declared parser, streamed or not."""
+    exchanges = ask(requests.written_body, profile.api.call_text)
+    written = {form: one for form, one in exchanges.items() if checks.was_written(one, requests.NAMED)}
+    findings.note(written=list(written))
+    if not written:
+        pytest.skip("the model could not be made to write a call: the parser of calls was not judged")
+    values = {name: {"const": value} for name, value in requests.WRITTEN.items()}
+    judge_calls(written, {requests.NAMED: requests.object_of(**values)}, ("tool_calls",))
 
 
 @pytest.mark.needs("tools")
@@ -58,14 +79,17 @@ def test_no_tool_is_called(findings, ask):
 
 
 @pytest.mark.needs("tools")
-def test_free_choice_leaves_no_marks(findings, ask):
+def test_free_choice_leaves_no_marks(findings, profile, ask):
     """With `tool_choice: auto` an answer MUST be sound, with or without calls, and no mark of a call in its text."""
     exchanges = ask(requests.body, "auto")
     cut = [form for form, exchange in exchanges.items() if checks.was_cut_in_a_call(exchange, requests.MAX_TOKENS)]
     for form, exchange in exchanges.items():
         names = tuple(requests.PARAMETERS)
         findings.add([] if form in cut else checks.free(exchange, names, requests.MAX_TOKENS), exchange, form)
-    findings.note(cut=cut)
+    calls = {form: checks.calls_in(exchange) for form, exchange in exchanges.items()}
+    findings.note(cut=cut, calls=calls)
+    if not (any(calls.values()) or profile.api.call_text or findings.all):
+        pytest.skip("no call: the parser of calls was not judged (api.call_text says how the model writes one)")
     if len(cut) == len(exchanges):
         pytest.skip(f"max_tokens {requests.MAX_TOKENS} ended every answer within a call: none can be judged")
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from fault_stages import (
     CHAT,
     Call,
-    Cut,
     Dose,
     Frames,
     Response,
     Stages,
     chunk_of,
     edits_answers,
-    error_response,
     frame_of,
-    json_response,
     rewrites_text,
     said,
 )
+from faults_bad_tools import ROWS as BAD
 
 Message = dict[str, Any]
 MARK = "</tool_call>"
@@ -256,11 +253,11 @@ def called_twice(dose: Dose) -> Stages:
     return edits_answers(edit)
 
 
-def call_as_text(dose: Dose) -> Stages:
+def _as_text(when: Callable[[dict[str, Any]], bool]) -> Stages:
     """No parser reads the call: it stays in the text."""
 
     def edit(call: Call, body: dict[str, Any]) -> None:
-        for choice in body["choices"]:
+        for choice in body["choices"] if when(call.json() or {}) else ():
             calls = said(choice).pop("tool_calls", None) or []
             for one in calls:
                 name, arguments = one["function"].get("name"), one["function"].get("arguments") or ""
@@ -293,49 +290,6 @@ def mark_left(dose: Dose) -> Stages:
                 said(choice)["content"] = (said(choice).get("content") or "") + MARK
 
     return edits_answers(edit)
-
-
-def _answers_refused(answer: Callable[[dict[str, Any]], Response]) -> Stages:
-    """Tools that the engine refuses are answered by `answer`."""
-
-    def response(call: Call, response: Response) -> Response:
-        body = call.json() if call.is_chat and response.status == 400 else None
-        is_with_tools = body is not None and ("tools" in body or "tool_choice" in body)
-        return answer(body) if body is not None and is_with_tools else response
-
-    return Stages(response=response)
-
-
-def bad_accepted(dose: Dose) -> Stages:
-    def answer(body: dict[str, Any]) -> Response:
-        message = {"role": "assistant", "content": "The gate is open."}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
-        head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body.get("model")}
-        return json_response(200, {**head, "choices": [choice], "usage": usage})
-
-    return _answers_refused(answer)
-
-
-def bad_server_error(dose: Dose) -> Stages:
-    return _answers_refused(lambda _body: error_response(500, "EngineCore encountered an issue."))
-
-
-def bad_ends_the_engine(dose: Dose) -> Stages:
-    """The engine is away for the next requests, as many as the dose, and then started again."""
-    left = [0]
-
-    def instead(call: Call) -> Response | None:
-        if left[0] > 0 and call.is_chat:
-            left[0] -= 1
-            raise Cut
-        return None
-
-    def answer(body: dict[str, Any]) -> Response:
-        left[0] = int(dose.magnitude)
-        raise Cut
-
-    return replace(_answers_refused(answer), instead=instead)
 
 
 # name, description, magnitude, stages
@@ -381,7 +335,13 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
         1.0,
         lambda _: finishes_with("stop", lambda body: body["tool_choice"] == "required"),
     ),
-    ("tool-call-as-text", "the call is left in the text, with its mark", 1.0, call_as_text),
+    ("tool-call-as-text", "the call is left in the text, with its mark", 1.0, lambda _: _as_text(lambda body: True)),
+    (
+        "tool-written-call-as-text",
+        "the same, of a call that is not demanded",
+        1.0,
+        lambda _: _as_text(lambda body: body.get("tool_choice") == "auto"),
+    ),
     ("tool-mark-left", "the text of an answer with tools ends with `</tool_call>`", 1.0, mark_left),
     ("text-mark-left", "each text ends with `</think>`", 1.0, text_mark_left),
     ("tool-nothing-said", "an answer that may call tools has neither a text nor a call", 1.0, nothing_said),
@@ -398,7 +358,5 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("tool-picture-lost", "pictures in answers of tools are dropped", 1.0, result_pictures_lost),
     ("tool-definitions-lost", "tools are dropped where a tool has answered", 1.0, definitions_lost),
     ("tool-history-lost", "calls of earlier turns are dropped", 1.0, history_calls_lost),
-    ("bad-tools-accepted", "bad tools get a free answer", 1.0, bad_accepted),
-    ("bad-tools-error", "bad tools are HTTP 500", 1.0, bad_server_error),
-    ("bad-tools-end-engine", "bad tools end the engine for this many requests", 1.0, bad_ends_the_engine),
+    *BAD,
 )

@@ -7,6 +7,7 @@ _REQUIRED, _NAMED, _NAMED_PICTURE = (
     f"tools::test_tool_is_called[{name}]" for name in ("required", "named", "named-picture")
 )
 _CALLED = (_REQUIRED, _NAMED, _NAMED_PICTURE)
+_WRITTEN = "tools::test_written_call_is_read"
 _NO_CALL, _FREE = (f"tools::test_{name}" for name in ("no_tool_is_called", "free_choice_leaves_no_marks"))
 _RESULTS = tuple(
     f"tools::test_answer_of_a_tool_reaches_the_model[{shape}]" for shape in ("text", "text-streamed", "list", "picture")
@@ -44,7 +45,8 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "tool-called-twice": _CALLED,
     "tool-finish-wrong": _CALLED,
     "tool-required-stops": (_REQUIRED,),
-    "tool-call-as-text": _CALLED,
+    "tool-call-as-text": (*_CALLED, _WRITTEN),
+    "tool-written-call-as-text": (_WRITTEN,),
     "tool-mark-left": (*_CALLED, _FREE),
     "text-mark-left": tuple(f"tools::test_text_has_no_marks[{about}]" for about in ("text", "picture")),
     "tool-nothing-said": (_NO_CALL, _FREE),

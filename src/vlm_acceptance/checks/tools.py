@@ -141,6 +141,18 @@ def was_cut_in_a_call(exchange: Exchange, max_tokens: int) -> bool:
     return bool(answer.calls) or mark_in(answer.content) is not None
 
 
+def was_written(exchange: Exchange, name: str) -> bool:
+    """Whether the model wrote a call of this tool, read by a parser or not; with no answer, or an empty one, it may."""
+    answer = tool_answer(exchange)
+    return isinstance(answer, NoReply) or bool(answer.calls) or not answer.content.strip() or name in answer.content
+
+
+def calls_in(exchange: Exchange) -> int:
+    """How many calls an answer has."""
+    answer = tool_answer(exchange)
+    return 0 if isinstance(answer, NoReply) else len(answer.calls)
+
+
 def _said(answer: ToolAnswer, max_tokens: int) -> list[Finding]:
     """An answer without calls says something, unless it was cut, and ends as such answers do."""
     found = []

@@ -28,6 +28,13 @@ def _is_turn(text: str) -> str:
     return text
 
 
+def _is_call(text: str) -> str:
+    for field in ("{name}", "{arguments}"):
+        if field not in text:
+            raise ValueError(f"it has no {field}: a call is text around {{name}} and {{arguments}}")
+    return text
+
+
 class Template(Section):
     """How a conversation becomes a prompt: `start`, each message as a `turn` around {role} and {content}, `answer`."""
 
@@ -49,8 +56,9 @@ class Api(Section):
 
     `routes` beside chat are wanted: one that is missing is a failure. `structured_content`: the model can write what
     it reads in a picture into a given JSON schema. `tools`, `reasoning`: a parser reads calls of tools, or the
-    reasoning, out of the model's text. `defaults` are the values of parameters that a request does not name. None:
-    those of the served folder's generation_config.json, where the run starts the engine, else neutral ones.
+    reasoning, out of the model's text; `call_text` is how the model writes a call. `defaults` are the values of
+    parameters that a request does not name. None: those of the served folder's generation_config.json, where the run
+    starts the engine, else neutral ones.
     """
 
     without: list[str] = []
@@ -58,6 +66,7 @@ class Api(Section):
     structured_output: bool = True
     structured_content: bool = False
     tools: bool = False
+    call_text: Annotated[str, AfterValidator(_is_call)] | None = None
     reasoning: bool = False
     routes: list[Route] = ["completions", "responses", "tokenize"]
 

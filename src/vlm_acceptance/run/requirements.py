@@ -121,6 +121,9 @@ def _offered(profile: Profile, launched: bool) -> list[tuple[str, bool, str]]:
     structured.append(("no_structured_output", not api.structured_output, not_offered))
     tools = [("tools", api.tools, "the profile declares no parser of tool calls (api.tools)")]
     tools.append(("no_tools", not api.tools, "the profile declares a parser of tool calls (api.tools)"))
+    tools.append(
+        ("call_text", bool(api.call_text), "the profile does not say how the model writes a call (api.call_text)")
+    )
     reasoning = [("reasoning", api.reasoning, "the profile declares no parser of reasoning (api.reasoning)")]
     return [*structured, *tools, *reasoning, *_priority(profile), *beyond_v1, *routes, *taken]
 

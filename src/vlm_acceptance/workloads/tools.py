@@ -69,6 +69,18 @@ def body(model: str, wanted: Any, pictures: Sequence[str] = (), **params: Any) -
     return chat_body(model, prompt, pictures, max_tokens=MAX_TOKENS, **given, **params)
 
 
+WRITTEN = {"gate": "north"}
+
+
+def written_body(model: str, call_text: str, **params: Any) -> dict[str, Any]:
+    """A request that lets the model choose, but makes it write a call of NAMED with the arguments WRITTEN."""
+    text = call_text.replace("{name}", NAMED).replace("{arguments}", json.dumps(WRITTEN))
+    asked = body(model, "auto", structured_outputs={"choice": [text]}, **params)
+    # a strict tool is a constraint of its own in some versions
+    listed = [tool(name, parameters, strict=False) for name, parameters in PARAMETERS.items()]
+    return {**asked, "tools": listed}
+
+
 # what a question without tools is about
 ABOUT = {"text": ("Tell me about a lighthouse in one sentence.", False), "picture": ("What is in the picture?", True)}
 

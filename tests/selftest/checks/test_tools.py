@@ -182,6 +182,13 @@ def test_a_call_that_was_cut_is_known_by_its_tokens() -> None:
     assert not checks.was_cut_in_a_call(plain({"content": "<tool_call>"}, "stop"), 7)
 
 
+def test_what_the_model_wrote_is_known() -> None:
+    for exchange in (LOST, plain(message(call(name="x"))), plain({"content": "open_gate"}, "stop"), plain({}, "stop")):
+        assert checks.was_written(exchange, "open_gate")
+    assert not checks.was_written(plain({"content": "It is open."}, "stop"), "open_gate")
+    assert [checks.calls_in(one) for one in (LOST, plain({}), plain(message(CALL, CALL)))] == [0, 0, 2]
+
+
 def test_no_call_is_wanted() -> None:
     assert checks.not_called(plain({"content": "Open."}, "stop"), 8) == []
     assert ids(checks.not_called(plain(message(CALL)), 8)) == ["tools.call"]

@@ -10,6 +10,7 @@ import yaml
 
 from vlm_acceptance.accuracy.mmmu.protocols import PROTOCOLS
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
+from vlm_acceptance.config.client_sections import Api
 from vlm_acceptance.config.options import PROFILES
 from vlm_acceptance.config.profile import Budget, Capability, Latency, Profile, ProtocolName, ScorerName
 from vlm_acceptance.config.profile_file import FORMER_KEYS, Loaded, find_profile, load_profile, profile_names, shown
@@ -285,3 +286,9 @@ def test_half_a_character_is_refused(tmp_path: Path, text: str) -> None:
     message = problem(tmp_path, f"name: top\nmodel: {{id: m}}\noffline: {{sampling: {text}}}\n")
     assert "holds half a character" in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize("text", ["<call>", "<call>{name}", "{arguments}"])
+def test_the_text_of_a_call_has_its_name_and_its_arguments(text: str) -> None:
+    with pytest.raises(ValueError, match="a call is text around"):
+        Api(call_text=text)

@@ -15,7 +15,7 @@ ACCEPTANCE = Path(__file__).resolve().parents[2] / "acceptance"
 RUNNING, CACHES = ["vllm:num_requests_running"], ["vllm:prefix_cache_hits", "vllm:mm_cache_hits"]
 REQUESTS = ["vllm:request_success"]
 ROUTES = ["completions", "responses", "tokenize", "models"]
-API = {"routes": ROUTES, "tools": True, "reasoning": True}
+API = {"routes": ROUTES, "tools": True, "reasoning": True, "call_text": "{name} {arguments}"}
 FULL = {
     "name": "full",
     "engine": {"args": ["--scheduling-policy", "priority", "--max-num-seqs", "4"]},
@@ -94,6 +94,7 @@ def test_an_attached_endpoint_has_no_engine_of_ours() -> None:
         ({"api": {**API, "structured_output": False}}, "structured_output"),
         ({"api": {**API, "tools": False}}, "tools"),
         ({"api": {**API, "reasoning": False}}, "reasoning"),
+        ({"api": {**API, "call_text": None}}, "call_text"),
         *(({"api": {**API, "routes": [one for one in ROUTES if one != name]}}, f"route_{name}") for name in ROUTES),
     ],
 )

@@ -28,6 +28,13 @@ def test_a_demanded_call_is_one_of_several_tools(name: str) -> None:
     assert isinstance(body["messages"][0]["content"], list) is has_picture
 
 
+def test_a_call_is_written_as_the_profile_says() -> None:
+    sent = workload.written_body("m", '<call>{"name": "{name}", "arguments": {arguments}}', stream=True)
+    text = '<call>{"name": "open_gate", "arguments": {"gate": "north"}}'
+    assert (sent["structured_outputs"], sent["tool_choice"], sent["stream"]) == ({"choice": [text]}, "auto", True)
+    assert not any(tool["function"]["strict"] for tool in sent["tools"])
+
+
 @pytest.mark.parametrize("shape", workload.SHAPES)
 def test_each_part_alone_is_made_longer(shape: str) -> None:
     sent = bodies(shape)
