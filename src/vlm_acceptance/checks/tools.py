@@ -47,9 +47,9 @@ def called(exchange: Exchange, tools: Mapping[str, Any], ends: tuple[str, ...]) 
 
 
 def _names(answer: ToolAnswer) -> str:
-    more = len(answer.calls) - MOST_CALLS
+    more = len(answer.calls[MOST_CALLS:])
     names = ", ".join(trimmed(call.name, 40) for call in answer.calls[:MOST_CALLS])
-    return f"{names} and {more} more" if more > 0 else names
+    return f"{names} and {more} more" if more else names
 
 
 def unmarked(exchange: Exchange) -> list[Finding]:
