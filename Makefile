@@ -39,6 +39,7 @@ catalogue: venv  ## write docs/checks.md again: every check and the faults it wa
 
 control: venv  ## train both controls again from their pictures, and keep each only if every answer is right
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control
+	.venv/bin/python fixtures/control/recipe/talking.py --start fixtures/control/model --out fixtures/control
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control_spm --variant control-spm
 	.venv/bin/python fixtures/control/recipe/baseline.py
 

@@ -22,13 +22,13 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.stash_keys import CONTEXT
-from vlm_acceptance.workloads import capability, latency, load
+from vlm_acceptance.workloads import capability, dialogues, latency, load
 
 ISSUES = load_known_issues(ROOT / "fixtures" / "known_issues.yaml")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Fill `category`, `route` and `stage`."""
+    """Fill `category`, `route`, `stage` and `long_length`: lengths beyond the first, which smoke sends."""
     context = metafunc.config.stash[CONTEXT]
     if "category" in metafunc.fixturenames:
         metafunc.parametrize("category", context.inputs.categories, ids=[c.id for c in context.inputs.categories])
@@ -36,6 +36,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         routes = context.profile.capability.routes
         marks = {"url": [pytest.mark.needs("launched")]}
         metafunc.parametrize("route", [pytest.param(route, marks=marks.get(route, []), id=route) for route in routes])
+    if "long_length" in metafunc.fixturenames:
+        wanted = dialogues.lengths(context.profile.challenge.long_prompts, context.profile.model.max_model_len)
+        metafunc.parametrize("long_length", wanted[1:] or ["none"])
     if "stage" in metafunc.fixturenames:
         metafunc.parametrize("stage", context.stages)
 

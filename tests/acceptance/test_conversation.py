@@ -3,12 +3,16 @@
 import pytest
 
 from vlm_acceptance.checks import conversation as checks
+from vlm_acceptance.checks import dialogues as answers
 from vlm_acceptance.checks import served_prompt
+from vlm_acceptance.checks.bars import bar_of_new
+from vlm_acceptance.config.profile import CONVERSATIONS
+from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.exchange import Request
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.tiles import picture_tokens
 from vlm_acceptance.engine import chat_template
-from vlm_acceptance.workloads import conversation
+from vlm_acceptance.workloads import conversation, dialogues
 from vlm_acceptance.workloads.conversation import ALONE, ALONE_LONGER, ALONE_SEEN, BASE, BASE_SEEN
 from vlm_acceptance.workloads.load import STREAMED
 
@@ -22,6 +26,7 @@ NO_ROUTE = (404, 405)
 WAYS = {"plain": {}, "streamed": STREAMED}
 ONE_TILE = (64, 64)
 TOLD = {"return_token_ids": True}
+UNUSED = "it does not reach the model (then a test of tokens fails, too), or the model does not use it"
 
 
 @pytest.fixture(params=WAYS)
@@ -141,3 +146,27 @@ def test_tiles_of_every_turn_reach_the_model(client, findings, context, talk, as
             served = checks.with_texts(ids, counted) if counted else served_prompt.PromptTokens(ids, ())
             found = checks.pictures_in_place(served, runs, talk.markers, markers, name)
             findings.add(found, exchanges[name])
+
+
+@pytest.mark.needs("conversations")
+def test_whole_conversation_is_answered(client, findings, context, profile):
+    """A picture of an earlier turn MUST be read when it is asked for, and a system message MUST be obeyed.
+
+    The pictures are new ones; right answers are counted like those of a category.
+    """
+    wanted, drawn = profile.capability, context.new_conversations
+    replies = [one.reply for one in client.all(dialogues.bodies(client.model_id, drawn), wanted.concurrency)]
+    recorded = wanted.recorded.get(CONVERSATIONS)
+    least = bar_of_new(wanted.min_correct, recorded)
+    seen = answers.judged(dialogues.asked(drawn), replies, least, kinds.DIALOGUE_COUNT, profile.model.special_tokens)
+    found, groups = seen.findings, dialogues.groups(drawn)
+    if recorded is None:
+        found += answers.lost_groups(kinds.DIALOGUE_LOST, groups, seen.right, replies, UNUSED)
+    if not seen.late:
+        context.record.count(CONVERSATIONS, seen.count, len(drawn))
+    findings.judges(CONVERSATIONS)
+    if wanted.recorded and recorded is None:
+        findings.is_unrecorded()
+    findings.note(right=f"{seen.count} of {len(drawn)}")
+    is_reported = CONVERSATIONS in wanted.report_only
+    findings.add([one for one in found if one.fatal] if is_reported else found)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import faults_answers as answers
 import faults_capacity as capacity
 import faults_conversation as conversation
+import faults_dialogues as dialogues
 import faults_inputs as inputs
 import faults_leaving as leaving
 import faults_load as load
@@ -237,6 +238,7 @@ _FAMILIES = {
     "server": _SERVER,
     "stored": _STORED,
     "conversation": conversation.ROWS,
+    "dialogues": dialogues.ROWS,
     "parameters": parameters.ROWS,
     "structured": structured.ROWS,
     "tools": tools.ROWS,

@@ -29,35 +29,35 @@ def _edits(edit: Edit, *routes: str, only_streamed: bool = False) -> Stages:
     return Stages(request=request)
 
 
-def _is_picture(part: Any) -> bool:
+def is_picture(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "image_url"
 
 
-def _with_parts(message: Message, edit: Callable[[list[Any]], list[Any]]) -> Message:
+def with_parts(message: Message, edit: Callable[[list[Any]], list[Any]]) -> Message:
     content = message.get("content")
     return {**message, "content": edit(content)} if isinstance(content, list) else message
 
 
-def _without_pictures(message: Message) -> Message:
-    return _with_parts(message, lambda parts: [part for part in parts if not _is_picture(part)])
+def without_pictures(message: Message) -> Message:
+    return with_parts(message, lambda parts: [part for part in parts if not is_picture(part)])
 
 
 def history_lost(dose: Dose) -> Stages:
-    return _edits(lambda messages: [*_system(messages), messages[-1]], CHAT)
+    return _edits(lambda messages: [*system_messages(messages), messages[-1]], CHAT)
 
 
 def history_lost_streamed(dose: Dose) -> Stages:
-    return _edits(lambda messages: [*_system(messages), messages[-1]], CHAT, only_streamed=True)
+    return _edits(lambda messages: [*system_messages(messages), messages[-1]], CHAT, only_streamed=True)
 
 
-def _system(messages: list[Message]) -> list[Message]:
+def system_messages(messages: list[Message]) -> list[Message]:
     return [message for message in messages if message.get("role") == "system"]
 
 
 def history_cut(dose: Dose) -> Stages:
     def edit(messages: list[Message]) -> list[Message]:
         others = [message for message in messages if message.get("role") != "system"]
-        return [*_system(messages), *others[-int(dose.magnitude) :]]
+        return [*system_messages(messages), *others[-int(dose.magnitude) :]]
 
     return _edits(edit, CHAT)
 
@@ -82,7 +82,7 @@ def turns_swapped(dose: Dose) -> Stages:
     """The first two rounds change places, in both routes: their tokens are as many as before."""
 
     def edit(messages: list[Message]) -> list[Message]:
-        start = len(_system(messages))
+        start = len(system_messages(messages))
         if len(messages) < start + 5:
             return messages
         first, second = messages[start : start + 2], messages[start + 2 : start + 4]
@@ -103,21 +103,21 @@ def roles_swapped(dose: Dose) -> Stages:
 def second_text_lost(dose: Dose) -> Stages:
     def first(parts: list[Any]) -> list[Any]:
         texts = itertools.count()
-        return [part for part in parts if _is_picture(part) or next(texts) == 0]
+        return [part for part in parts if is_picture(part) or next(texts) == 0]
 
-    return _edits(lambda messages: [_with_parts(message, first) for message in messages], CHAT)
+    return _edits(lambda messages: [with_parts(message, first) for message in messages], CHAT)
 
 
 def earlier_picture_lost(dose: Dose) -> Stages:
     """Only the pictures of the last message arrive."""
-    return _edits(lambda messages: [*map(_without_pictures, messages[:-1]), messages[-1]], CHAT)
+    return _edits(lambda messages: [*map(without_pictures, messages[:-1]), messages[-1]], CHAT)
 
 
 def earlier_picture_squared(dose: Dose) -> Stages:
     """Pictures of earlier messages become squares of so many pixels, also in /tokenize."""
 
     def squared(message: Message) -> Message:
-        return _with_parts(message, lambda parts: [squared_part(part, int(dose.magnitude)) for part in parts])
+        return with_parts(message, lambda parts: [squared_part(part, int(dose.magnitude)) for part in parts])
 
     return _edits(lambda messages: [*map(squared, messages[:-1]), messages[-1]], CHAT, TOKENIZE)
 
@@ -127,12 +127,12 @@ def pictures_moved(dose: Dose) -> Stages:
 
     def edit(messages: list[Message]) -> list[Message]:
         contents = [one["content"] for one in messages if isinstance(one.get("content"), list)]
-        moved = [part for content in contents for part in content if _is_picture(part)]
+        moved = [part for content in contents for part in content if is_picture(part)]
         if not moved:
             return messages
-        last = _without_pictures(messages[-1])
+        last = without_pictures(messages[-1])
         texts = last["content"] if isinstance(last["content"], list) else [{"type": "text", "text": last["content"]}]
-        return [*map(_without_pictures, messages[:-1]), {**last, "content": [*moved, *texts]}]
+        return [*map(without_pictures, messages[:-1]), {**last, "content": [*moved, *texts]}]
 
     return _edits(edit, CHAT, TOKENIZE)
 

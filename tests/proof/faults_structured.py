@@ -22,6 +22,7 @@ from fault_stages import (
     object_of,
     rewrites_text,
 )
+from faults_conversation import without_pictures
 
 GUIDED = ("json", "regex", "choice", "grammar")
 FORMAT, OUTPUTS = "response_format", "structured_outputs"
@@ -306,6 +307,16 @@ def _guided_ignored(kind: str) -> Callable[[Dose], Stages]:
     return lambda dose: documented(f"guided_{kind}")
 
 
+def unseen_in_schema(dose: Dose) -> Stages:
+    """An answer that must be JSON is given without its pictures: the form is right, what was read is not."""
+
+    def edit(body: dict[str, Any]) -> None:
+        if body.get(FORMAT):
+            body["messages"] = [without_pictures(message) for message in body["messages"]]
+
+    return _edits(edit)
+
+
 # name, description, magnitude, stages
 ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("json-object-ignored", "`response_format` json_object is dropped", 1.0, lambda _: _ignores_format("json_object")),
@@ -353,4 +364,5 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
         for kind in GUIDED
     ),
     ("guided-error", "a form guided_* is answered with this status", 500.0, guided_fails),
+    ("structured-picture-unseen", "JSON is answered as if there were no picture", 1.0, unseen_in_schema),
 )

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from check_ids import KINDS_TRANSPARENT, LOW_LOAD, PARTS, PREEMPTED, RISING, SHRANK, TEMPLATE, TURN_TILES, TURNS
+from check_ids import (
+    KINDS_TRANSPARENT,
+    LONG_PROMPTS,
+    LOW_LOAD,
+    PARTS,
+    PREEMPTED,
+    RISING,
+    SHRANK,
+    TEMPLATE,
+    TURN_TILES,
+    TURNS,
+    WHOLE_CONVERSATION,
+)
 from owners_tools import REASONING, TOOLS, UNOFFERED_TOOLS
 
 # the engine gets another conversation than the client sent
@@ -19,6 +31,16 @@ CONVERSATION: dict[str, tuple[str, ...]] = {
     "earlier-picture-lost": (*TURNS, *TURN_TILES),
     "earlier-picture-squared": TURN_TILES,
     "pictures-moved": TURN_TILES,
+}
+
+# whole conversations and long prompts are counted, but not attended to
+DIALOGUES: dict[str, tuple[str, ...]] = {
+    "history-unattended": (WHOLE_CONVERSATION,),
+    "system-unattended": (WHOLE_CONVERSATION,),
+    "long-beginning-unattended": LONG_PROMPTS,
+    "long-middle-unattended": LONG_PROMPTS,
+    "long-picture-unattended": LONG_PROMPTS,
+    "long-garbage": LONG_PROMPTS,
 }
 
 
@@ -140,6 +162,7 @@ STRUCTURED: dict[str, tuple[str, ...]] = {
     "structured-grammar-ignored": (_OBEYED["grammar"],),
     "structured-ignored-streamed": tuple(_OBEYED.values()),
     "structured-ignored-picture": (_IN_A_SCHEMA,),
+    "structured-picture-unseen": (_IN_A_SCHEMA,),
     "structured-enum-ignored": (_OBEYED["json_schema"], _OBEYED["json"]),
     "structured-bounds-ignored": (_OBEYED["json_schema"], _OBEYED["json"]),
     "structured-first-choice": (_CHOICE,),
@@ -290,6 +313,7 @@ LADDER = frozenset({"one-at-a-time", "slower-than-recorded", "too-slow-alone"})
 
 WIRE_OF_CLIENTS = {
     **CONVERSATION,
+    **DIALOGUES,
     **PARAMETERS,
     **SCHEDULING,
     **STRUCTURED,

@@ -114,7 +114,7 @@ def _tile(chance: Chance, grid: tuple[int, int]) -> tuple[int, int]:
     return chance.below(grid[0]), chance.below(grid[1])
 
 
-def _read(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
+def read(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
     """A word and a number under it, somewhere in the picture."""
     sheet = _sheet(chance, grid, tile_px)
     word, number = chance.one(WORDS if language == "en" else WORDS_ZH), chance.number(4)
@@ -127,7 +127,7 @@ def _read(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) ->
     return sheet.drawn("read", prompt, ((word,), (number,)), language)
 
 
-def _coloured(
+def coloured(
     chance: Chance, grid: tuple[int, int], tile_px: int, language: str, inks: Sequence[str] = tuple(INKS)
 ) -> Drawn:
     """A number of one of the colours."""
@@ -146,8 +146,8 @@ def coloured_numbers(seed: str, number: int, tile_px: int) -> list[Drawn]:
     """
     for turn in count():
         chance = Chance(f"{seed} {turn}")
-        drawn = [_coloured(chance, (1, 1), tile_px, "en", (RED_BLUE[place % 2],)) for place in range(number)]
-        if _are_apart(drawn):
+        drawn = [coloured(chance, (1, 1), tile_px, "en", (RED_BLUE[place % 2],)) for place in range(number)]
+        if are_apart(drawn):
             return drawn
     raise AssertionError  # count() has no end
 
@@ -167,7 +167,7 @@ def _beside(chance: Chance, grid: tuple[int, int], tile_px: int) -> Drawn:
     return sheet.drawn("beside", BESIDE, ((word,), (number,)), "en")
 
 
-def _chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
+def chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -> Drawn:
     """Three bars of different colours and heights."""
     sheet = _sheet(chance, grid, tile_px)
     names = chance.some(tuple(INKS), 3)
@@ -189,14 +189,14 @@ def _chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) -
 Grid = tuple[int, int]
 # of each run: what is drawn, in one tile or in the grid of many tiles
 PLAN: tuple[tuple[Callable[[Chance, Grid, int], Drawn], bool], ...] = (
-    (lambda chance, grid, side: _read(chance, grid, side, "en"), False),
-    (lambda chance, grid, side: _read(chance, grid, side, "zh"), False),
-    (lambda chance, grid, side: _coloured(chance, grid, side, "en"), False),
-    (lambda chance, grid, side: _coloured(chance, grid, side, "zh"), False),
+    (lambda chance, grid, side: read(chance, grid, side, "en"), False),
+    (lambda chance, grid, side: read(chance, grid, side, "zh"), False),
+    (lambda chance, grid, side: coloured(chance, grid, side, "en"), False),
+    (lambda chance, grid, side: coloured(chance, grid, side, "zh"), False),
     (_beside, True),
-    (lambda chance, grid, side: _chart(chance, grid, side, chance.one(("en", "zh"))), False),
-    (lambda chance, grid, side: _read(chance, grid, side, "en"), True),
-    (lambda chance, grid, side: _read(chance, grid, side, "zh"), True),
+    (lambda chance, grid, side: chart(chance, grid, side, chance.one(("en", "zh"))), False),
+    (lambda chance, grid, side: read(chance, grid, side, "en"), True),
+    (lambda chance, grid, side: read(chance, grid, side, "zh"), True),
 )
 
 
@@ -230,7 +230,7 @@ def draw(seed: int | str, tile_px: int, grids: Sequence[Grid]) -> list[Drawn]:
     """
     for turn in count():
         drawn = _draw(Chance(f"{seed} {turn}" if turn else seed), tile_px, grids)
-        if _are_apart(drawn):
+        if are_apart(drawn):
             return drawn
     raise AssertionError  # count() has no end
 
@@ -248,7 +248,8 @@ def broad(grids: Sequence[Grid]) -> Sequence[Grid]:
     return [grid for grid in grids if grid[0] > 1] or [ONE_ROW]
 
 
-def _are_apart(drawn: Sequence[Drawn]) -> bool:
+def are_apart(drawn: Sequence[Drawn]) -> bool:
+    """Whether no two texts of these pictures are the same, and any two numbers differ in APART digits."""
     texts = [text.text for one in drawn for text in one.texts]
     numbers = [text for text in texts if text.isdigit()]
     differ = (sum(a != b for a, b in zip(*pair, strict=True)) for pair in combinations(numbers, 2))

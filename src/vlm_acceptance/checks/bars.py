@@ -9,13 +9,15 @@ from collections.abc import Mapping
 
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding
-from vlm_acceptance.stats.binomial import lower_limit
+from vlm_acceptance.stats.binomial import lower_limit, predicted_limit
 
 # of 100 right answers, another run of the same deployment gets two wrong: rounding decides between near candidates
 KEPT, OF = 98, 100
 # highest probability that a deployment as right as the recorded one falls below its bar
 MISSED = 0.001
 PICTURES = 8
+# of eight questions that are drawn anew: a model that answers 98 of 100 right is below once in 2,000 runs
+NEW = 6
 # so many right answers fewer in large form: not chance, and the model can read the words
 LARGE_LOSS = 5
 # a category is recorded if one of its questions has so many right answers
@@ -31,6 +33,16 @@ def bar(min_correct: int, recorded: int | None, pictures: int = PICTURES) -> int
     """
     least = -(-min_correct * pictures // PICTURES)
     return least if recorded is None else min(least, lower_limit(KEPT, OF, recorded, MISSED))
+
+
+def bar_of_new(min_correct: int, recorded: int | None) -> int:
+    """The bar of eight questions that are drawn anew for each run.
+
+    It leaves room for chance even where all stored questions must be answered right. A calibration saw other questions:
+    the bar is what the same deployment misses with a probability of MISSED, by what is known of it.
+    """
+    usual = min(min_correct, NEW)
+    return usual if recorded is None else min(usual, predicted_limit(recorded, PICTURES, PICTURES, MISSED))
 
 
 def read_in_large_form(question: str, small: int | None, large: int) -> list[Finding]:

@@ -7,6 +7,7 @@ place of the first change, and the token there, are known before the second requ
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -161,7 +162,7 @@ def ends_at(name: str, exchange: Exchange, token: str, reference: Answered, tie:
 
 
 def words_of(answer: Answered) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Words of the text that occur once, after a blank, each with the names of the tokens that spell it."""
+    """Words of the text that occur after a blank only, each once, with the names of the tokens that spell it first."""
     begins: dict[int, int] = {}
     ends: dict[int, int] = {}
     letters = 0
@@ -170,10 +171,13 @@ def words_of(answer: Answered) -> Iterator[tuple[str, tuple[str, ...]]]:
         if length:
             begins[letters], letters = place, letters + length
             ends[letters] = place + 1
-    for word in WORD.finditer(answer.text):
+    found = list(WORD.finditer(answer.text))
+    counts = Counter(word[0] for word in found)
+    for word in found:
         begin = len(without_blanks(answer.text[: word.start()]))
         first, last = begins.get(begin), ends.get(begin + len(word[0]))
-        if answer.text.count(word[0]) == 1 and first is not None and last is not None:
+        is_whole = answer.text.count(word[0]) == counts.pop(word[0], 0)
+        if is_whole and first is not None and last is not None:
             yield word[0], answer.names[first:last]
 
 

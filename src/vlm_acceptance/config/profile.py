@@ -122,6 +122,8 @@ class Budget(Section):
 
 # the order of several pictures in one prompt; calibration treats it like a category
 MULTI_PICTURE = "multi_picture"
+# questions about whole conversations, and in long prompts of each length; calibration treats them like a category
+CONVERSATIONS, LONG_PROMPTS = "conversations", "long_prompts"
 # the latency of pictures of many tiles; budgets and reports treat it like a category
 LARGE_PICTURES = "large_pictures"
 # up to 13 tiles must be read before the first token, in place of one
@@ -141,14 +143,16 @@ def _category(*more: str) -> AfterValidator:
 
 
 def _question() -> AfterValidator:
-    """A `category/question`, or MULTI_PICTURE."""
+    """A `category/question`, MULTI_PICTURE, CONVERSATIONS, or `long_prompts-1024`."""
 
     def check(name: str) -> str:
         category, slash, question = name.partition("/")
-        if name == MULTI_PICTURE or (category in CATEGORY_ORDER and slash and question):
+        others = (MULTI_PICTURE, CONVERSATIONS, f"{LONG_PROMPTS}-1024")
+        is_long = name.removeprefix(f"{LONG_PROMPTS}-").isdecimal()
+        if name in others or is_long or (category in CATEGORY_ORDER and slash and question):
             return name
-        close = nearest(category, [*CATEGORY_ORDER, MULTI_PICTURE])
-        raise ValueError(f"{name!r} is not a category/question such as ocr/sign, or {MULTI_PICTURE}.{close}")
+        close = nearest(category, [*CATEGORY_ORDER, *others])
+        raise ValueError(f"{name!r} is not a category/question such as ocr/sign, or {' or '.join(others)}.{close}")
 
     return AfterValidator(check)
 
@@ -207,7 +211,7 @@ class LongSimilarPictures(Section):
 class Capability(Section):
     """How the five categories are judged. The deployment must give every answer of the file `golden_answers` exactly.
 
-    A category in `report_only`, or `multi_picture` (the order of several pictures), fails only by fatal findings.
+    What `report_only` names (also `multi_picture`, `conversations`, `long_prompts`) fails only by fatal findings.
     `large_pictures`: every category is asked about pictures of many tiles, too.
     `recorded` are the right answers of the calibration by `category/question`: they lower the bar of a question.
     Until the profile is `calibrated`, what is only below a bar makes a run inconclusive.
@@ -216,7 +220,7 @@ class Capability(Section):
     min_correct: int = Field(default=6, ge=1, le=8)
     calibrated: bool = False
     recorded: dict[Annotated[str, _question()], Annotated[int, Field(ge=0, le=8)]] = {}
-    report_only: list[Annotated[str, _category(MULTI_PICTURE)]] = []
+    report_only: list[Annotated[str, _category(MULTI_PICTURE, CONVERSATIONS, LONG_PROMPTS)]] = []
     routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
     concurrency: int = Field(default=4, ge=1, le=64)
     blind_max: int | None = None

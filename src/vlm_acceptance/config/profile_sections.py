@@ -69,13 +69,16 @@ class Engine(Section):
 
 
 class Challenge(Section):
-    """What no earlier run can have asked: eight new `pictures`, and new `texts`, drawn from the seed of the run.
+    """What no earlier run can have asked, drawn from the seed of the run: eight new `pictures`, and new `texts`.
 
-    At least `min_correct` of the eight answers must be right; 0 or 1 is a failure whatever the bar.
+    At least `min_correct` of the eight answers must be right; 0 or 1 is a failure whatever the bar. Eight
+    `conversations` and eight `long_prompts` of each length in tokens are counted like a category.
     """
 
     pictures: bool = True
     texts: bool = True
+    conversations: bool = True
+    long_prompts: list[Annotated[int, Field(ge=256)]] = [1024, 4096, 16384, 32768]
     min_correct: int = Field(default=4, ge=1, le=8)
 
 

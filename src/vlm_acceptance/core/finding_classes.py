@@ -119,6 +119,11 @@ CONVERSATION_TWICE = FindingClass("conversation.twice", "a part of the conversat
 CONVERSATION_ORDER = FindingClass("conversation.order", "parts of the conversation in another order", FATAL)
 CONVERSATION_PICTURE = FindingClass("conversation.picture", "a turn's picture does not reach the model whole", FATAL)
 CONVERSATION_TEMPLATE = FindingClass("conversation.template", "prompt is not what the chat template gives", FATAL)
+# what only a whole conversation answers
+DIALOGUE_COUNT = FindingClass("dialogue.count", "too few questions about a whole conversation answered right", ABILITY)
+DIALOGUE_LOST = FindingClass("dialogue.lost", "no question of one kind about a conversation answered right", ABILITY)
+LONG_COUNT = FindingClass("long_prompt.count", "too little is found in long prompts", ABILITY)
+LONG_PLACE = FindingClass("long_prompt.place", "a part of long prompts is not attended to", ABILITY)
 # parameters of requests
 PARAMETER_ANSWER = FindingClass("parameters.answer", "no answer to a request with a parameter", FATAL)
 PARAMETER_LENGTH = FindingClass("parameters.length", "parameter of the length is not obeyed", FAILURE)

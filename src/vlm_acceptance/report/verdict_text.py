@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -85,12 +86,19 @@ def _right(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+# what is counted where a key of `right` names no question
+WITHOUT_QUESTION = {"multi_picture": "order"}
+_LENGTH = re.compile(r"(?P<name>\w+)-(?P<tokens>\d+)")
+
+
 def right_of(summary: Mapping[str, Any]) -> dict[str, list[tuple[str, int, int]]]:
     """Category -> question, right answers, of how many."""
     found: dict[str, list[tuple[str, int, int]]] = {}
     for key, (right, total) in (summary.get("right") or {}).items():
         category, _, question = key.partition("/")
-        found.setdefault(category, []).append((question or "order", right, total))
+        if not question and (length := _LENGTH.fullmatch(category)):
+            category, question = length["name"], f"{length['tokens']} tokens"
+        found.setdefault(category, []).append((question or WITHOUT_QUESTION.get(category, "answers"), right, total))
     return found
 
 

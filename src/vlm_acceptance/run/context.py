@@ -14,7 +14,9 @@ from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
+from vlm_acceptance.cases import dialogues
 from vlm_acceptance.cases.challenge_pictures import ONE_ROW, Drawn, draw, grids
+from vlm_acceptance.cases.dialogues import Dialogue
 from vlm_acceptance.cases.large_pictures import USUAL
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.gateway import Gateway
@@ -125,6 +127,12 @@ class RunContext:
         if not self.profile.capability.large_pictures:
             forms = [ONE_ROW]
         return draw(self.settings.seed, (rule or USUAL).tile_px, forms)
+
+    @cached_property
+    def new_conversations(self) -> list[Dialogue]:
+        """The eight new conversations of this run, with pictures of one tile."""
+        most_pictures = self.profile.model.max_pictures
+        return dialogues.draw(self.settings.seed, (self.tile_rule or USUAL).tile_px, most_pictures)
 
     def served_tiling(self) -> Mapping[str, int | bool]:
         """Tile constants of the served folder and of the engine's arguments."""

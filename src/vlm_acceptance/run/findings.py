@@ -9,6 +9,7 @@ from vlm_acceptance.checks.waiting import late_by_waiting
 from vlm_acceptance.core.errors import DeploymentFailure, EnvironmentProblem, ToBeCalibrated
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Finding
+from vlm_acceptance.core.finding_classes import Severity
 from vlm_acceptance.core.waiting import Waited
 from vlm_acceptance.report import evidence
 from vlm_acceptance.report.masked import OWN_PROPERTIES, masked
@@ -53,6 +54,7 @@ class FindingCollector:
         self._guide_names = guide_names or {}
         self._waited = waited
         self._further = further
+        self._unrecorded = False
         self._kept: dict[str, tuple[str, str]] = {}
         self._watched: list[tuple[Exchange, Sequence[Finding]]] = []
 
@@ -99,6 +101,10 @@ class FindingCollector:
         """Report the category, and its name in the deployment guide."""
         self.note(category=category, guide_name=self._guide_names.get(category))
 
+    def is_unrecorded(self) -> None:
+        """The calibration of this deployment recorded nothing of what this test counts: no bar is known yet."""
+        self._unrecorded = True
+
     def below_bar(self, categories: Iterable[str]) -> None:
         """Name the categories below their bar, in a test of several categories."""
         self.categories = sorted(categories)
@@ -119,7 +125,8 @@ class FindingCollector:
         self.note(evidence=next((found.evidence for found in ordered if found.evidence), None))
         first = ordered[0]
         head = f"{first.where + ': ' if first.where else ''}{first.observed}; expected {first.expected}"
-        can_wait = all(map(self._can_wait, ordered))
+        is_new = self._unrecorded
+        can_wait = all(self._can_wait(found) or (is_new and found.severity is Severity.ABILITY) for found in ordered)
         # masked before it is cut
         head = " ".join(f"{BELOW if can_wait else ''}{self._store.mask(head)}".split())[:400]
         more = [f"and {len(ordered) - MAX_SHOWN} more findings"] if len(ordered) > MAX_SHOWN else []

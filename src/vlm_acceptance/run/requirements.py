@@ -12,13 +12,14 @@ from vlm_acceptance.config.client_sections import Route
 from vlm_acceptance.config.engine_args import has_copies, schedules_by_priority, stated_slots
 from vlm_acceptance.config.profile import Mmmu, Pictures, Profile
 from vlm_acceptance.core.tiles import TileRule
+from vlm_acceptance.workloads.dialogues import lengths
 from vlm_acceptance.workloads.scheduling import MOST_SLOTS
 
 AREAS = (
     "environment", "accuracy_data", "health", "schema", "conversation", "parameters", "structured_output", "scheduling",
-    "tools", "reasoning", "routes", "capability", "pictures", "large_pictures", "uploads", "challenge", "edge_inputs",
-    "latency", "offline", "load", "leaving", "capacity", "repeatability", "logprobs", "mmmu", "refused_pictures",
-    "release",
+    "tools", "reasoning", "routes", "long_prompts", "capability", "pictures", "large_pictures", "uploads", "challenge",
+    "edge_inputs", "latency", "offline", "load", "leaving", "capacity", "repeatability", "logprobs", "mmmu",
+    "refused_pictures", "release",
 )  # fmt: skip
 RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
 CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
@@ -98,11 +99,19 @@ def _load(profile: Profile) -> tuple[tuple[str, object, str], ...]:
     )
 
 
-def _challenge(profile: Profile) -> tuple[tuple[str, bool, str], ...]:
+def _challenge(profile: Profile) -> tuple[tuple[str, object, str], ...]:
     """What the requests need that no earlier run can have sent."""
     wanted = profile.challenge
+    longer = lengths(wanted.long_prompts, profile.model.max_model_len)[1:]
     return (
         ("new_pictures", wanted.pictures, "the profile asks for no new pictures (challenge.pictures)"),
+        (
+            "conversations",
+            wanted.conversations,
+            "the profile asks for no answers from whole conversations (challenge.conversations)",
+        ),
+        ("long_prompts", wanted.long_prompts, "the profile asks for no long prompts (challenge.long_prompts)"),
+        ("longer_prompts", longer, "no second length of long prompts (challenge.long_prompts, model.max_model_len)"),
         ("new_texts", wanted.texts, "the profile asks for no new texts (challenge.texts)"),
         ("request_metric", REQUESTS in profile.metrics, f"the profile expects no {REQUESTS} (metrics)"),
     )

@@ -17,7 +17,7 @@ from vlm_acceptance import __version__
 from vlm_acceptance.checks.bars import PICTURES, bar
 from vlm_acceptance.checks.pictures import ORDERS
 from vlm_acceptance.config.paths import ROOT
-from vlm_acceptance.config.profile import MULTI_PICTURE, Profile
+from vlm_acceptance.config.profile import CONVERSATIONS, LONG_PROMPTS, MULTI_PICTURE, Profile
 from vlm_acceptance.core.engine_figures import LATE_S
 from vlm_acceptance.core.errors import VlmAcceptanceError
 from vlm_acceptance.core.finding import Outcome
@@ -284,6 +284,8 @@ def _calibration_notes(profile: Profile) -> list[str]:
     lowered = []
     for question, count in wanted.recorded.items():
         pictures = len(ORDERS) if question == MULTI_PICTURE else PICTURES
+        if question == CONVERSATIONS or question.startswith(LONG_PROMPTS):
+            continue
         least = bar(wanted.min_correct, count, pictures)
         if least < bar(wanted.min_correct, None, pictures):
             lowered.append(f"{question} {count} of {pictures} (bar {least})")

@@ -77,6 +77,28 @@ def upper_limit(right: int, total: int, n: int, alpha: float) -> int:
     return n - lower_limit(total - right, total, n, alpha)
 
 
+def predicted_limit(right: int, total: int, n: int, alpha: float) -> int:
+    """The fewest right answers to `n` other questions that are accepted after `right` of `total`.
+
+    The same model has fewer with a probability of at most `alpha`: beta-binomial, with Jeffreys' prior of its share.
+    """
+    _require_counts(right, total)
+    a, b = right + 0.5, total - right + 0.5
+
+    def exactly(count: int) -> float:
+        ways = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
+        return math.exp(ways + _log_beta(a + count, b + n - count) - _log_beta(a, b))
+
+    fewer, limit = 0.0, 0
+    while limit < n and (fewer := fewer + exactly(limit)) <= alpha:
+        limit += 1
+    return limit
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
 def detectable_drop(right: int, total: int, n: int, limit: int, power: float = 0.8) -> float:
     """The smallest true drop (a share) that `limit` of `n` refuses with this power; infinite for a limit of 0."""
     share = _share(right, total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vlm_acceptance.checks.bars import MISSED, bar, read_in_large_form, unlike
+from vlm_acceptance.checks.bars import MISSED, bar, bar_of_new, read_in_large_form, unlike
 from vlm_acceptance.core.finding_classes import Severity
 from vlm_acceptance.stats.binomial import at_most
 
@@ -22,6 +22,12 @@ def test_a_recorded_count_lowers_the_bar_by_what_chance_may_cost(recorded: int, 
     # a right deployment is seldom below, and one answer more would refuse it too often
     assert at_most(least - 1, recorded, 0.98) <= MISSED
     assert least == recorded or at_most(least, recorded, 0.98) > MISSED
+
+
+@pytest.mark.parametrize(("recorded", "least"), [(None, 6), (8, 3), (7, 1), (6, 0), (0, 0)])
+def test_other_questions_have_a_bar_that_chance_seldom_misses(recorded: int | None, least: int) -> None:
+    assert bar_of_new(8, recorded) == least
+    assert bar_of_new(2, recorded) == min(2, least)
 
 
 @pytest.mark.parametrize(("recorded", "least"), [(None, 3), (4, 2), (3, 1), (2, 1), (1, 0), (0, 0)])

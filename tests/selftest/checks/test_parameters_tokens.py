@@ -101,3 +101,10 @@ def test_words_are_found_with_their_tokens_and_parts_of_words_are_not() -> None:
 def test_a_word_is_forbidden_by_the_tokens_that_the_tokenizer_gives_it(tokens: Any, expected: bool) -> None:
     encoded = Exchange("r1", Request("POST", "/tokenize"), "t", 0, 1, 200, body=json.dumps({"tokens": tokens}).encode())
     assert parameters_tokens.is_encoded_so(FORBIDDEN, encoded) is expected
+
+
+def test_a_word_that_is_repeated_can_be_forbidden_too() -> None:
+    tokens = ("A", " lamp", " and", " lamp")
+    entries = [{**entry(f"token_id:{n}"), "bytes": list(text.encode())} for n, text in enumerate(tokens)]
+    seen = read(answer(entries, text="A lamp and lamp"))
+    assert [word for word, _ in parameters_tokens.words_of(seen)] == ["lamp", "and"]

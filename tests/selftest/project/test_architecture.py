@@ -36,6 +36,7 @@ WORKLOADS_MAY_USE = (
     "vlm_acceptance.cases.picture_kinds",
     "vlm_acceptance.cases.large_pictures",
     "vlm_acceptance.cases.challenge_pictures",
+    "vlm_acceptance.cases.dialogues",
 )
 THIRD_PARTY = {
     "pydantic", "yaml", "requests", "urllib3", "PIL", "psutil", "jsonschema", "referencing", "jinja2", "packaging",

@@ -114,3 +114,11 @@ HELD = {"concurrency": 4, "state": "held", "output_tokens_per_s": 98.5, "ttft_s"
 def test_the_capacity_of_each_kind_of_prompt_is_named(capacity: int | None, steps: list[Any], shown: str) -> None:
     row = {"prompt": "text-512", "prompt_tokens": 500, "capacity": capacity, "end": "the end", "steps": steps}
     assert f"  capacity text-512: {shown}" in text(capacity=[row])
+
+
+def test_right_answers_are_listed_by_what_was_asked() -> None:
+    right = {"multi_picture": (4, 4), "conversations": (7, 8), "long_prompts-1024": (8, 8), "long_prompts-3584": (6, 8)}
+    shown = text(right=right)
+    assert "right multi_picture: order 4 of 4" in shown
+    assert "right conversations: answers 7 of 8" in shown
+    assert "right long_prompts: 1024 tokens 8 of 8, 3584 tokens 6 of 8" in shown

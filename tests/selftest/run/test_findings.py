@@ -190,6 +190,26 @@ def test_only_findings_that_can_all_wait_are_to_be_calibrated(store: RunStore) -
         failing.settle()
 
 
+@pytest.mark.parametrize(("is_unrecorded", "raised"), [(True, ToBeCalibrated), (False, DeploymentFailure)])
+def test_what_a_calibration_did_not_record_is_to_be_calibrated(
+    is_unrecorded: bool, raised: type[Exception], store: RunStore
+) -> None:
+    made = collector(store)
+    made.add([Finding(FindingClass("c.check", "too few", Severity.ABILITY), "6 of 8", "5 of 8")])
+    if is_unrecorded:
+        made.is_unrecorded()
+    with pytest.raises(raised, match="5 of 8"):
+        made.settle()
+
+
+def test_a_fatal_finding_waits_for_no_calibration(store: RunStore) -> None:
+    made = collector(store)
+    made.is_unrecorded()
+    made.add([FATAL])
+    with pytest.raises(DeploymentFailure):
+        made.settle()
+
+
 def test_a_category_is_reported_with_its_name_in_the_guide(store: RunStore) -> None:
     made = FindingCollector("t", store, "http://127.0.0.1:1", None, "none", guide_names={"ocr": "TextVQA"})
     made.judges("ocr")

@@ -134,7 +134,7 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     named = {word for text in texts for call in re.findall(r"mark\.needs\(([^)]*)\)", text) for word in call.split(",")}
     off: dict[str, Any] = {"offline": {"enabled": False}, "capability": {"large_pictures": False}}
     off["ladder"] = {"lengths": []}
-    off["challenge"] = {"pictures": False, "texts": False}
+    off["challenge"] = {"pictures": False, "texts": False, "conversations": False, "long_prompts": []}
     off["api"] = {
         "structured_output": False,
         "routes": [],

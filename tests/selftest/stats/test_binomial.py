@@ -17,6 +17,7 @@ from vlm_acceptance.stats.binomial import (
     non_inferior,
     paired_detectable_drop,
     paired_difference,
+    predicted_limit,
     probability,
     standard_error,
     upper_limit,
@@ -115,6 +116,13 @@ def test_wilson_stays_inside_0_and_1_and_is_that_range_for_no_questions() -> Non
     assert wilson(30, 30)[1] == 1.0
     assert 0 < wilson(30, 30)[0] < 1
     assert wilson(5, 30, 0.99)[0] < wilson(5, 30, 0.95)[0] < 5 / 30
+
+
+@pytest.mark.parametrize("right", range(9))
+def test_a_predicted_limit_agrees_with_scipy(right: int) -> None:
+    predicted = pytest.importorskip("scipy.stats").betabinom(8, right + 0.5, 8.5 - right)
+    limit = predicted_limit(right, 8, 8, 0.001)
+    assert predicted.cdf(limit - 1) <= 0.001 < predicted.cdf(limit)
 
 
 def test_wilson_agrees_with_scipy() -> None:
