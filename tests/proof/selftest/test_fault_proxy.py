@@ -192,7 +192,17 @@ def test_proxy_run_by_path_prints_its_port_and_serves(engine: QuickServer) -> No
 
 def test_every_row_has_a_known_family_and_a_description() -> None:
     families = {"answers", "inputs", "load", "pictures", "response", "stream", "request", "server", "stored"}
-    of_clients = {"conversation", "parameters", "structured", "tools", "routes", "uploads", "leaving", "capacity"}
+    of_clients = {
+        "conversation",
+        "dialogues",
+        "parameters",
+        "structured",
+        "tools",
+        "routes",
+        "uploads",
+        "leaving",
+        "capacity",
+    }
     assert all(fault_named(name).family in families | of_clients for name in FAULTS)
     assert all(fault.what and fault.magnitude > 0 for fault in FAULTS.values())
 

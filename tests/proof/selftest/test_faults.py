@@ -34,7 +34,17 @@ def right(engine: QuickServer) -> dict[str, Any]:
 ANSWERS = ("chat", "picture", "several", "stream")
 REFUSALS = ("wrong-model", "malformed")
 
-OF_CLIENTS = ("conversation", "parameters", "structured", "tools", "routes", "uploads", "leaving", "capacity")
+OF_CLIENTS = (
+    "conversation",
+    "dialogues",
+    "parameters",
+    "structured",
+    "tools",
+    "routes",
+    "uploads",
+    "leaving",
+    "capacity",
+)
 
 
 def at(probes: Iterable[str], *paths: str) -> dict[str, set[str]]:

@@ -202,6 +202,17 @@ def test_free_answers_change_beside_many_schemas() -> None:
     assert b'"content":"{}"' in made.response(own, completion("{}")).body
 
 
+def test_json_is_answered_without_its_picture_and_free_text_with_it() -> None:
+    made = stages("structured-picture-unseen")
+    picture = {"type": "image_url", "image_url": {"url": "data:,"}}
+    asked = {**FREE, "messages": [{"role": "user", "content": [picture, {"type": "text", "text": "q"}]}]}
+    demanded = {**asked, **json.loads(json.dumps(dict(workload.CONSTRAINTS["json_object"].fields)))}
+    changed = made.request(call(demanded)).json()
+    assert changed is not None
+    assert changed["messages"][0]["content"] == [{"type": "text", "text": "q"}]
+    assert made.request(call(asked)) == call(asked)
+
+
 def test_every_fault_of_this_family_is_seen_here() -> None:
     source = Path(__file__).read_text("utf-8")
     assert [row[0] for row in ROWS if f'"{row[0]}"' not in source] == []

@@ -52,7 +52,7 @@ NO_FIGURE = {
     **dict.fromkeys(("edge_inputs.not_refused", "refusals._wrong_status"), STATUS),
     **dict.fromkeys((f"capacity.{name}" for name in ("_cut", "busy", "shrunk", "too_few")), COUNTS),
     "leaving.answers_afterwards": COUNTS,
-    **dict.fromkeys(("dialogues.judged", "bars.bar_of_new"), COUNTS),
+    "dialogues.judged": COUNTS,
     **dict.fromkeys(("conversation._difference", "conversation._events", "conversation._named"), COUNTS),
     **dict.fromkeys(("parameters_stop.inside_a_token", "parameters_tokens.token_to_end_at"), TEXTS),
     **dict.fromkeys(("parameters._is_shared", "parameters_defaults._is_tied"), READ),
