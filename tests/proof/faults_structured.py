@@ -18,11 +18,11 @@ from fault_stages import (
     Stages,
     edits_answers,
     error_response,
-    json_response,
     object_of,
     rewrites_text,
 )
 from faults_conversation import without_pictures
+from faults_refused import accepted, ends_the_engine, server_error
 
 GUIDED = ("json", "regex", "choice", "grammar")
 FORMAT, OUTPUTS = "response_format", "structured_outputs"
@@ -138,48 +138,6 @@ def never_ends(dose: Dose) -> Stages:
             choice["finish_reason"] = "length" if choice.get("finish_reason") else None
 
     return edits_answers(edit)
-
-
-def _answers_refused(answer: Callable[[dict[str, Any]], Response]) -> Stages:
-    """A constraint that the engine refuses is answered by `answer`."""
-
-    def response(call: Call, response: Response) -> Response:
-        body = call.json() if call.is_chat and response.status == 400 else None
-        return answer(body) if body is not None and _is_constrained(body) else response
-
-    return Stages(response=response)
-
-
-def bad_accepted(dose: Dose) -> Stages:
-    def answer(body: dict[str, Any]) -> Response:
-        message = {"role": "assistant", "content": "Once upon a time"}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 20, "completion_tokens": 4, "total_tokens": 24}
-        head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body.get("model")}
-        return json_response(200, {**head, "choices": [choice], "usage": usage})
-
-    return _answers_refused(answer)
-
-
-def bad_server_error(dose: Dose) -> Stages:
-    return _answers_refused(lambda _body: error_response(500, "EngineCore encountered an issue."))
-
-
-def bad_ends_the_engine(dose: Dose) -> Stages:
-    """The engine is away for the next requests, as many as the dose, and then started again."""
-    left = [0]
-
-    def instead(call: Call) -> Response | None:
-        if left[0] > 0 and call.is_chat:
-            left[0] -= 1
-            raise Cut
-        return None
-
-    def answer(body: dict[str, Any]) -> Response:
-        left[0] = int(dose.magnitude)
-        raise Cut
-
-    return replace(_answers_refused(answer), instead=instead)
 
 
 def rare_ends_the_engine(dose: Dose) -> Stages:
@@ -343,9 +301,14 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     ("structured-brace-lost", "the last character of structured JSON is lost", 1.0, brace_lost),
     ("structured-fenced", "structured JSON is put into a code fence", 1.0, fenced),
     ("structured-never-ends", "a constrained answer ends with `length`", 1.0, never_ends),
-    ("bad-constraint-accepted", "a bad constraint gets a free answer", 1.0, bad_accepted),
-    ("bad-constraint-error", "a bad constraint is HTTP 500", 1.0, bad_server_error),
-    ("bad-constraint-ends-engine", "a bad constraint ends the engine for this many requests", 1.0, bad_ends_the_engine),
+    ("bad-constraint-accepted", "a bad constraint gets a free answer", 1.0, accepted(_is_constrained)),
+    ("bad-constraint-error", "a bad constraint is HTTP 500", 1.0, server_error(_is_constrained)),
+    (
+        "bad-constraint-ends-engine",
+        "a bad constraint ends the engine for this many requests",
+        1.0,
+        ends_the_engine(_is_constrained),
+    ),
     (
         "rare-constraint-ends-engine",
         "a rare constraint ends the engine for this many requests",
