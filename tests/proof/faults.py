@@ -227,6 +227,10 @@ _STORED = (
     ("nearest-answer", "a text as similar as this to an earlier one gets its answer", 0.8, stored.nearest_answer),
 )
 
+# families of faults of what clients send
+OF_CLIENTS = frozenset(
+    ["conversation", "dialogues", "parameters", "structured", "tools", "routes", "uploads", "leaving", "capacity"]
+)
 _FAMILIES = {
     "answers": _ANSWERS,
     "inputs": _INPUTS,

@@ -23,6 +23,7 @@ PART = frozenset(
         "pictures-reversed",
         "max-tokens-ignored",
         "history-lost",
+        "history-unattended",
         "seed-fixed",
         "structured-json-ignored",
         "tool-call-as-text",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from faults import FAULTS, fault_named
+from faults import FAULTS, OF_CLIENTS, fault_named
 from standins.fault_proxy import FaultProxy
 from standins.probes import PROBES, QUESTION, STREAM, arrivals, ask, ask_text, chat, direct, observed
 from standins.quick_server import CHAT, Behaviour, QuickServer
@@ -192,18 +192,7 @@ def test_proxy_run_by_path_prints_its_port_and_serves(engine: QuickServer) -> No
 
 def test_every_row_has_a_known_family_and_a_description() -> None:
     families = {"answers", "inputs", "load", "pictures", "response", "stream", "request", "server", "stored"}
-    of_clients = {
-        "conversation",
-        "dialogues",
-        "parameters",
-        "structured",
-        "tools",
-        "routes",
-        "uploads",
-        "leaving",
-        "capacity",
-    }
-    assert all(fault_named(name).family in families | of_clients for name in FAULTS)
+    assert all(fault_named(name).family in families | OF_CLIENTS for name in FAULTS)
     assert all(fault.what and fault.magnitude > 0 for fault in FAULTS.values())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from faults import FAULTS
+from faults import FAULTS, OF_CLIENTS
 from faults_answers import SIGNS
 from PIL import Image
 from standins.fault_proxy import FaultProxy
@@ -33,18 +33,6 @@ def right(engine: QuickServer) -> dict[str, Any]:
 
 ANSWERS = ("chat", "picture", "several", "stream")
 REFUSALS = ("wrong-model", "malformed")
-
-OF_CLIENTS = (
-    "conversation",
-    "dialogues",
-    "parameters",
-    "structured",
-    "tools",
-    "routes",
-    "uploads",
-    "leaving",
-    "capacity",
-)
 
 
 def at(probes: Iterable[str], *paths: str) -> dict[str, set[str]]:
