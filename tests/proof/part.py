@@ -49,7 +49,7 @@ PART = frozenset(
         "caches-idle",
         # mutants: one with wrong texts, one with wrong log probabilities alone
         "blind",
-        "int4",
+        "noise5",
         # processes and machines
         "dies-loading",
         "wrong-model-id",

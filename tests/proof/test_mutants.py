@@ -31,7 +31,7 @@ MISCUT = ("tiles-reversed", "tiles-grey", "tiles-dropped", "thumbnail-grey", "no
 # a checkpoint without a layer is lighter than the profile says, and no engine would be started
 LIGHTER = {"layer-dropped", "vision-layer-dropped"}
 # the texts are right: only log probabilities may refuse these
-SILENT = {"int4", "noise5"}
+SILENT = {"noise5"}
 
 NOT_SEEN, NOT_RIGHTLY = "the picture was not seen", "rightly seen"
 LOGPROBS_OFF = "of common top-5 tokens within 0.04 of the baseline"
