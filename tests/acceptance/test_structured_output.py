@@ -78,6 +78,12 @@ def test_picture_is_described_in_a_schema(client, findings, profile, judge_obeye
         seen.append((" ".join(part[0] for part in picture.parts), exchange))
     if profile.api.structured_content:
         findings.add(checks.picture_decides(seen), seen[0][1])
+    # a model that was trained for it may write the signs as JSON unasked, but nothing of this schema
+    other, picture = requests.CONSTRAINTS["json_schema"], sign.pictures[0]
+    for form, fields in FORMS.items():
+        params = {"max_tokens": requests.JSON_TOKENS, **other.fields, **fields}
+        exchange = client.chat(sign.prompt, (png_url(picture.path),), **params)
+        judge_obeyed(exchange, other, requests.JSON_TOKENS, f"{picture.path.name}, another schema, {form}")
 
 
 @pytest.mark.smoke
