@@ -136,7 +136,7 @@ def coloured(
     sheet.write(_tile(chance, grid), chance.below(LINES), _column(chance, number), number, INKS[name])
     if language == "en":
         return sheet.drawn("coloured", COLOURED, ((number,), (name,)), language)
-    return sheet.drawn("coloured", COLOURED_ZH, ((number,), _names_zh(name)), language)
+    return sheet.drawn("coloured", COLOURED_ZH, ((number,), names_zh(name)), language)
 
 
 def coloured_numbers(seed: str, number: int, tile_px: int) -> list[Drawn]:
@@ -152,7 +152,7 @@ def coloured_numbers(seed: str, number: int, tile_px: int) -> list[Drawn]:
     raise AssertionError  # count() has no end
 
 
-def _names_zh(colour: str) -> tuple[str, str]:
+def names_zh(colour: str) -> tuple[str, str]:
     """The Chinese names of a colour, as an adjective and the bare character."""
     return INKS_ZH[colour], INKS_ZH[colour][0]
 
@@ -183,7 +183,7 @@ def chart(chance: Chance, grid: tuple[int, int], tile_px: int, language: str) ->
     highest = names[heights.index(max(heights))]
     if language == "en":
         return sheet.drawn("chart", HIGHEST, ((highest,),), "en")
-    return sheet.drawn("chart", HIGHEST_ZH, (_names_zh(highest),), "zh")
+    return sheet.drawn("chart", HIGHEST_ZH, (names_zh(highest),), "zh")
 
 
 Grid = tuple[int, int]

@@ -24,7 +24,6 @@ BETWEEN = (
 )
 ORDINALS = ("first", "second")
 IN_CHINESE, IN_ENGLISH = "Always answer in Chinese.", "Always answer in English."
-JSON = 'Write the word and the number in the picture as a JSON object with the keys "word" and "number".'
 PLACES = ("kitchen", "garden", "tower", "library", "cellar", "harbour", "station", "office")
 NEEDLE = "The password of the {} is {} {}."
 ASK_NEEDLE = "What is the password of the {}? Answer with the password only."
@@ -74,10 +73,6 @@ class Dialogue:
         return frozenset(chain(seen, (word for part in self.parts for word in part)))
 
 
-def _plain(parts: Sequence[Sequence[str]]) -> str:
-    return " ".join(spellings[0] for spellings in parts)
-
-
 def _look(drawn: Drawn) -> list[Line]:
     return [Line("user", LOOK, drawn), Line("assistant", AGREED)]
 
@@ -98,22 +93,18 @@ def one_of_two(drawn: Sequence[Drawn], number: int) -> Dialogue:
 
 def other_language(drawn: Drawn) -> Dialogue:
     """The system message demands the other language than that of the question about a coloured number."""
-    number, (colour, *_) = drawn.parts
-    spellings: tuple[str, ...] = (INKS_ZH[colour], INKS_ZH[colour][0]) if colour in INKS_ZH else ()
-    system = IN_CHINESE
-    if not spellings:
-        spellings = (next(english for english, chinese in INKS_ZH.items() if chinese == colour),)
-        system = IN_ENGLISH
-    parts = (number, spellings)
+    _, (colour, *_) = drawn.parts
+    if drawn.language == "en":
+        return _demanded(drawn, IN_CHINESE, "zh", pictures.names_zh(colour))
+    english = next(name for name, chinese in INKS_ZH.items() if chinese == colour)
+    return _demanded(drawn, IN_ENGLISH, "en", (english,))
+
+
+def _demanded(drawn: Drawn, system: str, language: str, colours: tuple[str, ...]) -> Dialogue:
+    """The number, and the colour by one of its names in the demanded language."""
     lines = (Line("system", system), Line("user", drawn.prompt, drawn))
-    return Dialogue("language", lines, parts, {"en": "zh", "zh": "en"}[drawn.language], _plain(parts))
-
-
-def as_json(drawn: Drawn) -> Dialogue:
-    """Word and number of the picture as a JSON object."""
-    (word, *_), (number, *_) = drawn.parts
-    answer = f'{{"word": "{word}", "number": "{number}"}}'
-    return Dialogue("json", (Line("user", JSON, drawn),), drawn.parts, "en", answer)
+    number = drawn.parts[0]
+    return Dialogue("language", lines, (number, colours), language, f"{number[0]} {colours[0]}")
 
 
 def sentence(chance: Chance) -> str:
@@ -174,8 +165,6 @@ PLAN: tuple[Callable[[Chance, int], Dialogue], ...] = (
     lambda chance, side: other_language(_coloured(chance, side, "zh")),
 )
 
-
-TWO = 2
 ONE_PICTURE = (PLAN[0], PLAN[1], PLAN[6], PLAN[7]) * 2
 
 
@@ -184,7 +173,7 @@ def draw(seed: int | str, tile_px: int, most_pictures: int | None = None) -> lis
 
     Where a prompt may have one picture only (`most_pictures`), all questions but those of two are asked twice.
     """
-    plan = PLAN if most_pictures is None or most_pictures >= TWO else ONE_PICTURE
+    plan = ONE_PICTURE if most_pictures == 1 else PLAN
     for turn in count():
         chance = Chance(f"{seed} dialogues {turn}")
         drawn = [make(chance, tile_px) for make in plan]

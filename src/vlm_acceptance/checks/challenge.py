@@ -44,7 +44,7 @@ def read_new_pictures(
 
     The first picture of each question is its own; the others are those whose answers it must not get.
     """
-    judged = [_judged(one, reply, special_tokens) for one, reply in zip(questions, replies, strict=True)]
+    judged = [judged_as_new(one, reply, special_tokens) for one, reply in zip(questions, replies, strict=True)]
     right = sum(not found for found in judged)
     placed = [
         finding.at(one.id).about(reply.exchange)
@@ -65,7 +65,8 @@ def read_new_pictures(
     return NewPictures([summary, *_by_text(questions, replies), *placed], right, len(late))
 
 
-def _judged(question: Question, reply: Reply | NoReply, special_tokens: Sequence[str]) -> list[Finding]:
+def judged_as_new(question: Question, reply: Reply | NoReply, special_tokens: Sequence[str]) -> list[Finding]:
+    """What is wrong with an answer about the first picture of a question; the others must not lend it anything."""
     if isinstance(reply, NoReply):
         return [Finding(kinds.ANSWER_MISSING, "an answer", str(reply))]
     found = judge_picture(question, question.pictures[0], reply, special_tokens)

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from vlm_acceptance.checks.answer import judge_picture
+from vlm_acceptance.checks.challenge import judged_as_new
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.capability import Picture, Question
+from vlm_acceptance.core.capability import Question
 from vlm_acceptance.core.exchange import NoReply, Reply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.finding_classes import FindingClass
 from vlm_acceptance.core.text import trimmed
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question at the end of a conversation: its `name`, and the `parts` of a right answer.
-
-    `own` are all texts of its conversation, `foreign` numbers of other ones.
-    """
-
-    name: str
-    prompt: str
-    language: str
-    parts: tuple[tuple[str, ...], ...]
-    own: frozenset[str]
-    foreign: frozenset[str]
-    max_tokens: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +29,17 @@ class Judged:
 
 
 def judged(
-    asked: Sequence[Asked],
+    asked: Sequence[Question],
     replies: Sequence[Reply | NoReply],
     least: int,
     kind: FindingClass,
     special_tokens: Sequence[str] = (),
 ) -> Judged:
     """At least `least` answers are right, else a finding of this `kind`; fatal ones count whatever the bar."""
-    found = [_judged(one, reply, special_tokens) for one, reply in zip(asked, replies, strict=True)]
+    found = [judged_as_new(one, reply, special_tokens) for one, reply in zip(asked, replies, strict=True)]
     right = [not some for some in found]
     placed = [
-        finding.at(one.name).about(reply.exchange)
+        finding.at(one.id).about(reply.exchange)
         for one, reply, some in zip(asked, replies, found, strict=True)
         for finding in some
     ]
@@ -64,23 +47,11 @@ def judged(
     fatal = [finding for finding in placed if finding.fatal and not finding.is_starved]
     if sum(right) + len(late) >= least and not fatal:
         return Judged(late, right, len(late))
-    wrong = "; ".join(one.name for one, is_right in zip(asked, right, strict=True) if not is_right)
+    wrong = "; ".join(one.id for one, is_right in zip(asked, right, strict=True) if not is_right)
     observed = f"{sum(right)} of {len(asked)} right; wrong: {wrong}"
     expected = f"at least {least} of {len(asked)} right and nothing fatal"
     summary = Finding(kind, expected, observed, graded=kinds.FATAL if fatal else None)
     return Judged([summary, *placed], right, len(late))
-
-
-def _judged(asked: Asked, reply: Reply | NoReply, special_tokens: Sequence[str]) -> list[Finding]:
-    if isinstance(reply, NoReply):
-        return [Finding(kinds.ANSWER_MISSING, "an answer", str(reply))]
-    own = Picture(Path(asked.name), asked.parts, asked.own)
-    others = tuple(Picture(Path(number), ((number,),), frozenset({number})) for number in sorted(asked.foreign))
-    question = Question(
-        asked.name, asked.prompt, asked.language, (1, asked.max_tokens), asked.max_tokens, 0, (own, *others)
-    )
-    found = judge_picture(question, own, reply, special_tokens)
-    return [replace(one, kind=kinds.NEW_MIXED_UP) if one.kind is kinds.ANSWER_FOREIGN else one for one in found]
 
 
 def lost_groups(

@@ -107,7 +107,7 @@ def survived(exchange: Exchange, deadline_s: float) -> list[Finding]:
 
 
 def offers(openapi: Exchange, field: str) -> bool:
-    """Whether `/openapi.json` names this field of a chat request; False where there is none that can be read."""
+    """Whether `/openapi.json` names this field of a chat request; False if that page cannot be read."""
     try:
         schema = openapi.json()["components"]["schemas"]["ChatCompletionRequest"]
         return openapi.status == 200 and field in schema["properties"]

@@ -172,7 +172,7 @@ def not_called(exchange: Exchange, max_tokens: int) -> list[Finding]:
     if not answer.calls and answer.finish_reason != CALLED:
         return _said(answer, max_tokens)
     observed = f"calls of {_names(answer) or 'nothing'}, finish_reason {answer.finish_reason!r}"
-    return [Finding(kinds.TOOLS_CALL, "no call: tool_choice is none", observed)]
+    return [Finding(kinds.TOOLS_CALL, "no call, because tool_choice is none", observed)]
 
 
 def counted(exchange: Exchange) -> Reply | NoReply:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.core.waiting import ProcessorReading, Waited, around
 
+Read = TypeVar("Read")
 NS = 1_000_000_000
 MIB = 1 << 20
 CHAT = "/v1/chat/completions"
@@ -164,7 +165,7 @@ class Reply:
         return (self.delta_ns[-1] - self.delta_ns[0]) / NS / (self.usage.completion - 1)
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """The response holds no answer; the text says why."""
 
 
@@ -173,29 +174,36 @@ def reply_of(exchange: Exchange, model: str | None = None) -> Reply | NoReply:
 
     With `model` the response must hold exactly one choice, index 0, by that model; a usage count it lacks is None.
     """
+
+    def read() -> Reply:
+        reply = _from_stream(exchange) if exchange.request.stream else _from_body(exchange, model)
+        require_possible_length(reply.text, exchange.request)
+        return reply
+
+    return read_or_reason(exchange, read)
+
+
+def read_or_reason(exchange: Exchange, read: Callable[[], Read]) -> Read | NoReply:
+    """What `read` reads of an exchange that got HTTP 200, or why there is no answer: whatever it meets is told."""
     if exchange.error is not None:
         return NoReply(str(exchange.error), exchange)
     if exchange.status != 200:
         body = exchange.body[:_SHOWN_BYTES].decode("utf-8", "replace")
         return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
     try:
-        reply = _from_stream(exchange) if exchange.request.stream else _from_body(exchange, model)
-        if why := too_long(reply.text, exchange.request):
-            raise _UnreadableError(why)
-        return reply
-    except _UnreadableError as why:
+        return read()
+    except UnreadableError as why:
         return NoReply(str(why), exchange)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
         shown = str(broken)[:_SHOWN_BYTES]
         return NoReply(f"unreadable answer ({type(broken).__name__}: {shown})", exchange)
 
 
-def too_long(text: str, request: Request) -> str:
-    """Why a text cannot have come from the tokens asked for, else ''. So long a text may stop whoever judges it."""
+def require_possible_length(text: str, request: Request) -> None:
+    """UnreadableError where a text cannot have come from the tokens asked for: it may stop whoever judges it."""
     limit = request.body.get("max_tokens") if isinstance(request.body, dict) else None
     if type(limit) is int and len(text) > max(_ANY_LENGTH, limit * _LONGEST_TOKEN):
-        return f"the text has {len(text)} characters, more than {limit} tokens can have"
-    return ""
+        raise UnreadableError(f"the text has {len(text)} characters, more than {limit} tokens can have")
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
@@ -216,9 +224,9 @@ def token_count(value: object) -> int | None:
 def _from_body(exchange: Exchange, model: str | None) -> Reply:
     body = exchange.json()
     if not isinstance(body, dict):
-        raise _UnreadableError(f"HTTP 200 whose body is {_seen(body)}, not an object")
+        raise UnreadableError(f"HTTP 200 whose body is {_seen(body)}, not an object")
     if "error" in body:
-        raise _UnreadableError(f"an error inside HTTP 200: {_seen(body['error'])}")
+        raise UnreadableError(f"an error inside HTTP 200: {_seen(body['error'])}")
     if model is None:
         choice, usage = body["choices"][0], usage_of(body)
         reason = choice["finish_reason"]
@@ -227,10 +235,10 @@ def _from_body(exchange: Exchange, model: str | None) -> Reply:
         counts: Any = body.get("usage") if isinstance(body.get("usage"), dict) else {}
         usage = Usage(counts.get("prompt_tokens"), counts.get("completion_tokens"), counts.get("total_tokens"))
         if body.get("model") != model:
-            raise _UnreadableError(f"the answer is by model {_seen(body.get('model'))}, asked was {_seen(model)}")
+            raise UnreadableError(f"the answer is by model {_seen(body.get('model'))}, asked was {_seen(model)}")
     text = choice["message"]["content"]
     if not isinstance(text, str):
-        raise _UnreadableError(f"message.content is {_seen(text)}, not a string")
+        raise UnreadableError(f"message.content is {_seen(text)}, not a string")
     elapsed_s, started_ns = exchange.elapsed_s, exchange.started_ns
     return Reply(text, reason, usage, str(body.get("model")), elapsed_s, started_ns, exchange=exchange)
 
@@ -239,17 +247,17 @@ def _only_choice(choices: Any) -> tuple[dict[str, Any], str | None]:
     """The only choice and its finish reason."""
     if not isinstance(choices, list) or len(choices) != 1:
         seen = f"{len(choices)} choices" if isinstance(choices, list) else f"choices {_seen(choices)}"
-        raise _UnreadableError(f"{seen}, expected one")
+        raise UnreadableError(f"{seen}, expected one")
     choice = choices[0]
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        raise _UnreadableError(f"choices[0] has no message: {_seen(choice)}")
+        raise UnreadableError(f"choices[0] has no message: {_seen(choice)}")
     if type(choice.get("index")) is not int or choice["index"] != 0:
-        raise _UnreadableError(f"choices[0].index is {_seen(choice.get('index'))}, expected 0")
+        raise UnreadableError(f"choices[0].index is {_seen(choice.get('index'))}, expected 0")
     choice["message"].setdefault("content", None)
     reason = choice.get("finish_reason", 0)
     if reason is not None and not isinstance(reason, str):
         shown = _seen(reason) if "finish_reason" in choice else "absent"
-        raise _UnreadableError(f"choices[0].finish_reason is {shown}, expected a string or null")
+        raise UnreadableError(f"choices[0].finish_reason is {shown}, expected a string or null")
     return choice, reason if reason is None else reason[:_LONGEST_REASON]
 
 
@@ -263,7 +271,7 @@ def _from_stream(exchange: Exchange) -> Reply:
             continue
         chunk = read_json(frame.data)
         if "error" in chunk:
-            raise _UnreadableError(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
+            raise UnreadableError(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
         model = chunk.get("model") or model
         usage = usage_of(chunk) or usage
         for choice in chunk["choices"]:
@@ -275,7 +283,7 @@ def _from_stream(exchange: Exchange) -> Reply:
                 stamps.append(frame.at_ns)
             finish = choice.get("finish_reason") or finish
     if not exchange.frames:
-        raise _UnreadableError("the stream carried no event")
+        raise UnreadableError("the stream carried no event")
     elapsed_s, started_ns = exchange.elapsed_s, exchange.started_ns
     return Reply("".join(pieces), finish, usage, model, elapsed_s, started_ns, tuple(stamps), exchange)
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, token_count, usage_of
+from vlm_acceptance.core.exchange import (
+    Exchange,
+    NoReply,
+    UnreadableError,
+    Usage,
+    read_or_reason,
+    token_count,
+    usage_of,
+)
 from vlm_acceptance.core.numbers import figure, read_json
 from vlm_acceptance.core.spelling import Spelled
 from vlm_acceptance.core.text import trimmed
@@ -38,42 +46,24 @@ class RouteAnswer:
         return self.spelled.text
 
 
-class _Unreadable(Exception):
-    """The response holds no answer; the text says why."""
-
-
 def completion_answer(exchange: Exchange) -> RouteAnswer | NoReply:
     """The answer of `/v1/completions`."""
-    return _read(exchange, _completion)
+    return read_or_reason(exchange, lambda: _completion(exchange))
 
 
 def response_answer(exchange: Exchange) -> RouteAnswer | NoReply:
     """The answer of `/v1/responses`."""
-    return _read(exchange, _response)
-
-
-def _read(exchange: Exchange, read: Callable[[Exchange], RouteAnswer]) -> RouteAnswer | NoReply:
-    if exchange.error is not None:
-        return NoReply(str(exchange.error), exchange)
-    if exchange.status != 200:
-        body = exchange.body[:_SHOWN].decode("utf-8", "replace")
-        return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
-    try:
-        return read(exchange)
-    except _Unreadable as why:
-        return NoReply(str(why), exchange)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
-        return NoReply(f"unreadable answer ({type(broken).__name__}: {str(broken)[:_SHOWN]})", exchange)
+    return read_or_reason(exchange, lambda: _response(exchange))
 
 
 def _events(exchange: Exchange) -> list[dict[str, Any]]:
     """The bodies of all events but [DONE]."""
     if not exchange.frames:
-        raise _Unreadable("the stream carried no event")
+        raise UnreadableError("the stream carried no event")
     bodies = [read_json(frame.data) for frame in exchange.frames if frame.data.strip() != DONE]
     for body in bodies:
         if not isinstance(body, dict) or "error" in body:
-            raise _Unreadable(f"an event that is no part of an answer: {trimmed(body)}")
+            raise UnreadableError(f"an event that is no part of an answer: {trimmed(body)}")
     return bodies
 
 
@@ -85,7 +75,7 @@ def _completion(exchange: Exchange) -> RouteAnswer:
     else:
         bodies = [exchange.json()]
     if "error" in bodies[0]:
-        raise _Unreadable(f"an error inside HTTP 200: {trimmed(bodies[0]['error'])}")
+        raise UnreadableError(f"an error inside HTTP 200: {trimmed(bodies[0]['error'])}")
     parts = [choice for body in bodies for choice in body["choices"]]
     first = [part for part in parts if part["index"] == 0]
     reasons = [str(part["finish_reason"])[:_NAME] for part in first if part.get("finish_reason") is not None]
@@ -129,7 +119,7 @@ def _response(exchange: Exchange) -> RouteAnswer:
     if body is None:
         body, flaws = _streamed_response(exchange)
     if body.get("object") != "response":
-        raise _Unreadable(f"object is {trimmed(body.get('object'), 60)}, not 'response'")
+        raise UnreadableError(f"object is {trimmed(body.get('object'), 60)}, not 'response'")
     reason = {"completed": "stop", "incomplete": "length"}.get(str(body["status"]), str(body["status"])[:_NAME])
     return RouteAnswer(Spelled(_output_text(body)), reason, _response_usage(body), (0,), tuple(flaws), exchange)
 
@@ -153,7 +143,7 @@ def _streamed_response(exchange: Exchange) -> tuple[dict[str, Any], list[str]]:
     events = _events(exchange)
     types = [str(event["type"]) for event in events]
     if types[-1] not in FINAL:
-        raise _Unreadable(f"the stream ends with {types[-1][:_NAME]!r}, not with 'response.completed'")
+        raise UnreadableError(f"the stream ends with {types[-1][:_NAME]!r}, not with 'response.completed'")
     body = events[-1]["response"]
     flaws = [] if types[0] == "response.created" else [f"its first event is {types[0][:_NAME]!r}"]
     joined = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlm_acceptance.core.exchange import Exchange, NoReply, Usage, too_long, usage_of
+from vlm_acceptance.core.exchange import (
+    Exchange,
+    NoReply,
+    UnreadableError,
+    Usage,
+    read_or_reason,
+    require_possible_length,
+    usage_of,
+)
 from vlm_acceptance.core.numbers import read_json
 from vlm_acceptance.core.text import trimmed
 
@@ -39,27 +47,16 @@ class ToolAnswer:
     exchange: Exchange | None = field(default=None, compare=False, repr=False)
 
 
-class _Unreadable(Exception):
-    """The response holds no answer; the text says why."""
-
-
 def tool_answer(exchange: Exchange) -> ToolAnswer | NoReply:
-    """The answer of an exchange of chat with its calls and its reasoning, or why there is none."""
-    if exchange.error is not None:
-        return NoReply(str(exchange.error), exchange)
-    if exchange.status != 200:
-        body = exchange.body[:_SHOWN].decode("utf-8", "replace")
-        return NoReply(f"HTTP {exchange.status}: {trimmed(body)}", exchange)
-    try:
+    """A chat answer with its calls and its reasoning, or the reason why there is no answer."""
+
+    def read() -> ToolAnswer:
         answer = _streamed(exchange) if exchange.request.stream else _plain(exchange)
-        texts = (answer.content, answer.reasoning, "".join(call.arguments for call in answer.calls))
-        if why := next(filter(None, (too_long(text, exchange.request) for text in texts)), ""):
-            raise _Unreadable(why)
+        for text in (answer.content, answer.reasoning, "".join(call.arguments for call in answer.calls)):
+            require_possible_length(text, exchange.request)
         return answer
-    except _Unreadable as why:
-        return NoReply(str(why), exchange)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as broken:
-        return NoReply(f"unreadable answer ({type(broken).__name__}: {str(broken)[:_SHOWN]})", exchange)
+
+    return read_or_reason(exchange, read)
 
 
 class _Parts:
@@ -132,14 +129,14 @@ class _Parts:
 def _text(part: Mapping[str, Any], name: str) -> str:
     value = part.get(name)
     if value is not None and not isinstance(value, str):
-        raise _Unreadable(f"{name} is {trimmed(value, _SHOWN)}, not a text")
+        raise UnreadableError(f"{name} is {trimmed(value, _SHOWN)}, not a text")
     return value or ""
 
 
 def _plain(exchange: Exchange) -> ToolAnswer:
     body = exchange.json()
     if "error" in body:
-        raise _Unreadable(f"an error inside HTTP 200: {trimmed(body['error'])}")
+        raise UnreadableError(f"an error inside HTTP 200: {trimmed(body['error'])}")
     choice, parts = body["choices"][0], _Parts()
     parts.add(choice["message"])
     for index, call in enumerate(choice["message"].get("tool_calls") or []):
@@ -150,14 +147,14 @@ def _plain(exchange: Exchange) -> ToolAnswer:
 
 def _streamed(exchange: Exchange) -> ToolAnswer:
     if not exchange.frames:
-        raise _Unreadable("the stream carried no event")
+        raise UnreadableError("the stream carried no event")
     parts, usage = _Parts(), None
     for frame in exchange.frames:
         if frame.data.strip() == "[DONE]":
             continue
         chunk = read_json(frame.data)
         if "error" in chunk:
-            raise _Unreadable(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
+            raise UnreadableError(f"an error event inside HTTP 200: {trimmed(chunk['error'])}")
         usage = usage_of(chunk) or usage
         for choice in chunk["choices"]:
             parts.add(choice["delta"])

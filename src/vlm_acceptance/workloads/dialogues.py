@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from vlm_acceptance.cases import dialogues
+from vlm_acceptance.cases.challenge_pictures import MAX_TOKENS
 from vlm_acceptance.cases.dialogues import HIDDEN, LOOK, Dialogue
-from vlm_acceptance.checks.dialogues import Asked
 from vlm_acceptance.client.chat import plain_url, user_message
 from vlm_acceptance.client.recording import RecordingClient
+from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.tiles import TileRule, picture_tokens
@@ -17,7 +19,6 @@ from vlm_acceptance.workloads.challenge import url_of
 from vlm_acceptance.workloads.load import STREAMED
 from vlm_acceptance.workloads.refused_pictures import text_tokens
 
-MAX_TOKENS = 64
 # of a context of so many tokens, the longest text that is sent takes these; the rest is for template and answer
 LONGEST, OF = 7, 8
 # a length that is nearly the longest one stands for it
@@ -46,20 +47,19 @@ NAMES = {
 }
 
 
-def asked(drawn: Sequence[Dialogue], where: Sequence[str] = ()) -> list[Asked]:
-    """The questions for the checks; of other conversations only numbers of pictures count: a word, or a digit, may be
-    in any answer. `where`: what each asks for, in words, in place of the names of its kind.
+def asked(drawn: Sequence[Dialogue], where: Sequence[str] = ()) -> list[Question]:
+    """The questions for the checks, each with what its own conversation shows first; ids are numbered, so all differ.
 
-    Names are numbered, so that each is another one.
+    Of other conversations only numbers of pictures count: a word, or a digit, may be in any answer. `where`: what each
+    asks for, in words, in place of the names of its kind.
     """
     made = []
     for number, one in enumerate(drawn, 1):
-        others = {
-            text for other in drawn if other is not one for text in other.texts if text.isdigit() and len(text) > 1
-        }
         name = f"question {number} ({where[number - 1] if where else NAMES[one.kind]})"
-        texts = one.texts
-        made.append(Asked(name, one.prompt, one.language, one.parts, texts, frozenset(others - texts)))
+        own = Picture(Path(name), one.parts, one.texts)
+        numbers = {text.text for other in drawn for shown in other.shown for text in shown.texts if text.text.isdigit()}
+        others = tuple(Picture(Path(text), ((text,),), frozenset({text})) for text in sorted(numbers - one.texts))
+        made.append(Question(name, one.prompt, one.language, (1, MAX_TOKENS), MAX_TOKENS, 0, (own, *others)))
     return made
 
 

@@ -13,7 +13,7 @@ MAX_TOKENS = 1024
 
 
 def body(model: str, thinking: bool, has_picture: bool, **params: Any) -> dict[str, Any]:
-    """A request that makes the model think; `thinking`: the model must be told so, by its template."""
+    """A request that makes the model think; `thinking`: a switch of its chat template must be set for that."""
     prompt, pictures = (PICTURE_PROMPT, (plain_url(64, 64),)) if has_picture else (PROMPT, ())
-    told = {"chat_template_kwargs": {"enable_thinking": True}} if thinking else {}
-    return chat_body(model, prompt, pictures, max_tokens=MAX_TOKENS, **told, **params)
+    switch = {"chat_template_kwargs": {"enable_thinking": True}} if thinking else {}
+    return chat_body(model, prompt, pictures, max_tokens=MAX_TOKENS, **switch, **params)

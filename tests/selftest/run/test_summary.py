@@ -47,6 +47,13 @@ def test_replaced_settings_and_missing_calibration_are_notes(tmp_path: Path) -> 
     assert any("ocr, chinese" in note for note in demoted)
 
 
+def test_lowered_bars_are_named_with_those_of_new_questions_last(tmp_path: Path) -> None:
+    recorded = "capability.recorded={conversations: 8, long_prompts-1024: 7, ocr/sign: 5, chinese/sign: 8}"
+    notes = "\n".join(run_summary.notes(attached(tmp_path, vlm_set=["capability.min_correct=6", recorded])))
+    new = "conversations 8 of 8 (bar 3), long_prompts-1024 7 of 8 (bar 1)"
+    assert f"bars lowered by the calibration, which saw: ocr/sign 5 of 8 (bar 3), {new}" in notes
+
+
 def test_tests_of_the_plan_that_never_finished_count_as_not_run(tmp_path: Path) -> None:
     context = attached(tmp_path)
     context.record.results = [result("health", Outcome.PASSED), result("health", Outcome.FAILED)]
