@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,6 @@ from vlm_acceptance.workloads import capacity, load
 from vlm_acceptance.workloads.ladder_prompts import Kind, Prompt, coloured_url, kinds_of, prompt_of, text_of
 
 RULE = TileRule(448, 256, 1, 12, True)
-
-
-@pytest.fixture
-def engine() -> Iterator[QuickServer]:
-    with QuickServer() as server:
-        yield server
 
 
 @pytest.fixture

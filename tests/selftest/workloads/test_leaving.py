@@ -28,11 +28,6 @@ def engine() -> Iterator[QuickServer]:
 
 
 @pytest.fixture
-def recorded() -> list[Exchange]:
-    return []
-
-
-@pytest.fixture
 def client(engine: QuickServer, recorded: list[Exchange]) -> RecordingClient:
     return RecordingClient(Client(engine.url), MODEL, Deadlines(request_s=60, cold_s=60), recorded.append, set())
 

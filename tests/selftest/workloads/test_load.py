@@ -34,17 +34,6 @@ from vlm_acceptance.workloads.soak import KEPT, SILENT_IN_A_ROW, figures, memory
 
 
 @pytest.fixture
-def engine() -> Iterator[QuickServer]:
-    with QuickServer() as server:
-        yield server
-
-
-@pytest.fixture
-def recorded() -> list[Exchange]:
-    return []
-
-
-@pytest.fixture
 def client(engine: QuickServer, recorded: list[Exchange]) -> RecordingClient:
     return RecordingClient(Client(engine.url), MODEL, Deadlines(request_s=5, cold_s=5), recorded.append, set())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer, Seen
@@ -15,17 +15,6 @@ from vlm_acceptance.config.profile import Deadlines
 from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.workloads import scheduling
-
-
-@pytest.fixture
-def engine() -> Iterator[QuickServer]:
-    with QuickServer() as server:
-        yield server
-
-
-@pytest.fixture
-def recorded() -> list[Exchange]:
-    return []
 
 
 @pytest.fixture
