@@ -30,7 +30,8 @@ NOTHING_STORED = ("--vlm-set=capability.golden_answers=null", "--vlm-set=logprob
 MISCUT = ("tiles-reversed", "tiles-grey", "tiles-dropped", "thumbnail-grey", "no-thumbnail", "no-tiling")
 # a checkpoint without a layer is lighter than the profile says, and no engine would be started
 LIGHTER = {"layer-dropped", "vision-layer-dropped"}
-# the texts are right: only log probabilities may refuse these
+# every new and capability question is answered right: log probabilities refuse these, and a changed word of a stored
+# answer at most
 SILENT = {"noise5"}
 
 NOT_SEEN, NOT_RIGHTLY = "the picture was not seen", "rightly seen"
@@ -92,7 +93,7 @@ def test_mutant_is_refused(prove, runs, whole_suite, fault):
     assert SAID.get(fault, "") in run.messages
     assert len(refused & set(CATEGORIES)) >= CATEGORIES_REFUSED.get(fault, 0)
     if fault in SILENT and not whole_suite:
-        assert refused == {LOGPROBS, *ALL_LOGPROBS}
+        assert refused - {GOLDEN} == {LOGPROBS, *ALL_LOGPROBS}
 
 
 @pytest.mark.parametrize("fault", MISCUT)
