@@ -158,9 +158,10 @@ def error_response(status: int, message: str, *, code: int | None = None) -> Res
 
 
 def chunk_of(frame: bytes) -> dict[str, Any] | None:
-    """The chunk in a stream event; None for `[DONE]`, comments and errors."""
+    """The chunk of a chat in a stream event; None for `[DONE]`, comments, errors, and other routes."""
     chunk = object_of(frame.removeprefix(b"data:")) if frame.startswith(b"data:") else None
-    return chunk if chunk is not None and "choices" in chunk else None
+    is_chat = chunk is not None and "choices" in chunk and all("delta" in choice for choice in chunk["choices"])
+    return chunk if is_chat else None
 
 
 def frame_of(value: dict[str, Any]) -> bytes:
@@ -231,11 +232,14 @@ def rewrites_text(start: Callable[[Call], Rewriter]) -> Stages:
 
     def edit(rewriters: dict[int, _Rewriting], call: Call, body: dict[str, Any]) -> None:
         for choice in body["choices"]:
-            message = said(choice)
-            if not isinstance(message.get("content"), str):
+            message, number, is_last = said(choice), choice.get("index", 0), bool(choice.get("finish_reason"))
+            piece = message.get("content")
+            # an engine may end an answer in a chunk without text, and what was held back is due then
+            if not isinstance(piece, str) and not (is_last and number in rewriters):
                 continue
-            rewriting = rewriters.setdefault(choice.get("index", 0), _Rewriting(start(call)))
-            message["content"] = rewriting.next(message["content"], bool(choice.get("finish_reason")))
+            rewriting = rewriters.setdefault(number, _Rewriting(start(call)))
+            fresh = rewriting.next(piece or "", is_last)
+            message["content"] = fresh or (piece and "")
 
     def response(call: Call, response: Response) -> Response:
         rewriters: dict[int, _Rewriting] = {}

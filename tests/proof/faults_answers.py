@@ -15,6 +15,7 @@ _TAILS = ("Answer with the option's letter", "Answer the question directly")
 LETTERS = "ABCD"
 TILE_TOKENS = 16  # of the controls
 # the first words of the eight signs of the category ocr, in their order
+ILLEGIBLE = "ILLEGIBLE"
 SIGNS = ("RIVER", "GARDEN", "STATION", "MARKET", "BRIDGE", "CASTLE", "SCHOOL", "FOREST")
 
 
@@ -128,19 +129,22 @@ def tile_lost_once(dose: Dose) -> Stages:
 def signs_unread(dose: Dose, is_hit: Callable[[Call], bool] = lambda _: True) -> Stages:
     """The words of the first so many signs are never given, by whatever route a sign arrives; `is_hit`: in which calls.
 
-    Answers with log probabilities are right: their tokens would spell the words.
+    Answers with log probabilities are right: their tokens would spell the words. So are those of a demanded form.
     """
     unread = SIGNS[: int(dose.magnitude)]
 
     def start(call: Call) -> Rewriter:
         asks = any(word in question_of(call) for word in ("the sign", "牌子"))
-        if not asks or not is_hit(call) or (call.json() or {}).get("logprobs"):
+        is_formed = any((call.json() or {}).get(key) for key in ("logprobs", "response_format", "structured_outputs"))
+        if not asks or not is_hit(call) or is_formed:
             return lambda text, _done: text
 
         def rewrite(text: str, done: bool) -> str:
-            if not done:
-                return ""
-            return "It cannot be read." if any(word in text for word in unread) else text
+            for word in unread:
+                text = text.replace(word, ILLEGIBLE)
+            starts = (word[:length] for word in unread for length in range(1, len(word)))
+            held = max((len(start) for start in starts if text.endswith(start) and not done), default=0)
+            return text[: len(text) - held]
 
         return rewrite
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_stages import DONE, Call, Dose, Response, Stages, chunk_of, frame_of
+from fault_stages import DONE, Call, Dose, Response, Stages, frame_of, object_of
 from faults import FAULTS
 from faults_routes import CHAT, COMPLETIONS, DETOKENIZE, LEGAL, PIECE, RESPONSES, ROWS, TOKENIZE, card
 from standins.fault_proxy import FaultProxy
@@ -96,10 +96,14 @@ def test_the_first_token_of_a_prompt_is_lost() -> None:
     assert made.request(call(COMPLETIONS, {"prompt": "abc"})).json() == {"prompt": "abc"}
 
 
+def event_of(frame: bytes) -> dict[str, Any] | None:
+    return object_of(frame.removeprefix(b"data:"))
+
+
 def test_a_text_is_another_one_streamed_or_not() -> None:
     changed = answered("completions-other-text", COMPLETIONS, COMPLETION)
     assert changed["choices"][0]["text"] == "iT IS 4."
-    first = chunk_of(streamed("completions-other-text", completion_stream("It ", "is 4."))[0])
+    first = event_of(streamed("completions-other-text", completion_stream("It ", "is 4."))[0])
     assert first is not None
     assert first["choices"][0]["text"] == "iT "
     changed = answered("responses-other-text", RESPONSES, RESPONSE)
@@ -111,7 +115,7 @@ def test_a_text_is_another_one_streamed_or_not() -> None:
 
 
 def test_a_piece_of_a_stream_is_lost() -> None:
-    chunks = map(chunk_of, streamed("completions-piece-lost", completion_stream("a", "b", "c")))
+    chunks = map(event_of, streamed("completions-piece-lost", completion_stream("a", "b", "c")))
     texts = [chunk["choices"][0]["text"] for chunk in chunks if chunk and chunk["choices"]]
     assert texts == ["a", "", "c"]
     whole = b"".join(streamed("responses-piece-lost", response_stream("a", "b", "c"))).decode()
