@@ -75,7 +75,7 @@ def offline_llm(context: RunContext) -> OnceResource[OfflineRun]:
 @pytest.fixture
 def deployment(context: RunContext, vllm_server: OnceResource[Deployment]) -> Deployment:
     """The deployment, alive, with every stage of its readiness proven."""
-    return context.ready_deployment()
+    return context.answering_deployment()
 
 
 @pytest.fixture
@@ -105,6 +105,7 @@ def client(
 
     def record(exchange: Exchange) -> None:
         context.store.exchange(request.node.nodeid, exchange)
+        context.sent(exchange)
         context.record.too_many += exchange.status == TOO_MANY
         findings.watch(edge_inputs.sane(exchange, context.profile.model.special_tokens), exchange)
 

@@ -25,7 +25,7 @@ from vlm_acceptance.config.options import Settings
 from vlm_acceptance.config.paths import ROOT, resolve_existing
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun, PortTaken
-from vlm_acceptance.core.exchange import MIB
+from vlm_acceptance.core.exchange import MIB, Exchange
 from vlm_acceptance.core.finding import Outcome
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.tiles import TileRule
@@ -42,6 +42,9 @@ from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
 from vlm_acceptance.run.requirements import BESIDE_A_PICTURE, no_large_pictures
 from vlm_acceptance.workloads import capability, challenge, logprobs
+
+# so many requests in a row without an end are no slow ones: every further test would wait for its deadlines
+HUNG = 30
 
 
 @dataclass
@@ -70,6 +73,7 @@ class RunContext:
         self.accuracy: OnceResource[AccuracyResult] = OnceResource(self._run_accuracy)
         self._card_lock: contextlib.ExitStack | None = None
         self._reported: set[str] = set()
+        self._late = 0
 
     @property
     def profile(self) -> Profile:
@@ -260,6 +264,20 @@ class RunContext:
     def allocator(self) -> str:
         """The memory allocator of a launched engine on an NPU."""
         return machine.allocator_named({**self.preflight.env, **self.profile.engine.env})
+
+    def sent(self, exchange: Exchange) -> None:
+        """Notes one more exchange of the tests: whether the deployment still answers."""
+        self._late = self._late + 1 if exchange.is_late else 0
+
+    def answering_deployment(self) -> Deployment:
+        """The ready deployment; where no request of the last HUNG ended in time, a failure once, then NotRun."""
+        deployment = self.ready_deployment()
+        if self._late < HUNG:
+            return deployment
+        if "hang" in self._reported:
+            raise NotRun("the deployment answers no request in time")
+        self._reported.add("hang")
+        raise EngineFailure(f"the deployment hangs: none of the last {self._late} requests ended within its deadline")
 
     def ready_deployment(self) -> Deployment:
         """The deployment with every stage proven; a broken stage is a failure once, then NotRun."""
