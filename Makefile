@@ -8,7 +8,7 @@ SHORT_FETCH := --vlm-set=engine.env.VLLM_IMAGE_FETCH_TIMEOUT=1
 
 TARGET_PROFILES := control-cpu control-spm
 
-.PHONY: smoke test selftest fuzz proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv tools lock release clean
+.PHONY: smoke test selftest fuzz proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv tools lock release wheelhouse clean
 
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
@@ -65,8 +65,11 @@ tools: venv
 lock: tools  ## write constraints/*.txt again: the versions and hashes of all that is installed here
 	@scripts/lock.sh
 
-release: tools  ## dist/: the wheel, its bill of materials (CycloneDX) and checksums; and docs/licences.md
+release: tools  ## dist/: sources, wheel, its bill of materials (CycloneDX) and checksums; and docs/licences.md
 	@scripts/release.sh
+
+wheelhouse:  ## DIR=folder: the suite's wheel and what a vllm-ascend container lacks, for a machine without network
+	@scripts/wheelhouse.sh $(or $(DIR),dist/wheelhouse)
 
 clean:
 	rm -rf .venv .venv-target .venv-tools .venv-release dist reports/runs reports/*.xml

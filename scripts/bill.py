@@ -1,4 +1,4 @@
-"""Finishes a bill of materials: puts the hash of the wheel into it, and writes the licences that it names as a page.
+"""Finishes a bill of materials: adds version and hash of the wheel, and writes the licences that it names as a page.
 
 python scripts/bill.py dist/NAME.cdx.json dist/NAME.whl docs/licences.md
 """
@@ -43,7 +43,9 @@ def main(bill_file: Path, wheel: Path, page: Path) -> None:
     """Rewrite the bill and the page."""
     bill = json.loads(bill_file.read_text("utf-8"))
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    bill["metadata"]["component"]["hashes"] = [{"alg": "SHA-256", "content": digest}]
+    itself = bill["metadata"]["component"]
+    itself["version"] = wheel.name.split("-")[1]  # pyproject.toml does not hold it
+    itself["hashes"] = [{"alg": "SHA-256", "content": digest}]
     bill_file.write_text(json.dumps(bill, indent=2, sort_keys=True) + "\n", "utf-8")
     page.write_text(page_of(bill), "utf-8")
 

@@ -78,6 +78,13 @@ def is_acceptance(config: pytest.Config) -> bool:
     return any(path.is_relative_to(ACCEPTANCE) or ACCEPTANCE.is_relative_to(path) for path in paths)
 
 
+def _take_acceptance_alone(config: pytest.Config) -> None:
+    """The suite's folder stands for its acceptance tests where it is named: the other tests are those of the suite."""
+    named = [Path(config.invocation_params.dir, arg).resolve() for arg in config.args]
+    whole = (ROOT, ACCEPTANCE.parent)
+    config.args[:] = [str(ACCEPTANCE) if path in whole else arg for arg, path in zip(config.args, named, strict=True)]
+
+
 def _is_ours(item: pytest.Item) -> bool:
     return ACCEPTANCE in item.path.parents
 
@@ -97,6 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Markers always; settings, JUnit file and signal handling for acceptance runs only."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    _take_acceptance_alone(config)
     if not is_acceptance(config) or config.getoption("help"):
         return
     settings, unreachable = settings_of(config)
@@ -123,9 +131,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.getoption("xmlpath", None) is None:
         config.option.xmlpath = str(settings.reports / "junit.xml")
-    with contextlib.suppress(OSError):
-        # if this run dies, the file of an earlier one must not be taken for its own
-        Path(config.option.xmlpath).unlink()
+    outputs.keep_earlier(Path(config.option.xmlpath), settings.reports / "runs")
     signal.signal(signal.SIGTERM, _interrupt)
 
 

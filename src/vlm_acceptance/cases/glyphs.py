@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from PIL import Image
 
-FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "glyphs"
+from vlm_acceptance.config.paths import ROOT
+
+FOLDER = ROOT / "fixtures" / "glyphs"
 # pixels a side of a cell of the sheet; cells in one of its rows
 CELL, IN_ROW = 112, 16
 Colour = tuple[int, int, int]

@@ -14,12 +14,13 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.errors import HarnessProblem
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.text import trimmed
 
-SCHEMAS = Path(__file__).parents[3] / "fixtures" / "schemas"
+SCHEMAS = ROOT / "fixtures" / "schemas"
 MOST_FINDINGS = 8
 FORMATS = FormatChecker()
 _YEAR_2100 = 4_102_444_800

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vlm_acceptance.config.paths import ROOT, input_file, output_file, resolve_existing
+from vlm_acceptance.config.paths import ROOT, default_reports, input_file, output_file, resolve_existing
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.files import expanded
@@ -226,7 +226,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         api_key_env=key_name,
         api_key=api_key(key_name, key_source, env),
         # absolute: the lines that repeat a request must work from anywhere
-        reports=expanded(reports).absolute() if reports else ROOT / "reports",
+        reports=expanded(reports).absolute() if reports else default_reports(),
         evidence=evidence or "failed",
         calibrate=output_file(*picked["vlm_calibrate"]),
         record_baseline=None if of_logprobs else record,

@@ -9,8 +9,28 @@ from pathlib import Path
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.files import MB, BadFile, expanded, is_file, read_text
 
-ROOT = Path(__file__).resolve().parents[3]
 TEXT_BYTES = 16 * MB
+
+
+def suite_of(package: Path) -> Path:
+    """The folder of the acceptance tests and fixtures: the checkout around `src/`, else `suite/` of the package."""
+    checkout = package.parent.parent
+    is_checkout = package.parent.name == "src" and (checkout / "tests" / "acceptance").is_dir()
+    return checkout if is_checkout else package / "suite"
+
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = suite_of(_PACKAGE)
+IS_INSTALLED = _PACKAGE in ROOT.parents
+# pytest keeps its cache beside its settings, where an installed package has no place for it
+NO_CACHE = ("-p", "no:cacheprovider") if IS_INSTALLED else ()
+# what starts a smoke run, in lines that say what to do next
+SMOKE = ("vlm-acceptance", "smoke") if IS_INSTALLED else ("pytest", "-m", "smoke")
+
+
+def default_reports() -> Path:
+    """The folder of reports where none is named: of the checkout, else of the current folder."""
+    return Path.cwd() / "reports" if IS_INSTALLED else ROOT / "reports"
 
 
 def writable_folder(path: Path, source: str) -> Path:

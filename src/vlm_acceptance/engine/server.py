@@ -13,6 +13,7 @@ import psutil
 from vlm_acceptance.client.chat import chat, chat_body, get, plain_url
 from vlm_acceptance.client.gateway import Gateway
 from vlm_acceptance.client.http import Client
+from vlm_acceptance.config.paths import SMOKE
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
@@ -183,7 +184,7 @@ def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
         )
     raise PortTaken(
         f"port {number} is held by {holder}, a server of {in_short(models) or 'no model'}; "
-        f"to test that one: pytest -m smoke --vlm-base-url {client.base_url}"
+        f"to test that one: {' '.join(SMOKE)} --vlm-base-url {client.base_url}"
     )
 
 

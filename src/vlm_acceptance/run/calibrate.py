@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from vlm_acceptance.config.ladder_sections import RecordedCapacity
 from vlm_acceptance.config.options import PROFILES
-from vlm_acceptance.config.paths import output_file
+from vlm_acceptance.config.paths import SMOKE, output_file
 from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.config.yaml_file import Section
@@ -119,7 +119,7 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{wrong}\n")
         return USAGE
     if is_recorded:
-        lines.append(f"  next: {shlex.join(['pytest', '-m', 'smoke', f'--vlm-profile={file}'])}")
+        lines.append(f"  next: {shlex.join([*SMOKE, f'--vlm-profile={file}'])}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if is_recorded else 1
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vlm_acceptance.config.paths import ROOT, writable_folder
+from vlm_acceptance.config.paths import NO_CACHE, ROOT, default_reports, writable_folder
 from vlm_acceptance.core.errors import UsageProblem
 
 USAGE = 4
@@ -25,7 +25,7 @@ Run = Callable[[Sequence[str]], int]
 def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tuple[list[str], list[str]]:
     """The two runs of pytest: the first one records, the second one compares."""
     stored = reports / "logprobs.jsonl"
-    base = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "acceptance"), "-m", "smoke", *more]
+    base = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "acceptance"), "-m", "smoke", *NO_CACHE, *more]
     one = [f"--vlm-profile={first}", f"--vlm-reports={reports / 'first'}", f"--vlm-record-baseline={stored}"]
     two = [f"--vlm-profile={second}", f"--vlm-reports={reports / 'second'}", f"--vlm-baseline={stored}"]
     return [*base, *one], [*base, *two, f"--vlm-set={EVERY_PROMPT}"]
@@ -47,12 +47,12 @@ def _run(command: Sequence[str]) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def main() -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run both; returns the exit code."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--profile", action="append", required=True, help="give it twice; A first")
-    options.add_argument("--reports", type=Path, default=ROOT / "reports" / "compare", help="default: reports/compare")
-    given, more = options.parse_known_args()
+    options.add_argument("--reports", type=Path, default=default_reports() / "compare", help="default: reports/compare")
+    given, more = options.parse_known_args(args)
     if len(given.profile) != 2:
         options.error("give --profile twice, e.g. --profile internvl2-2b-ascend --profile internvl2-2b-ascend-graph")
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import os
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 
 from vlm_acceptance import __version__
@@ -101,6 +103,22 @@ def _point_latest(reports: Path, folder: Path) -> None:
         fresh.replace(link)
     except OSError:  # a file system without links: the folder's name is in the verdict
         fresh.unlink(missing_ok=True)
+
+
+def keep_earlier(xml: Path, runs: Path) -> None:
+    """Take away the JUnit file of an earlier run; one that no folder of a run holds is moved into `runs`.
+
+    If the new run dies, the file must not be taken for its own.
+    """
+    with contextlib.suppress(OSError):
+        if xml.is_symlink() or not xml.is_file():  # such as /dev/null
+            return
+        if any(filecmp.cmp(xml, kept, shallow=False) for kept in runs.glob("*/junit.xml")):
+            xml.unlink()
+            return
+        written = datetime.fromtimestamp(xml.stat().st_mtime, timezone.utc)
+        runs.mkdir(exist_ok=True)
+        shutil.move(xml, runs / f"{written:%Y%m%dT%H%M%S.%fZ}-junit.xml")
 
 
 def finish_junit(context: RunContext, xml: Path) -> None:

@@ -145,7 +145,8 @@ def _modes(context: RunContext) -> str:
 
 def suite_version() -> dict[str, Any]:
     """Version and commit of the suite; commit is None outside a git checkout."""
-    commit = _git("rev-parse", "HEAD")
+    # an installed suite may lie below a repository of somebody else
+    commit = _git("rev-parse", "HEAD") if (ROOT / ".git").exists() else None
     return {"version": __version__, "commit": commit, "dirty": bool(_git("status", "--porcelain")) if commit else None}
 
 

@@ -49,8 +49,8 @@ def test_a_licence_is_named_by_its_spdx_expression_where_there_is_one(
     assert bill.licence_of({"licenses": licences}) == shown
 
 
-def test_the_bill_gets_the_hash_of_the_wheel_and_makes_the_page(bill: ModuleType, tmp_path: Path) -> None:
-    wheel, made, page = (tmp_path / name for name in ("a.whl", "a.cdx.json", "licences.md"))
+def test_the_bill_gets_version_and_hash_of_the_wheel_and_makes_the_page(bill: ModuleType, tmp_path: Path) -> None:
+    wheel, made, page = (tmp_path / name for name in ("x-1.2-py3-none-any.whl", "x.cdx.json", "licences.md"))
     wheel.write_bytes(b"wheel")
     parts = [
         {"name": "zlib", "version": "1", "licenses": [{"license": {"id": "Zlib"}}]},
@@ -58,7 +58,9 @@ def test_the_bill_gets_the_hash_of_the_wheel_and_makes_the_page(bill: ModuleType
     ]
     made.write_text(json.dumps({"metadata": {"component": {"name": "x"}}, "components": parts}), "utf-8")
     bill.main(made, wheel, page)
-    (found,) = json.loads(made.read_text("utf-8"))["metadata"]["component"]["hashes"]
+    itself = json.loads(made.read_text("utf-8"))["metadata"]["component"]
+    (found,) = itself["hashes"]
+    assert itself["version"] == "1.2"
     assert found == {"alg": "SHA-256", "content": hashlib.sha256(b"wheel").hexdigest()}
     assert page.read_text("utf-8").endswith("| Abc | 2 | not named |\n| zlib | 1 | Zlib |\n")
 

@@ -14,13 +14,14 @@ from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder
 from vlm_acceptance.accuracy.mmmu.dataset import MMMU
 from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import Paired
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.files import is_file, is_folder
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.stats.binomial import standard_error, wilson
 
-MINI = Path(__file__).resolve().parents[4] / "fixtures" / "mmmu_mini" / "prepared"
+MINI = ROOT / "fixtures" / "mmmu_mini" / "prepared"
 DEFAULT_SCORER = "vlmevalkit_2024_07"
 
 

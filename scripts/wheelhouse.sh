@@ -1,0 +1,41 @@
+#!/bin/sh
+# Collects the suite's wheel and what a vllm-ascend container lacks, pytest and pytest-timeout with their parts, in a
+# folder: scripts/wheelhouse.sh DIR. On a machine without network, with that folder:
+#
+#     pip install --no-index --find-links DIR --no-deps vlm-acceptance pytest pluggy iniconfig pytest-timeout
+#
+# Takes the versions and files of constraints/ by their hashes. Exit code 10 with one sentence when that fails.
+set -eu
+if [ $# -ne 1 ]; then
+    echo "usage: scripts/wheelhouse.sh DIR" >&2
+    exit 4
+fi
+mkdir -p "$1"
+target=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+stop() {
+    cp "$work/pip.log" "$target/pip.log"
+    echo "$1 (PIP_INDEX_URL, PIP_FIND_LINKS); see $target/pip.log" >&2
+    exit 10
+}
+
+# the lines of some packages in a lock, with their hashes; $1 is the lock, $2 the names with | between them
+pins() { awk -v names="^($2)==" '/^[^ ]/ { wanted = $0 ~ names } wanted' "constraints/$1.txt"; }
+
+pins suite setuptools >"$work/build.txt"
+pins runtime 'pytest|pluggy|iniconfig|pytest-timeout' >"$work/run.txt"
+"${PYTHON:-python3}" -m venv "$work/venv"
+pip="$work/venv/bin/pip"
+"$pip" install --require-hashes -r "$work/build.txt" >"$work/pip.log" 2>&1 ||
+    stop "setuptools could not be installed: give pip an index or a directory that holds the files of constraints/suite.txt"
+"$pip" download --no-deps --only-binary :all: --require-hashes -d "$target" -r "$work/run.txt" >"$work/pip.log" 2>&1 ||
+    stop "pytest and its parts could not be fetched: give pip an index or a directory that holds the files of constraints/runtime.txt"
+rm -rf build # files of an earlier build
+"$pip" wheel --no-deps --no-index --no-build-isolation -w "$target" . >"$work/pip.log" 2>&1 ||
+    stop "the suite's wheel could not be built"
+rm -rf build
+rm -f "$target/pip.log" # of an earlier failure
+ls "$target"

@@ -1,0 +1,82 @@
+"""`vlm-acceptance COMMAND`: one front for runs and for what belongs to them. Only the named command is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from vlm_acceptance import __version__
+from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.core.text import printable
+
+USAGE, ENVIRONMENT = 4, 10
+ARGPARSE_USAGE = 2
+RUNS = "vlm_acceptance.cli.run"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command is for, and the module whose `main(args)` returns its exit code; `fixed` come before the rest."""
+
+    purpose: str
+    module: str
+    fixed: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "smoke": Command("accept the deployment: minutes, after every installation", RUNS, ("smoke",)),
+    "slow": Command("load, soak, log probabilities, accuracy", RUNS, ("slow",)),
+    "nightly": Command("smoke and slow in one run with one verdict", RUNS, ("nightly",)),
+    "plan": Command("[smoke|slow|nightly]: what a run would do and leave out; nothing is started", RUNS, ("plan",)),
+    "doctor": Command(
+        "[URL]: what can be known of this machine or an endpoint before a run", "vlm_acceptance.cli.doctor"
+    ),
+    "profile": Command("new FOLDER|URL: write a profile for another model", "vlm_acceptance.cli.profile"),
+    "report": Command("RUN: write report.html of a stored run again", "vlm_acceptance.cli.report"),
+    "mmmu": Command("prepare, re-score, ask: the questions of MMMU", "vlm_acceptance.accuracy.mmmu.__main__"),
+    "calibrate": Command("RUN FILE: record a run that is known to be right", "vlm_acceptance.run.calibrate"),
+    "compare": Command("--profile A --profile B: compare log probabilities", "vlm_acceptance.run.compare"),
+}
+
+HELP = Command("this page", "vlm_acceptance.cli.overview")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a problem is one line on standard error."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:1] == ["--version"]:
+            sys.stdout.write(f"vlm-acceptance {__version__}\n")
+            return 0
+        if not words or words[0] in ("-h", "--help", "help"):
+            return _run(HELP, [])
+        name, *rest = words
+        if name not in COMMANDS:
+            hint = nearest(name, COMMANDS)
+            raise UsageProblem(f"no command {name!r}; there are: {', '.join(COMMANDS)}.{hint}")
+        return _run(COMMANDS[name], rest)
+    except UsageProblem as wrong:
+        return _ended(str(wrong), USAGE)
+    except EnvironmentProblem as problem:
+        return _ended(str(problem), ENVIRONMENT)
+
+
+def _run(command: Command, args: list[str]) -> int:
+    try:
+        module = import_module(command.module)
+    except ModuleNotFoundError as absent:
+        raise EnvironmentProblem(
+            f"{absent.name}, which this command needs, is not installed; `{sys.executable} -m pip check` lists "
+            "what is missing"
+        ) from None
+    try:
+        return int(module.main([*command.fixed, *args]))
+    except SystemExit as ended:  # argparse has written why
+        return USAGE if ended.code == ARGPARSE_USAGE else int(ended.code or 0)
+
+
+def _ended(problem: str, code: int) -> int:
+    sys.stderr.write(f"error: {' '.join(printable(problem).split())}\n")
+    return code
