@@ -10,9 +10,6 @@ from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import installation, machine, tiling, weights
 
-OPEN_FILES = 256
-DISK_BYTES = 200_000_000
-
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("launched")]
 
 
@@ -69,8 +66,8 @@ def test_image_fits_the_chip(context, findings):
 
 def test_limits_are_sufficient(context, findings):
     """Open files and disk space MUST suffice; shared memory is reported."""
-    require(machine.open_file_problems(OPEN_FILES))
-    require(machine.disk_problems(context.store.folder, DISK_BYTES))
+    require(machine.open_file_problems(machine.OPEN_FILES))
+    require(machine.disk_problems(context.store.folder, machine.REPORT_BYTES))
     findings.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
 
 

@@ -5,7 +5,8 @@ VlmAcceptanceError
 ├── EnvironmentProblem     device, weights, port, tools: nothing could be judged, exit code 10
 │   ├── DeviceProblem
 │   ├── WeightsProblem
-│   └── PortTaken
+│   ├── PortTaken
+│   └── NoAnswer
 ├── DeploymentFailure      the deployment under test is wrong: a failure, exit code 1
 │   └── EngineFailure      its engine died, or never became ready
 ├── HarnessProblem         our own machinery broke: an error, exit code 11
@@ -52,6 +53,10 @@ class WeightsProblem(EnvironmentProblem):
 
 class PortTaken(EnvironmentProblem):
     """Something that is not ours already listens where the engine should."""
+
+
+class NoAnswer(EnvironmentProblem):
+    """A tool of the machine did not answer in its time."""
 
 
 class DeploymentFailure(VlmAcceptanceError, AssertionError):

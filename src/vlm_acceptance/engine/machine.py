@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 GIB = 1 << 30
+# what a run needs: files and sockets at once, bytes for its reports, threads of suite and engine
+OPEN_FILES, REPORT_BYTES, THREADS = 256, 200_000_000, 512
+# address space: of a process with 64 threads; of an engine, which reserves much more than it uses
+ATTACHED_GIB, LAUNCHED_GIB = 2, 8
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - read only
 # vllm-ascend's FAQ names these
@@ -42,9 +46,48 @@ def open_file_problems(needed: int, limit: int | None = None) -> list[str]:
     return [f"only {soft} files may be open, {needed} are needed: `ulimit -n {max(needed, 65536)}`"]
 
 
+def address_space_problems(needed_gib: int, limit: int | None = None) -> list[str]:
+    """`needed_gib` of address space must be allowed; `limit` in bytes defaults to the soft limit of this process."""
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0] if limit is None else limit
+    if soft == resource.RLIM_INFINITY or soft >= needed_gib * GIB:
+        return []
+    return [f"the address space is limited to {soft >> 10} KiB, {needed_gib} GiB are needed: `ulimit -v unlimited`"]
+
+
+def locked_memory_problems(limit: int | None = None) -> list[str]:
+    """Cards that exchange data lock their buffers in memory; `limit` defaults to the soft limit of this process."""
+    soft = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] if limit is None else limit
+    if soft == resource.RLIM_INFINITY or soft >= GIB:
+        return []
+    return [f"only {soft >> 10} KiB may be locked in memory: start the container with --ulimit memlock=-1"]
+
+
+def thread_problems(needed: int, root: Path = Path("/"), limit: int | None = None) -> list[str]:
+    """`needed` more threads must be allowed: by the container, and by the user's limit (`limit`, for all of them)."""
+    most, now = (_entry_number(root / "sys/fs/cgroup" / name) for name in ("pids.max", "pids.current"))
+    if most is not None and now is not None and most - now < needed:
+        left = f"the container may start {max(0, most - now)} more threads of its {most}, {needed} are needed"
+        return [f"{left}: start it with --pids-limit=-1"]
+    soft = resource.getrlimit(resource.RLIMIT_NPROC)[0] if limit is None else limit
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return []
+    return [f"the user may have {soft} threads, {needed} are needed: `ulimit -u unlimited`"]
+
+
 def proxies(env: Mapping[str, str]) -> list[str]:
     """The variables that set a proxy."""
     return sorted(name for name in env if name.lower() in _PROXIES and env[name])
+
+
+def loopback_proxy_problems(env: Mapping[str, str]) -> list[str]:
+    """Tools other than the suite and its engine would ask even this machine through a proxy."""
+    words = {word.strip() for name in ("NO_PROXY", "no_proxy") for word in env.get(name, "").split(",")}
+    missing = [name for name in _LOOPBACK[:2] if name not in words and "*" not in words]
+    if not proxies(env) or not missing:
+        return []
+    through = f"{', '.join(proxies(env))} without {', '.join(missing)} in no_proxy"
+    remedy = f"for curl and clients: export no_proxy={','.join(sorted(words - {''}) + missing)}"
+    return [f"{through}: the suite and its engine use no proxy for this machine; {remedy}"]
 
 
 def with_loopback_no_proxy(env: Mapping[str, str]) -> dict[str, str]:
@@ -112,6 +155,12 @@ def determinism_notes(env: Mapping[str, str]) -> list[str]:
     if not missing:
         return []
     return [f"greedy answers may differ from run to run, because the deployment does not set {', '.join(missing)}"]
+
+
+def _entry_number(path: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(path.read_text("ascii").strip())
+    return None
 
 
 def _entry(path: Path, key: str) -> str | None:

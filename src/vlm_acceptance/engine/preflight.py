@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
@@ -26,10 +26,22 @@ LOCKS = Path("/tmp")  # noqa: S108
 
 
 class Preflight:
-    """Engine, environment, device and weights of a profile. A part that is not usable raises EnvironmentProblem."""
+    """Engine, environment, device and weights of a profile. A part that is not usable raises EnvironmentProblem.
 
-    def __init__(self, profile: Profile, root: Path, env: Mapping[str, str], progress: Progress) -> None:
+    `tools_s`: each tool that is asked has so many seconds, not its usual time.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        root: Path,
+        env: Mapping[str, str],
+        progress: Progress,
+        tools_s: float | None = None,
+    ) -> None:
         self.profile = profile
+        self._source_s, self._list_s = tools_s or installation.SOURCE_TIMEOUT_S, tools_s or installation.LIST_TIMEOUT_S
+        self._npu_smi_s = tools_s or devices.NPU_SMI_TIMEOUT_S
         self._root = root
         self._given_env = env
         self._progress = progress
@@ -91,7 +103,8 @@ class Preflight:
         """The device as it is now."""
         wanted = self.profile.device
         if wanted.kind == "npu":  # npu-smi may need the libraries of the profile's scripts
-            return devices.probe_npu(self.env.get("ASCEND_RT_VISIBLE_DEVICES"), wanted.count, env=self.env)
+            visible = self.env.get("ASCEND_RT_VISIBLE_DEVICES")
+            return devices.probe_npu(visible, wanted.count, self._npu_smi_s, self.env)
         return devices.probe(wanted.kind)
 
     def notes(self) -> list[str]:
@@ -123,12 +136,12 @@ class Preflight:
     def _source_env(self) -> dict[str, str]:
         engine = self.profile.engine
         env = with_absolute_paths(self._given_env)  # downloads and engines run in other folders
-        return installation.apply_source_scripts(engine.source, env, required=engine.source_required)
+        return installation.apply_source_scripts(engine.source, env, engine.source_required, self._source_s)
 
     def _find_engine(self) -> EngineInstall:
         engine = self.profile.engine
         python = expanded(engine.python) if engine.python else None
-        return installation.find_engine(python, engine.executable, self.env)
+        return installation.find_engine(python, engine.executable, self.env, self._list_s)
 
     def _fit_device(self) -> DeviceState:
         state = self.device_state()
@@ -141,14 +154,29 @@ class Preflight:
 
     def _model_folder(self) -> Path:
         model = self.profile.model
-        explicit = self._existing(model.path) if model.path else None
         # an engine that resolves the id asks the same client, which knows its caches better
         asks_hub = self.profile.engine.serve == "id" and model.source == "modelscope"
-        folder = None if asks_hub else weights.locate(model.id, explicit, self._given_env, Path.home())
+        folder = None if asks_hub else self._located()
         if folder is None and model.source == "modelscope":
             folder = self._download()
         if folder is None:
             raise WeightsProblem(f"no folder for {model.id!r}: give it with --vlm-model PATH")
+        return self._complete(folder)
+
+    def folder_here(self) -> Path | None:
+        """The model folder, complete; None when only a download can bring it. Nothing is downloaded."""
+        folder = self._located()
+        if folder is None and self.profile.model.source != "modelscope":
+            return self._model_folder()
+        return None if folder is None else self._complete(folder)
+
+    def _located(self) -> Path | None:
+        model = self.profile.model
+        explicit = self._existing(model.path) if model.path else None
+        return weights.locate(model.id, explicit, self._given_env, Path.home())
+
+    def _complete(self, folder: Path) -> Path:
+        model = self.profile.model
         if problems := weights.inspect(folder, model.stop_token_ids, model.weights_bytes):
             raise WeightsProblem(f"{folder}: " + "; ".join(problems))
         return folder.absolute()  # engines run in another folder
@@ -177,6 +205,10 @@ class Preflight:
                 locks.enter_context(_locked(card))
             yield
 
+    def card_users(self) -> list[str]:
+        """Which cards other runs of this suite use; nothing is reserved."""
+        return list(filter(None, map(_user_of, self._cards())))
+
     def _cards(self) -> list[str]:
         if self.profile.device.kind != "npu":
             return []
@@ -185,20 +217,35 @@ class Preflight:
         return sorted(set(named)) or [str(number) for number in range(self.profile.device.count)]
 
 
+def _lock_file(card: str) -> Path:
+    return LOCKS / f"vlm-acceptance-{os.getuid()}-npu{card}.lock"
+
+
+def _in_use(card: str, file: TextIO) -> str:
+    file.seek(0)
+    return f"another run of this suite (pid {file.read().strip() or '?'}) uses card {card}"
+
+
+def _user_of(card: str) -> str | None:
+    with contextlib.suppress(FileNotFoundError), _lock_file(card).open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _in_use(card, file)
+    return None
+
+
 @contextlib.contextmanager
 def _locked(card: str) -> Iterator[None]:
-    path = LOCKS / f"vlm-acceptance-{os.getuid()}-npu{card}.lock"
     try:
-        file = path.open("a+", encoding="utf-8")
+        file = _lock_file(card).open("a+", encoding="utf-8")
     except OSError as broken:
         raise DeviceProblem(f"card {card} cannot be reserved: {broken}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "?"
-            raise DeviceProblem(f"another run of this suite (pid {holder}) uses card {card}") from None
+            raise DeviceProblem(_in_use(card, file)) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

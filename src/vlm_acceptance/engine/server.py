@@ -19,6 +19,7 @@ from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import command, port, readiness
 from vlm_acceptance.engine import log as engine_log
+from vlm_acceptance.engine.endpoint import unreachable
 from vlm_acceptance.engine.process import SupervisedProcess
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, ProbeResult, Stage, in_short, listed_models
 
@@ -158,25 +159,29 @@ def attach(
     stages = readiness.attached(profile.endpoint.only_v1)
     path = "/health" if "health" in stages else "/v1/models"
     seen = client.send(get(path, profile.deadlines.health_s))
-    if seen.error is not None and seen.error.kind == "connect":
-        raise EnvironmentProblem(f"nothing answers at {client.base_url}: {seen.error.message[:200]}")
+    if why := unreachable(client, seen):
+        raise EnvironmentProblem(why)
     deployment = Deployment(profile, client.base_url, client)
     _Readiness(deployment, progress).wait_for(stages)
     return deployment
 
 
-def require_free_port(profile: Profile, api_key: str | None = None) -> None:
+def require_free_port(profile: Profile, api_key: str | None = None, deadline_s: float | None = None) -> None:
     """PortTaken when the profile's port is held; port 0 is chosen among the free ones later."""
     if number := profile.engine.port:
-        refuse_held_port(profile, number, Client(port.url_of(profile.engine.host, number), api_key, profile.sizes))
+        client = Client(port.url_of(profile.engine.host, number), api_key, profile.sizes)
+        refuse_held_port(profile, number, client, deadline_s)
 
 
-def refuse_held_port(profile: Profile, number: int, client: Client) -> None:
-    """PortTaken when the port is held; it names the attach command when the holder serves a model."""
+def refuse_held_port(profile: Profile, number: int, client: Client, deadline_s: float | None = None) -> None:
+    """PortTaken when the port is held; it names the attach command when the holder serves a model.
+
+    The holder has `deadline_s` to list its models, else the profile's time for /health.
+    """
     if not port.is_open(number, profile.engine.host):
         return
     holder = port.named(port.holders(number, profile.engine.host))
-    models = listed_models(client.send(get("/v1/models", profile.deadlines.health_s)))
+    models = listed_models(client.send(get("/v1/models", deadline_s or profile.deadlines.health_s)))
     if models is None:
         raise PortTaken(
             f"port {number} is held by {holder}, which serves no model; "

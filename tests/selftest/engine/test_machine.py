@@ -29,6 +29,35 @@ def test_open_files_of_this_process_are_read():
     assert "ulimit -n" in machine.open_file_problems(1 << 40)[0]
 
 
+@pytest.mark.parametrize(("limit", "problems"), [(4 << 30, 1), (8 << 30, 0), (-1, 0)])
+def test_address_space_must_reach_what_is_needed(limit: int, problems: int):
+    assert len(machine.address_space_problems(8, limit)) == problems
+
+
+@pytest.mark.parametrize(("limit", "problems"), [(64 << 10, 1), (1 << 30, 0), (-1, 0)])
+def test_too_little_locked_memory_names_the_container_option(limit: int, problems: int):
+    found = machine.locked_memory_problems(limit)
+    assert ["--ulimit memlock=-1" in problem for problem in found] == [True] * problems
+
+
+@pytest.mark.parametrize(
+    ("most", "limit", "says"),
+    [
+        ("100", -1, "may start 90 more threads of its 100"),
+        ("max", 64, "may have 64 threads"),
+        ("max", -1, ""),
+        ("9999", 9999, ""),
+    ],
+)
+def test_threads_are_limited_by_container_and_user(tmp_path: Path, most: str, limit: int, says: str):
+    folder = tmp_path / "sys/fs/cgroup"
+    folder.mkdir(parents=True)
+    (folder / "pids.max").write_text(f"{most}\n")
+    (folder / "pids.current").write_text("10\n")
+    found = machine.thread_problems(512, tmp_path, limit)
+    assert [says in problem for problem in found] == ([True] if says else [])
+
+
 def test_variables_that_set_a_proxy_are_named():
     assert machine.proxies({}) == machine.proxies({"HTTP_PROXY": "", "NO_PROXY": "localhost"}) == []
     assert machine.proxies({"https_proxy": "http://p:1", "ALL_PROXY": "http://p:2"}) == ["ALL_PROXY", "https_proxy"]
@@ -38,6 +67,18 @@ def test_loopback_uses_no_proxy_and_other_exceptions_are_kept():
     env = machine.with_loopback_no_proxy({"http_proxy": "http://proxy:3128", "NO_PROXY": "corp,localhost", "A": "b"})
     assert env["NO_PROXY"] == env["no_proxy"] == "corp,localhost,127.0.0.1,::1"
     assert env["A"] == "b"
+
+
+@pytest.mark.parametrize("exceptions", ["localhost,127.0.0.1", "*", "a, localhost , 127.0.0.1"])
+def test_a_proxy_with_loopback_exceptions_is_no_problem(exceptions: str):
+    assert machine.loopback_proxy_problems({"http_proxy": "http://p:1", "no_proxy": exceptions}) == []
+    assert machine.loopback_proxy_problems({}) == []
+
+
+def test_a_proxy_without_loopback_exceptions_names_the_line_to_export():
+    (sentence,) = machine.loopback_proxy_problems({"HTTP_PROXY": "http://p:1", "NO_PROXY": "corp,localhost"})
+    assert sentence.startswith("HTTP_PROXY without 127.0.0.1 in no_proxy")
+    assert sentence.endswith("export no_proxy=corp,localhost,127.0.0.1")
 
 
 def test_enough_disk_is_no_problem_also_for_a_folder_that_does_not_exist_yet(tmp_path: Path):

@@ -14,7 +14,7 @@ import pytest
 from tests.proof.proof_engines import fake_npu
 
 from vlm_acceptance.config.profile import Profile
-from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
+from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, NoAnswer, WeightsProblem
 from vlm_acceptance.engine import preflight as preflights
 from vlm_acceptance.engine.preflight import Preflight
 
@@ -72,6 +72,15 @@ def test_second_run_on_a_card_is_refused_in_one_sentence(other_run):
     with pytest.raises(DeviceProblem) as raised:
         locked()
     assert str(raised.value) == f"another run of this suite (pid {other_run.pid}) uses card 0"
+
+
+def test_users_of_cards_are_named_without_a_reservation(other_run, locks):
+    ready = preflight_of(device={"kind": "npu"}, env={"ASCEND_RT_VISIBLE_DEVICES": "0,1", "PATH": os.environ["PATH"]})
+    assert ready.card_users() == [f"another run of this suite (pid {other_run.pid}) uses card 0"]
+    assert [path.name for path in locks.iterdir()] == [f"vlm-acceptance-{os.getuid()}-npu0.lock"]
+    other_run.kill()
+    other_run.wait()
+    assert ready.card_users() == []
 
 
 def test_lock_dies_with_its_process(other_run):
@@ -175,6 +184,22 @@ def test_engine_that_is_missing_is_an_environment_problem():
 
 def test_whole_folder_is_taken_relative_to_the_suite():
     assert preflight_of(model={"path": "fixtures/control/model"}).folder == CONTROL
+
+
+def test_folder_that_only_a_download_can_bring_is_not_downloaded(tmp_path):
+    model = {"id": "nobody/has-this", "source": "modelscope"}
+    assert preflight_of({"HOME": str(tmp_path), "PATH": ""}, model=model).folder_here() is None
+    assert preflight_of(model={"path": "fixtures/control/model"}).folder_here() == CONTROL
+    with pytest.raises(WeightsProblem, match="--vlm-model PATH"):
+        preflight_of({"HOME": str(tmp_path), "PATH": ""}, model={"id": "nobody/has-this"}).folder_here()
+
+
+def test_tool_that_is_late_is_reported_after_the_given_time(tmp_path):
+    script = tmp_path / "set_env.sh"
+    script.write_text("sleep 60\n")
+    ready = Preflight(preflight_of(engine={"source": [str(script)]}).profile, ROOT, dict(os.environ), print, 0.2)
+    with pytest.raises(NoAnswer, match=r"took over 0\.2 s"):
+        _ = ready.env
 
 
 def test_folder_that_does_not_exist_is_a_weights_problem():
