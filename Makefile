@@ -34,8 +34,9 @@ check: tools  ## format, lint, types, selftests
 	.venv-tools/bin/mypy
 	$(MAKE) selftest
 
-catalogue: venv  ## write docs/checks.md again: every check and the faults it was seen to refuse
+catalogue: venv  ## write docs/checks.md and the keys of docs/profiles.md again
 	.venv/bin/python scripts/catalogue.py
+	.venv/bin/python scripts/key_reference.py
 
 control: venv  ## train both controls again from their pictures, and keep each only if every answer is right
 	.venv/bin/python fixtures/control/recipe/train.py --out fixtures/control

@@ -217,7 +217,7 @@ def suite(folder: Path, name: str) -> dict[str, float]:
         argv = [sys.executable, "-m", "pytest", "-q", "-m", "slow", *AREAS]
         argv += [f"--vlm-{option}={value}" for option, value in options.items()]
         argv += [f"--vlm-set=mmmu.{text}" for text in sets] + [
-            "--vlm-set=model.id=zero",
+            "--vlm-set=model.aliases=[zero]",
             "--vlm-set=model.source=folder",
         ]
         began = time.monotonic()

@@ -67,5 +67,6 @@ def test_engine_log_figures(deployment, findings, profile):
     findings.note(**server_info.shown(facts))
     if profile.model_memory_gib is not None:
         findings.add(server_info.close_to(facts.model_memory_gib, profile.model_memory_gib, "model memory in GiB"))
-    findings.add(server_info.mode_is(facts, profile.engine.mode))
+    if profile.engine.mode is not None:
+        findings.add(server_info.mode_is(facts, profile.engine.mode))
     findings.add(server_info.graphs_are(facts, profile.engine.graph_sizes))

@@ -96,7 +96,7 @@ def prepared(folder: Path, count: int = 12) -> Prepared:
 def profile(mmmu: Mapping[str, Any], **more: Any) -> Profile:
     model = {"id": "m", "pictures": {"oracle": "internvl", "tile_px": 8, "tokens_per_tile": TILE_TOKENS}}
     limits = {"min_correct": 0, "max_correct": 12, "reference": None, "early_stop": False}
-    sections = {"dataset": "made", **limits, **mmmu}
+    sections = {"dataset": "made", "system_message": True, **limits, **mmmu}
     return Profile.model_validate({"name": "made", "model": model, **more, "mmmu": sections})
 
 

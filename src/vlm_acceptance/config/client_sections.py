@@ -36,11 +36,18 @@ def _is_call(text: str) -> str:
 
 
 class Template(Section):
-    """How a conversation becomes a prompt: `start`, each message as a `turn` around {role} and {content}, `answer`."""
+    """How a conversation becomes a prompt."""
 
-    start: str = ""
-    turn: Annotated[str, AfterValidator(_is_turn)]
-    answer: str = ""
+    start: str = Field(default="", description="the text before the first message", examples=["<s>"])
+    turn: Annotated[str, AfterValidator(_is_turn)] = Field(
+        description="the text around `{role}` and `{content}` of each message",
+        examples=["<|im_start|>{role}\n{content}<|im_end|>\n"],
+    )
+    answer: str = Field(
+        default="",
+        description="the text after the last message, where the answer begins",
+        examples=["<|im_start|>assistant\n"],
+    )
 
     def rendered(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """The prompt of messages whose contents are texts."""
@@ -52,47 +59,101 @@ class Template(Section):
 
 
 class Api(Section):
-    """What the endpoint offers. `without` names parameters of requests that it does not take: they are not tested.
+    """What the endpoint offers beside plain chat."""
 
-    `routes` beside chat are wanted: one that is missing is a failure. `structured_content`: the model can write what
-    it reads in a picture into a given JSON schema. `tools`, `reasoning`: a parser reads calls of tools, or the
-    reasoning, out of the model's text; `call_text` is how the model writes a call. `defaults` are the values of
-    parameters that a request does not name. None: those of the served folder's generation_config.json, where the run
-    starts the engine, else neutral ones.
-    """
-
-    without: list[str] = []
-    defaults: dict[str, float] | None = None
-    structured_output: bool = True
-    structured_content: bool = False
-    tools: bool = False
-    call_text: Annotated[str, AfterValidator(_is_call)] | None = None
-    reasoning: bool = False
-    routes: list[Route] = ["completions", "responses", "tokenize"]
+    without: list[str] = Field(
+        default=[],
+        description="parameters of requests that the endpoint does not take: their tests are not applicable, and no "
+        "other test sends them",
+        examples=[["top_k", "logit_bias"]],
+    )
+    defaults: dict[str, float] | None = Field(
+        default=None,
+        description="what a request gets for a parameter that it does not name; without it what generation_config.json "
+        "of the served folder declares where the run starts the engine, else neutral values",
+        examples=[{"repetition_penalty": 1.1}],
+    )
+    structured_output: bool = Field(
+        default=True,
+        description="`false`: the endpoint offers no structured output (`response_format`, `structured_outputs`); it "
+        "is not tested",
+    )
+    structured_content: bool = Field(
+        default=False,
+        description="`true`: the model can write what it reads in a picture into a JSON schema; then not only the "
+        "form is judged, but what it read, too",
+    )
+    tools: bool = Field(
+        default=False,
+        description="`true`: the deployment has a parser of tool calls (vLLM: `--enable-auto-tool-choice "
+        "--tool-call-parser NAME`): tools must be called as requests demand it. A chat template that leaves out tools, "
+        "their calls or their answers is named: serve with one that has them (`--chat-template`). `false`: requests "
+        "with tools must only be answered soundly or refused readably",
+    )
+    call_text: Annotated[str, AfterValidator(_is_call)] | None = Field(
+        default=None,
+        description="how the model writes a call, as text around `{name}` and `{arguments}`: it is made to write one, "
+        "and the parser must read it. Without it the parser is judged only if the model calls a tool by itself",
+        examples=['<tool_call>{"name": "{name}", "arguments": {arguments}}</tool_call>'],
+    )
+    reasoning: bool = Field(
+        default=False,
+        description="`true`: the deployment has a parser of reasoning (vLLM: `--reasoning-parser NAME`): what the "
+        "model thinks must be apart from its answer, streamed or not. `model.thinking` switches thinking on for these "
+        "requests",
+    )
+    routes: list[Route] = Field(
+        default=["completions", "responses", "tokenize"],
+        description="routes beside chat that are wanted, of `completions`, `responses`, `tokenize` (with "
+        "`/detokenize`) and `models` (the card `/v1/models/{id}`, which vLLM itself does not have); one that is wanted "
+        "and answers 404 or 405 is a failure",
+    )
 
 
 class Uploads(Section):
-    """Picture files that clients send. `without` names kinds that the endpoint does not read: they must still be
-    answered or refused readably. `body_mb` is the largest request in megabytes that it takes.
-    """
+    """Picture files that clients send."""
 
-    without: list[Annotated[str, AfterValidator(_is_picture_kind)]] = []
-    body_mb: float = Field(default=8, gt=0)
+    without: list[Annotated[str, AfterValidator(_is_picture_kind)]] = Field(
+        default=[],
+        description="kinds of picture files that the endpoint does not read: each must still be answered or refused "
+        "readably",
+        examples=[["tiff", "jpeg-cmyk"]],
+    )
+    body_mb: float = Field(
+        default=8, gt=0, description="the largest request in MB that the endpoint takes; larger pictures are not sent"
+    )
 
 
 class Endpoint(Section):
-    """How an attached endpoint is reached. `only_v1`: a gateway passes no other paths. `headers`: name -> environment
-    variable with its value. `ca_bundle`: a PEM file of certificates to trust. `requests_per_s`: no more are begun, and
-    a 429 with Retry-After is waited for.
-    """
+    """How an attached endpoint is reached."""
 
-    only_v1: bool = False
-    ca_bundle: str | None = None
-    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")], str] = {}
-    requests_per_s: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    only_v1: bool = Field(
+        default=False,
+        description="a gateway passes `/v1` alone: `/health`, `/metrics`, `/version` and `/tokenize` are not asked, "
+        "and tests that need them are not applicable",
+    )
+    ca_bundle: str | None = Field(
+        default=None,
+        description="a PEM file of certificates to trust. `REQUESTS_CA_BUNDLE` works too, also for loopback",
+        examples=["/etc/ssl/gateway.pem"],
+    )
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")], str] = Field(
+        default={},
+        description="further headers of every request: name, and the environment variable with the value, which is "
+        "masked like a key",
+        examples=[{"X-Tenant": "TENANT_KEY"}],
+    )
+    requests_per_s: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        default=None,
+        description="no more requests a second are begun, and a 429 with `Retry-After` (at most 60 s, five times) is "
+        "waited for and counted in the verdict",
+        examples=[5],
+    )
 
 
 class Leaving(Section):
-    """Clients that leave, and a deployment that nobody asks for `idle_s` seconds before the next request."""
+    """Clients that leave, and a deployment that nobody asks for a while."""
 
-    idle_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    idle_s: float = Field(
+        default=60, gt=0, le=3600, description="how long nothing is sent before the first request after an idle spell"
+    )

@@ -1,14 +1,22 @@
-"""What the arguments of an engine state about how it schedules requests."""
+"""What the arguments of an engine state about how it schedules requests, and on how many cards."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from vlm_acceptance.core.errors import UsageProblem
+
+COPIES = "data-parallel-size"
+# options that multiply the cards of an engine, with their short names
+PARALLEL = {"tensor-parallel-size": "tp", "pipeline-parallel-size": "pp", COPIES: "dp"}
 
 
 def stated(engine_args: Sequence[object], name: str) -> str | None:
     """The value of `--NAME` in the arguments of an engine, given as one word or two; None without one."""
-    words = [word for arg in map(str, engine_args) for word in (arg.split("=", 1) if arg.startswith("--") else [arg])]
+    words = [word for arg in map(str, engine_args) for word in (arg.split("=", 1) if arg.startswith("-") else [arg])]
     pairs = itertools.pairwise(words)
     given = [after for before, after in pairs if before.replace("_", "-") in (f"--{name}", f"-{name}")]
     return given[-1] if given else None
@@ -34,3 +42,28 @@ def stated_seconds(engine_args: Sequence[object], name: str) -> float:
     """A time in whole seconds; 0 where it is not stated."""
     given = stated(engine_args, name) or ""
     return float(given) if given.isdecimal() else 0.0
+
+
+def require_agreement(engine_args: Sequence[object], cards: int | None, llms: Mapping[str, Mapping[str, Any]]) -> None:
+    """UsageProblem when parallel sizes need another number of cards, or an offline `LLM` has other sizes.
+
+    `llms` are arguments of an offline `LLM` by their key. One that names no copies runs a single one.
+    """
+    sizes = {name: _stated_size(engine_args, name) for name in PARALLEL}
+    needed = prod(sizes.values())
+    stated_sizes = [f"--{name} {size}" for name, size in sizes.items() if size > 1]
+    if cards is not None and needed != cards:
+        said = f"{' and '.join(stated_sizes)} of engine.args" if stated_sizes else "engine.args without parallel sizes"
+        raise UsageProblem(f"device.count: {cards}, but {said} need {needed}: they must agree")
+    for key, llm in llms.items():
+        for name, size in sizes.items():
+            argument = name.replace("-", "_")
+            own = llm.get(argument, size if name == COPIES else 1)
+            if own != size:
+                raise UsageProblem(f"{key}.{argument}: {own!r}, but engine.args has --{name} {size}: they must agree")
+
+
+def _stated_size(engine_args: Sequence[object], name: str) -> int:
+    given = [stated(engine_args, spelled) for spelled in (name, PARALLEL[name])]
+    sizes = [int(text) for text in given if text is not None and text.isdecimal() and int(text)]
+    return sizes[-1] if sizes else 1

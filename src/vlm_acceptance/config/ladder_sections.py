@@ -29,34 +29,47 @@ class StepBudgets(Section):
     tpot_s: Limits = Limits()
     itl_s: Limits = Limits()
     e2e_s: Limits = Limits()
-    errors: Share = 0
+    errors: Share = Field(default=0, description="the highest share of requests without an answer")
 
 
 class RecordedCapacity(Section):
-    """What a right deployment reached with one kind of prompt: the greatest number of requests at once at which the
-    budgets held, and in this step the median end to end time in seconds with the upper limit of its interval.
-    """
+    """What a right deployment reached with one kind of prompt."""
 
-    concurrency: Clients
-    e2e_s: Seconds
-    e2e_high_s: Seconds
+    concurrency: Clients = Field(
+        description="the greatest number of requests at once at which the budgets held", examples=[16]
+    )
+    e2e_s: Seconds = Field(description="the median end to end time in this step", examples=[0.8])
+    e2e_high_s: Seconds = Field(description="the upper limit of the interval of this median", examples=[0.9])
 
 
 class Ladder(Section):
-    """Load in rising steps, for each kind of prompt and each length in tokens: so many requests at once for `step_s`
-    seconds, and until `requests` are measured. A step that loses its budgets is repeated once; if it loses them again,
-    the higher steps of this prompt are not run. `output_tokens` is the length of each answer.
-
-    `baseline` has what was recorded, by prompt, such as `text-512`; the median end to end time may be longer by the
-    share `slower`.
+    """Load in rising steps, for each kind of prompt and each length: [Capacity](#capacity). A step that loses its
+    budgets is repeated once; if it loses them again, the higher steps of this prompt are not run.
     """
 
-    prompts: list[Literal["text", "one_tile", "many_tiles"]] = ["text", "one_tile", "many_tiles"]
-    lengths: Annotated[list[Annotated[int, Field(ge=64)]], AfterValidator(_rising)] = [512, 2048, 8192]
-    concurrency: Annotated[list[Clients], Field(min_length=1), AfterValidator(_rising)] = [1, 4, 16, 64]
-    output_tokens: int = Field(default=64, ge=2)
-    step_s: Seconds = 20
-    requests: int = Field(default=16, ge=12)
+    prompts: list[Literal["text", "one_tile", "many_tiles"]] = Field(
+        default=["text", "one_tile", "many_tiles"],
+        description="kinds of prompts: `text`, or a text with a picture of `one_tile` or of `many_tiles`",
+    )
+    lengths: Annotated[list[Annotated[int, Field(ge=64)]], AfterValidator(_rising)] = Field(
+        default=[512, 2048, 8192],
+        description="lengths of the prompts in tokens, the picture included; what does not fit into "
+        "`model.max_model_len` is not sent, and the verdict says so. `[]`: no ladder",
+    )
+    concurrency: Annotated[list[Clients], AfterValidator(_rising)] = Field(
+        default=[1, 4, 16, 64], min_length=1, description="requests at once, from few to many"
+    )
+    output_tokens: int = Field(default=64, ge=2, description="tokens of each answer")
+    step_s: Seconds = Field(default=20, description="how long a step takes")
+    requests: int = Field(
+        default=16,
+        ge=12,
+        description="answers that a step measures at least, beside the first ones, which all begin at once",
+    )
     budgets: StepBudgets = StepBudgets()
-    slower: Share = 0.1
-    baseline: dict[str, RecordedCapacity] = {}
+    slower: Share = Field(default=0.1, description="by which share the median may be longer than the recorded one")
+    baseline: dict[str, RecordedCapacity] = Field(
+        default={},
+        description="the recorded capacity, by prompt",
+        examples=[{"text-512": {"concurrency": 16, "e2e_s": 0.8, "e2e_high_s": 0.9}}],
+    )

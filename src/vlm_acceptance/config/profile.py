@@ -2,349 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
-from vlm_acceptance.config.client_sections import Api, Endpoint, Leaving, Template, Uploads
-from vlm_acceptance.config.ladder_sections import Ladder
-from vlm_acceptance.config.paths import require_text_file, resolve_existing
-from vlm_acceptance.config.profile_sections import (
-    Challenge,
-    Engine,
-    Load,
-    LogProbLimits,
-    Pattern,
-    Seconds,
-    Share,
-    Sizes,
-    Text,
+from vlm_acceptance.config.accuracy_sections import (
+    Mmmu,
+    Paired,
+    PictureAblation,
+    ProtocolName,
+    Reference,
+    ScorerName,
+    Shape,
 )
+from vlm_acceptance.config.client_sections import Api, Endpoint, Leaving, Uploads
+from vlm_acceptance.config.engine_args import require_agreement
+from vlm_acceptance.config.judged_sections import (
+    CONVERSATIONS,
+    LARGE_PICTURES,
+    LONG_PROMPTS,
+    MULTI_PICTURE,
+    Budget,
+    Capability,
+    Deadlines,
+    Latency,
+    LongSimilarPictures,
+)
+from vlm_acceptance.config.ladder_sections import Ladder
+from vlm_acceptance.config.model_sections import Model, Pictures
+from vlm_acceptance.config.paths import require_text_file, resolve_existing
+from vlm_acceptance.config.profile_sections import Challenge, Engine, Load, LogProbLimits, Pattern, Seconds, Sizes, Text
 from vlm_acceptance.config.yaml_file import Section
-from vlm_acceptance.core.capability import CATEGORY_ORDER
-from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.tiles import MOST_TILE_PX, MOST_TILE_TOKENS, MOST_TILES
+from vlm_acceptance.core.errors import UsageProblem
 
+__all__ = [
+    "CONVERSATIONS", "LARGE_PICTURES", "LONG_PROMPTS", "MULTI_PICTURE", "Budget", "Capability", "Deadlines", "Device",
+    "Guide", "Latency", "LongSimilarPictures", "Measure", "Mmmu", "Model", "Offline", "Paired", "PictureAblation",
+    "Pictures", "Profile", "ProtocolName", "Reference", "ScorerName", "Shape",
+]  # fmt: skip
 NAME_BYTES = 128
 
 
-def _at_least(other: str) -> AfterValidator:
-    """A number that is not less than that of another key, if both are given."""
-
-    def check(number: int | None, info: ValidationInfo) -> int | None:
-        least = info.data.get(other)
-        if number is not None and least is not None and number < least:
-            raise ValueError(f"it must not be less than {other}, {least}")
-        return number
-
-    return AfterValidator(check)
-
-
-class Pictures(Section):
-    """How many prompt tokens a picture costs. `oracle: none` switches the check off, for other model families."""
-
-    oracle: Literal["internvl", "none"] = "none"
-    tile_px: int = Field(default=448, gt=0, le=MOST_TILE_PX)
-    tokens_per_tile: int = Field(default=256, gt=0, le=MOST_TILE_TOKENS)
-    min_tiles: int = Field(default=1, gt=0, le=MOST_TILES)
-    max_tiles: Annotated[int, Field(gt=0, le=MOST_TILES), _at_least("min_tiles")] = 12
-    thumbnail: bool = True
-    wrapper_tokens: int = 2
-
-
-class Model(Section):
-    """The served model: its id in requests, where its folder comes from, and what the folder must hold.
-
-    generation_config.json must stop at `stop_token_ids`; that it lacks one of `more_stop_token_ids` is a note. The
-    deployment fetches pictures from `media_domains` only; empty for no restriction. `prompt_start` is the text of every
-    prompt before that of its first message, `template` that of a whole conversation.
-    """
-
-    id: str
-    source: Literal["modelscope", "folder"] = "folder"
-    path: str | None = None
-    revision: str = "master"
-    aliases: list[str] = []
-    control: bool = False
-    weights_bytes: float | None = None
-    stop_token_ids: list[int] = []
-    more_stop_token_ids: list[int] = []
-    special_tokens: list[str] = []
-    video: bool = False
-    thinking: bool = False
-    prompt_start: str | None = None
-    template: Template | None = None
-    max_model_len: int | None = None
-    media_domains: list[str] = []
-    max_pictures: int | None = Field(default=None, gt=0)
-    pictures: Pictures = Pictures()
-
-    @property
-    def ends_of_answers(self) -> list[int]:
-        """Every id that ends an answer, for requests that name them."""
-        return [*self.stop_token_ids, *self.more_stop_token_ids]
-
-
 class Offline(Section):
-    """The offline `LLM`: its arguments, its sampling, and the time limit of the whole batch.
+    """The offline `LLM`."""
 
-    `mode` is compared with its own log; without it the mode is reported only.
-    """
-
-    enabled: bool = True
-    mode: Literal["eager", "graph"] | None = None
-    llm: dict[str, Any] = {}
-    sampling: dict[str, Any] = {}
-    timeout_s: Seconds = 1800
-    same_text: bool = False
+    enabled: bool = Field(default=True, description="`false`: the offline engine is not examined")
+    mode: Literal["eager", "graph"] | None = Field(
+        default=None, description="compared with its own log; without it the mode is reported only", examples=["graph"]
+    )
+    llm: dict[str, Any] = Field(default={}, description="arguments of the `LLM`", examples=[{"max_model_len": 4096}])
+    sampling: dict[str, Any] = Field(default={}, description="its sampling parameters", examples=[{"max_tokens": 512}])
+    timeout_s: Seconds = Field(default=1800, description="time limit of the whole batch")
+    same_text: bool = Field(default=False, description="offline and served texts must be equal")
 
 
 class Device(Section):
-    """The accelerator. `name` is a regular expression, `memory_mb` that of the whole card, `count` in logical cards."""
+    """The accelerator."""
 
-    kind: Literal["npu", "cpu", "none"] = "none"
-    name: Pattern = ".*"
-    count: int = Field(default=1, ge=1)
-    memory_mb: int | None = None
-    idle_floor_mb: int = 4096
-    release_tolerance_mb: int = 512
-    release_timeout_s: Seconds = 180
-
-
-class Budget(Section):
-    """Latency limits in seconds on medians of warm requests; without a limit nothing is judged."""
-
-    ttft_s: Seconds | None = None
-    tpot_s: Seconds | None = None
-    e2e_s: Seconds | None = None
-
-
-# the order of several pictures in one prompt; calibration treats it like a category
-MULTI_PICTURE = "multi_picture"
-# questions about whole conversations, and in long prompts of each length; calibration treats them like a category
-CONVERSATIONS, LONG_PROMPTS = "conversations", "long_prompts"
-# the latency of pictures of many tiles; budgets and reports treat it like a category
-LARGE_PICTURES = "large_pictures"
-# up to 13 tiles must be read before the first token, in place of one
-LARGE_TTFT = 3
-
-
-def _category(*more: str) -> AfterValidator:
-    """The name of a capability category, or one of `more`."""
-    allowed = (*CATEGORY_ORDER, *more)
-
-    def check(name: str) -> str:
-        if name not in allowed:
-            raise ValueError(f"{name!r} is not a category; there are: {', '.join(allowed)}.{nearest(name, allowed)}")
-        return name
-
-    return AfterValidator(check)
-
-
-def _question() -> AfterValidator:
-    """A `category/question`, MULTI_PICTURE, CONVERSATIONS, or `long_prompts-1024`."""
-
-    def check(name: str) -> str:
-        category, slash, question = name.partition("/")
-        others = (MULTI_PICTURE, CONVERSATIONS, f"{LONG_PROMPTS}-1024")
-        is_long = name.removeprefix(f"{LONG_PROMPTS}-").isdecimal()
-        if name in others or is_long or (category in CATEGORY_ORDER and slash and question):
-            return name
-        close = nearest(category, [*CATEGORY_ORDER, *others])
-        raise ValueError(f"{name!r} is not a category/question such as ocr/sign, or {' or '.join(others)}.{close}")
-
-    return AfterValidator(check)
-
-
-class Latency(Section):
-    """`default` has the limits that `categories` does not set; `repeats` warm requests are judged.
-
-    `categories.large_pictures` is for pictures of many tiles; by default its first token may take LARGE_TTFT times as
-    long, and the whole answer as much longer.
-
-    `recorded`: the budgets are known to be right for this deployment; until then, exceeding one makes a run
-    inconclusive. `stream_tokens` is the length of the answer whose token flow is judged; it should take a second or
-    two.
-    """
-
-    default: Budget = Budget()
-    recorded: bool = False
-    categories: dict[Annotated[str, _category(LARGE_PICTURES)], Budget] = {}
-    repeats: int = Field(default=3, ge=1)
-    stream_tokens: int = Field(default=128, ge=16)
-
-    def budget(self, category: str) -> Budget:
-        usual = self._many_tiles if category == LARGE_PICTURES else self.default
-        own = self.categories.get(category)
-        return usual.model_copy(update=own.model_dump(exclude_none=True)) if own else usual
-
-    @property
-    def _many_tiles(self) -> Budget:
-        ttft_s, e2e_s = self.default.ttft_s, self.default.e2e_s
-        if ttft_s is None:
-            return self.default
-        later_s = (LARGE_TTFT - 1) * ttft_s
-        return self.default.model_copy(
-            update={"ttft_s": ttft_s + later_s, "e2e_s": None if e2e_s is None else e2e_s + later_s}
-        )
-
-
-class Deadlines(Section):
-    """Upper bounds in seconds; `cold_s` is for the first request of a kind, which may compile."""
-
-    health_s: Seconds = 5
-    request_s: Seconds = 60
-    cold_s: Seconds = 600
-
-
-class LongSimilarPictures(Section):
-    """How prompts about similar pictures become longer than two blocks of the prefix cache: by a text after the
-    picture, by more copies of the picture, or both. `question` is a `category/question`; default: the first one.
-    """
-
-    question: str | None = None
-    copies: int = Field(default=1, ge=1)
-    preamble: bool = True
-
-
-class Capability(Section):
-    """How the five categories are judged. The deployment must give every answer of the file `golden_answers` exactly.
-
-    What `report_only` names (also `multi_picture`, `conversations`, `long_prompts`) fails only by fatal findings.
-    `large_pictures`: every category is asked about pictures of many tiles, too.
-    `recorded` are the right answers of the calibration by `category/question`: they lower the bar of a question.
-    Until the profile is `calibrated`, what is only below a bar makes a run inconclusive.
-    """
-
-    min_correct: int = Field(default=6, ge=1, le=8)
-    calibrated: bool = False
-    recorded: dict[Annotated[str, _question()], Annotated[int, Field(ge=0, le=8)]] = {}
-    report_only: list[Annotated[str, _category(MULTI_PICTURE, CONVERSATIONS, LONG_PROMPTS)]] = []
-    routes: list[Literal["png", "jpeg", "url"]] = ["png", "jpeg", "url"]
-    concurrency: int = Field(default=4, ge=1, le=64)
-    blind_max: int | None = None
-    golden_answers: str | None = None
-    url_picture: str | None = None
-    long_similar_pictures: LongSimilarPictures = LongSimilarPictures()
-    large_pictures: bool = True
+    kind: Literal["npu", "cpu", "none"] = Field(default="none", description="`none`: the device is not examined")
+    name: Pattern = Field(default=".*", description="its name, as a regular expression", examples=["(Ascend)?910.*"])
+    count: int = Field(
+        default=1,
+        ge=1,
+        description="logical cards; where it is given, or the device is an NPU, parallel sizes must need them",
+    )
+    memory_mb: int | None = Field(default=None, description="memory of the whole card in MB", examples=[65536])
+    idle_floor_mb: int = Field(default=4096, description="memory in MB that an idle card may show")
+    release_tolerance_mb: int = Field(
+        default=512, description="memory in MB that may be missing after the engine's end"
+    )
+    release_timeout_s: Seconds = Field(default=180, description="time limit of the release")
 
 
 class Guide(Section):
     """One row of the deployment guide's own latency table."""
 
-    category: str
-    tokens: int
-    seconds: float
-    note: str = ""
-
-
-class Reference(Section):
-    """A published score, in percent unless `total` says otherwise, and the prompt protocol that measured it."""
-
-    score: float
-    correct: int | None = Field(default=None, ge=0)
-    total: Annotated[int | None, Field(gt=0), _at_least("correct")] = None
-    source: str = ""
-    protocol: str = ""
+    category: str = Field(description="the category of questions", examples=["ocr"])
+    tokens: int = Field(description="tokens of the answer", examples=[14])
+    seconds: float = Field(description="time of the whole answer", examples=[1.66])
+    note: str = Field(default="", description="what is shown beside it", examples=["cold"])
 
 
 class Measure(Section):
-    """The expected value of a figure in the engine's log; judged if there is a `tolerance` (a share), else reported."""
+    """The expected value of a figure in the engine's log."""
 
-    value: float
-    tolerance: float | None = None
-
-
-class Shape(Section):
-    """Limits on the shape of the answers, as shares: of all answers, of those to choices (unresolved, top_letter), of
-    those to open questions (open_a). A server that repeats one letter has 32.6 % of MMMU_val right.
-    """
-
-    unresolved: Share = 0.1
-    empty: Share = 0.01
-    truncated: Share = 0.05
-    declined: Share = 0.05
-    top_letter: Share = 0.6
-    letters: int = Field(default=3, ge=1)
-    open_a: Share = 0.1
-
-
-class PictureAblation(Section):
-    """Picture ablation: `sample` questions with blank pictures must have at least `margin` (a share) fewer right."""
-
-    sample: int = Field(default=0, ge=0)
-    margin: Share = 0.05
-
-
-class Paired(Section):
-    """Comparison with a stored run: one-sided McNemar rejects below `alpha`. With `require_margin` a loss of `margin`
-    (a share) must be ruled out, else this is only reported.
-    """
-
-    alpha: Share = 0.01
-    margin: Share = 0.02
-    require_margin: bool = False
-
-
-# a selftest compares these with accuracy/mmmu
-ProtocolName = Literal["vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718", "internvl", "official"]
-ScorerName = Literal["vlmevalkit_2024_07", "vlmevalkit_head", "official_strict", "official_seed42", "internvl"]
-
-
-class Mmmu(Section):
-    """The accuracy run. `llm` adds arguments of the offline engine, for `engine: offline`.
-
-    Without `min_correct` and `max_correct` the limits come from the profile's reference: the exact binomial bounds at
-    `alpha` below and `ceiling_alpha` above. The run is inconclusive if more than the share `retried` of the questions
-    were sent twice. Without `scorer` and `reference` those of the protocol are used.
-    """
-
-    dataset: str = "MMMU_val"
-    data: str | None = None
-    protocol: ProtocolName = "vlmevalkit"
-    scorer: ScorerName | None = None
-    engine: Literal["server", "offline"] = "server"
-    llm: dict[str, Any] = {}
-    offline_timeout_s: Seconds = 14400
-    system_message: bool = True
-    max_tokens: int | None = Field(default=None, gt=0)
-    concurrency: int = Field(default=16, ge=1, le=64)
-    deadline_s: Seconds = 600
-    reference: str | None = None
-    alpha: Share = 0.05
-    ceiling_alpha: Share = 0.001
-    min_correct: int | None = Field(default=None, ge=0)
-    max_correct: Annotated[int | None, Field(ge=0), _at_least("min_correct")] = None
-    retried: Share = 0.01
-    early_stop: bool = True
-    early_stop_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    shape: Shape = Shape()
-    sighted: PictureAblation = PictureAblation()
-    paired: Paired = Paired()
-    known_answers: str | None = None
-    known_scores: dict[ScorerName, int] = {}
-
-    @property
-    def stops_early(self) -> bool:
-        """Whether the run may be rejected early. Not with official_seed42, whose guesses depend on all answers."""
-        return self.early_stop and self.scorer != "official_seed42"
-
-    def reference_among(self, references: Mapping[str, Reference]) -> tuple[str, Reference | None]:
-        """Name and value of the reference: the given one, else that of the protocol, else MMMU_val."""
-        own = f"MMMU_val_{self.protocol}"
-        name = self.reference or (own if own in references else "MMMU_val")
-        return name, references.get(name)
-
-    def require_limits(self, references: Mapping[str, Reference]) -> None:
-        """UsageProblem when neither the section nor a reference with counts sets the limits."""
-        name, reference = self.reference_among(references)
-        is_counted = reference is not None and reference.correct is not None and reference.total is not None
-        if not is_counted and (self.min_correct is None or self.max_correct is None):
-            raise UsageProblem(
-                f"mmmu.reference: {name!r} names no reference with correct and total, and mmmu.min_correct and "
-                f"mmmu.max_correct are not both given.{nearest(name, references)}"
-            )
+    value: float = Field(description="the expected value", examples=[4.13])
+    tolerance: float | None = Field(
+        default=None, description="judged within this share; without it only reported", examples=[0.1]
+    )
 
 
 def _as_folder(name: str) -> str:
@@ -357,13 +102,21 @@ def _as_folder(name: str) -> str:
 class Profile(Section):
     """One deployment: the model, how it is started, what it must reach."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$"), AfterValidator(_as_folder)]
-    description: str = ""
+    name: Annotated[str, AfterValidator(_as_folder)] = Field(
+        pattern=r"^[A-Za-z0-9][\w.-]*$",
+        description="the name of the profile, also part of folder names",
+        examples=["qwen2.5-vl-7b"],
+    )
+    description: str = Field(default="", description="one line about it", examples=["Qwen2.5-VL-7B on one card"])
     model: Model
     engine: Engine = Engine()
     offline: Offline = Offline()
     device: Device = Device()
-    versions: dict[str, Text] = {}
+    versions: dict[str, Text] = Field(
+        default={},
+        description="expected packages of the engine; only their public parts are compared",
+        examples=[{"vllm": "0.18.0"}],
+    )
     latency: Latency = Latency()
     load: Load = Load()
     deadlines: Deadlines = Deadlines()
@@ -375,17 +128,24 @@ class Profile(Section):
     endpoint: Endpoint = Endpoint()
     ladder: Ladder = Ladder()
     leaving: Leaving = Leaving()
-    metrics: list[str] = []
-    model_memory_gib: Measure | None = None
-    weight_load_s: Measure | None = None
-    references: dict[str, Reference] = {}
-    guide: list[Guide] = []
-    mmmu: Mmmu | None = None
+    metrics: list[str] = Field(
+        default=[], description="counters that `/metrics` must offer", examples=[["vllm:num_requests_running"]]
+    )
+    model_memory_gib: Measure | None = Field(default=None, description="the model's memory in the engine's log")
+    weight_load_s: Measure | None = Field(default=None, description="the load time of the weights in the engine's log")
+    references: dict[str, Reference] = Field(default={}, description="published scores by name")
+    guide: list[Guide] = Field(
+        default=[], description="latencies of the deployment guide, shown beside the measured ones"
+    )
+    mmmu: Mmmu | None = Field(
+        default=None, description="the accuracy run: [accuracy.md](accuracy.md); without it there is none"
+    )
     logprobs: LogProbLimits = LogProbLimits()
 
     def check(self, launched: bool) -> None:
-        """UsageProblem when a file of the profile does not exist, or its accuracy run has no limits or no engine."""
+        """UsageProblem when keys contradict each other, or a file of the profile does not exist."""
         self.engine.check(self.model.id, self.model.source, self.model.path)
+        self._check_parallel()
         if self.capability.golden_answers:
             resolve_existing(self.capability.golden_answers, "capability.golden_answers")
         resolve_existing(self.logprobs.prompts, "logprobs.prompts")
@@ -396,4 +156,12 @@ class Profile(Section):
                 raise UsageProblem("mmmu.engine: an attached endpoint has no 'offline' engine; use 'server'")
             if self.mmmu.known_answers:
                 require_text_file(self.mmmu.known_answers, "mmmu.known_answers")
-            self.mmmu.require_limits(self.references)
+            if self.mmmu.names_limits:
+                self.mmmu.require_limits(self.references)
+
+    def _check_parallel(self) -> None:
+        counts_cards = self.device.kind == "npu" or "count" in self.device.model_fields_set
+        llms = {"offline.llm": self.offline.llm} if self.offline.enabled else {}
+        if self.mmmu is not None and self.mmmu.engine == "offline":
+            llms["mmmu.llm"] = {**self.offline.llm, **self.mmmu.llm}
+        require_agreement(self.engine.args, self.device.count if counts_cards else None, llms)

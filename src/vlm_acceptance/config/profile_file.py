@@ -1,16 +1,21 @@
-"""Reads profile files: inheritance, overrides, former names of keys. Every problem is one line."""
+"""Reads profile files: inheritance, overrides, former names of keys. Every problem is one line.
+
+A profile of another model does not inherit the facts of the model that it extends.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from vlm_acceptance.config.model_facts import left_out, model_id, without_facts
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.config.yaml_file import fields_at, first_error, parse_yaml, read_data
 from vlm_acceptance.core.errors import UsageProblem, nearest
@@ -18,6 +23,8 @@ from vlm_acceptance.core.files import expanded, is_file
 from vlm_acceptance.core.text import trimmed
 
 CHAIN = 16
+# the folder of profiles that only others extend, as they name no model
+BASES = "bases"
 ONE_RELEASE = "the former name is accepted in this release only"
 FORMER_KEYS = {
     "numbers": "logprobs",
@@ -30,7 +37,7 @@ FORMER_VALUES = {"capability.report_only": {"several": "multi_picture"}}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A profile, its file, the source of each dotted key that is set, and a note for each former name that is used."""
+    """A profile, its file, the source of each dotted key that is set, and notes: former names, facts left out."""
 
     profile: Profile
     path: Path
@@ -43,9 +50,20 @@ def profile_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
+def base_names(folder: Path) -> list[str]:
+    """Names of the profiles that only others extend."""
+    return profile_names(folder / BASES)
+
+
 def find_profile(name: str, folder: Path) -> Path:
     """The file of a profile given by name or by path; UsageProblem names the nearest."""
-    names = profile_names(folder)
+    if name in base_names(folder):
+        makes = f"`vlm-acceptance profile new FOLDER --base {name}` writes a profile that extends it"
+        raise UsageProblem(f"{name!r} is a base for profiles and names no model: {makes}")
+    return _find(name, folder, profile_names(folder))
+
+
+def _find(name: str, folder: Path, names: Sequence[str]) -> Path:
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = expanded(name)
         problem = f"profile file {name!r} does not exist; by name there are: {', '.join(names)}"
@@ -57,17 +75,60 @@ def find_profile(name: str, folder: Path) -> Path:
     return path
 
 
+@dataclass(slots=True)
+class _Chain:
+    """What is seen while a profile and those it extends are read.
+
+    `lost` is (file, model, facts) of the last model whose facts another model does not inherit.
+    """
+
+    folder: Path
+    sources: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    lost: tuple[str, str, list[str]] | None = None
+
+    def drop_facts(self, data: dict[str, Any], file: str) -> dict[str, Any]:
+        """The data of `file` without the facts of its model."""
+        kept, gone = without_facts(data)
+        self.lost = (file, str(model_id(data)), gone)
+        below = tuple(f"{fact}." for fact in gone)
+        self.sources = {key: file for key, file in self.sources.items() if not f"{key}.".startswith(below)}
+        return kept
+
+    def given_again(self, data: dict[str, Any]) -> None:
+        """Take note of the lost facts that a file states for its own model; null is a statement, too."""
+        if self.lost:
+            file, model, facts = self.lost
+            self.lost = (file, model, [fact for fact in facts if not _holds(data, fact)])
+
+    def notes_on(self, data: dict[str, Any], file: str) -> tuple[str, ...]:
+        """All notes, with one on the facts that the finished profile lacks."""
+        notes = list(dict.fromkeys(self.notes))
+        self.given_again(data)
+        if self.lost and self.lost[2]:
+            other, theirs, missing = self.lost
+            same = " (another name of the same model belongs in model.aliases)" if other == file else ""
+            notes.append(
+                f"{file}: model.id is {model_id(data)!r}, so facts of {theirs!r} in {other} are not inherited{same}: "
+                f"{', '.join(missing)}; left out until they are given: {left_out(missing) or 'nothing'}"
+            )
+        return tuple(notes)
+
+
 def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, str]] = ()) -> Loaded:
     """Read a profile and those it extends; `overrides` are (dotted key, YAML value, source), the last one counts.
 
     A key that is set to null gets its default again; a name in a free mapping, such as engine.env, is removed.
     """
     path = find_profile(name, folder)
-    sources: dict[str, str] = {}
-    notes: list[str] = []
-    data = _read_chain(path, folder, sources, notes)
+    chain = _Chain(folder)
+    data = _read_chain(path, chain)
+    if _is_renamed(data, overrides):
+        data = chain.drop_facts(data, path.name)
     for key, text, source in overrides:
-        sources[_override(data, key, text, source, notes)] = source
+        present = _override(data, key, text, source, chain.notes)
+        chain.sources[present] = source
+    sources = chain.sources
     _require_whole_characters(data, sources, path.name)
     try:
         profile = Profile.model_validate(data)
@@ -76,7 +137,23 @@ def load_profile(name: str, folder: Path, overrides: Sequence[tuple[str, str, st
         # an override may have set a key below one that holds a single value
         below = [sources[name] for name in sources if name.startswith(f"{key}.")]
         raise UsageProblem(f"{below[-1] if below else _source(key, sources, path.name)}: {message}") from None
-    return Loaded(profile, path, sources, tuple(dict.fromkeys(notes)))
+    return Loaded(profile, path, sources, chain.notes_on(data, path.name))
+
+
+def _is_renamed(data: dict[str, Any], overrides: Sequence[tuple[str, str, str]]) -> bool:
+    """Whether overrides name another model than the files. The control is served under any name, as our own model."""
+    named = [override for override in overrides if override[0] in ("model", "model.id")]
+    if not named or (_holds(data, "model.control") and data["model"]["control"] is True):
+        return False
+    changed = deepcopy(data)
+    for key, text, source in named:
+        _override(changed, key, text, source, [])
+    return _names_another(data, changed)
+
+
+def _names_another(below: dict[str, Any], top: dict[str, Any]) -> bool:
+    theirs, ours = model_id(below), model_id(top)
+    return theirs is not None and ours is not None and theirs != ours
 
 
 def _require_whole_characters(data: dict[str, Any], sources: dict[str, str], file: str) -> None:
@@ -87,9 +164,7 @@ def _require_whole_characters(data: dict[str, Any], sources: dict[str, str], fil
             raise UsageProblem(f"{_source(key, sources, file)}: {trimmed(key, 80)}: it holds half a character")
 
 
-def _read_chain(
-    path: Path, folder: Path, sources: dict[str, str], notes: list[str], seen: tuple[Path, ...] = ()
-) -> dict[str, Any]:
+def _read_chain(path: Path, chain: _Chain, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UsageProblem(f"{path}: extends: the profiles extend each other in a circle")
     if len(seen) >= CHAIN:
@@ -97,16 +172,27 @@ def _read_chain(
     data = read_data(path)
     if not isinstance(data, dict):
         raise UsageProblem(f"{path}: a profile is a mapping of keys, this file holds {type(data).__name__}")
-    notes += _rename_former(data, path.name)
+    chain.notes += _rename_former(data, path.name)
     parent, merged = data.pop("extends", None), data
     if parent is not None:
         if not isinstance(parent, str):
             raise UsageProblem(f"{path}: extends: {parent!r} is not the name or path of a profile")
-        nearby = path.parent / parent
-        origin = nearby if is_file(nearby) else find_profile(parent, folder)
-        merged = _merged(_read_chain(origin, folder, sources, notes, (*seen, path.resolve())), data)
-    sources.update(dict.fromkeys(_flat(data), path.name))
+        origin = _origin(parent, path.parent, chain.folder)
+        below = _read_chain(origin, chain, (*seen, path.resolve()))
+        if _names_another(below, data):
+            below = chain.drop_facts(below, origin.name)
+        merged = _merged(below, data)
+    chain.given_again(data)
+    chain.sources.update(dict.fromkeys(_flat(data), path.name))
     return merged
+
+
+def _origin(parent: str, nearby: Path, folder: Path) -> Path:
+    """The file of a profile that another one extends: beside it, or one of the suite."""
+    if is_file(nearby / parent):
+        return nearby / parent
+    bases = base_names(folder)
+    return _find(parent, folder / BASES if parent in bases else folder, [*profile_names(folder), *bases])
 
 
 def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.errors import UsageProblem
@@ -25,6 +25,18 @@ def _is_pattern(text: str) -> str:
     return text
 
 
+def at_least(other: str) -> AfterValidator:
+    """A number that is not less than that of another key, if both are given."""
+
+    def check(number: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get(other)
+        if number is not None and least is not None and number < least:
+            raise ValueError(f"it must not be less than {other}, {least}")
+        return number
+
+    return AfterValidator(check)
+
+
 Text = Annotated[str, BeforeValidator(_as_text)]
 # 115 days; the clocks of the system take no more than some 290 years
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
@@ -34,27 +46,55 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Engine(Section):
-    """How `vllm serve` is started. `port: 0` takes a free port; `python` or `executable` name another installation.
+    """How `vllm serve` is started."""
 
-    `serve: id` starts it with the model's id, which it must resolve itself, not with the folder. Processes that
-    an engine has started may outlive it by `children_timeout_s`.
-    """
-
-    serve: Literal["folder", "id"] = "folder"
-    executable: str | None = None
-    python: str | None = None
-    source: list[str] = []
-    source_required: bool = False
-    env: dict[str, Text] = {}
-    args: list[Text] = []
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    mode: Literal["eager", "graph"] = "eager"
-    graph_sizes: int | None = None
-    start_timeout_s: Seconds = 900
-    stop_timeout_s: Seconds = 30
-    children_timeout_s: Seconds = 5
-    harmless_log: list[str] = []
+    serve: Literal["folder", "id"] = Field(
+        default="folder",
+        description="`folder`: the engine gets the folder that was examined, under the model's name. `id`: the engine "
+        "gets the model's id and resolves it; it may then ask the hub, so `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE` "
+        "of the profile are left out",
+    )
+    executable: str | None = Field(default=None, description="the vllm executable", examples=["/opt/vllm/bin/vllm"])
+    python: str | None = Field(
+        default=None, description="the interpreter that has vLLM", examples=["/opt/vllm/bin/python"]
+    )
+    source: list[str] = Field(
+        default=[],
+        description="shell files to source first. CANN's `ascend-toolkit/set_env.sh` and `nnal/atb/set_env.sh` are "
+        "left out where `ASCEND_HOME_PATH` or `ATB_HOME_PATH` is set and its parts are on `LD_LIBRARY_PATH` (and "
+        "`PYTHONPATH`, for the toolkit)",
+        examples=[["/usr/local/Ascend/ascend-toolkit/set_env.sh"]],
+    )
+    source_required: bool = Field(default=False, description="the shell files must exist")
+    env: dict[str, Text] = Field(
+        default={}, description="environment variables of the engine", examples=[{"VLLM_NO_USAGE_STATS": "1"}]
+    )
+    args: list[Text] = Field(
+        default=[],
+        description="arguments of `vllm serve`",
+        examples=[["--dtype", "bfloat16", "--max-model-len", 32768]],
+    )
+    host: str = Field(default="127.0.0.1", description="address of the engine")
+    port: int = Field(default=8000, ge=0, le=65535, description="port of the engine; 0 takes a free one")
+    mode: Literal["eager", "graph"] | None = Field(
+        default=None,
+        description="compared with the log; without it the mode is reported only. An engine runs in graph mode only if "
+        "its log shows captured graphs, whatever it was configured for",
+        examples=["eager"],
+    )
+    graph_sizes: int | None = Field(
+        default=None, description="number of captured graphs, compared with the log", examples=[35]
+    )
+    start_timeout_s: Seconds = Field(default=900, description="time limit of the start")
+    stop_timeout_s: Seconds = Field(default=30, description="time limit of the stop")
+    children_timeout_s: Seconds = Field(
+        default=5, description="how long the processes that an engine has started may outlive it"
+    )
+    harmless_log: list[str] = Field(
+        default=[],
+        description="parts of log lines, literally, that are no errors",
+        examples=[["Triton is not installed"]],
+    )
 
     def check(self, model: str, source: str, path: str | None) -> None:
         """UsageProblem when the model is to be served by its id, and something else says otherwise."""
@@ -69,40 +109,62 @@ class Engine(Section):
 
 
 class Challenge(Section):
-    """What no earlier run can have asked, drawn from the seed of the run: eight new `pictures`, and new `texts`.
+    """What no earlier run can have asked, drawn from the seed of the run."""
 
-    At least `min_correct` of the eight answers must be right; 0 or 1 is a failure whatever the bar. Eight
-    `conversations` and eight `long_prompts` of each length in tokens are counted like a category.
-    """
-
-    pictures: bool = True
-    texts: bool = True
-    conversations: bool = True
-    long_prompts: list[Annotated[int, Field(ge=256)]] = [1024, 4096, 16384, 32768]
-    min_correct: int = Field(default=4, ge=1, le=8)
+    pictures: bool = Field(
+        default=True, description="`false`: the deployment is not asked about the eight new pictures"
+    )
+    texts: bool = Field(
+        default=True, description="`false`: no new texts, and no requests that are repeated to find a cache of answers"
+    )
+    conversations: bool = Field(
+        default=True,
+        description="`false`: no questions about new pictures of earlier turns, and none with system messages that "
+        "must show in the answer",
+    )
+    long_prompts: list[Annotated[int, Field(ge=256)]] = Field(
+        default=[1024, 4096, 16384, 32768],
+        description="lengths in tokens of texts in which passwords and pictures are hidden. Smoke sends the shortest, "
+        "slow the others. What is longer than 7/8 of `model.max_model_len` is sent with that length, unless another "
+        "one is nearly as long; `[]`: none",
+    )
+    min_correct: int = Field(
+        default=4,
+        ge=1,
+        le=8,
+        description="right answers about the eight new pictures that are enough; with 0 or 1 the deployment is taken "
+        "for blind, or for stored answers, whatever the bar (unless it is 1)",
+    )
 
 
 class LogProbLimits(Section):
-    """Limits on log probabilities, in nats. `alarm` limits the mean |Δ| to `baseline` over the tokens that both list
-    among their five likeliest, `alarm_prompt` that of each prompt; `common_top5` is the least share of such tokens.
+    """Limits on log probabilities, in nats: [logprobs.md](logprobs.md)."""
 
-    Another token than the stored one, or than that of a second answer, is accepted if it is at most `tie` behind.
-    `steady` limits the mean |Δ| between two answers of one deployment to the same request (again, in a batch, offline),
-    `steady_prompt` that of each prompt. With `batch_invariant` no text may differ. Smoke sends `sample` prompts; a
-    recording sends all of `prompts`.
-    """
-
-    prompts: str = "fixtures/baselines/prompts.jsonl"
-    baseline: str | None = None
-    sample: int = Field(default=12, ge=1)
+    prompts: str = Field(default="fixtures/baselines/prompts.jsonl", description="the prompts of a recording")
+    baseline: str | None = Field(default=None, description="the stored log probabilities", examples=["right.jsonl"])
+    sample: int = Field(default=12, ge=1, description="prompts that smoke sends")
     # vLLM-Ascend's own tests allow 0.14 for a token; to find a model's own floor, compare two recordings of it
-    alarm: Nats = 0.14
-    alarm_prompt: Nats = 0.4
-    common_top5: Share = 0.8
-    tie: Nats = 0.5
-    steady: Nats = 0.14
-    steady_prompt: Nats = 0.4
-    batch_invariant: bool = False
+    alarm: Nats = Field(
+        default=0.14,
+        description="limit of the mean difference to `baseline` over the tokens that both list among their five "
+        "likeliest",
+    )
+    alarm_prompt: Nats = Field(default=0.4, description="the same for each prompt")
+    common_top5: Share = Field(default=0.8, description="least share of such tokens")
+    tie: Nats = Field(
+        default=0.5,
+        description="another token than the stored one, or than that of a second answer to the same request, is "
+        "accepted if it was behind by at most this",
+    )
+    steady: Nats = Field(
+        default=0.14,
+        description="limit of the mean difference between two answers of one deployment to the same request (again, "
+        "in a batch, offline)",
+    )
+    steady_prompt: Nats = Field(default=0.4, description="the same for each prompt")
+    batch_invariant: bool = Field(
+        default=False, description="no text may differ between two answers to the same request"
+    )
 
 
 # of an answer without its tokens; of a token with its event in a stream; of each token that could stand in its place
@@ -110,15 +172,16 @@ ANSWER_BYTES, TOKEN_BYTES, LISTED_BYTES = 256 << 10, 4 << 10, 1 << 10
 
 
 class Sizes(Section):
-    """Upper bounds in MiB: of one answer, of a page of `/metrics`, and of what a run stores about its requests.
+    """Upper bounds in MiB. An answer beyond them, or beyond what its tokens can need, is a broken one."""
 
-    An answer beyond them, or beyond what its tokens can need, is a broken one. Beyond what a run may store, bodies are
-    cut, and the verdict says so.
-    """
-
-    answer_mib: float = Field(default=4, ge=0.25, le=64)
-    metrics_mib: float = Field(default=16, ge=0.25, le=64)
-    run_mib: float = Field(default=128, ge=8, le=4096)
+    answer_mib: float = Field(default=4, ge=0.25, le=64, description="the largest answer")
+    metrics_mib: float = Field(default=16, ge=0.25, le=64, description="the largest page of `/metrics`")
+    run_mib: float = Field(
+        default=128,
+        ge=8,
+        le=4096,
+        description="the most that a run stores about its requests; beyond it bodies are cut, and the verdict says so",
+    )
 
     def largest(self, request: Request) -> int:
         """The most bytes that an answer to this request may have: fewer where only a few tokens were asked for."""
@@ -136,24 +199,30 @@ class Sizes(Section):
 class Limits(Section):
     """Limits in seconds on percentiles; one without a limit is only reported."""
 
-    p50: Seconds | None = None
-    p90: Seconds | None = None
-    p99: Seconds | None = None
+    p50: Seconds | None = Field(default=None, description="limit of the median", examples=[0.5])
+    p90: Seconds | None = Field(default=None, description="limit of the 90th percentile", examples=[1])
+    p99: Seconds | None = Field(default=None, description="limit of the 99th percentile", examples=[2])
 
 
 class LoadBudgets(Section):
-    """What the soak must reach; a figure without a bound is only reported. `errors` is the highest share of requests
-    without an answer, `goodput` the lowest share of requests answered within the limits of `latency`.
-    """
+    """What the soak must reach; a figure without a bound is only reported."""
 
     ttft_s: Limits = Limits()
     tpot_s: Limits = Limits()
     itl_s: Limits = Limits()
     e2e_s: Limits = Limits()
-    errors: Share = 0
-    goodput: Share | None = None
-    requests_per_s: Annotated[float, Field(gt=0)] | None = None
-    output_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
+    errors: Share = Field(default=0, description="the highest share of requests without an answer")
+    goodput: Share | None = Field(
+        default=None,
+        description="the lowest share of requests answered within the limits of `latency`",
+        examples=[0.95],
+    )
+    requests_per_s: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="the lowest rate of requests", examples=[4]
+    )
+    output_tokens_per_s: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="the lowest rate of output tokens", examples=[400]
+    )
 
     @property
     def bounds_figures(self) -> bool:
@@ -162,25 +231,33 @@ class LoadBudgets(Section):
 
 
 class Load(Section):
-    """Many requests at once. A request starves if it takes `slower` times the median and more than `slower_s`. The
-    deployment hangs if nothing progresses for `hang_s`. A client that disconnects frees its slot within `freed_s`.
+    """Many requests at once."""
 
-    Times may grow by the share `drift` from the soak's first third to its last, memory by so many kilobytes a request.
-    With `bench`, `vllm bench serve` runs after the soak of a launched engine; its figures are reported, not judged.
-    `preemption`: the cache is so small that many long texts at once must make the engine preempt requests.
-    """
-
-    burst: int = Field(default=16, ge=4, le=64)
-    large_burst: int = Field(default=64, ge=4, le=64)
-    slower: Annotated[float, Field(gt=1)] = 10
-    slower_s: Seconds = 10
-    hang_s: Seconds = 60
-    freed_s: Seconds = 10
-    soak_s: Annotated[float, Field(ge=1)] = 600
-    soak_concurrency: int = Field(default=8, ge=1, le=64)
-    bench: bool = True
-    preemption: bool = False
-    drift: Annotated[float, Field(ge=0)] = 0.5
-    leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
-    hbm_leak_kb_per_request: Annotated[float, Field(ge=0)] = 64
+    burst: int = Field(default=16, ge=4, le=64, description="requests at once in smoke")
+    large_burst: int = Field(default=64, ge=4, le=64, description="requests at once in slow")
+    slower: float = Field(
+        default=10,
+        gt=1,
+        description="a request starves if it takes this many times the median, and more than `slower_s`",
+    )
+    slower_s: Seconds = Field(default=10, description="a request starves if it takes more than this time, too")
+    hang_s: Seconds = Field(default=60, description="no progress for this time is a hang")
+    freed_s: Seconds = Field(default=10, description="a client that disconnects frees its slot within this time")
+    soak_s: float = Field(default=600, ge=1, description="length of the soak")
+    soak_concurrency: int = Field(default=8, ge=1, le=64, description="requests in flight in the soak")
+    bench: bool = Field(
+        default=True, description="run `vllm bench serve` after the soak; its figures are reported, never judged"
+    )
+    preemption: bool = Field(
+        default=False,
+        description="the cache of the deployment is so small that many long texts at once make the engine preempt "
+        "requests: slow shows that these keep their answers, and is an error if fewer than 20 are preempted",
+    )
+    drift: float = Field(
+        default=0.5, ge=0, description="the share by which times may grow from the first third of the soak to its last"
+    )
+    leak_kb_per_request: float = Field(default=64, ge=0, description="how much the memory of processes may grow, in KB")
+    hbm_leak_kb_per_request: float = Field(
+        default=64, ge=0, description="how much the memory of the card may grow, in KB"
+    )
     budgets: LoadBudgets = LoadBudgets()

@@ -50,6 +50,7 @@ def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, s
     else:
         found.append(f"  requests and times are unknown: no stored run of this profile in {context.settings.reports}")
     found += [f"  {line}" for line in (*_engines(context, serves), *_long_parts(context, soaks))]
+    found += [f"  {note}" for note in summary.unstated(context.profile, context.settings.launched)]
     found += _left_out({test: row.reason for test, row in context.record.not_applicable.items()}, names)
     if context.record.narrowed:
         found.append(f"  partial run ({context.record.narrowed}): it can reject or be inconclusive, it cannot accept")

@@ -25,6 +25,10 @@ RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
 CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
 BEYOND_V1 = ("server_paths", "running_metric", "cache_metrics", "request_metric", "route_tokenize")
 ONLY_V1 = "the endpoint offers only /v1 (endpoint.only_v1)"
+NO_LIMITS = (
+    "MMMU has no limits: the profile has no reference with correct and total (references), and not both "
+    "mmmu.min_correct and mmmu.max_correct"
+)
 # tokens of a question and its answer, with room to spare
 BESIDE_A_PICTURE = 512
 PLAIN_MARKS = ("", "smoke", "slow", "smoke or slow", "slow or smoke")
@@ -67,8 +71,7 @@ def missing_features(
         ("max_model_len", model.max_model_len is not None, "the profile has no context length (model.max_model_len)"),
         ("max_pictures", model.max_pictures is not None, "the profile has no limit of pictures (model.max_pictures)"),
         ("media_domains", model.media_domains, "the profile restricts no addresses (model.media_domains)"),
-        ("no_video", not model.video, "the model takes videos (model.video)"),
-        ("video", model.video, "the model takes no videos (model.video)"),
+        *_videos(model.video),
         ("api_key", has_key, "the run has no API key (--vlm-api-key-env)"),
         *_load(profile),
         ("versions", profile.versions, "the profile expects no versions (versions)"),
@@ -76,6 +79,8 @@ def missing_features(
         ("running_metric", RUNNING in profile.metrics, f"the profile expects no {RUNNING} (metrics)"),
         ("cache_metrics", set(profile.metrics) >= CACHES, "the profile expects no counters of both caches (metrics)"),
         ("mmmu", asks_mmmu, "the profile asks for no MMMU run (mmmu)"),
+        ("mmmu", not mmmu.no_limits(profile.references), NO_LIMITS),
+        ("mmmu", not (why := _no_prompts(mmmu, model.pictures)), why),
         ("mmmu_early_stop", asks_mmmu and mmmu.stops_early, "MMMU does not stop early (mmmu.early_stop, mmmu.scorer)"),
         ("mmmu_sighted", mmmu.sighted.sample, "the profile asks for no picture ablation (mmmu.sighted.sample)"),
         ("mmmu_baseline", has_baseline, "no stored run to compare with was given (--vlm-baseline)"),
@@ -85,6 +90,24 @@ def missing_features(
     )
     # reversed: of several reasons the first one is given
     return {feature: reason for feature, is_there, reason in reversed(rows) if not is_there}
+
+
+def _videos(takes: bool | None) -> tuple[tuple[str, object, str], ...]:
+    """What the tests of videos need; with a model of which nobody says it, neither an answer nor a refusal is wrong."""
+    unsaid = "the profile does not say whether the model takes videos (model.video)"
+    return (
+        ("no_video", takes is not None, unsaid),
+        ("no_video", not takes, "the model takes videos (model.video)"),
+        ("video", takes is not None, unsaid),
+        ("video", takes, "the model takes no videos (model.video)"),
+    )
+
+
+def _no_prompts(mmmu: Mmmu, pictures: Pictures) -> str:
+    """Why the prompts of the protocol are not those of this model; '' when they are."""
+    if mmmu.protocol != "internvl" or pictures.oracle == "internvl":
+        return ""
+    return "mmmu.protocol: 'internvl' limits the tiles of InternVL, which the profile does not declare (model.pictures)"
 
 
 def _load(profile: Profile) -> tuple[tuple[str, object, str], ...]:

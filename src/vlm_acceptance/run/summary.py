@@ -16,6 +16,7 @@ import yaml
 from vlm_acceptance import __version__
 from vlm_acceptance.checks.bars import PICTURES, bar, bar_of_new
 from vlm_acceptance.checks.pictures import ORDERS
+from vlm_acceptance.config.model_facts import left_out
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.config.profile import CONVERSATIONS, LONG_PROMPTS, MULTI_PICTURE, Profile
 from vlm_acceptance.core.engine_figures import LATE_S
@@ -31,6 +32,8 @@ from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
 
 SCHEMA = "vlm-acceptance/summary/1"
+# facts of the model that tests use where the profile states them; the tests of other facts are not applicable
+FOLDER_FACTS, PROMPT_FACTS = ("weights_bytes", "stop_token_ids"), ("special_tokens", "prompt_start")
 # keys whose texts are names, paths and sentences of the suite and its profile
 OWN_TEXTS = frozenset({
     "schema", "verdict", "statement", "scope", "suite", "profile", "model_files", "kind", "name", "areas", "required",
@@ -95,7 +98,7 @@ def scope(context: RunContext) -> dict[str, Any]:
     return {
         "model": profile.model.id,
         "profile": profile.name,
-        "mode": profile.engine.mode if launched else "as attached",
+        "mode": (profile.engine.mode or "as started") if launched else "as attached",
         "deployment": "launched" if launched else "endpoint only",
         "seed": context.settings.seed,
         "url": context.settings.base_url or (context.launch.value.base_url if context.launch.value else None),
@@ -132,15 +135,17 @@ def statement(context: RunContext) -> str:
     where = f"launched {served}" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
     if profile.model.control:
         return f"the control ({profile.model.id}, {where}); nothing is said about InternVL2-2B or any other model"
-    return f"{profile.model.id} as profile {profile.name} deploys it ({where}, {_modes(context)})"
+    return f"{profile.model.id} as profile {profile.name} deploys it ({', '.join([where, *_modes(context)])})"
 
 
-def _modes(context: RunContext) -> str:
-    """The modes that the profile promises, those of server and offline engine apart."""
+def _modes(context: RunContext) -> list[str]:
+    """The modes that the profile promises, those of server and offline engine apart; nothing of an endpoint's."""
     profile = context.profile
-    server = f"{profile.engine.mode} mode"
-    is_offline = context.settings.launched and profile.offline.enabled
-    return f"{server}; offline engine {profile.offline.mode or 'in any'} mode" if is_offline else server
+    if not context.settings.launched:
+        return []
+    server = f"{profile.engine.mode or 'any'} mode"
+    offline = f"; offline engine {profile.offline.mode or 'in any'} mode"
+    return [server + offline if profile.offline.enabled else server]
 
 
 def suite_version() -> dict[str, Any]:
@@ -236,8 +241,9 @@ def areas(context: RunContext) -> dict[str, dict[str, int]]:
 def notes(context: RunContext) -> list[str]:
     """What a reader of the verdict must know: replaced settings, defaults, uncalibrated questions, gaps."""
     profile, record, launched = context.profile, context.record, context.settings.launched
-    found = context.preflight.notes() if launched else []
-    found += _calibration_notes(profile)
+    found = [*context.settings.loaded.notes, *(context.preflight.notes() if launched else [])]
+    found += unstated(profile, launched)
+    found += calibration_notes(profile)
     if record.latency:
         found.append(f"the machine while latency was measured: {in_words(record.waits)}")
     unasked = {row.reason for row in record.not_applicable.values() if row.feature == "mmmu"}
@@ -271,13 +277,22 @@ def notes(context: RunContext) -> list[str]:
     return found
 
 
+def unstated(profile: Profile, launched: bool) -> list[str]:
+    """A line on facts of the model that the profile leaves open, and what a run leaves out without them."""
+    names = (*(FOLDER_FACTS if launched else ()), *PROMPT_FACTS)
+    missing = [f"model.{name}" for name in names if not getattr(profile.model, name)]
+    if profile.model.control or not missing:
+        return []
+    return [f"the profile does not state {', '.join(missing)}; left out: {left_out(missing)}"]
+
+
 def _declared(defaults: Mapping[str, float]) -> list[str]:
     """What a request gets for a parameter that it does not name, where that is declared."""
     values = ", ".join(f"{name} {value:g}" for name, value in defaults.items())
     return [f"defaults of requests that name no value, as declared: {values}"] if values else []
 
 
-def _calibration_notes(profile: Profile) -> list[str]:
+def calibration_notes(profile: Profile) -> list[str]:
     """Bars that are uncalibrated, lowered or only reported, and budgets that are first estimates."""
     wanted, found = profile.capability, []
     if not wanted.calibrated:
@@ -287,7 +302,9 @@ def _calibration_notes(profile: Profile) -> list[str]:
         found.append(f"bars lowered by the calibration, which saw: {', '.join(lowered)}")
     if wanted.report_only:
         found.append(f"only reported by calibration, not judged: {', '.join(wanted.report_only)}")
-    if not profile.latency.recorded:
+    if not profile.latency.has_budgets:
+        found.append("the profile has no latency budgets (latency): latencies are reported, not judged")
+    elif not profile.latency.recorded:
         found.append("latency budgets are first estimates, not a recorded baseline (--vlm-record-baseline)")
     return found
 

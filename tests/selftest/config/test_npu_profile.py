@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.new_profiles import MODELS, NAMES, loaded
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.config.profile_file import load_profile
@@ -80,6 +81,11 @@ def test_vllm_0_18_knows_every_option(name: str):
     assert unknown_to_0_18(profile(name)) == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_vllm_0_18_knows_every_option_of_a_new_profile(name: str, tmp_path: Path):
+    assert unknown_to_0_18(loaded(MODELS / name, tmp_path, "--base", "vllm-ascend").profile) == []
+
+
 def test_an_option_that_vllm_0_18_lacks_is_seen():
     changed = profile(NPU[0], ("engine.args", "[--enforce-eagr]"), ("offline.llm.max_model_length", "1"))
     assert unknown_to_0_18(changed) == ["--enforce-eagr", "--max-model-length"]
@@ -102,12 +108,16 @@ def engine() -> EngineInstall | None:
 
 
 @pytest.fixture(scope="module")
-def refusals() -> list[str | None]:
-    """The errors of this machine's vLLM for the NPU profiles (eager, graph, a3), and for three mistakes at the end."""
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> list[str | None]:
+    """The errors of this machine's vLLM: command lines of NPU profiles (eager, graph, a3, three new ones) and of two
+    mistakes; then the arguments of their offline engines, and one mistake.
+    """
     found = engine()
     if found is None:
         pytest.skip("no vLLM with a known interpreter is installed here")
+    folder = tmp_path_factory.mktemp("new")
     profiles = [profile(name) for name in NPU]
+    profiles += [loaded(MODELS / name, folder, "--base", "vllm-ascend").profile for name in NAMES]
     mistakes = [["--enforce-eagr"], ["--dtype", "bf17"]]
     serve = [serve_line(p) for p in profiles] + [["serve", "/m", *words] for words in mistakes]
     llm: list[dict[str, Any]] = [{"model": "m", **p.offline.llm} for p in profiles]
@@ -122,13 +132,13 @@ def refusals() -> list[str | None]:
 
 
 def test_parser_of_the_installed_vllm_accepts_the_profiles(refusals: list[str | None]):
-    serve, llm = refusals[:3], refusals[5:8]
-    assert serve == [None] * 3
-    assert llm == [None] * 3
+    serve, llm = refusals[:6], refusals[8:14]
+    assert serve == [None] * 6
+    assert llm == [None] * 6
 
 
 def test_parser_of_the_installed_vllm_refuses_mistakes(refusals: list[str | None]):
-    option, value, argument = refusals[3], refusals[4], refusals[8]
+    option, value, argument = refusals[6], refusals[7], refusals[14]
     assert "--enforce-eagr" in str(option)
     assert "bf17" in str(value)
     assert "max_model_length" in str(argument)

@@ -24,8 +24,10 @@ FULL = {
         "max_model_len": 4096,
         "max_pictures": 4,
         "media_domains": ["media.example"],
+        "video": False,
         "pictures": {"oracle": "internvl"},
     },
+    "references": {"MMMU_val": {"score": 30, "correct": 3, "total": 10}},
     "device": {"kind": "npu"},
     "versions": {"vllm": "0.18.0"},
     "metrics": [*RUNNING, *CACHES, *REQUESTS],
@@ -111,6 +113,28 @@ def test_one_bound_is_a_budget(budgets: dict[str, Any]) -> None:
 def test_a_model_takes_videos_or_must_refuse_them(takes: bool, feature: str) -> None:
     profile = Profile.model_validate({**FULL, "model": {**FULL["model"], "video": takes}})  # type: ignore[dict-item]
     assert {"no_video", "video"} & missing_features(profile, launched=True).keys() == {feature}
+
+
+def test_a_model_of_which_nobody_says_whether_it_takes_videos_is_sent_none() -> None:
+    profile = Profile.model_validate({**FULL, "model": {"id": "m"}})
+    seen = missing_features(profile, launched=True)
+    assert "does not say whether the model takes videos" in seen["video"]
+    assert seen["video"] == seen["no_video"]
+
+
+def test_mmmu_without_limits_is_not_run_and_never_stops_another_test() -> None:
+    profile = Profile.model_validate({"name": "x", "model": {"id": "m"}, "mmmu": {}})
+    profile.check(launched=True)
+    assert "MMMU has no limits" in missing_features(profile, launched=True)["mmmu"]
+    own = Profile.model_validate({"name": "x", "model": {"id": "m"}, "mmmu": {"min_correct": 1, "max_correct": 9}})
+    assert "mmmu" not in missing_features(own, launched=True)
+
+
+def test_prompts_that_limit_internvls_tiles_are_for_internvl() -> None:
+    changed: dict[str, Any] = {**FULL, "mmmu": {"protocol": "internvl"}}
+    assert "mmmu" not in missing_features(Profile.model_validate(changed), launched=True)
+    changed["model"] = {"id": "m", "pictures": {"oracle": "none"}}
+    assert "limits the tiles of InternVL" in missing_features(Profile.model_validate(changed), launched=True)["mmmu"]
 
 
 def test_a_profile_without_the_section_asks_for_nothing_of_mmmu() -> None:
