@@ -34,20 +34,22 @@ def wire() -> Iterator[Callable[[Answer], WireServer]]:
 
 @pytest.fixture(scope="session")
 def compiled_src(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compiled copy of `src`, so that each small checkout starts quickly."""
-    copy = tmp_path_factory.mktemp("compiled") / "src"
+    """A compiled copy of `src` in the folder of all small checkouts: a warm pytest has imported it."""
+    copy = tmp_path_factory.mktemp("compiled") / "checkout" / "src"
     shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     compileall.compile_dir(copy, quiet=2)
     return copy
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, compiled_src: Path) -> Callable[..., Path]:
-    """Make a copy of this project with other acceptance tests (module name -> source) and one profile, quick."""
+def checkout(compiled_src: Path) -> Iterator[Callable[..., Path]]:
+    """Make a copy of this project with other acceptance tests (module name -> source) and one profile, quick.
+
+    The folder is used again by the next test; only `src` stays.
+    """
+    root = compiled_src.parent
 
     def make(**modules: str) -> Path:
-        root = tmp_path / "checkout"
-        shutil.copytree(compiled_src, root / "src")
         for name in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, root / name)
         (root / "fixtures" / "profiles").mkdir(parents=True)
@@ -60,4 +62,7 @@ def checkout(tmp_path: Path, compiled_src: Path) -> Callable[..., Path]:
             (folder / f"{name}.py").write_text(source, "utf-8")
         return root
 
-    return make
+    yield make
+    for path in root.iterdir():
+        if path != compiled_src:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

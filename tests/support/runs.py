@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tests.support.warm import warm_pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # parts of acceptance modules, for small checkouts
@@ -85,10 +87,16 @@ def pytest_run(*args: str, cwd: Path = ROOT, env: Mapping[str, str] | None = Non
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def warm_run(*args: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Ran:
+    """The same in a quarter of the time: forked after its imports, so no variable changes the interpreter itself."""
+    _, _, _, *given = pytest_argv(args)
+    return Ran(*warm_pytest(cwd).run(given, cwd, clean_env(env)))
+
+
 def accept(root: Path, reports: Path, url: str, *args: str, env: Mapping[str, str] | None = None) -> Ran:
-    """Run the acceptance tests of a small project against an endpoint."""
+    """Run the acceptance tests of a small checkout against an endpoint."""
     given = ("--vlm-profile=quick", f"--vlm-base-url={url}", f"--vlm-reports={reports}")
-    return pytest_run("-m", "smoke", *given, *args, cwd=root, env=env)
+    return warm_run("-m", "smoke", *given, *args, cwd=root, env=env)
 
 
 def summary_of(reports: Path) -> dict[str, Any]:

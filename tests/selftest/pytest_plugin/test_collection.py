@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import statistics
-import time
+import resource
 from pathlib import Path
 
 import pytest
-from tests.support.runs import ROOT, Ran, pytest_run, summary_of
+from tests.support.runs import ROOT, Ran, pytest_run, summary_of, warm_run
 
 from vlm_acceptance.config.profile import Profile
 
@@ -41,24 +40,30 @@ def test_the_block_blocks(without_engine: dict[str, str], tmp_path: Path) -> Non
 def test_collection_needs_nothing_of_an_engine_and_is_quick(without_engine: dict[str, str]) -> None:
     took = []
     for _ in range(3):
-        began = time.monotonic()
+        began = processor_s()
         ran = pytest_run("--co", "-m", "smoke", "--vlm-profile=control-cpu", env=without_engine)
-        took.append(time.monotonic() - began)
+        took.append(processor_s() - began)
         assert ran.code == 0, ran.output
     assert "tests/acceptance/test_capability.py::test_category[ocr-png]" in ran.out.replace("png-ocr", "ocr-png")
-    # under one second on an idle machine; this one may be busy
-    assert statistics.median(took) < 10
+    # under one second of a processor on an idle machine; a busy one has colder caches
+    assert min(took) < 4
+
+
+def processor_s() -> float:
+    """Seconds of a processor that the ended children of this process have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("name", [path.stem for path in (ROOT / "fixtures" / "profiles").glob("*.yaml")])
 def test_tests_are_collected_with_every_profile(name: str) -> None:
-    ran = pytest_run("--co", f"--vlm-profile={name}")
+    ran = warm_run("--co", f"--vlm-profile={name}")
     assert ran.code == 0, ran.output
 
 
 @pytest.fixture(scope="module")
 def shown() -> Ran:
-    return pytest_run(
+    return warm_run(
         "--vlm-show-profile",
         "--vlm-profile=internvl2-2b-ascend-graph",
         "--vlm-port=8001",
@@ -99,7 +104,7 @@ def test_a_card_that_cannot_be_used_is_reported_and_the_control_does_not_replace
     model = tmp_path / "model"
     model.mkdir()  # empty, so that nothing is downloaded
     env = {"PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
-    ran = pytest_run("-m", "smoke", f"--vlm-reports={tmp_path / 'reports'}", f"--vlm-model={model}", env=env)
+    ran = warm_run("-m", "smoke", f"--vlm-reports={tmp_path / 'reports'}", f"--vlm-model={model}", env=env)
     assert ran.code == 10, ran.output
     summary = summary_of(tmp_path / "reports")
     assert summary["scope"]["profile"] == "internvl2-2b-ascend"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.proof.standins.quick_server import QuickServer
-from tests.support.runs import ERRS, FAILS, HEAD, PASSES, Ran, accept, clean_env, junit_of, pytest_argv, pytest_run
+from tests.support.runs import ERRS, FAILS, HEAD, PASSES, Ran, accept, clean_env, junit_of, pytest_argv, warm_run
 
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.run.verdict_hooks import exit_code
@@ -181,7 +181,7 @@ def test_a_folder_for_the_run_that_cannot_be_made_is_one_line(
     else:
         long = root / "long.yaml"
         long.write_text(profile.read_text("utf-8").replace("name: quick", f"name: {'q' * 300}"), "utf-8")
-        ran = pytest_run(
+        ran = warm_run(
             "-m", "smoke", f"--vlm-profile={long}", f"--vlm-base-url={quick}", f"--vlm-reports={reports}", cwd=root
         )
     assert ran.code == 4, ran.output
@@ -191,7 +191,7 @@ def test_a_folder_for_the_run_that_cannot_be_made_is_one_line(
 
 def test_a_name_too_long_for_any_file_is_one_line(checkout: Callable[..., Path], reports: Path) -> None:
     args = ("-m", "smoke", f"--vlm-profile={'q' * 300}.yaml", f"--vlm-reports={reports}")
-    ran = pytest_run(*args, cwd=checkout(test_health=HEAD + PASSES))
+    ran = warm_run(*args, cwd=checkout(test_health=HEAD + PASSES))
     assert ran.code == 4, ran.output
     assert len(ran.problems) == 1, ran.output
     assert "Traceback" not in ran.output

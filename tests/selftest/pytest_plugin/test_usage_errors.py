@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.proof.standins.quick_server import Behaviour, QuickServer
-from tests.support.runs import Ran, pytest_run
+from tests.support.runs import Ran, pytest_run, warm_run
 
 FILES = {
     "unknown-key.yaml": "extends: control-cpu\nname: x\nengine: {prot: 8001}\n",
@@ -90,13 +89,12 @@ def argv(name: str, tmp: Path, url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def wrong_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
-    """Runs of all wrong command lines of the table, two at a time."""
+    """Runs of all wrong command lines of the table."""
     tmp = tmp_path_factory.mktemp("wrong")
     for name, text in FILES.items():
         (tmp / name).write_text(text, "utf-8")
-    with QuickServer(Behaviour(model="somebody-elses-model")) as server, ThreadPoolExecutor(2) as threads:
-        runs = {name: threads.submit(pytest_run, *argv(name, tmp, server.url)) for name in WRONG}
-        yield {name: run.result() for name, run in runs.items()}
+    with QuickServer(Behaviour(model="somebody-elses-model")) as server:
+        yield {name: warm_run(*argv(name, tmp, server.url)) for name in WRONG}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -107,6 +105,11 @@ def test_wrong_input_is_one_line_and_exit_code_4(name: str, wrong_runs: dict[str
     assert "Traceback" not in ran.output
     for words in WRONG[name][1]:
         assert words in ran.problems[0]
+
+
+def test_a_forked_run_answers_as_a_started_one(wrong_runs: dict[str, Ran]) -> None:
+    """All others are forked from a process that has imported pytest and the suite."""
+    assert pytest_run(*argv("unknown profile", Path(), "")) == wrong_runs["unknown profile"]
 
 
 def test_credentials_of_a_url_are_not_repeated(wrong_runs: dict[str, Ran]) -> None:
@@ -122,7 +125,7 @@ def test_credentials_of_a_url_are_not_repeated(wrong_runs: dict[str, Ran]) -> No
     ],
 )
 def test_variable_is_named_as_the_source_of_a_wrong_value(variable: str, value: str, words: str) -> None:
-    ran = pytest_run("--co", env={"VLM_PROFILE": "control-cpu", variable: value})
+    ran = warm_run("--co", env={"VLM_PROFILE": "control-cpu", variable: value})
     assert ran.code == 4
     assert [words in line for line in ran.problems] == [True]
 
@@ -130,7 +133,7 @@ def test_variable_is_named_as_the_source_of_a_wrong_value(variable: str, value: 
 def test_reports_folder_that_cannot_be_written_is_reported_before_anything_starts(tmp_path: Path) -> None:
     in_its_place = tmp_path / "reports"
     in_its_place.write_text("", "utf-8")
-    ran = pytest_run("-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={in_its_place}")
+    ran = warm_run("-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={in_its_place}")
     assert ran.code == 4
     assert "Traceback" not in ran.output
     assert ["--vlm-reports" in line and str(in_its_place) in line for line in ran.problems] == [True]
@@ -138,7 +141,7 @@ def test_reports_folder_that_cannot_be_written_is_reported_before_anything_start
 
 def test_workers_are_refused_where_they_exist(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
-    ran = pytest_run("-m", "smoke", "-n2", "--vlm-profile=control-cpu", f"--vlm-reports={tmp_path}")
+    ran = warm_run("-m", "smoke", "-n2", "--vlm-profile=control-cpu", f"--vlm-reports={tmp_path}")
     assert ran.code == 4
     assert ["-n" in line for line in ran.problems] == [True]
 
@@ -166,7 +169,7 @@ def test_an_unusable_stored_run_is_reported_before_anything_starts(
     (tmp_path / "mmmu_val.jsonl").write_text("[]\n", "utf-8")
     given = [arg.format(tmp=tmp_path) for arg in args]
     chosen = [] if "plain" in given[0] else ["--vlm-profile=control-cpu"]
-    ran = pytest_run("-m", "smoke", *chosen, *given, f"--vlm-reports={tmp_path / 'reports'}")
+    ran = warm_run("-m", "smoke", *chosen, *given, f"--vlm-reports={tmp_path / 'reports'}")
     assert ran.code == 4, ran.output
     assert "Traceback" not in ran.output
     assert len(ran.problems) == 1, ran.output

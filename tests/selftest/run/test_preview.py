@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.proof.standins.quick_server import QuickServer
-from tests.support.runs import Ran, pytest_run
+from tests.support.runs import Ran, pytest_run, warm_run
 
 from vlm_acceptance.run.requirements import AREAS
 
@@ -89,7 +89,7 @@ def test_requests_and_times_are_those_of_the_newest_stored_run_of_the_profile(tm
     torn = stored_run(tmp_path, "20260105T000000Z-control-cpu", dict.fromkeys(health, (40, 40.0)))
     (torn / "summary.json").write_text('{"scope"', "utf-8")
     args = ("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={tmp_path}")
-    ran = pytest_run(*args, "-k", " or ".join(name.partition("::")[2] for name in health))
+    ran = warm_run(*args, "-k", " or ".join(name.partition("::")[2] for name in health))
     assert ran.code == 0, ran.output
     # the newest run that has one of these tests; it lacks the third
     assert "from 20260102T000000Z-control-cpu" in ran.out
@@ -107,7 +107,7 @@ def test_what_is_left_out_has_its_reason(control: tuple[Ran, Path]) -> None:
 def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(tmp_path: Path) -> None:
     with QuickServer() as server:
         args = ("--vlm-profile=internvl2-2b-ascend", f"--vlm-base-url={server.url}", f"--vlm-mmmu-data={tmp_path}")
-        ran = pytest_run("--vlm-plan", "-m", "slow", *args)
+        ran = warm_run("--vlm-plan", "-m", "slow", *args)
         assert list(server.seen) == []
     assert ran.code == 0, ran.output
     assert "starts:" not in ran.out
@@ -116,12 +116,12 @@ def test_an_attached_run_leaves_out_what_needs_our_own_engine_and_sends_nothing(
 
 
 def test_names_are_listed_with_v_and_a_partial_run_is_named() -> None:
-    ran = pytest_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_reported")
+    ran = warm_run("--vlm-plan", "-v", "-v", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "version_is_reported")
     assert ran.code == 0, ran.output
     assert "    health::test_version_is_reported" in ran.out.splitlines()
     assert row(ran, "total")[0] == "1"
     assert "partial run (-k 'version_is_reported')" in ran.out
-    offline = pytest_run("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "test_weights_are_whole")
+    offline = warm_run("--vlm-plan", "-m", "smoke", "--vlm-profile=control-cpu", "-k", "test_weights_are_whole")
     assert "starts:" not in offline.out
 
 
@@ -134,7 +134,7 @@ def test_names_are_listed_with_v_and_a_partial_run_is_named() -> None:
     ],
 )
 def test_what_is_wrong_is_one_line(args: list[str], words: list[str]) -> None:
-    ran = pytest_run("--vlm-plan", *args)
+    ran = warm_run("--vlm-plan", *args)
     assert ran.code == 4, ran.output
     assert len(ran.problems) == 1, ran.output
     for word in words:
