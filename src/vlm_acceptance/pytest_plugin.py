@@ -161,11 +161,17 @@ class Uncaptured:
     def __init__(self, config: pytest.Config) -> None:
         capture: Any = config.pluginmanager.getplugin("capturemanager")
         self._released = capture.global_and_fixture_disabled if capture else contextlib.nullcontext
+        self._config = config
 
     def isatty(self) -> bool:
         """Whether standard error is a terminal."""
         with self._released():
             return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+    def column(self) -> int:
+        """Where pytest wrote last in its line."""
+        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        return int(reporter._tw.width_of_current_line) if reporter else 0
 
     def write(self, text: str) -> None:
         """Write past the capture, at once."""

@@ -139,6 +139,7 @@ def by_server(log: AnswerLog, client: Client, model_id: str, key_env: str | None
         began = time.monotonic()
         main.ask(_sender(plan, client, model_id, plan.prepared))
         span_s = time.monotonic() - began
+        log.print_line(main.state())
     if main.stop is None or main.stop.cause in ("score", "letters"):
         senders = (
             _sender(plan, client, model_id, BlankPictures(each), COUNT_S) for each in (TOKENIZED, COUNTED_BY_CHAT)
@@ -249,13 +250,18 @@ class QuestionPass:
         self.show()
 
     def show(self) -> None:
-        title, seen = self._log.plan.prepared.dataset, self._early_stop
         if self._name == BLANK:
+            title = self._log.plan.prepared.dataset
             self._log.progress(f"{title} with blank pictures {len(self.answers)}/{self._total}")
             return
+        self._log.progress(self.state())
+
+    def state(self) -> str:
+        """How many questions are answered, of how many, and the score so far."""
+        title, seen = self._log.plan.prepared.dataset, self._early_stop
         counts = (seen.done, self._total, seen.right, seen.errors)
         elapsed_s = time.monotonic() - self._began
-        self._log.progress(progress_line(title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s))
+        return progress_line(title, *counts, fresh=self.new_answers, elapsed_s=elapsed_s)
 
     def result(self, **more: Any) -> AccuracyResult:
         """The finished run of which this is the main pass; `more` are the other fields."""

@@ -26,6 +26,7 @@ from vlm_acceptance.engine.readiness import listed_models
 PROBE_S, AGAIN_S = 3.0, 1.0
 MODELS = "/v1/models"
 DAY_S = 86_400
+UNAUTHORIZED = 401
 _OPPOSITE = {"http": "https", "https": "http"}
 # what nginx, Apache, Go and others answer to plain HTTP at a port for TLS
 _WANTS_TLS = re.compile(rb"HTTPS port|HTTPS server|SSL-enabled|plain HTTP", re.IGNORECASE)
@@ -116,6 +117,11 @@ def unreachable(client: Client, exchange: Exchange) -> str:
         wrong = _unanswered(client, exchange.error)
     is_dead = exchange.error is not None and exchange.error.kind == "connect"
     return str(wrong) if wrong is not None and (is_dead or wrong.check in ("protocol", "certificate")) else ""
+
+
+def key_problem(client: Client, exchange: Exchange) -> str:
+    """Why who asks is wrong, not the deployment: it refuses the key, or demands one; else ''."""
+    return str(_refused(client, exchange)) if exchange.status == UNAUTHORIZED else ""
 
 
 def tls_obstacle(client: Client) -> Obstacle | None:

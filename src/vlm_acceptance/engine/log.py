@@ -16,6 +16,7 @@ _PREFIX = re.compile(
     r"^(?:\([\w .=-]*pid=\d+\)\s?)*(?:\[rank\d+\]: ?)?"
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d \d\d:\d\d:\d\d\s+(?:\[[^\]]+\]|\S+\.py:\d+\])\s?)?"
 )
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Failure)\b(?::|$)")
 _COMPLAINT = re.compile(r"ERROR:|\[error\]", re.IGNORECASE)
 _SIGNS = re.compile(
@@ -73,6 +74,11 @@ def figures(lines: Iterable[str]) -> EngineFigures:
             if match := re.search(pattern, line):
                 found[name] = value(match.group(1))
     return EngineFigures(**found)
+
+
+def message_of(line: str) -> str:
+    """A line of the log without colours and without the process, level, time and place before its message."""
+    return _PREFIX.sub("", _COLOURS.sub("", line), count=1).strip()
 
 
 def error_lines(text: str, harmless: Sequence[str] = (), limit: int = 12) -> list[str]:

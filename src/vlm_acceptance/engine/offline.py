@@ -116,10 +116,9 @@ def run_offline_rows(
     process = SupervisedProcess(argv, env, log, engine.run_id, files=[job.file], children_s=children_s)
     rows = _Rows(job, on_row)
 
-    def poll(passed_s: float) -> bool:
+    def poll() -> bool:
         rows.take()
-        if not rows.count:
-            engine.progress(f"offline engine, {passed_s:.0f} s: {process.last_line()}")
+        engine.progress(_waits_for(rows.count, len(job.requests), process.last_line()))
         return stop()
 
     try:
@@ -183,10 +182,15 @@ class _Rows:
             self.is_done = self.is_done or key == "batch_s"
 
 
+def _waits_for(answered: int, asked: int, last_line: str) -> str:
+    last = engine_log.message_of(last_line)
+    return f"{answered} of {asked} answers" if answered else f"starts; {last or 'its log has no line yet'}"
+
+
 def _run(
-    process: SupervisedProcess, engine: OfflineEngine, job: OfflineJob, timeout_s: float, poll: Callable[[float], bool]
+    process: SupervisedProcess, engine: OfflineEngine, job: OfflineJob, timeout_s: float, poll: Callable[[], bool]
 ) -> tuple[bool, ExitReport]:
-    """Whether the engine ended by itself within `timeout_s`, and how; `poll` gets the seconds, True ends the engine."""
+    """Whether the engine ended by itself within `timeout_s`, and how; `poll`, once a second, may end it."""
     finished = False
     try:
         content = command.offline_job(engine.profile, engine.folder, job.requests, engine.kind, job.chunk)
@@ -196,7 +200,7 @@ def _run(
         while (left := timeout_s - (time.monotonic() - began)) > 0:
             process.wait(min(1.0, left))
             finished = process.has_exited
-            if finished or poll(time.monotonic() - began):
+            if finished or poll():
                 break
     finally:
         ending = process.stop(engine.profile.engine.stop_timeout_s)

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,9 @@ AT_ONCE = signal.SIGUSR1
 SWEEP_S = 10.0
 ANSWER_S = 30.0
 LOG_END_BYTES = 16 << 20
+LINE_BYTES = 1 << 16
+# a bar of progress ends with a carriage return
+_LINE_END = re.compile(r"[\r\n]+")
 _NUMBERS = itertools.count(1)
 
 
@@ -189,10 +193,12 @@ class SupervisedProcess:
         return text.decode("utf-8", "replace")
 
     def last_line(self) -> str:
-        """The last 100 characters of the log's last line that is not blank."""
+        """The log's last whole line that is not blank; '' without one. The engine may be writing the line after it."""
         size = self._log_size()
-        text = self._log_part(max(0, size - 4096), min(size, 4096)).decode("utf-8", "replace")
-        return text.rstrip().rpartition("\n")[2][-100:]
+        start = max(0, size - LINE_BYTES)
+        lines = _LINE_END.split(self._log_part(start, size - start).decode("utf-8", "replace"))
+        whole = lines[1 if start else 0 : None if self.has_exited else -1]
+        return next((line.strip() for line in reversed(whole) if line.strip()), "")
 
     def _log_size(self) -> int:
         with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from vlm_acceptance.core.engine_figures import ExitReport
 from vlm_acceptance.core.errors import EnvironmentProblem, PortTaken
 from vlm_acceptance.engine import command, port, readiness
 from vlm_acceptance.engine import log as engine_log
-from vlm_acceptance.engine.endpoint import unreachable
+from vlm_acceptance.engine.endpoint import key_problem, unreachable
 from vlm_acceptance.engine.process import SupervisedProcess
 from vlm_acceptance.engine.readiness import ATTACHED, LAUNCHED, ProbeResult, Stage, in_short, listed_models
 
@@ -159,7 +159,7 @@ def attach(
     stages = readiness.attached(profile.endpoint.only_v1)
     path = "/health" if "health" in stages else "/v1/models"
     seen = client.send(get(path, profile.deadlines.health_s))
-    if why := unreachable(client, seen):
+    if why := unreachable(client, seen) or key_problem(client, seen):
         raise EnvironmentProblem(why)
     deployment = Deployment(profile, client.base_url, client)
     _Readiness(deployment, progress).wait_for(stages)
@@ -230,8 +230,8 @@ class _Readiness:
         return engine_log.death_message(f"the engine ended ({self.process.how_it_ended}) {after}", lines)
 
     def tick(self, name: str, seen: str) -> None:
-        last = self.process.last_line() if self.process else seen
-        self.progress(f"waiting for {name}, {time.monotonic() - self.began:.0f} s: {last}")
+        last = engine_log.message_of(self.process.last_line()) if self.process else seen
+        self.progress(f"waits for {name}; {last or 'its log has no line yet'}")
 
     def probe_process(self) -> ProbeResult:
         assert self.process is not None
@@ -255,6 +255,8 @@ class _Readiness:
 
     def probe_model(self) -> ProbeResult:
         exchange = self.deployment.client.send(get("/v1/models", self.profile.deadlines.health_s))
+        if self.process is None and (why := key_problem(self.deployment.client, exchange)):
+            raise EnvironmentProblem(why)
         models = listed_models(exchange)
         if models is None:
             seen = exchange.error or exchange.body[:120]

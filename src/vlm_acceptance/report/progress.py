@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
+import unicodedata
 from collections.abc import Callable
 from typing import Protocol
 
 from vlm_acceptance.core.text import printable
 
+# a terminal whose width is not known; of a CI log, which may wrap lines
+TERMINAL_COLUMNS, LOG_COLUMNS = 100, 240
+
 
 class Screen(Protocol):
-    """Where progress is shown; a text is shown as soon as it is written."""
+    """Where progress is shown; a text is shown as soon as it is written. `column`: where others wrote last."""
 
     def isatty(self) -> bool: ...
     def write(self, text: str) -> object: ...
+    def column(self) -> int: ...
 
 
 class Progress:
-    """One rewritten line on a terminal; elsewhere one line when the stage changes or every `every_s` seconds.
+    """One rewritten line on a terminal; elsewhere a whole line every `every_s` seconds. Neither is cut without `…`.
 
     Secrets are masked in texts, not in what moves the cursor.
     """
@@ -26,31 +32,111 @@ class Progress:
         self,
         out: Screen,
         *,
-        every_s: float = 20.0,
+        every_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
         mask: Callable[[str], str] = str,
+        columns: Callable[[], int] | None = None,
     ) -> None:
         self._out = out
         self._mask = mask
         self._tty = out.isatty()
+        self._columns = columns or terminal_columns
         self._every_s = every_s
         self._clock = clock
-        self._last_at: float | None = None
+        self._last_at = clock()
+        self._column = 0
+        self._is_rewritten = False
 
     def __call__(self, text: str) -> None:
         """Show a state; without a terminal most states are left out."""
-        clean = printable(self._mask(text)).replace("\n", " ").replace("\t", " ")
+        clean = " ".join(printable(self._mask(text)).split())
         if self._tty:
-            self._out.write(f"\r\x1b[K{clean[:118]}")
-        else:
-            now = self._clock()
-            if self._last_at is not None and now - self._last_at < self._every_s:
-                return
-            self._last_at = now
-            self._out.write(f"\n{clean}")
+            self._out.write(f"{self._lead()}{cut_to(clean, self._columns() - 1)}")
+            self._is_rewritten = True
+        elif self._clock() - self._last_at >= self._every_s:
+            self._line(cut_to(clean, LOG_COLUMNS))
 
     def line(self, text: str) -> None:
         """Show a line that stays."""
-        lead = "\r\x1b[K" if self._tty else "\n"
-        self._out.write(f"{lead}{printable(self._mask(text))}\n")
-        self._last_at = None
+        self._line(printable(self._mask(text)))
+
+    def _line(self, text: str) -> None:
+        self._out.write(f"{self._lead()}{text}\n")
+        self._is_rewritten = False
+        self._last_at = self._clock()
+
+    def _lead(self) -> str:
+        """What brings the cursor to the beginning of a line that holds nothing of others."""
+        column, self._column = self._column, self._out.column()
+        if self._column not in (0, column):  # somebody else has begun a line since, such as pytest with its dots
+            return "\n"
+        return "\r\x1b[K" if self._tty and self._is_rewritten else ""
+
+
+class StageProgress:
+    """Progress of one stage: its name, the time since it began, the time left by the last run, what it waits for."""
+
+    def __init__(
+        self,
+        name: str,
+        show: Callable[[str], None],
+        last_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._show = show
+        self._last_s = last_s
+        self._clock = clock
+        self._began = clock()
+
+    @property
+    def seconds(self) -> float:
+        """The time since the stage began."""
+        return self._clock() - self._began
+
+    def __call__(self, waits_for: str) -> None:
+        """Show the stage and what it waits for."""
+        self._show(f"{self._name}, {duration(self.seconds)}{self._left()}: {waits_for}")
+
+    def _left(self) -> str:
+        if self._last_s is None:
+            return ""
+        left_s = self._last_s - self.seconds
+        return f", about {duration(left_s)} left" if left_s >= 1 else f", {duration(self._last_s)} in the last run"
+
+
+def duration(seconds: float) -> str:
+    """`21 s`, `2 min 05 s` or `1 h 02 min`."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def cut_to(text: str, columns: int) -> str:
+    """The text, or its beginning and `…`, in so many columns of a terminal."""
+    used = 0
+    for place, char in enumerate(text):
+        used += _width(char)
+        if used > columns or (used == columns and place + 1 < len(text)):
+            return f"{text[:place]}…"
+    return text
+
+
+def _width(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
+
+
+def terminal_columns() -> int:
+    """The width of the terminal of this process, also while pytest captures its streams."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return TERMINAL_COLUMNS
+    try:
+        return os.get_terminal_size(terminal).columns or TERMINAL_COLUMNS
+    except OSError:
+        return TERMINAL_COLUMNS
+    finally:
+        os.close(terminal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -36,8 +36,10 @@ from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
 from vlm_acceptance.engine.readiness import LAUNCHED, Stage, model_card, short_json
 from vlm_acceptance.engine.server import Deployment, attach, launch, require_free_port
+from vlm_acceptance.report.progress import StageProgress, duration
 from vlm_acceptance.report.store import RunStore
 from vlm_acceptance.run.inputs import IMAGES, RunInputs
+from vlm_acceptance.run.last_run import stage_seconds
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.record import DeviceRelease, RunRecord
 from vlm_acceptance.run.requirements import BESIDE_A_PICTURE, no_large_pictures
@@ -72,6 +74,7 @@ class RunContext:
         self.accuracy_plan: OnceResource[AccuracyPlan] = OnceResource(lambda: accuracy.plan(self.profile))
         self.accuracy: OnceResource[AccuracyResult] = OnceResource(self._run_accuracy)
         self._card_lock: contextlib.ExitStack | None = None
+        self._tests: StageProgress | None = None
         self._reported: set[str] = set()
         self._late = 0
 
@@ -143,9 +146,34 @@ class RunContext:
         return tiling.served_tiling(self.preflight.folder, self.profile.engine.args)
 
     @cached_property
+    def last_seconds(self) -> Mapping[str, float]:
+        """Seconds of each stage in the last run of this profile that had it."""
+        return stage_seconds(self.settings.reports, self.profile.name)
+
+    @contextlib.contextmanager
+    def _stage(self, name: str, shown: str) -> Iterator[StageProgress]:
+        """Log that a stage starts, and keep its duration for the next run if it comes to its end."""
+        last_s = self.last_seconds.get(name)
+        self.log(f"{name}: {shown}{f' ({duration(last_s)} in the last run)' if last_s else ''}")
+        stage = StageProgress(name, self.progress, last_s)
+        yield stage
+        self.record.stage_seconds[name] = round(stage.seconds, 1)
+
+    def _tests_begin(self) -> None:
+        """The server is ready: from now on the tests take their time."""
+        name = self._tests_name
+        self._tests = StageProgress(name, self.progress)
+        if last_s := self.last_seconds.get(name):
+            self.log(f"{name}: {duration(last_s)} in the last run, until the engine was ended")
+
+    @property
+    def _tests_name(self) -> str:
+        return f"{len(self.record.required)} required tests"  # other tests take another time
+
+    @cached_property
     def preflight(self) -> Preflight:
         """What a launch needs, read once, after the orphans of killed runs were ended."""
-        preflight = Preflight(self.profile, ROOT, os.environ, self.progress)
+        preflight = Preflight(self.profile, ROOT, os.environ, StageProgress("preparation", self.progress))
         self.record.orphans = end_orphans()
         if self.record.orphans:
             limits, used_mb = self.profile.device, lambda: preflight.device_state().used_mb
@@ -175,7 +203,6 @@ class RunContext:
         if isinstance(self.launch.error, PortTaken):
             raise NotRun(f"the server cannot start: {self.launch.error}")
         ready = self._ready_to_start()
-        self.log("offline engine: starting")
         requests = capability.offline_requests(self.inputs.categories)
         if self.sends_large_pictures:
             requests += capability.offline_large_requests(self.inputs.categories, self.tile_rule)
@@ -183,7 +210,9 @@ class RunContext:
             requests += challenge.offline_requests(self.new_pictures)
         if self.wants_offline_logprobs:
             requests += logprobs.offline_requests(self.inputs.logprob_prompts, IMAGES)
-        run = run_offline(ready.offline_engine(self.tag), requests, self.store.folder)
+        with self._stage("offline engine", f"starting, {len(requests)} requests") as stage:
+            engine = dataclasses.replace(ready.offline_engine(self.tag), progress=stage)
+            run = run_offline(engine, requests, self.store.folder)
         self.log(
             f"offline engine: {len(run.replies)} answers in {run.batch_s:.1f} s, engine ready after {run.ready_s:.1f} s"
         )
@@ -197,8 +226,9 @@ class RunContext:
         if self.record.unreachable:
             raise EnvironmentProblem(self.record.unreachable)
         if settings.base_url:
+            progress = StageProgress("endpoint", self.progress)
             return attach(
-                self.profile, settings.base_url, api_key=settings.api_key, progress=self.progress, gateway=self.gateway
+                self.profile, settings.base_url, api_key=settings.api_key, progress=progress, gateway=self.gateway
             )
         self._reserve_card()
         require_free_port(self.profile, settings.api_key)  # before the offline engine, which takes minutes
@@ -209,16 +239,18 @@ class RunContext:
         if self.wants_accuracy and self.profile.mmmu and self.profile.mmmu.engine == "offline":
             self.accuracy.prepare()
         what = self.profile.model.id if self.profile.engine.serve == "id" else ready.folder
-        self.log(f"engine: starting {' '.join(ready.engine.command)} serve {what}")
         log, command = self.store.folder / "server.log", ready.engine.command
-        deployment = launch(
-            self.profile, command, ready.folder, ready.env, log, self.tag,
-            api_key=settings.api_key, progress=self.progress,
-        )  # fmt: skip
+        with self._stage("engine", f"starting {' '.join(command)} serve {what}") as stage:
+            deployment = launch(
+                self.profile, command, ready.folder, ready.env, log, self.tag,
+                api_key=settings.api_key, progress=stage,
+            )  # fmt: skip
         if broken := deployment.broken:
+            self.record.stage_seconds.pop("engine")
             self.log(f"engine: {broken.name} broke: {broken.detail.splitlines()[0]}")
         else:
             self.log(f"engine: ready after {sum(stage.seconds for stage in deployment.stages):.1f} s")
+            self._tests_begin()
         return deployment
 
     def _run_accuracy(self) -> AccuracyResult:
@@ -228,14 +260,16 @@ class RunContext:
         if plan.wanted.engine == "offline":
             ready = self._ready_to_start()
             log.open(self._engine_target("offline"), settings.resume, settings.reports)
-            self.log(f"offline engine: starting for {plan.dataset.name}")
-            result = by_offline_engine(log, ready.offline_engine(self.tag))
+            with self._stage(f"offline engine for {plan.dataset.name}", "starting") as log.progress:
+                engine = dataclasses.replace(ready.offline_engine(self.tag), progress=log.progress)
+                result = by_offline_engine(log, engine)
             self.device_returned()  # the server must not find the card in use
             return result
         deployment = self.ready_deployment()
         target = self._engine_target("server") if settings.launched else self._endpoint_target(deployment)
         log.open(target, settings.resume, settings.reports)
-        return accuracy.by_server(log, deployment.client, deployment.model_id, settings.api_key_env)
+        with self._stage(f"{plan.dataset.name} run", f"{len(plan.order)} questions") as log.progress:
+            return accuracy.by_server(log, deployment.client, deployment.model_id, settings.api_key_env)
 
     def _engine_target(self, kind: str) -> dict[str, Any]:
         """What answers an accuracy run; an unfinished run is only resumed with the same target."""
@@ -335,6 +369,8 @@ class RunContext:
         """End every engine that still runs. It is called last, in every case."""
         if "wait_history" in self.__dict__:
             self.wait_history.stop()
+        if self._tests is not None:
+            self.record.stage_seconds.setdefault(self._tests_name, round(self._tests.seconds, 1))
         if self.launch.value is not None:
             self.launch.value.stop()
         if self._card_lock is not None:

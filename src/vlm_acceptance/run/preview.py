@@ -10,12 +10,13 @@ from pathlib import Path
 
 from vlm_acceptance.accuracy import run
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.core.files import MB, parse_json, read_bytes, read_json, read_lines
+from vlm_acceptance.core.files import MB, parse_json, read_bytes, read_lines
 from vlm_acceptance.core.numbers import figure
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.stored_run import LINE_BYTES, RUN_BYTES
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.run.last_run import stored_runs
 from vlm_acceptance.run.requirements import area_of
 
 SHOWN = 3
@@ -67,12 +68,11 @@ def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
 
 def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[str, Cost]]:
     """Name of the newest stored run of this profile with one of the tests (or ''), and the costs of its tests."""
-    for folder in sorted((context.settings.reports / "runs").glob("*/"), reverse=True):
+    for folder, _ in stored_runs(context.settings.reports, context.profile.name):
         try:
-            stored = read_json(folder / "summary.json")
-            costs = _costs(folder) if stored["scope"]["profile"] == context.profile.name else {}
+            costs = _costs(folder)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ET.ParseError):
-            continue  # an unfinished run, or files of another release
+            continue  # files of another release
         if costs.keys() & tests:
             return folder.name, costs
     return "", {}

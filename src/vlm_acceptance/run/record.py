@@ -38,7 +38,8 @@ class RunRecord:
     `right` the fewest right answers to a question that any test counted, and of how many. `by_route` has the right
     answers of each test that asked a question by one route, without load; `agreed` the offline answers to a question
     that agreed with the served ones; `new_pictures` how many of the eight new ones were read; `too_many` counts
-    answers of status 429. `capacity` has the ladder of load: a row of each kind of prompt.
+    answers of status 429. `capacity` has the ladder of load: a row of each kind of prompt. `stage_seconds` are those of
+    each stage that came to its end.
     """
 
     required: list[str] = field(default_factory=list)
@@ -48,6 +49,7 @@ class RunRecord:
     unwritable: str = ""
     results: list[TestResult] = field(default_factory=list)
     orphans: Sequence[str] = ()
+    stage_seconds: dict[str, float] = field(default_factory=dict)
     # engine -> processes that outlived it by some seconds
     late_children: dict[str, Sequence[str]] = field(default_factory=dict)
     offline_release: DeviceRelease | None = None

@@ -72,6 +72,7 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         },
         "areas": areas(context),
         "required": len(context.record.required),
+        "stage_seconds": context.record.stage_seconds,
         "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
         "notes": notes(context),
         "calibration": calibration.proposal(context, ruling),
@@ -131,6 +132,10 @@ def known_after(context: RunContext) -> dict[str, str]:
 def statement(context: RunContext) -> str:
     """What the verdict is about, in one sentence."""
     profile = context.profile
+    if context.record.unreachable:
+        return (
+            f"the endpoint {context.settings.base_url}, which cannot be reached: its model and its profile are unknown"
+        )
     served = "by its id" if profile.engine.serve == "id" else "from its folder"
     where = f"launched {served}" if context.settings.launched else f"endpoint only, {context.settings.base_url}"
     if profile.model.control:

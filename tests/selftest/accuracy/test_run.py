@@ -338,10 +338,15 @@ def test_progress_shows_data_set_count_and_score(tmp_path: Path, wire: Wire) -> 
     plan = made.plan(tmp_path, sighted={"sample": 2})
     lines: list[str] = []
     opened = answer_log(plan, tmp_path, "one")
-    opened.progress = lines.append
+    stay: list[str] = []
+    opened.progress, opened.print_line = lines.append, stay.append
     run_of(opened, right_endpoint(plan), wire)
+    counts = [line.removeprefix("made ").partition("/12 ")[0] for line in lines if "/12 " in line]
+    assert [int(count) for count in dict.fromkeys(counts) if count != "0"] == list(range(1, 13))
     assert any(line.startswith("made 12/12  acc 100.0 %") for line in lines)
     assert lines[-1] == "made with blank pictures 2/2"
+    # a run that ends before the next line of a CI log is not last seen at its beginning
+    assert [line.startswith("made 12/12  acc 100.0 %") for line in stay] == [True]
 
 
 def test_the_identity_of_a_file_names_its_pass(tmp_path: Path, wire: Wire) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vlm_acceptance.core.engine_figures import EngineFigures
-from vlm_acceptance.engine.log import HARMLESS, error_lines, figures, is_environment, remedy_for
+from vlm_acceptance.engine.log import HARMLESS, error_lines, figures, is_environment, message_of, remedy_for
 
 DATA = Path(__file__).parents[1] / "data" / "engine_log"
 STARTED = (
@@ -162,6 +162,18 @@ def test_record_of_another_process_does_not_end_a_traceback():
         "(EngineCore pid=7) zmq.error.Again: Resource temporarily unavailable\n"
     )
     assert error_lines(text) == ["zmq.error.Again: Resource temporarily unavailable"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(EngineCore_DP0 pid=4711) INFO 11-30 17:00:00 [cpu_worker.py:140] CPU backend is used",
+        "\x1b[1;36m(APIServer pid=1)\x1b[0;0m INFO 11-30 17:00:00 [v1/utils.py:325] CPU backend is used",
+        "CPU backend is used",
+    ],
+)
+def test_message_of_a_line_is_what_its_prefix_precedes(line):
+    assert message_of(line) == "CPU backend is used"
 
 
 def test_progress_bars_do_not_hide_the_error_that_follows():

@@ -177,10 +177,26 @@ def test_rows_stay_in_the_folder_of_the_run(offline, tmp_path):
 
 
 def test_progress_shows_the_last_line_of_the_log(offline):
+    line = "(EngineCore pid=7) INFO 11-30 17:00:00 [cpu_worker.py:140] loading the weights"
+    with pytest.raises(KeyboardInterrupt):
+        offline(f"echo '{line}'; exec sleep 300", progress=stops_at("starts; loading the weights"))
+
+
+def test_progress_before_the_first_line_of_the_log_is_not_empty(offline):
     shown: list[str] = []
     with pytest.raises(EngineFailure):
-        offline("echo loading the weights; exec sleep 300", timeout_s=1.2, progress=shown.append)
-    assert any("loading the weights" in line for line in shown)
+        offline("exec sleep 300", timeout_s=0.5, progress=shown.append)
+    assert shown[0] == "starts; its log has no line yet"
+
+
+def stops_at(wanted: str) -> Callable[[str], None]:
+    """Ends the run when this state is shown; without it the run ends in another way, after its time-out."""
+
+    def show(state: str) -> None:
+        if state == wanted:
+            raise KeyboardInterrupt
+
+    return show
 
 
 def test_interrupt_while_the_batch_runs_leaves_nothing(offline):
@@ -271,6 +287,11 @@ def test_a_number_of_the_engine_that_is_none_is_its_failure(in_chunks: Rows, num
     line = json.dumps({**ROW, "tokens": [5], "top": [{"5": "@"}]}).replace('"@"', number)
     with pytest.raises(EngineFailure, match=r"at \$\.top\[0\]\.5 is not a number of JSON"):
         in_chunks(appends(HEAD, line, END), [])
+
+
+def test_progress_counts_the_answers(in_chunks: Rows) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        in_chunks(f"{appends(HEAD, ROW)}exec sleep 300", [], progress=stops_at("1 of 2 answers"))
 
 
 def test_answer_that_cannot_be_recorded_ends_the_engine(in_chunks: Rows) -> None:

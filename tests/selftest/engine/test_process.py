@@ -136,6 +136,27 @@ def test_huge_log_is_read_at_both_ends(kept, monkeypatch):
     assert process.last_line() == "last"
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("first\\nwhole\\nhalf a li", "whole"),
+        ("first\\n\\n  \\n", "first"),
+        ("10%%\\r20%%\\r30", "20%"),
+        ("half", ""),
+    ],
+)
+def test_last_line_of_a_running_engine_is_whole(kept, written, shown):
+    process = kept("sh", "-c", f"printf '{written}'; exec sleep 300")
+    assert eventually(lambda: process.log_text() != "")
+    assert process.last_line() == shown
+
+
+def test_last_line_of_any_length_is_not_cut(kept):
+    process = kept("sh", "-c", "printf '%0900d\\n' 7")
+    process.wait(10)
+    assert process.last_line() == f"{7:0900d}"
+
+
 def test_log_that_is_not_there_is_empty(tmp_path):
     process = SupervisedProcess(SLEEP, {}, tmp_path / "engine.log", "none")
     assert process.log_text() == process.last_line() == ""
@@ -217,7 +238,7 @@ def test_no_engine_holds_the_pipe_of_another(kept):
 
 def test_fifty_cycles_leave_nothing(tmp_path, temporary):
     fds, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
-    held = []
+    held, children = [], psutil.Process().children()
     for _ in range(50):
         process = SupervisedProcess(("true",), os.environ, tmp_path / "engine.log", run_tag())
         process.start()
@@ -227,7 +248,7 @@ def test_fifty_cycles_leave_nothing(tmp_path, temporary):
     assert len(os.listdir("/proc/self/fd")) <= fds
     assert list(temporary.iterdir()) == []
     assert tagged_processes(run_tag()) == []
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == children
 
 
 def test_tag_survives_a_new_process_title(kept):

@@ -173,8 +173,8 @@ def test_stage_that_breaks_is_named(launched, behaviour, stage, says):
     assert says in deployment.broken.detail
     assert [step.ok for step in deployment.stages] == [True] * LAUNCHED.index(stage) + [False]
     if waits:
-        last = deployment.process.last_line()
-        assert any(line.startswith("waiting for port, ") and last in line for line in launched.shown if last)
+        last = engine_log.message_of(deployment.process.last_line())
+        assert any(line.startswith("waits for port; ") and last in line for line in launched.shown if last)
 
 
 def test_picture_stage_is_named_when_text_alone_is_answered(launched):

@@ -30,6 +30,19 @@ def test_the_statement_of_a_control_is_about_no_other_model(tmp_path: Path) -> N
     assert run_summary.statement(real).startswith("OpenGVLab/InternVL2-2B as profile internvl2-2b-ascend deploys it")
 
 
+def test_an_endpoint_that_chose_no_profile_is_not_called_the_control(tmp_path: Path) -> None:
+    context = attached(tmp_path)
+    context.record.unreachable = "nothing answers at http://127.0.0.1:9"
+    told = run_summary.statement(context)
+    assert told == "the endpoint http://127.0.0.1:9, which cannot be reached: its model and its profile are unknown"
+
+
+def test_the_time_of_each_stage_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    context = attached(tmp_path)
+    context.record.stage_seconds = {"engine": 24.5}
+    assert run_summary.collect(context, ACCEPTED)["stage_seconds"] == {"engine": 24.5}
+
+
 def test_declared_defaults_of_requests_are_a_note(tmp_path: Path) -> None:
     context = attached(tmp_path)
     assert not any("defaults of requests" in note for note in run_summary.notes(context))
