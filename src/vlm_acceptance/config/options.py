@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ EVIDENCE = ("failed", "all", "none")
 LARGEST_SEED = 2**63
 # a drawn seed is read and typed by people, and exact in every JSON reader
 DRAWN_BITS = 40
+# what else is given as the name of a variable may be the key itself
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+# what is copied together with an address
+ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/metrics", "/docs")
+# keys of options that only a launched engine has
+_LAUNCHED_ONLY = ("engine.", "model.path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +164,20 @@ def checked_url(url: str, source: str) -> str:
         raise UsageProblem(f"{source}: {url!r} is not an http(s) URL, for example http://127.0.0.1:8000")
     if parts.query or parts.fragment:
         raise UsageProblem(f"{source}: {url!r} has a query or fragment; give the address only")
-    return url.rstrip("/").removesuffix("/v1")
+    address = url.rstrip("/")
+    if route := next((route for route in ROUTES if address.endswith(route)), ""):
+        base = address.removesuffix(route)
+        raise UsageProblem(f"{source}: {url!r} ends with the route {route!r}; give the address only: {base}")
+    return address.removesuffix("/v1")
 
 
 def api_key(name: str | None, source: str, env: Mapping[str, str]) -> str | None:
     """The key in the named variable; UsageProblem when the variable is not set, or no header can carry the key."""
     if name is None:
         return None
+    if not env.get(name) and not _VARIABLE.fullmatch(name):
+        what = "the value, which is not shown, is not the name of an environment variable that is set"
+        raise UsageProblem(f"{source}: {what}; put the key into a variable and give its name")
     if not env.get(name):
         raise UsageProblem(f"{source}: the environment variable {name!r} is not set or empty")
     if wrong := unsendable(env[name]):
@@ -204,10 +218,22 @@ def _named(char: str) -> str:
     return {"\n": "a line feed", "\r": "a carriage return", "\t": "a tab"}.get(char, f"U+{ord(char):04X}")
 
 
+def _require_use(values: Mapping[str, object], url_source: str) -> None:
+    """UsageProblem when the command line has options of a launched engine, which an attached endpoint does not obey."""
+    for option in OPTIONS:
+        if option.key.startswith(_LAUNCHED_ONLY) and values.get(option.dest) is not None:
+            what = "is for an engine that this run starts, but"
+            raise UsageProblem(
+                f"--{option.name} {what} {url_source} names one that runs already; leave one of them out"
+            )
+
+
 def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, reason: str) -> Settings:
     """Settings from option values (by dest), the environment and the chosen profile."""
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
     url, url_source = picked["vlm_base_url"]
+    if url:
+        _require_use(values, url_source)
     loaded = load_profile(profile, PROFILES, overrides(values, env))
     loaded.profile.check(launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]

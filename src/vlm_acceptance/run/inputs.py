@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.capability import Category
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem, UsageProblem
+from vlm_acceptance.core.files import expanded
 from vlm_acceptance.core.logprobs import LogProbPrompt, StoredLogProbs
 from vlm_acceptance.workloads import capability
 
@@ -66,6 +68,7 @@ class RunInputs:
         Missing data are reported later, by their test.
         """
         settings, profile = self._settings, self._profile
+        require_given(settings)
         _ = self.golden_answers
         logprobs.require_prompts(existing(profile.logprobs.prompts), self.logprob_prompts, IMAGES)
         capability.require_question(self.categories, profile.capability.long_similar_pictures.question)
@@ -82,6 +85,30 @@ class RunInputs:
                 accuracy.check_resume(plan, resume, settings.reports, mask)
             if baseline is not None:
                 require_same_data(read_baseline(baseline, plan.prepared), plan.prepared)
+
+
+def require_given(settings: Settings) -> None:
+    """UsageProblem when the interpreter or the data of an option cannot be used; a profile is judged by tests."""
+    profile, sources = settings.loaded.profile, settings.loaded.sources
+    python, data = profile.engine.python, profile.mmmu and profile.mmmu.data
+    if python is not None and settings.launched and _is_option(sources["engine.python"]):
+        path = expanded(python)
+        if path.is_dir():
+            found = next((one for one in (path / "bin" / "python", path / "python") if one.is_file()), None)
+            remedy = f"name its interpreter: {found}" if found else "name an interpreter that holds vLLM"
+            raise UsageProblem(f"{sources['engine.python']}: {python!r} is a folder; {remedy}")
+        if not path.exists():
+            remedy = "name the interpreter that holds vLLM, such as VENV/bin/python"
+            raise UsageProblem(f"{sources['engine.python']}: {python!r} does not exist; {remedy}")
+        if not os.access(path, os.X_OK):
+            raise UsageProblem(f"{sources['engine.python']}: {python!r} cannot be executed; name an interpreter")
+    if data and _is_option(sources["mmmu.data"]) and not (expanded(data).is_dir() or (ROOT / data).is_dir()):
+        remedy = "prepare it with `python -m vlm_acceptance.accuracy.mmmu prepare`, or leave the option out"
+        raise UsageProblem(f"{sources['mmmu.data']}: the folder {data!r} does not exist; {remedy}")
+
+
+def _is_option(source: str) -> bool:
+    return source.startswith(("--vlm-", "VLM_"))
 
 
 def existing(path: str) -> Path:

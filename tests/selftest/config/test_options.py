@@ -247,3 +247,33 @@ def test_keys_in_the_profile_are_secrets_too() -> None:
     ]
     settings = load({"vlm_set": changes}, {}, "control-cpu", "a test")
     assert settings.secrets == ("hf_0123456789", "sk-argument", "sk-joined")
+
+
+@pytest.mark.parametrize("name", ["sk-4f9a2c", "a" * 41, "4f9a2c", "a b"])
+def test_what_may_be_a_key_in_place_of_the_name_of_its_variable_is_not_shown(name: str) -> None:
+    with pytest.raises(UsageProblem, match="put the key into a variable and give its name") as raised:
+        api_key(name, "--vlm-api-key-env", {})
+    assert name not in str(raised.value)
+
+
+def test_any_name_of_a_variable_that_is_set_is_taken() -> None:
+    assert api_key("my.key-1", "--vlm-api-key-env", {"my.key-1": "k"}) == "k"
+
+
+def test_a_url_with_a_route_is_answered_with_its_address() -> None:
+    with pytest.raises(UsageProblem, match=r"route '/v1/models'; give the address only: https://h/gateway$"):
+        checked_url("https://h/gateway/v1/models/", "--vlm-base-url")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("vlm_port", "1"), ("vlm_model", "/m"), ("vlm_engine", "/e"), ("vlm_engine_python", "/p")]
+)
+def test_an_option_of_a_launched_engine_is_refused_beside_a_url_and_its_variable_is_not(
+    option: str, value: str
+) -> None:
+    url = {"vlm_base_url": "http://h"}
+    with pytest.raises(
+        UsageProblem, match="for an engine that this run starts, but --vlm-base-url names one that runs"
+    ):
+        loaded(**{**url, option: value})
+    assert not loaded({option.upper(): value}, **url).launched
