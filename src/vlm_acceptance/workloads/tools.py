@@ -75,7 +75,7 @@ WRITTEN = {"gate": "north"}
 def written_body(model: str, call_text: str, **params: Any) -> dict[str, Any]:
     """A request that lets the model choose, but makes it write a call of NAMED with the arguments WRITTEN."""
     text = call_text.replace("{name}", NAMED).replace("{arguments}", json.dumps(WRITTEN))
-    # not a `choice`: beside tools it ends the whole engine of vLLM 0.18
+    # not a `choice`: with a line break it ends the whole engine of vLLM 0.18
     asked = body(model, "auto", structured_outputs={"grammar": f"root ::= {json.dumps(text)}"}, **params)
     # a strict tool is a constraint of its own in some versions
     listed = [tool(name, parameters, strict=False) for name, parameters in PARAMETERS.items()]
