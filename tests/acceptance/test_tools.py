@@ -11,16 +11,17 @@ from vlm_acceptance.workloads.load import STREAMED
 pytestmark = pytest.mark.smoke
 
 FORMS = {"plain": {}, "streamed": STREAMED}
-CONCURRENCY = 4
+# the parser of calls of vLLM 0.18 fails now and then beside another request: vllm-project/vllm/pull/37169
+CONCURRENCY = 1
 
 
 @pytest.fixture
 def ask(client):
-    """Sends a body in one piece and as a stream, at once; the exchanges by the name of the form."""
+    """Sends a body in one piece and as a stream; the exchanges by the name of the form."""
 
     def ask(make, *args):
         bodies = [make(client.model_id, *args, **extra) for extra in FORMS.values()]
-        return dict(zip(FORMS, client.all(bodies, len(FORMS)), strict=True))
+        return dict(zip(FORMS, client.all(bodies, CONCURRENCY), strict=True))
 
     return ask
 
