@@ -66,8 +66,7 @@ def test_image_fits_the_chip(context, findings):
 
 def test_limits_are_sufficient(context, findings):
     """Open files and disk space MUST suffice; shared memory is reported."""
-    require(machine.open_file_problems(machine.OPEN_FILES))
-    require(machine.disk_problems(context.store.folder, machine.REPORT_BYTES))
+    require(machine.limit_problems(context.store.folder))
     findings.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
 
 

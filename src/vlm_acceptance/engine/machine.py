@@ -107,6 +107,11 @@ def disk_problems(folder: Path, needed_bytes: int) -> list[str]:
     return [f"{there} has {sizes}: free some or choose another"]
 
 
+def limit_problems(reports: Path) -> list[str]:
+    """What keeps any run from its end: too few open files, or too little disk space for its reports."""
+    return open_file_problems(OPEN_FILES) + disk_problems(reports, REPORT_BYTES)
+
+
 def cann_version(root: Path = Path("/")) -> str | None:
     """The version of CANN; None when it is not installed."""
     folder, name = root / "usr/local/Ascend", "*-linux/ascend_toolkit_install.info"

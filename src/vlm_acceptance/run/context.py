@@ -189,6 +189,8 @@ class RunContext:
 
     def _ready_to_start(self) -> Preflight:
         self._reserve_card()
+        for problem in machine.limit_problems(self.store.folder):
+            raise EnvironmentProblem(problem)
         self.preflight.check_all()
         return self.preflight
 
