@@ -10,6 +10,8 @@ from typing import Any
 from vlm_acceptance.core.errors import UsageProblem
 
 COPIES = "data-parallel-size"
+# options of `vllm serve` that a run gives itself, with the keys that set them
+OWN = {"port": "engine.port", "host": "engine.host", "served-model-name": "model.id"}
 # options that multiply the cards of an engine, with their short names
 PARALLEL = {"tensor-parallel-size": "tp", "pipeline-parallel-size": "pp", COPIES: "dp"}
 
@@ -61,6 +63,13 @@ def require_agreement(engine_args: Sequence[object], cards: int | None, llms: Ma
             own = llm.get(argument, size if name == COPIES else 1)
             if own != size:
                 raise UsageProblem(f"{key}.{argument}: {own!r}, but engine.args has --{name} {size}: they must agree")
+
+
+def require_none_of_ours(engine_args: Sequence[object]) -> None:
+    """UsageProblem when the arguments of an engine have an option that the run gives itself."""
+    for name, key in OWN.items():
+        if any(str(arg).partition("=")[0].replace("_", "-") == f"--{name}" for arg in engine_args):
+            raise UsageProblem(f"engine.args: --{name} is set by the suite: use {key}")
 
 
 def _stated_size(engine_args: Sequence[object], name: str) -> int:

@@ -16,7 +16,7 @@ from vlm_acceptance.config.accuracy_sections import (
     Shape,
 )
 from vlm_acceptance.config.client_sections import Api, Endpoint, Leaving, Uploads
-from vlm_acceptance.config.engine_args import require_agreement
+from vlm_acceptance.config.engine_args import require_agreement, require_none_of_ours
 from vlm_acceptance.config.judged_sections import (
     CONVERSATIONS,
     LARGE_PICTURES,
@@ -145,6 +145,7 @@ class Profile(Section):
     def check(self, launched: bool) -> None:
         """UsageProblem when keys contradict each other, or a file of the profile does not exist."""
         self.engine.check(self.model.id, self.model.source, self.model.path)
+        require_none_of_ours(self.engine.args)
         self._check_parallel()
         if self.capability.golden_answers:
             resolve_existing(self.capability.golden_answers, "capability.golden_answers")

@@ -66,7 +66,8 @@ def find_profile(name: str, folder: Path) -> Path:
 def _find(name: str, folder: Path, names: Sequence[str]) -> Path:
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = expanded(name)
-        problem = f"profile file {name!r} does not exist; by name there are: {', '.join(names)}"
+        what = "is no file" if path.exists() else "does not exist"
+        problem = f"profile file {name!r} {what}; by name there are: {', '.join(names)}"
     else:
         path = folder / f"{name}.yaml"
         problem = f"there is no profile {name!r}; there are: {', '.join(names)}.{nearest(name, names)}"

@@ -185,6 +185,8 @@ class Preflight:
         for candidate in (expanded(path), self._root / path):
             if candidate.is_dir():
                 return candidate.resolve()
+        if expanded(path).exists():
+            raise WeightsProblem(f"model.path: {path!r} is a file; name its folder")
         raise WeightsProblem(f"model.path: the folder {path!r} does not exist")
 
     def _download(self) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from vlm_acceptance.config.engine_args import (
     has_copies,
     require_agreement,
+    require_none_of_ours,
     schedules_by_priority,
     stated,
     stated_slots,
@@ -118,3 +119,18 @@ def test_a_profile_checks_its_parallel_sizes() -> None:
     other = {"engine": "offline", "llm": {"tensor_parallel_size": 1}}
     with pytest.raises(UsageProblem, match=r"^mmmu\.llm\.tensor_parallel_size: 1"):
         parallel(offline=same, mmmu=other).check(launched=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("--port", "engine.args: --port is set by the suite: use engine.port"),
+        ("--host=0.0.0.0", "engine.args: --host is set by the suite: use engine.host"),
+        ("--served_model_name", "engine.args: --served-model-name is set by the suite: use model.id"),
+    ],
+)
+def test_options_that_the_run_gives_itself_are_refused(word: str, line: str) -> None:
+    require_none_of_ours(["--dtype", "bfloat16"])
+    with pytest.raises(UsageProblem) as refused:
+        require_none_of_ours(["--dtype", "bfloat16", word, "1"])
+    assert str(refused.value) == line

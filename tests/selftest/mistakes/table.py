@@ -101,6 +101,10 @@ KEYS = {
     ),
 }  # fmt: skip
 FILES_AND_PROFILES = {
+    "folder as profile": usage("--vlm-profile={tmp}/empty", words=("{tmp}/empty", "is no file", "control-cpu")),
+    "port in the engine's arguments": usage(
+        *(CONTROL, "--vlm-set=engine.args=[--port, 9000]"), words=("engine.args: --port", "use engine.port")
+    ),
     "absent profile file": usage("--vlm-profile={tmp}/none.yaml", words=("none.yaml", "does not exist", "control-cpu")),
     "typing error in a profile": usage("--vlm-profile={tmp}/typing-error.yaml", words=("engine.prot", "mean 'port'")),
     "tab in a profile": usage("--vlm-profile={tmp}/tab.yaml", words=("tab.yaml", "line 3", "'\\t'")),
@@ -148,7 +152,9 @@ ENGINES = {
         *(CONTROL, ENGINE, "--vlm-port={other_port}"), words=("a server of 'another-model'", "--vlm-base-url {other}")
     ),
     "no card": outside(
-        *("--vlm-profile=internvl2-2b-ascend", ENGINE, "--vlm-port=0", "--vlm-set=versions={}"), words=("npu-smi",)
+        *("--vlm-profile=internvl2-2b-ascend", ENGINE, "--vlm-port=0", "--vlm-set=versions={}"),
+        words=("npu-smi",),
+        ASCEND_RT_VISIBLE_DEVICES="13",  # no card that another test of this machine may reserve
     ),
 }
 WEIGHTS_AND_DISK = {

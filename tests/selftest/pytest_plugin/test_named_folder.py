@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +20,19 @@ def project(checkout: Callable[..., Path]) -> Path:
     return root
 
 
-@pytest.mark.parametrize("named", ["{root}", "{root}/tests", "../checkout"])
+@pytest.mark.parametrize("named", ["{root}", "{root}/tests", "{relative}"])
 def test_the_named_checkout_is_its_acceptance_tests(named: str, project: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "test_foreign.py").write_text("raise OSError\n", "utf-8")
-    ran = pytest_run(named.format(root=project), "--co", "-m", "smoke", "--vlm-profile=quick", cwd=elsewhere)
+    ran = pytest_run(
+        named.format(root=project, relative=os.path.relpath(project, elsewhere)),
+        "--co",
+        "-m",
+        "smoke",
+        "--vlm-profile=quick",
+        cwd=elsewhere,
+    )
     assert (ran.code, ran.out.splitlines()[0]) == (0, "tests/acceptance/test_health.py::test_passes"), ran.output
     assert "1 test collected" in ran.out
 
