@@ -105,6 +105,7 @@ def test_the_control_gets_its_own_facts_from_its_folder(tmp_path: Path) -> None:
     # arguments of the base are kept
     assert profile.engine.args == [
         "--trust-remote-code", "--dtype", "bfloat16", "--max-model-len", "4096", "--enforce-eager",
+        "--kv-cache-memory-bytes", "4294967296",
     ]  # fmt: skip
     assert profile.offline.llm["enforce_eager"] is True
 
