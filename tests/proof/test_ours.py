@@ -57,6 +57,14 @@ def plugin(folder: Path, source: str) -> tuple[list[str], dict[str, str]]:
     return ["-p", "planted"], {"PYTHONPATH": str(folder)}
 
 
+# as if the disk had room when the run began, and something else had filled it since
+HAD_ROOM = """
+from vlm_acceptance.engine import machine
+
+machine.REPORT_BYTES = 0
+"""
+
+
 @pytest.mark.parametrize(
     ("fault", "kilobytes"), [("reports-full", 400), ("reports-full-from-the-start", 4), ("log-on-full-disk", 4000)]
 )
@@ -65,13 +73,15 @@ def test_full_disk_is_an_environment_error(accept, stand_in_engine, tmp_path, pr
     with small_disk(tmp_path / "disk", kilobytes) as disk:
         reports = disk / "reports"
         only = (HEALTH, RELEASE) if floods else ()
-        args = (*CONTROL, *only, f"--vlm-engine={stand_in_engine}", f"--vlm-reports={reports}")
-        run = accept(*args, env={"VLM_STANDIN": "floods-log" if floods else "ready"})
+        options, env = plugin(tmp_path / "plugin", HAD_ROOM)
+        env["PYTHONPATH"] += f":{ROOT / 'src'}"
+        args = (*CONTROL, *only, f"--vlm-engine={stand_in_engine}", f"--vlm-reports={reports}", *options)
+        run = accept(*args, env={**env, "VLM_STANDIN": "floods-log" if floods else "ready"})
         torn = [path.name for path in reports.rglob("junit.xml") if not path.read_bytes().endswith(b">")]
         log = sum(path.stat().st_size for path in reports.glob("runs/*/server.log"))
         shutil.rmtree(reports, ignore_errors=True)
         # the disk is large enough for a normal log
-        fits = accept(*args, env={"VLM_STANDIN": "ready"}) if floods else None
+        fits = accept(*args, env={**env, "VLM_STANDIN": "ready"}) if floods else None
     assert run.code == 10, run.out
     assert (log > kilobytes * 800) == floods
     assert fits is None or (fits.code == 1 and "No space left" not in fits.out), fits
