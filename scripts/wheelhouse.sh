@@ -4,13 +4,17 @@
 #
 #     pip install --no-index --find-links DIR --no-deps vlm-acceptance pytest pluggy iniconfig pytest-timeout
 #
-# Takes the versions and files of constraints/ by their hashes. Exit code 10 with one sentence when that fails.
+# Takes the versions and files of constraints/ by their hashes, and removes older wheels of the suite from the folder.
+# Exit code 10 with one sentence when that fails.
 set -eu
 if [ $# -ne 1 ]; then
     echo "usage: scripts/wheelhouse.sh DIR" >&2
     exit 4
 fi
-mkdir -p "$1"
+if ! mkdir -p "$1" 2>/dev/null || ! [ -w "$1" ]; then
+    echo "$1 is no folder that can be written" >&2
+    exit 10
+fi
 target=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -18,7 +22,7 @@ trap 'rm -rf "$work"' EXIT
 
 stop() {
     cp "$work/pip.log" "$target/pip.log"
-    echo "$1 (PIP_INDEX_URL, PIP_FIND_LINKS); see $target/pip.log" >&2
+    echo "$1; see $target/pip.log" >&2
     exit 10
 }
 
@@ -27,13 +31,15 @@ pins() { awk -v names="^($2)==" '/^[^ ]/ { wanted = $0 ~ names } wanted' "constr
 
 pins suite setuptools >"$work/build.txt"
 pins runtime 'pytest|pluggy|iniconfig|pytest-timeout' >"$work/run.txt"
-"${PYTHON:-python3}" -m venv "$work/venv"
+"${PYTHON:-python3}" -m venv "$work/venv" >"$work/pip.log" 2>&1 ||
+    stop "no virtual environment could be made: install python3 and its venv module (python3-venv in Debian and Ubuntu)"
 pip="$work/venv/bin/pip"
 "$pip" install --require-hashes -r "$work/build.txt" >"$work/pip.log" 2>&1 ||
-    stop "setuptools could not be installed: give pip an index or a directory that holds the files of constraints/suite.txt"
+    stop "setuptools could not be installed: give pip an index or a directory that holds the files of constraints/suite.txt (PIP_INDEX_URL, PIP_FIND_LINKS)"
 "$pip" download --no-deps --only-binary :all: --require-hashes -d "$target" -r "$work/run.txt" >"$work/pip.log" 2>&1 ||
-    stop "pytest and its parts could not be fetched: give pip an index or a directory that holds the files of constraints/runtime.txt"
+    stop "pytest and its parts could not be fetched: give pip an index or a directory that holds the files of constraints/runtime.txt (PIP_INDEX_URL, PIP_FIND_LINKS)"
 rm -rf build # files of an earlier build
+rm -f "$target"/vlm_acceptance-*.whl # pip would install the newest
 "$pip" wheel --no-deps --no-index --no-build-isolation -w "$target" . >"$work/pip.log" 2>&1 ||
     stop "the suite's wheel could not be built"
 rm -rf build

@@ -28,6 +28,7 @@ codes=($CODES)
 attempt=$(wc -l <"$BENCH/calls")
 code=${codes[attempt - 1]:-${codes[-1]}}
 echo "$ASCEND_TOOLKIT $ATB" >"$BENCH/cann"
+echo "$HOME" >"$BENCH/home"
 end() {
     mkdir -p "$reports/runs/$attempt"
     echo "<testsuites/>" >"$reports/junit.xml"
@@ -146,6 +147,6 @@ class Bench:
         return Done(done.returncode, done.stdout)
 
     def lines(self, name: str) -> list[str]:
-        """The lines of a file that a stand-in wrote: calls, cann, docker, pauses."""
+        """The lines of a file that a stand-in wrote: calls, cann, docker, home, pauses."""
         file = self.folder / name
         return file.read_text("utf-8").splitlines() if file.exists() else []

@@ -39,7 +39,8 @@ def step(job: str, number: int = 0) -> dict[str, Any]:
 def github(bench: Bench, codes: str, **env: str) -> Done:
     """The step that runs the suite, with the files and variables that GitHub gives."""
     files = {name: str(bench.folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    return bench.run(step("acceptance")["run"], codes, **{"COMMAND": "smoke", "LIMIT": "2h", **files, **env})
+    given = {"COMMAND": "smoke", "LIMIT": "2h", "HOME": str(bench.folder / "github" / "home"), **files, **env}
+    return bench.run(step("acceptance")["run"], codes, **given)
 
 
 ENDS = [("0", "passed", 1), ("1", "failed", 1), ("4", "failed", 1), ("10", "failed", 3), ("10 0", "passed", 2),
@@ -109,6 +110,17 @@ def test_github_job_ends_as_its_exit_codes_say(bench: Bench, codes: str, status:
     assert bench.lines("GITHUB_OUTPUT") == [f"code={last}"]
     assert len(bench.lines("GITHUB_STEP_SUMMARY")) == 1
     assert (bench.work / "reports" / "junit.xml").exists()
+
+
+def test_github_run_finds_the_weights_and_data_of_the_volumes(bench: Bench) -> None:
+    """The runner sets a HOME of its own in a container; the suite looks in ~/.cache."""
+    (document,) = documents("github-workflow.yml")
+    github(bench, "0")
+    assert bench.lines("home") == [str(bench.path("/root"))]
+    volumes = [one for one in document["jobs"]["acceptance"]["container"]["volumes"] if not one.endswith(":ro")]
+    assert {one.partition(":")[2] for one in volumes} == {
+        f"/root/.cache/{part}" for part in ("modelscope", "vlm-acceptance")
+    }
 
 
 @pytest.mark.parametrize("code", ["0", "1", "4", "10", "11", ""])

@@ -10,6 +10,7 @@ import pytest
 from tests.support.recipes import DEPLOY
 from tests.support.runs import ROOT
 
+from vlm_acceptance.cli.main import COMMANDS as COMMANDS_OF_THE_SUITE
 from vlm_acceptance.core.verdict import EXIT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -64,6 +65,16 @@ def test_commands_are_those_that_the_files_name(text: str) -> None:
             assert (ROOT / words[0]).exists()
         else:
             assert " ".join(words) in headers, command
+
+
+def test_page_records_the_first_run_of_a_card_in_the_folder_that_docker_run_gives() -> None:
+    calibrate, *rest = re.findall(r"^deploy/docker-run\.sh calibrate (.*)", PAGE, re.MULTILINE)
+    run, file = calibrate.split()
+    assert (rest, run) == ([], "/reports/latest")
+    assert file.startswith("/reports/")
+    assert f"\ndeploy/docker-run.sh smoke --vlm-profile={file}\n" in PAGE
+    assert 'give_folder REPORTS "$reports" /reports\n' in (DEPLOY / "docker-run.sh").read_text("utf-8")
+    assert "calibrate" in COMMANDS_OF_THE_SUITE
 
 
 def test_every_recipe_is_on_the_page_and_every_named_file_exists() -> None:

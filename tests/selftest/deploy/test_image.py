@@ -165,6 +165,64 @@ def test_docker_run_names_what_the_machine_lacks(bench: Bench, part: str, said: 
     assert bench.lines("docker") == []
 
 
+@pytest.mark.parametrize("name", ["REPORTS", "CACHE"])
+def test_docker_run_names_a_folder_that_cannot_be_made(bench: Bench, name: str) -> None:
+    machine(bench)
+    (bench.folder / "file").touch()
+    done = docker_run(bench, "0", "smoke", **{name: str(bench.folder / "file" / "x")})
+    assert done.code == EXIT["environment"], done.output
+    assert len(done.output.splitlines()) == 1
+    assert f"{bench.folder / 'file' / 'x'}' cannot be made" in done.output
+    assert f"{name}=DIR" in done.output
+    assert bench.lines("docker") == []
+
+
+def test_docker_run_without_realpath_is_an_environment_problem(bench: Bench) -> None:
+    machine(bench)
+    bench.program("realpath", "#!/bin/sh\necho broken >&2\nexit 1\n")
+    done = docker_run(bench, "0", "smoke")
+    assert (done.code, len(done.output.splitlines())) == (EXIT["environment"], 1), done.output
+
+
+def test_docker_run_without_a_home_uses_that_of_root(bench: Bench) -> None:
+    machine(bench)
+    done = bench.run("unset HOME\n" + (DEPLOY / "docker-run.sh").read_text("utf-8"), "0", ["smoke"])
+    assert done.code == 0, done.output
+    assert f"--volume={bench.path('/root/.cache')}:{bench.path('/root/.cache')}" in bench.lines("docker")
+
+
+def given_variables(bench: Bench) -> set[str]:
+    """The variables that docker was told to give to the container."""
+    return {one.removeprefix("--env=") for one in bench.lines("docker") if one.startswith("--env=")}
+
+
+def test_docker_run_gives_proxies_and_settings_by_name(bench: Bench) -> None:
+    machine(bench)
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://me:secret@proxy:3128")
+    env = {**proxies, "no_proxy": "a b", "VLM_SEED": "7", "VLM_REPORTS": "/here", "OTHER": "1"}
+    done = docker_run(bench, "0", "smoke", **env)
+    assert done.code == 0, done.output
+    assert given_variables(bench) == {*proxies, "no_proxy", "VLM_SEED"}
+    assert "secret" not in "\n".join(bench.lines("docker"))
+
+
+@pytest.mark.parametrize(
+    "words", [["--vlm-api-key-env=THE_KEY"], ["--vlm-api-key-env", "THE_KEY"], ["--api-key-env", "THE_KEY"], []]
+)
+def test_docker_run_gives_the_api_key_by_the_name_of_its_variable(bench: Bench, words: list[str]) -> None:
+    machine(bench)
+    named = {} if words else {"VLM_API_KEY_ENV": "THE_KEY"}
+    docker_run(bench, "0", "smoke", *words, THE_KEY="sk-secret", OTHER="1", **named)
+    assert given_variables(bench) == {"THE_KEY", *named}
+    assert "sk-secret" not in "\n".join(bench.lines("docker"))
+
+
+def test_docker_run_gives_no_variable_that_is_not_set(bench: Bench) -> None:
+    machine(bench)
+    docker_run(bench, "0", "smoke", "--vlm-api-key-env=sk-secret")
+    assert given_variables(bench) == set()
+
+
 def test_scripts_without_a_command_say_what_to_write(bench: Bench) -> None:
     machine(bench)
     for done in (docker_run(bench, "0"), bench.run("with-cann", "0")):

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 # "python -m venv FOLDER" makes a pip that notes its arguments and the files it is given, and fails where it is told to
 PYTHON = """#!/bin/sh
+if [ "$FAILS" = venv ]; then echo "output of venv"; exit 1; fi
 mkdir -p "$3/bin"
 cat >"$3/bin/pip" <<'END'
 #!/bin/sh
@@ -64,6 +65,7 @@ def test_what_a_container_lacks_is_fetched_by_its_hashes_and_the_suite_is_built(
 @pytest.mark.parametrize(
     ("step", "says"),
     [
+        ("venv", "no virtual environment"),
         ("install", "setuptools could not"),
         ("download", "pytest and its parts could not"),
         ("wheel", "the suite's wheel"),
@@ -73,6 +75,20 @@ def test_a_failure_is_one_sentence_with_the_output_of_pip(step: str, says: str, 
     code, said = collected(tree, "house", fails=step)
     assert (code, said.count("\n"), said.startswith(says)) == (10, 1, True), said
     assert (tree.parent / "house" / "pip.log").read_text("utf-8") == f"output of {step}\n"
+
+
+def test_wheels_of_the_suite_of_an_earlier_release_are_removed(tree: Path) -> None:
+    house = tree.parent / "house"
+    house.mkdir()
+    for name in ("vlm_acceptance-9.9-py3-none-any.whl", "other-1.0-py3-none-any.whl"):
+        (house / name).touch()
+    assert collected(tree, "house") == (0, "")
+    assert [path.name for path in house.iterdir()] == ["other-1.0-py3-none-any.whl"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tree: Path) -> None:
+    code, said = collected(tree, str(tree / "python" / "x"))
+    assert (code, said) == (10, f"{tree / 'python' / 'x'} is no folder that can be written\n")
 
 
 def test_without_a_folder_it_says_how_it_is_used(tree: Path) -> None:
