@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from vlm_acceptance.config.options import OPTIONS, PROFILES, api_key, given, overrides
+from vlm_acceptance.config.options import OPTIONS, PROFILES, api_key, given, overrides, require_use
 from vlm_acceptance.config.paths import default_reports
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
@@ -41,12 +41,13 @@ TAKEN = (
 class Doctor:
     """One examination: of the endpoint of --vlm-base-url if there is one, else of this machine.
 
+    UsageProblem for what a run refuses, too. `source` is what gave the URL, if not its option.
     No secret is in its lines and its proposal.
     """
 
-    def __init__(self, values: Mapping[str, object], env: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, object], env: Mapping[str, str], source: str = "") -> None:
         picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
-        self.url = picked["vlm_base_url"][0]
+        self.url, url_source = picked["vlm_base_url"]
         self.name, reason = picked["vlm_profile"]
         key = api_key(*picked["vlm_api_key_env"], env)
         self._secrets = [key, *secrets_in(env)]
@@ -54,7 +55,9 @@ class Doctor:
         folder = expanded(reports).absolute() if reports else default_reports()
         self.endpoint: EndpointDoctor | None = None
         if self.url:
-            self.probes = of_suite(folder, env, machine.ATTACHED_GIB) + self._of_endpoint(values, env)
+            require_use(values, source or url_source)
+            attached = self._of_endpoint(values, env, source or url_source)
+            self.probes = of_suite(folder, env, machine.ATTACHED_GIB) + attached
             return
         if self.name is None:
             chosen = profile_choice.of_machine(env)
@@ -80,13 +83,17 @@ class Doctor:
 
     def _loaded(self, values: Mapping[str, object], env: Mapping[str, str], name: str) -> Loaded:
         loaded = load_profile(name, PROFILES, overrides(values, env))
+        if self.name:
+            loaded.profile.check(launched=not self.url)
         self._secrets += secrets_in(loaded.profile.engine.env)
         return loaded
 
-    def _of_endpoint(self, values: Mapping[str, object], env: Mapping[str, str]) -> list[Probe]:
-        client = profile_choice.client_of(values, env, self.name or "")
+    def _of_endpoint(self, values: Mapping[str, object], env: Mapping[str, str], source: str) -> list[Probe]:
+        client = profile_choice.client_of(values, env, self.name or "", source)
         self._secrets += client.gateway.headers.values()
-        profile = self._loaded(values, env, self.name).profile if self.name else None
+        # without a profile the overrides alone are checked, with that of the control
+        loaded = self._loaded(values, env, self.name or profile_choice.CONTROL)
+        profile = loaded.profile if self.name else None
         only_v1 = profile_choice.reached_by(values, env, self.name or "").only_v1
         self.endpoint = EndpointDoctor(client, profile, profile_choice.deploying, only_v1)
         return self.endpoint.probes()
@@ -96,13 +103,16 @@ def main(args: Sequence[str] | None = None) -> int:
     """Examine and print; 0, 10 when a line is a failure, 4 for a wrong option or profile."""
     try:
         options = vars(_parser().parse_args(args))
-        if options["url"]:
+        is_argument = options["url"] is not None
+        if is_argument:
+            if not options["url"]:
+                raise UsageProblem("URL: the value is empty")
             if options["vlm_base_url"]:
                 raise UsageProblem("URL and --vlm-base-url are both given; give one")
             options["vlm_base_url"] = options["url"]
-        doctor = Doctor(options, os.environ)
+        doctor = Doctor(options, os.environ, "URL" if is_argument else "")
     except UsageProblem as wrong:
-        sys.stderr.write(f"{wrong}\n")
+        sys.stderr.write(f"error: {wrong}\n")
         return USAGE
     return _as_json(doctor) if options["json"] else _as_text(doctor)
 

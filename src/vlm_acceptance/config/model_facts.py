@@ -10,6 +10,7 @@ from typing import Any
 # below it. Bars, budgets and limits are facts, too: they were measured with this model.
 FACTS: Mapping[str, str] = MappingProxyType(
     {
+        "description": "",
         "model.path": "",
         "model.revision": "",
         "model.aliases": "",

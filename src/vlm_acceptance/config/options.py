@@ -218,7 +218,7 @@ def _named(char: str) -> str:
     return {"\n": "a line feed", "\r": "a carriage return", "\t": "a tab"}.get(char, f"U+{ord(char):04X}")
 
 
-def _require_use(values: Mapping[str, object], url_source: str) -> None:
+def require_use(values: Mapping[str, object], url_source: str) -> None:
     """UsageProblem when the command line has options of a launched engine, which an attached endpoint does not obey."""
     for option in OPTIONS:
         if option.key.startswith(_LAUNCHED_ONLY) and values.get(option.dest) is not None:
@@ -233,7 +233,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
     url, url_source = picked["vlm_base_url"]
     if url:
-        _require_use(values, url_source)
+        require_use(values, url_source)
     loaded = load_profile(profile, PROFILES, overrides(values, env))
     loaded.profile.check(launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]

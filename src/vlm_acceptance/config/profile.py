@@ -40,7 +40,7 @@ __all__ = [
     "Guide", "Latency", "LongSimilarPictures", "Measure", "Mmmu", "Model", "Offline", "Paired", "PictureAblation",
     "Pictures", "Profile", "ProtocolName", "Reference", "ScorerName", "Shape",
 ]  # fmt: skip
-NAME_BYTES = 128
+NAME, NAME_BYTES = r"^[A-Za-z0-9][\w.-]*$", 128
 
 
 class Offline(Section):
@@ -103,7 +103,7 @@ class Profile(Section):
     """One deployment: the model, how it is started, what it must reach."""
 
     name: Annotated[str, AfterValidator(_as_folder)] = Field(
-        pattern=r"^[A-Za-z0-9][\w.-]*$",
+        pattern=NAME,
         description="the name of the profile, also part of folder names",
         examples=["qwen2.5-vl-7b"],
     )

@@ -113,7 +113,8 @@ def versions(python: Path, env: Mapping[str, str], timeout_s: float = LIST_TIMEO
         raise NoAnswer(f"{python} did not list its packages within {timeout_s:g} s: the disk is slow or busy") from None
     except (OSError, ValueError, IndexError) as broken:
         why = str(broken)
-    raise EnvironmentProblem(f"{python} cannot list its packages: {why}")
+    remedy = "name a Python interpreter: --vlm-engine-python=VENV/bin/python"
+    raise EnvironmentProblem(f"{python} cannot list its packages: {why}; {remedy}")
 
 
 def apply_source_scripts(

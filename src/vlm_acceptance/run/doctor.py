@@ -82,8 +82,7 @@ class LaunchDoctor:
         return [Probe(check, find) for check, find in found]
 
     def of_profile(self) -> Iterator[Line]:
-        """It was read; what its parts say about each other, and former names of keys."""
-        self.profile.check(launched=True)
+        """It was read and checked; former names of keys, and facts left out."""
         yield Line("profile", OK, f"{self.profile.name} ({self.chosen})")
         yield from (Line("profile", WARNING, note) for note in self.loaded.notes)
 
@@ -95,8 +94,14 @@ class LaunchDoctor:
         self._sources_work = True
         here = [script for script in wanted if expanded(script).is_file()]
         if missing := [script for script in wanted if script not in here]:
-            remedy = "without CANN no NPU can be used" if self.profile.device.kind == "npu" else "see engine.source"
-            yield Line("environment", WARNING, f"{', '.join(missing)} does not exist: {remedy}")
+            problem = f"{', '.join(missing)} does not exist"
+            if self.profile.device.kind == "npu":
+                problem += (
+                    ", and without CANN no NPU can be used: take the image of vllm-ascend, or correct engine.source"
+                )
+            else:
+                problem += ": see engine.source"
+            yield Line("environment", WARNING, problem)
         else:
             yield Line(
                 "environment",

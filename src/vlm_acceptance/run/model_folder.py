@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokeni
 VOCABULARY, TEMPLATES = "tokenizer.json", ("chat_template.jinja", "chat_template.json", TOKENIZER)
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 VIDEO_PROCESSOR = "video_preprocessor_config.json"
-# some vocabularies reserve thousands
-MOST_TOKENS = 200
+# some vocabularies reserve thousands; a profile of them must stay within the bytes that are read of one
+MOST_TOKENS, MOST_TOKEN_BYTES = 200, 8192
 _VOCABULARY_BYTES, _INDEX_BYTES, _TEMPLATE_BYTES = 64 * MB, 32 * MB, MB
 # where families keep the configuration of their language model; "" is the file itself
 _LANGUAGE = ("text_config", "llm_config", "language_config", "")
@@ -47,13 +48,15 @@ def read_folder(folder: Path, ident: str | None, draft: Draft) -> None:
 
 
 def _object(folder: Path, name: str, most: int = 8 * MB) -> dict[str, Any]:
-    """The object in a file of the folder; empty without the file, UsageProblem for one that is damaged."""
+    """The object in a file of the folder; empty without the file. UsageProblem for one that is damaged."""
     if not is_file(folder / name):
         return {}
     try:
         value = read_json(folder / name, most)
     except BadFile as broken:
         raise UsageProblem(f"{shown(folder / name)} {broken}: download it again") from None
+    if name == CONFIG and not isinstance(value, dict):
+        raise UsageProblem(f"{shown(folder / name)} is no JSON object: download it again")
     return value if isinstance(value, dict) else {}
 
 
@@ -82,7 +85,8 @@ def _weights(folder: Path, draft: Draft) -> None:
 
 def _ends(folder: Path, draft: Draft) -> None:
     found = _object(folder, GENERATION).get("eos_token_id")
-    ids = found if isinstance(found, list) else [found]
+    listed = found if isinstance(found, list) else [found]
+    ids = [one for one in listed if type(one) is not int or one >= 0]
     if ids and all(type(one) is int for one in ids):
         draft.add("model.stop_token_ids", ids, f"{GENERATION}: eos_token_id")
     else:
@@ -97,12 +101,19 @@ def _special_tokens(folder: Path, draft: Draft) -> None:
         rows, source = _object(folder, VOCABULARY, _VOCABULARY_BYTES).get("added_tokens"), f"{VOCABULARY}: added_tokens"
         listed = rows if isinstance(rows, list) else []
     marked = [row for row in listed if isinstance(row, dict) and row.get("special") is True]
-    texts = [row["content"] for row in marked if isinstance(row.get("content"), str) and row["content"].strip()]
-    if texts:
-        some = f"; the first {MOST_TOKENS} of {len(texts)}" if len(texts) > MOST_TOKENS else ""
-        draft.add("model.special_tokens", list(dict.fromkeys(texts[:MOST_TOKENS])), source + some)
+    found = [row["content"] for row in marked if isinstance(row.get("content"), str) and row["content"].strip()]
+    texts = [text for text in dict.fromkeys(found) if not any("\ud800" <= char <= "\udfff" for char in text)]
+    if taken := _bounded(texts):
+        some = f"; the first {len(taken)} of {len(texts)}" if len(taken) < len(texts) else ""
+        draft.add("model.special_tokens", taken, source + some)
     else:
         draft.lacks("model.special_tokens", f"{TOKENIZER} and {VOCABULARY} list no special tokens")
+
+
+def _bounded(texts: list[str]) -> list[str]:
+    """The first texts, within the limits on their number and on their bytes together."""
+    sizes = accumulate(len(text.encode()) for text in texts)
+    return [text for text, size in zip(texts, sizes, strict=True) if size <= MOST_TOKEN_BYTES][:MOST_TOKENS]
 
 
 def _videos(folder: Path, config: Mapping[str, Any], draft: Draft) -> None:

@@ -8,14 +8,16 @@ from typing import Any
 
 from vlm_acceptance.client.chat import get
 from vlm_acceptance.client.http import Client
-from vlm_acceptance.config.options import PROFILES, checked_url
+from vlm_acceptance.config.options import PROFILES
 from vlm_acceptance.config.paths import output_file
+from vlm_acceptance.config.profile import NAME, NAME_BYTES
 from vlm_acceptance.config.profile_file import BASES, base_names, load_profile
 from vlm_acceptance.config.yaml_file import read_data
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
-from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.files import expanded
+from vlm_acceptance.core.text import trimmed
 from vlm_acceptance.engine.device import npu_sign
+from vlm_acceptance.engine.endpoint import MODELS, obstacle
 from vlm_acceptance.engine.readiness import in_short, listed_models, model_card
 from vlm_acceptance.run.model_folder import read_folder
 from vlm_acceptance.run.profile_draft import Draft
@@ -39,15 +41,17 @@ def is_url(source: str) -> bool:
     return "://" in source
 
 
-def drafted(source: str, ident: str | None, name: str | None, base: str | None, key: str | None) -> Draft:
-    """The profile of a folder or URL. `ident` is the model's name in requests, `key` the endpoint's API key."""
+def drafted(source: str, ident: str | None, name: str | None, base: str | None, client: Client | None) -> Draft:
+    """The profile of a folder, or of the endpoint of `client`. `ident` is the model's name in requests."""
     bases = base_names(PROFILES)
     if base is not None and base not in bases:
         raise UsageProblem(f"--base: there is no base {base!r}; there are: {', '.join(bases)}.{nearest(base, bases)}")
+    if name is not None:
+        _require_name(name)
     draft = Draft()
-    if is_url(source):
+    if client is not None:
         draft.base = base or ""
-        _read_endpoint(checked_url(source, "URL"), ident, key, draft)
+        _read_endpoint(client, ident, draft)
     else:
         draft.base = base or _usual_base()
         read_folder(expanded(source), ident, draft)
@@ -76,6 +80,16 @@ def write(draft: Draft, out: str | None) -> Path:
     return path
 
 
+def _require_name(name: str) -> None:
+    if not name:
+        raise UsageProblem("--name: the value is empty")
+    if not re.fullmatch(NAME, name) or len(name.encode()) > NAME_BYTES:
+        allowed = (
+            f"it has letters, digits, '_', '.' and '-', begins with one of A-Z, a-z, 0-9, and has {NAME_BYTES} bytes"
+        )
+        raise UsageProblem(f"--name: {trimmed(name, 60)} is no name of a profile; {allowed} at most")
+
+
 def _usual_base() -> str:
     """The platform of this machine."""
     if npu_sign():
@@ -95,9 +109,14 @@ def _name_of(ident: str) -> str:
     return name or "model"
 
 
-def _read_endpoint(url: str, ident: str | None, key: str | None, draft: Draft) -> None:
-    exchange = Client(url, key).send(get("/v1/models", DEADLINE_S))
-    models = _listed(url, exchange)
+def _read_endpoint(client: Client, ident: str | None, draft: Draft) -> None:
+    url = client.base_url
+    exchange = client.send(get(MODELS, DEADLINE_S))
+    if wrong := obstacle(client, exchange):
+        raise UsageProblem(f"URL: {wrong}") if wrong.by_option else EnvironmentProblem(str(wrong))
+    models = listed_models(exchange)
+    if not models:
+        raise EnvironmentProblem(f"{url} lists no model; see the log of its server")
     if ident is not None and ident not in models:
         raise UsageProblem(f"--id: {url} does not serve {ident!r}; it serves: {in_short(models)}")
     if ident is None and len(models) != 1:
@@ -111,14 +130,3 @@ def _read_endpoint(url: str, ident: str | None, key: str | None, draft: Draft) -
         draft.lacks("model.max_model_len", f"{url}/v1/models does not tell it")
     for name in OF_A_FOLDER:
         draft.lacks(name, BY_FILES)
-
-
-def _listed(url: str, exchange: Exchange) -> list[str]:
-    if exchange.error is not None and exchange.error.kind == "connect":
-        raise EnvironmentProblem(f"nothing answers at {url}: {exchange.error.message[:200]}")
-    models = listed_models(exchange)
-    if not models:
-        seen = f"HTTP {exchange.status}" if exchange.error is None else exchange.error.message[:120]
-        remedy = "; give the key with --api-key-env NAME" if exchange.status in (401, 403) else ""
-        raise UsageProblem(f"{url}/v1/models does not list models ({seen}){remedy}")
-    return models

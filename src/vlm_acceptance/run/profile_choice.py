@@ -55,11 +55,14 @@ def of_machine(env: Mapping[str, str]) -> Chosen:
     return Chosen(CONTROL, "no NPU was detected on this machine")
 
 
-def client_of(values: Mapping[str, object], env: Mapping[str, str], name: str = "") -> Client:
-    """The client of the attached endpoint, which is reached as the options and the profile `name`, if any, say."""
+def client_of(values: Mapping[str, object], env: Mapping[str, str], name: str = "", source: str = "") -> Client:
+    """The client of the attached endpoint, which is reached as the options and the profile `name`, if any, say.
+
+    `source` is what gave the URL, if not its option.
+    """
     picked = {option.dest: given(option, values.get(option.dest), env) for option in OPTIONS}
-    url, source = picked["vlm_base_url"]
-    base, key = checked_url(url or "", source), api_key(*picked["vlm_api_key_env"], env)
+    url, url_source = picked["vlm_base_url"]
+    base, key = checked_url(url or "", source or url_source), api_key(*picked["vlm_api_key_env"], env)
     wanted = reached_by(values, env, name)
     bundle = str(resolve_existing(wanted.ca_bundle, "endpoint.ca_bundle")) if wanted.ca_bundle else None
     return Client(base, key, gateway=Gateway(further_headers(wanted.headers, env), bundle, wanted.requests_per_s))

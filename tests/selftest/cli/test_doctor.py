@@ -86,10 +86,16 @@ def test_every_check_is_in_its_page() -> None:
         (["--vlm-profil", "x"], ["'--vlm-profil'", "'--vlm-profile'"]),
         (["--vlm-set", "engine.prot=1"], ["engine.prot", "'port'"]),
         (["--vlm-profile"], ["--vlm-profile", "expected one argument"]),
-        (["127.0.0.1:8000"], ["127.0.0.1:8000", "http://"]),
+        (["127.0.0.1:8000"], ["error: URL: ", "127.0.0.1:8000", "http://"]),
         (["http://h:1", "--vlm-base-url", "http://h:2"], ["both given"]),
         (["http://h:1", "--vlm-api-key-env", "NO_SUCH_KEY"], ["'NO_SUCH_KEY'"]),
         (["https://h:1", "--set", "endpoint.ca_bundle=/no/ca.pem"], ["endpoint.ca_bundle", "/no/ca.pem"]),
+        ([""], ["URL: the value is empty"]),
+        (["http://h:1", "--set", "api.routs=1"], ["'api.routs'", "'routes'"]),
+        (["http://h:1", "--port", "3"], ["--vlm-port", "but URL names one that runs already"]),
+        (["--base-url", "http://h:1", "--port", "3"], ["but --vlm-base-url names one"]),
+        (["--profile", "internvl2-2b-ascend", "--set", "device.count=2"], ["device.count: 2", "must agree"]),
+        (["http://h:1", "--profile", "control-cpu", "--set", "logprobs.prompts=no/such.jsonl"], ["no/such.jsonl"]),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_code_4(
@@ -98,6 +104,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_4(
     assert doctor.main(args) == 4
     shown = capsys.readouterr()
     assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert shown.err.startswith("error: ")
     for word in words:
         assert word in shown.err
 

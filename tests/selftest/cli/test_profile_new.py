@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tests.support.new_profiles import INTERNVL3, MINICPM, MODELS, NAMES, QWEN, loaded, written
 from tests.support.runs import pytest_run
+from tests.support.tls import banner_server, certificate, tls_endpoint
 from tests.support.wire import Answer, WireServer, response
 
 from vlm_acceptance.cli.profile import main
@@ -21,6 +22,7 @@ from vlm_acceptance.config.profile_file import BASES, load_profile
 from vlm_acceptance.config.yaml_file import read_data
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.engine.weights import fingerprint
+from vlm_acceptance.run import new_profile
 
 CONTROL = PROFILES.parent / "control" / "model"
 ASCEND = ("--base", "vllm-ascend")
@@ -127,10 +129,12 @@ def test_a_folder_in_a_hubs_cache_has_the_name_of_the_model(place: str, ident: s
 def test_damaged_or_missing_files_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     torn = copied(QWEN, tmp_path, generation_config__json="{")
+    listed = copied(MINICPM, tmp_path, config__json=[])
     for source, words in (
         (tmp_path / "nowhere", "the folder does not exist"),
         (tmp_path / "empty", "it holds no config.json"),
         (torn, "generation_config.json is not valid JSON"),
+        (listed, "config.json is no JSON object"),
     ):
         with pytest.raises(UsageProblem, match=words):
             main(["new", str(source), "--out", str(tmp_path / "x.yaml")])
@@ -159,6 +163,22 @@ def test_a_vocabulary_of_thousands_of_reserved_tokens_still_gives_a_profile(tmp_
     assert "the first 200 of 6000" in path.read_text("utf-8")
 
 
+def test_tokens_beyond_the_bytes_of_a_profile_and_broken_ones_are_left_out(tmp_path: Path) -> None:
+    texts = ["<a>", "<\ud800>", *(f"<{n}{'x' * 1000}>" for n in range(100))]
+    rows = {str(n): {"content": text, "special": True} for n, text in enumerate(texts)}
+    many = copied(
+        QWEN,
+        tmp_path,
+        tokenizer_config__json={"added_tokens_decoder": rows},
+        generation_config__json={"eos_token_id": [7, -1]},
+    )
+    path = written(many, tmp_path, *ASCEND)
+    model = load_profile(str(path), PROFILES).profile.model
+    assert model.special_tokens == [texts[0], *texts[2:10]]
+    assert "the first 9 of 101" in path.read_text("utf-8")
+    assert model.stop_token_ids == [7]
+
+
 def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     path = written(MODELS / QWEN, tmp_path)
     before = path.read_bytes()
@@ -176,7 +196,14 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
         (["new", "x", "--bsae", "y"], "unrecognized arguments: --bsae"),
         (["new", "x", "--base", "vllm-asend"], "mean 'vllm-ascend'"),
         (["new", "x", "--api-key-env", "NO_SUCH_KEY"], "'NO_SUCH_KEY' is not set"),
-        (["new", "http://u:p@h"], "carries credentials"),
+        (["new", "http://u:p@h"], "URL: the URL carries credentials"),
+        (["new", "x", "--name", ""], "--name: the value is empty"),
+        (["new", "x", "--name", "n" * 129], "--name: 'nn.* is no name of a profile; .* 128 bytes at most"),
+        (["new", "x", "--vlm-set", "endpoint.only_v1=true"], "--vlm-set: .* a folder is given"),
+        (["new", "http://h:1", "--set", "api.tools=true"], "--vlm-set: 'api.tools' is not taken here"),
+        (["new", "http://h:1", "--set", "endpoint.ca_bundel=x"], "mean 'ca_bundle'"),
+        (["new", "http://h:1", "--set", "endpoint.ca_bundle=/no/ca.pem"], "endpoint.ca_bundle: .*/no/ca.pem"),
+        (["new", "http://h:1", "--set", "endpoint.headers={x-a: NO_SUCH_KEY}"], "'NO_SUCH_KEY' is not set"),
     ],
 )
 def test_a_wrong_argument_is_one_line(args: list[str], words: str) -> None:
@@ -186,7 +213,7 @@ def test_a_wrong_argument_is_one_line(args: list[str], words: str) -> None:
 
 
 def test_a_name_that_no_profile_can_have_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="name: 'a/b' is not valid"):
+    with pytest.raises(UsageProblem, match="^--name: 'a/b' is no name of a profile"):
         main(["new", str(MODELS / QWEN), "--name", "a/b", "--out", str(tmp_path / "x.yaml")])
     assert not (tmp_path / "x.yaml").exists()
 
@@ -197,11 +224,17 @@ def serving(*cards: dict[str, Any]) -> Answer:
 
 
 def test_an_endpoint_gives_the_models_name_and_its_context_length(
-    wire: Callable[[Answer], WireServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wire: Callable[[Answer], WireServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     server = wire(serving({"id": "org/Some Model", "max_model_len": 8192, "root": "/secret"}))
     monkeypatch.setenv("MY_KEY", "sk-1")
     path = written(server.url + "/v1", tmp_path, "--api-key-env", "MY_KEY")
+    assert [line.endswith(" --vlm-api-key-env=MY_KEY") for line in capsys.readouterr().out.splitlines()[2:]] == [
+        True, True,
+    ]  # fmt: skip
     found = load_profile(str(path), PROFILES)
     assert (found.profile.name, found.profile.model.id) == ("some-model", "org/Some Model")
     assert found.profile.model.max_model_len == 8192
@@ -223,10 +256,35 @@ def test_of_several_models_one_must_be_named(wire: Callable[[Answer], WireServer
 
 def test_an_endpoint_that_tells_nothing_is_one_line(wire: Callable[[Answer], WireServer], tmp_path: Path) -> None:
     server = wire(lambda request: [response(b"<html>", "401 Unauthorized")])
-    with pytest.raises(UsageProblem, match=r"does not list models \(HTTP 401\); give the key with --api-key-env NAME"):
+    with pytest.raises(UsageProblem, match=r"URL: .* demands a key \(HTTP 401.*--vlm-api-key-env=NAME"):
         main(["new", server.url, "--out", str(tmp_path / "x.yaml")])
+    with pytest.raises(EnvironmentProblem, match="lists no model; see the log"):
+        main(["new", wire(serving()).url, "--out", str(tmp_path / "x.yaml")])
     with pytest.raises(EnvironmentProblem, match=r"nothing answers at http://127\.0\.0\.1:9"):
         main(["new", "http://127.0.0.1:9", "--out", str(tmp_path / "x.yaml")])
+
+
+def test_the_wrong_protocol_or_certificate_has_its_remedy_which_is_taken(
+    wire: Callable[[Answer], WireServer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, file = wire(serving({"id": "a"})).url, certificate(tmp_path)
+    with pytest.raises(UsageProblem, match=f"URL: .*give the URL {plain}$"):
+        main(["new", plain.replace("http:", "https:")])
+    with tls_endpoint(file) as port:
+        with pytest.raises(UsageProblem, match=f"URL: .*give the URL https://localhost:{port}$"):
+            main(["new", f"http://localhost:{port}"])
+        url, trusted = f"https://localhost:{port}", f"--vlm-set=endpoint.ca_bundle={file}"
+        with pytest.raises(UsageProblem, match="URL: .*--vlm-set=endpoint.ca_bundle=FILE"):
+            main(["new", url])
+        path = written(url, tmp_path, trusted)
+    for command, line in zip(("plan", "smoke"), capsys.readouterr().out.splitlines()[2:], strict=True):
+        assert line.endswith(f"vlm-acceptance {command} --vlm-profile={path} --vlm-base-url={url} {trusted}")
+
+
+def test_an_endpoint_that_hangs_is_a_matter_of_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_profile, "DEADLINE_S", 0.3)
+    with banner_server(b"") as port, pytest.raises(EnvironmentProblem, match="does not answer /v1/models in time"):
+        main(["new", f"http://127.0.0.1:{port}"])
 
 
 def test_the_next_commands_are_said_and_the_profile_is_shown(

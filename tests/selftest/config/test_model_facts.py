@@ -17,6 +17,7 @@ from vlm_acceptance.config.yaml_file import fields_at
 # every fact with a value that is not its default
 OURS: dict[str, Any] = {
     "name": "ours",
+    "description": "InternVL2-2B on one card",
     "model": {
         "id": "org/ours", "path": "/m", "revision": "v2", "aliases": ["o"], "control": True, "weights_bytes": 4.41e9,
         "stop_token_ids": [92542], "more_stop_token_ids": [92543], "special_tokens": ["<|im_end|>"], "video": False,
@@ -161,6 +162,11 @@ def test_another_models_profile_is_not_that_of_the_control(tmp_path: Path) -> No
     loaded = load_profile(str(path), PROFILES)
     assert (loaded.profile.model.control, loaded.profile.model.path) == (False, None)
     assert not loaded.profile.capability.calibrated
+
+
+def test_the_description_of_another_model_is_not_inherited(tmp_path: Path) -> None:
+    assert load(tmp_path).profile.description == OURS["description"]
+    assert load(tmp_path, model={"id": "org/mine"}).profile.description == ""
 
 
 def test_keys_below_a_fact_are_facts() -> None:

@@ -62,11 +62,6 @@ def test_a_machine_without_a_fault_has_only_lines_that_are_ok() -> None:
     assert str(CONTROL) in only(found["weights"])[1]
 
 
-def test_what_the_profile_says_against_itself_is_a_failure() -> None:
-    status, message = only(lines_of({"logprobs.prompts": "no/such.jsonl"})["profile"])
-    assert (status, "no/such.jsonl" in message) == (FAILURE, True)
-
-
 def test_another_version_names_the_interpreter_to_mend() -> None:
     found = lines_of({"versions": "{vllm: 0.18.0, torch: 2.8.0, torch-npu: 2.9.0}"})
     status, message = only(found["versions"])
@@ -80,6 +75,11 @@ def test_a_missing_script_is_a_failure_where_it_is_required_and_its_followers_ar
     assert only(found["environment"])[0] == FAILURE
     assert "not examined" in only(found["engine"])[1]
     assert only(lines_of({"engine.source": "[/no/set_env.sh]"})["environment"])[0] == WARNING
+
+
+def test_a_missing_script_of_cann_has_its_remedy() -> None:
+    message = only(lines_of({**ON_NPU, "engine.source": "[/no/set_env.sh]"})["environment"])[1]
+    assert message.endswith("no NPU can be used: take the image of vllm-ascend, or correct engine.source")
 
 
 def test_a_card_that_is_free_is_named_with_its_free_memory(tmp_path: Path) -> None:
