@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.config.options import OPTIONS, Settings, load, unknown_option
-from vlm_acceptance.config.paths import ROOT, writable_folder
+from vlm_acceptance.config.paths import ROOT, require_possible_folder, writable_folder
 from vlm_acceptance.config.profile_file import shown
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.masking import Mask
@@ -122,7 +122,9 @@ def pytest_configure(config: pytest.Config) -> None:
     is_planned = config.getoption("vlm_plan")
     _require_address_space(settings)
     try:
-        if not is_planned:
+        if is_planned:
+            require_possible_folder(settings.reports, "--vlm-reports")
+        else:
             _writable_reports(settings)
         context.inputs.check(context.mask)
     except UsageProblem as wrong:

@@ -17,7 +17,6 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from vlm_acceptance.config.options import OPTIONS, PROFILES, api_key, given, overrides, require_use
-from vlm_acceptance.config.paths import default_reports
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.files import expanded
@@ -52,7 +51,7 @@ class Doctor:
         key = api_key(*picked["vlm_api_key_env"], env)
         self._secrets = [key, *secrets_in(env)]
         reports = picked["vlm_reports"][0]
-        folder = expanded(reports).absolute() if reports else default_reports()
+        folder = expanded(reports or "reports").absolute()  # that of a run of the command in this folder
         self.endpoint: EndpointDoctor | None = None
         if self.url:
             require_use(values, source or url_source)

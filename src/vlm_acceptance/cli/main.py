@@ -10,8 +10,9 @@ from importlib import import_module
 from vlm_acceptance import __version__
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
 from vlm_acceptance.core.text import printable
+from vlm_acceptance.report.streams import drop
 
-USAGE, ENVIRONMENT = 4, 10
+INTERRUPTED, USAGE, ENVIRONMENT = 2, 4, 10
 ARGPARSE_USAGE = 2
 RUNS = "vlm_acceptance.cli.run"
 
@@ -45,22 +46,33 @@ HELP = Command("this page", "vlm_acceptance.cli.overview")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a problem is one line on standard error."""
-    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] == ["--version"]:
-            sys.stdout.write(f"vlm-acceptance {__version__}\n")
-            return 0
-        if not words or words[0] in ("-h", "--help", "help"):
-            return _run(HELP, [])
-        name, *rest = words
-        if name not in COMMANDS:
-            hint = nearest(name, COMMANDS)
-            raise UsageProblem(f"no command {name!r}; there are: {', '.join(COMMANDS)}.{hint}")
-        return _run(COMMANDS[name], rest)
+        code = _front(list(sys.argv[1:] if argv is None else argv))
+        _flush()
+        return code
     except UsageProblem as wrong:
         return _ended(str(wrong), USAGE)
     except EnvironmentProblem as problem:
         return _ended(str(problem), ENVIRONMENT)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # such as `| head -1`: whoever reads has seen enough, but no verdict was delivered
+        drop(sys.stdout)
+        return ENVIRONMENT
+
+
+def _front(words: list[str]) -> int:
+    if words[:1] == ["--version"]:
+        sys.stdout.write(f"vlm-acceptance {__version__}\n")
+        return 0
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _run(HELP, [])
+    name, *rest = words
+    if name not in COMMANDS:
+        hint = nearest(name, COMMANDS)
+        raise UsageProblem(f"no command {name!r}; there are: {', '.join(COMMANDS)}.{hint}")
+    return _run(COMMANDS[name], rest)
 
 
 def _run(command: Command, args: list[str]) -> int:
@@ -75,6 +87,18 @@ def _run(command: Command, args: list[str]) -> int:
         return int(module.main([*command.fixed, *args]))
     except SystemExit as ended:  # argparse has written why
         return USAGE if ended.code == ARGPARSE_USAGE else int(ended.code or 0)
+
+
+def _flush() -> None:
+    # here, where it can be answered: at the exit of the interpreter it is a traceback
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as broken:
+        drop(sys.stdout)
+        raise EnvironmentProblem(f"standard output cannot be written: {broken.strerror}") from None
 
 
 def _ended(problem: str, code: int) -> int:

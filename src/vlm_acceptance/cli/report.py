@@ -11,10 +11,17 @@ from vlm_acceptance.core.files import expanded, is_file
 from vlm_acceptance.report import html
 
 PAGE = "report.html"
+HELP = """usage: vlm-acceptance report RUN
+
+Writes report.html of a stored run again, from its files. RUN is the folder of one run, for example reports/latest.
+"""
 
 
 def main(args: list[str]) -> int:
     """Write the page of the named folder; 0 when it is written."""
+    if {"-h", "--help"} & set(args):
+        sys.stdout.write(HELP)
+        return 0
     if len(args) != 1 or args[0].startswith("-"):
         raise UsageProblem("give the folder of one run: vlm-acceptance report reports/latest")
     folder = expanded(args[0])

@@ -12,11 +12,15 @@ from vlm_acceptance.cli import overview
 from vlm_acceptance.config.options import OPTIONS, Option
 from vlm_acceptance.config.paths import NO_CACHE, ROOT
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.core.files import is_file, is_folder
 
 MARKS = {"smoke": "smoke", "slow": "slow", "nightly": "smoke or slow"}
 PLAN = "plan"
 # import name -> distribution: only these may be absent from an environment that holds vLLM
 PARTS = {"pytest": "pytest", "pytest_timeout": "pytest-timeout"}
+ACCEPTANCE = ROOT / "tests" / "acceptance"
+# options of pytest whose value, in a word of its own, may look like the name of a test
+VALUED = ("-k", "-m", "--deselect", "--ignore", "--ignore-glob")
 NAMES: Mapping[str, Option] = {
     **{f"--{option.name}": option for option in OPTIONS},
     **{f"--{option.name.removeprefix('vlm-')}": option for option in OPTIONS},
@@ -52,8 +56,23 @@ def pytest_args(command: str, args: Sequence[str], env: Mapping[str, str], folde
     if not env.get("VLM_REPORTS") and not any(word.startswith("--vlm-reports=") for word in options):
         options.append(f"--vlm-reports={folder / 'reports'}")
     mark = MARKS[named or (command if command in MARKS else "smoke")]
-    files = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", str(ROOT / "tests" / "acceptance")]
+    files = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}"]
+    tests = [_test_of_suite(word, before, folder) for before, word in zip(["", *own], own, strict=False)]
+    if not any(tests):
+        files.append(str(ACCEPTANCE))
+    own = [test or word for test, word in zip(tests, own, strict=True)]
     return [*files, "-m", mark, *NO_CACHE, *options, *own]
+
+
+def _test_of_suite(word: str, before: str, folder: Path) -> str:
+    """The path or node id of a test of the suite that a word for pytest names, with an absolute path; '' for others."""
+    if word.startswith("-") or before in VALUED:
+        return ""
+    name, colons, rest = word.partition("::")
+    for path in (folder / name, ROOT / name):
+        if (is_file(path) or is_folder(path)) and path.resolve().is_relative_to(ACCEPTANCE.resolve()):
+            return f"{path}{colons}{rest}"
+    return ""
 
 
 def _options(words: list[str]) -> list[str]:

@@ -155,6 +155,10 @@ def checked_url(url: str, source: str) -> str:
     if "@" in url.partition("://")[2].partition("/")[0]:
         # checked first: all other messages repeat the URL
         raise UsageProblem(f"{source}: the URL carries credentials; give the key with --vlm-api-key-env NAME")
+    before = re.split("[?#]", url, maxsplit=1)[0]
+    if before != url:  # a query may hold a key, and the messages below repeat the URL
+        what = "the URL has a query or fragment, which is not shown"
+        raise UsageProblem(f"{source}: {what}; give the address only: {before}")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -162,8 +166,6 @@ def checked_url(url: str, source: str) -> str:
         raise UsageProblem(f"{source}: {url!r} is not a URL: {str(broken).lower()}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise UsageProblem(f"{source}: {url!r} is not an http(s) URL, for example http://127.0.0.1:8000")
-    if parts.query or parts.fragment:
-        raise UsageProblem(f"{source}: {url!r} has a query or fragment; give the address only")
     address = url.rstrip("/")
     if route := next((route for route in ROUTES if address.endswith(route)), ""):
         base = address.removesuffix(route)

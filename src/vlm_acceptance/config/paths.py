@@ -24,8 +24,8 @@ ROOT = suite_of(_PACKAGE)
 IS_INSTALLED = _PACKAGE in ROOT.parents
 # pytest keeps its cache beside its settings, where an installed package has no place for it
 NO_CACHE = ("-p", "no:cacheprovider") if IS_INSTALLED else ()
-# what starts a smoke run, in lines that say what to do next
-SMOKE = ("vlm-acceptance", "smoke") if IS_INSTALLED else ("pytest", "-m", "smoke")
+# what starts a smoke run from any folder, in lines that say what to do next
+SMOKE = ("vlm-acceptance", "smoke")
 
 
 def default_reports() -> Path:
@@ -43,6 +43,17 @@ def writable_folder(path: Path, source: str) -> Path:
     except (OSError, ValueError) as broken:
         raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {_why(broken)}") from None
     return path
+
+
+def require_possible_folder(path: Path, source: str) -> None:
+    """UsageProblem when an absolute path is not that of a folder and cannot become one; nothing is made."""
+    try:
+        found = next(one for one in (path, *path.parents) if one.is_symlink() or one.exists())
+        wrong = "" if found.is_dir() else f"{str(found)!r} is not a folder"
+    except (OSError, ValueError) as broken:
+        wrong = _why(broken)
+    if wrong:
+        raise UsageProblem(f"{source}: reports cannot be written to {str(path)!r}: {wrong}")
 
 
 def output_file(value: str | None, source: str) -> Path | None:

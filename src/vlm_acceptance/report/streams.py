@@ -24,7 +24,7 @@ class LastingStream:
         try:
             return int(self._stream.write(text))
         except OSError:
-            _drop(self._stream)
+            drop(self._stream)
             return len(text)
 
     def flush(self) -> None:
@@ -32,7 +32,7 @@ class LastingStream:
         try:
             self._stream.flush()
         except OSError:
-            _drop(self._stream)
+            drop(self._stream)
 
 
 def make_lasting() -> None:
@@ -45,7 +45,8 @@ def make_lasting() -> None:
             setattr(sys, name, LastingStream(getattr(sys, name)))
 
 
-def _drop(stream: Any) -> None:
+def drop(stream: Any) -> None:
+    """Lead a stream that cannot be written to the null device, with what it still holds."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

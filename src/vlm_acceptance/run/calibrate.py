@@ -104,7 +104,9 @@ def record(run: Path, file: Path) -> tuple[bool, list[str]]:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Record the run; 0 if anything was recorded, 1 if not, 4 for a wrong argument."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    program = None if args is None else "vlm-acceptance calibrate"
+    plain = argparse.RawDescriptionHelpFormatter
+    options = argparse.ArgumentParser(program, description=__doc__, formatter_class=plain)
     options.add_argument("run", type=Path, metavar="RUN")
     options.add_argument("file", metavar="FILE")
     given = options.parse_args(args)

@@ -49,7 +49,9 @@ def _run(command: Sequence[str]) -> int:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run both; returns the exit code."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    program = None if args is None else "vlm-acceptance compare"
+    plain = argparse.RawDescriptionHelpFormatter
+    options = argparse.ArgumentParser(program, description=__doc__, formatter_class=plain)
     options.add_argument("--profile", action="append", required=True, help="give it twice; A first")
     options.add_argument("--reports", type=Path, default=default_reports() / "compare", help="default: reports/compare")
     given, more = options.parse_known_args(args)

@@ -12,6 +12,7 @@ from tests.proof.standins.quick_server import Behaviour, QuickServer
 from tests.support.runs import ROOT, clean_env
 
 from vlm_acceptance.cli import doctor
+from vlm_acceptance.cli.run import pytest_args
 from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.options import PROFILES
 from vlm_acceptance.config.profile_file import load_profile
@@ -68,6 +69,17 @@ def test_a_machine_is_examined_with_the_options_of_a_run(capsys: pytest.CaptureF
     assert said["weights"][0] == FAILURE
     assert "config.json is missing" in said["weights"][1]
     assert "/no/set_env.sh" in said["environment"][1]
+
+
+def test_reports_are_those_of_a_run_in_the_current_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VLM_REPORTS", raising=False)
+    assert doctor.main(["--json", "http://127.0.0.1:9"]) == 10
+    said = {line["check"]: line["message"] for line in json.loads(capsys.readouterr().out)["lines"]}
+    assert said["reports"].startswith(f"{tmp_path}/reports, ")
+    assert f"--vlm-reports={tmp_path}/reports" in pytest_args("smoke", [], {}, Path.cwd())
 
 
 def test_every_check_is_in_its_page() -> None:

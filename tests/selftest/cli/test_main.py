@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,51 @@ def test_pytest_that_is_absent_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
 @pytest.mark.parametrize("name", ["calibrate", "compare", "mmmu", "report"])
 def test_other_commands_are_reached_and_refuse_with_the_code_of_a_wrong_usage(name: str) -> None:
     assert main([name, "--no-such-option"]) == 4
+
+
+@pytest.mark.parametrize("name", ["calibrate", "compare", "mmmu", "mmmu ask"])
+def test_a_usage_line_names_the_command_that_was_started(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: vlm-acceptance {name} ")
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_the_help_of_a_report_is_no_mistake(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", word]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out.splitlines()[0], shown.err) == ("usage: vlm-acceptance report RUN", "")
+
+
+def test_an_interrupted_command_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_args: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vlm_acceptance.cli.doctor.main", interrupted)
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["at the end", "at the first line"])
+def test_a_reader_that_leaves_is_no_rejection_and_no_traceback(unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = clean_env({"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": unbuffered})
+    argv = [sys.executable, "-m", "vlm_acceptance", "--help"]
+    done = subprocess.run(argv, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (10, "")
+
+
+def test_a_full_disk_under_the_output_is_one_line() -> None:
+    env = clean_env({"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": ""})
+    argv = [sys.executable, "-m", "vlm_acceptance", "--version"]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(argv, env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 10
+    (line,) = done.stderr.splitlines()
+    assert line == "error: standard output cannot be written: No space left on device"
 
 
 def test_the_package_can_be_run() -> None:

@@ -47,6 +47,40 @@ def test_what_follows_two_dashes_is_left_to_pytest() -> None:
     assert options("smoke", "--seed", "3", "--", "-k", "ocr", "--", "--help")[-4:] == ["-k", "ocr", "--", "--help"]
 
 
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        (f"{ROOT}/tests/acceptance/test_health.py", f"{ROOT}/tests/acceptance/test_health.py"),
+        ("tests/acceptance/test_health.py::test_x[a/b::c]", f"{ROOT}/tests/acceptance/test_health.py::test_x[a/b::c]"),
+        ("acceptance/test_health.py", f"{ROOT}/tests/acceptance/test_health.py"),
+        ("acceptance", f"{ROOT}/tests/acceptance"),
+    ],
+)
+def test_a_named_test_stands_in_place_of_the_whole_suite(word: str, named: str) -> None:
+    made = pytest_args("plan", ["--seed=3", "--", "-v", word], {}, ROOT / "tests")
+    assert [one for one in made if one.startswith(f"{ROOT}/tests")] == [named]
+    assert made[-2:] == ["-v", named]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-k", "acceptance"],
+        ["--deselect", "acceptance/test_health.py::test_x"],
+        ["--deselect=acceptance/test_health.py"],
+        ["acceptance/test_no_such.py"],
+        ["/dev/null"],
+        ["selftest"],
+        ["x" * 5000],
+    ],
+    ids=lambda words: words[-1][:40],
+)
+def test_what_names_no_test_of_the_suite_leaves_it_whole(words: list[str]) -> None:
+    made = pytest_args("smoke", ["--", *words], {}, ROOT / "tests")
+    assert made[: len(FILES)] == FILES
+    assert made[-len(words) :] == words
+
+
 @pytest.mark.parametrize(("words", "mark"), [([], "smoke"), (["slow"], "slow"), (["nightly"], "smoke or slow")])
 def test_a_plan_is_of_one_of_the_runs(words: list[str], mark: str) -> None:
     assert options("plan", *words) == ["-m", mark, "--vlm-plan", "--vlm-reports=/some/where/reports"]

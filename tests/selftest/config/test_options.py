@@ -151,6 +151,16 @@ def test_credentials_are_refused_and_not_repeated(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://h/?api_key=sk-1", "h/?k=sk-1", "http://h:99999/?k=sk-1", "http://h#sk-1", "http://h/health?sk-1#x"]
+)
+def test_a_query_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageProblem, match="^--vlm-base-url: the URL has a query or fragment") as raised:
+        checked_url(url, "--vlm-base-url")
+    assert "sk-1" not in str(raised.value)
+    assert str(raised.value).endswith(f": {url.partition('?')[0].partition('#')[0]}")
+
+
 def test_every_option_has_a_variable_of_the_same_name_and_a_help() -> None:
     for option in OPTIONS:
         assert option.variable == option.name.upper().replace("-", "_")

@@ -235,7 +235,7 @@ def test_port_held_by_no_model_server_is_refused(launched):
 
 def test_port_held_by_a_model_server_is_refused_with_the_attach_command(launched):
     with QuickServer(Behaviour(model="other")) as held:
-        with pytest.raises(PortTaken, match=f"a server of 'other'; .*--vlm-base-url {held.url}"):
+        with pytest.raises(PortTaken, match=f"a server of 'other'; .*: vlm-acceptance smoke --vlm-base-url {held.url}"):
             launched(profile=profile_of(port=held.port))
         assert launched.left() == []
 

@@ -60,7 +60,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "URL with credentials": (["--vlm-base-url=http://me:secret@h:1"], ["--vlm-base-url", "--vlm-api-key-env"]),
     "URL with bad port": (["--vlm-base-url=http://h:99999"], ["--vlm-base-url", "'http://h:99999'", "port"]),
     "URL of another scheme": (["--vlm-base-url=ftp://h/"], ["--vlm-base-url", "'ftp://h/'", "http"]),
-    "URL with a query": (["--vlm-base-url=http://h/?a=b"], ["--vlm-base-url", "query"]),
+    "URL with a query": (["--vlm-base-url=http://h/?a=b"], ["--vlm-base-url", "query", "only: http://h/"]),
     "empty URL": (["--vlm-base-url="], ["--vlm-base-url", "empty"]),
     "unset key variable": (["--vlm-api-key-env=NO_SUCH_KEY"], ["--vlm-api-key-env", "'NO_SUCH_KEY'"]),
     "existing baseline": (["--vlm-record-baseline={tmp}/twice.yaml"], ["--vlm-record-baseline", "exists already"]),
@@ -130,10 +130,13 @@ def test_variable_is_named_as_the_source_of_a_wrong_value(variable: str, value: 
     assert [words in line for line in ran.problems] == [True]
 
 
-def test_reports_folder_that_cannot_be_written_is_reported_before_anything_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--vlm-plan"]], ids=["run", "plan"])
+def test_reports_folder_that_cannot_be_written_is_reported_before_anything_starts(
+    more: list[str], tmp_path: Path
+) -> None:
     in_its_place = tmp_path / "reports"
     in_its_place.write_text("", "utf-8")
-    ran = warm_run("-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={in_its_place}")
+    ran = warm_run("-m", "smoke", "--vlm-profile=control-cpu", f"--vlm-reports={in_its_place}", *more)
     assert ran.code == 4
     assert "Traceback" not in ran.output
     assert ["--vlm-reports" in line and str(in_its_place) in line for line in ran.problems] == [True]

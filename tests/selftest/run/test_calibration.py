@@ -238,7 +238,7 @@ def test_the_verdict_of_a_first_day_gives_the_command_that_records_it(
     assert calibrate.main(args) == 0
     out = capsys.readouterr().out
     assert "calibration: internvl2-2b-ascend-calibrated.yaml (lower bars for ocr/sign 5 of 8, ocr/sign-zh" in out
-    assert "next: pytest -m smoke --vlm-profile=internvl2-2b-ascend-calibrated.yaml" in out
+    assert "next: vlm-acceptance smoke --vlm-profile=internvl2-2b-ascend-calibrated.yaml" in out
     profile = load_profile("internvl2-2b-ascend-calibrated.yaml", PROFILES).profile
     assert profile.capability.calibrated
     assert profile.latency.recorded

@@ -18,6 +18,7 @@ from vlm_acceptance.core.files import expanded
 from vlm_acceptance.core.text import printable
 
 USAGE, ENVIRONMENT, INTERRUPTED = 4, 10, 130
+MODULE = "python -m vlm_acceptance.accuracy.mmmu"
 _INVALID_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from")  # as argparse words it
 
 
@@ -48,14 +49,14 @@ class Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a problem is one line on standard error."""
+    program = MODULE if argv is None else "vlm-acceptance mmmu"
     try:
         name, rest = _command(list(sys.argv[1:] if argv is None else argv))
         if name is None:
-            sys.stdout.write(_overview())
+            sys.stdout.write(_overview(program))
             return 0
         command = COMMANDS[name]
-        program = f"python -m vlm_acceptance.accuracy.mmmu {name}"
-        parser = Parser(prog=program, description=command.purpose, allow_abbrev=False)
+        parser = Parser(prog=f"{program} {name}", description=command.purpose, allow_abbrev=False)
         command.options(parser)
         return command.run(parser.parse_args(rest))
     except UsageProblem as problem:
@@ -74,9 +75,9 @@ def _command(words: list[str]) -> tuple[str | None, list[str]]:
     return words[0], words[1:]
 
 
-def _overview() -> str:
+def _overview(program: str) -> str:
     lines = [f"  {name:10} {command.purpose}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: python -m vlm_acceptance.accuracy.mmmu COMMAND [OPTIONS]", "", *lines]) + "\n"
+    return "\n".join([f"usage: {program} COMMAND [OPTIONS]", "", *lines]) + "\n"
 
 
 def _ended(problem: str, code: int) -> int:
