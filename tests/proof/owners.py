@@ -204,7 +204,7 @@ WIRE: dict[str, tuple[str, ...]] = {
     "prompt-forgotten": (OTHER_PROMPT,),
     "picture-of-previous": (SIMILAR, LONG_SIMILAR, MANY_SIMILAR),
     "pictures-reversed": (ORDER,),
-    "pictures-beyond-first-dropped": (ORDER, LIMIT),
+    "pictures-beyond-first-dropped": (LIMIT,),  # not ORDER: the control knows the second colour by the first
     "limit-ignored": (LIMIT,),
     "uuid-stale": (UUID,),
     "picture-shrunk": (LADDER,),

@@ -166,9 +166,10 @@ STRUCTURED: dict[str, tuple[str, ...]] = {
     "structured-enum-ignored": (_OBEYED["json_schema"], _OBEYED["json"]),
     "structured-bounds-ignored": (_OBEYED["json_schema"], _OBEYED["json"]),
     "structured-first-choice": (_CHOICE,),
-    "structured-brace-lost": _JSON,
+    # the control ends no JSON of a free form
+    "structured-brace-lost": _JSON[1:],
     "structured-fenced": _JSON,
-    "structured-never-ends": tuple(_OBEYED.values()),
+    "structured-never-ends": tuple(owner for name, owner in _OBEYED.items() if name != "json_object"),
     "bad-constraint-accepted": _BAD,
     "bad-constraint-error": _BAD,
     "bad-constraint-ends-engine": _BAD,

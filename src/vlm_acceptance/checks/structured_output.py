@@ -91,7 +91,18 @@ def _cut(reply: Reply, constraint: Constraint, max_tokens: int) -> list[Finding]
     found = usage_is_sound(reply, max_tokens=max_tokens)
     if not is_start_of_json(reply.text):
         found.append(_about(kinds.STRUCTURED_JSON, constraint, reply.text, "which is not the start of any JSON"))
+    for name, listed in _listed(constraint.schema or {}).items():
+        given = re.search(rf'"{name}"\s*:\s*"([^"]*)("?)', reply.text)
+        if given and not (given[1] in listed if given[2] else any(one.startswith(given[1]) for one in listed)):
+            why = f"whose {name!r} is none of {listed}; max_tokens cut it later"
+            found.append(_about(kinds.STRUCTURED_SCHEMA, constraint, reply.text, why))
     return found
+
+
+def _listed(schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The texts that a schema lists for a key of its object: they can be judged in an answer that was cut, too."""
+    keys = schema.get("properties", {})
+    return {name: one["enum"] for name, one in keys.items() if one.get("type") == "string" and "enum" in one}
 
 
 def _about(kind: FindingClass, constraint: Constraint, text: str, why: str) -> Finding:

@@ -87,6 +87,23 @@ def test_a_bounded_answer_must_end_by_itself(reason: Any) -> None:
     assert found(answer(OBEYED["choice"], reason), "choice") == ["structured.finish"]
 
 
+@pytest.mark.parametrize(
+    ("text", "is_right"),
+    [
+        ('{"zone": "k7", "po', True),
+        ('{"zone"  :\n"m', True),
+        ('{"zone": "k', True),
+        ('{"zone": "', True),
+        ('{"zo', True),
+        ('{"zone": "q9", "po', False),
+        ('{"zone": "k77', False),
+        ('{"post": {"row": 12}, "zone": "a long story', False),
+    ],
+)
+def test_a_listed_text_is_judged_in_json_that_was_cut(text: str, is_right: bool) -> None:
+    assert found(answer(text, "length", max_tokens=7), "json", 7) == ([] if is_right else ["structured.schema"])
+
+
 def test_json_that_was_cut_must_be_the_start_of_json() -> None:
     cut = answer(OBEYED["json"][:20], "length", max_tokens=7)
     assert found(cut, "json", 7) == []
