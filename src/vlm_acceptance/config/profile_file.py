@@ -19,7 +19,7 @@ from vlm_acceptance.config.model_facts import left_out, model_id, without_facts
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.config.yaml_file import fields_at, first_error, parse_yaml, read_data
 from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.files import expanded, is_file
+from vlm_acceptance.core.files import expanded, is_file, is_folder
 from vlm_acceptance.core.text import trimmed
 
 CHAIN = 16
@@ -66,7 +66,7 @@ def find_profile(name: str, folder: Path) -> Path:
 def _find(name: str, folder: Path, names: Sequence[str]) -> Path:
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = expanded(name)
-        what = "is no file" if path.exists() else "does not exist"
+        what = "is a folder" if is_folder(path) else "does not exist"
         problem = f"profile file {name!r} {what}; by name there are: {', '.join(names)}"
     else:
         path = folder / f"{name}.yaml"

@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypeVar
 
 from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import DeviceProblem, EnvironmentProblem, WeightsProblem
-from vlm_acceptance.core.files import expanded
+from vlm_acceptance.core.files import expanded, is_file
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import hub, installation, machine, weights
 from vlm_acceptance.engine.command import with_absolute_paths
@@ -185,7 +185,7 @@ class Preflight:
         for candidate in (expanded(path), self._root / path):
             if candidate.is_dir():
                 return candidate.resolve()
-        if expanded(path).exists():
+        if is_file(expanded(path)):
             raise WeightsProblem(f"model.path: {path!r} is a file; name its folder")
         raise WeightsProblem(f"model.path: the folder {path!r} does not exist")
 

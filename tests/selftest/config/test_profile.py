@@ -125,7 +125,7 @@ def test_what_is_wrong_is_one_line_with_key_and_value(tmp_path: Path, text: str,
 
 
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="is no file"):
+    with pytest.raises(UsageProblem, match="is a folder"):
         find_profile(f"{tmp_path}/", tmp_path)
 
 

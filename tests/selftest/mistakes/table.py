@@ -101,7 +101,7 @@ KEYS = {
     ),
 }  # fmt: skip
 FILES_AND_PROFILES = {
-    "folder as profile": usage("--vlm-profile={tmp}/empty", words=("{tmp}/empty", "is no file", "control-cpu")),
+    "folder as profile": usage("--vlm-profile={tmp}/empty", words=("{tmp}/empty", "is a folder", "control-cpu")),
     "port in the engine's arguments": usage(
         *(CONTROL, "--vlm-set=engine.args=[--port, 9000]"), words=("engine.args: --port", "use engine.port")
     ),
