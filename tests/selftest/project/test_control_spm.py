@@ -127,3 +127,60 @@ def test_the_placeholder_is_not_found_among_the_tokens(tokenized: dict[str, Any]
 
 def test_every_answer_survives_the_tokenizer(tokenized: dict[str, Any]) -> None:
     assert tokenized["kept"] == [line["answer"] for line in lines(SPM / "expected.jsonl")]
+
+
+WRITTEN = """
+import json, sys
+from pathlib import Path
+from sentence_pieces import SentencePieces
+from sparse import Writer
+from vlm_acceptance.cases import challenge_pictures, dialogues
+from vlm_acceptance.core.chance import Chance
+words = SentencePieces.read(Path(sys.argv[1]))
+text = lambda ids: "".join(words._tokenizer.convert_ids_to_tokens(ids)).replace("\u2581", " ")
+found = []
+for sentences, share in ((5, 0.0), (5, 1.0), (9, 0.5), (150, 0.5)):
+    for kept in (8, 1000):
+        writer = Writer(words, Chance("written"), kept)
+        drawn = challenge_pictures.read(Chance("drawn"), (1, 1), 112, "en")
+        for one in (writer.needle(sentences, share), writer.picture(drawn, range(16), sentences, share)):
+            fed = one.prompt + one.answer[:-1]
+            whole = words.ids(text(one.prompt))
+            found.append({
+                "kind": one.kind, "kept": kept, "sentences": sentences, "same": whole == one.prompt,
+                "fed": len(fed), "places": one.places, "counted": sum(one.copies),
+            })
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def written() -> list[dict[str, Any]]:
+    """Long texts as the recipe feeds them in training, whole and with sentences left out."""
+    for module in ("sentencepiece", "torch"):
+        pytest.importorskip(module)
+    argv = [sys.executable, "-c", WRITTEN, str(MODEL)]
+    ran = subprocess.run(argv, cwd=RECIPE, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_pieces_of_a_long_text_are_the_tokens_of_the_whole(written: list[dict[str, Any]]) -> None:
+    assert [one["same"] for one in written] == [True] * 16
+
+
+def test_a_text_that_is_fed_whole_counts_every_token_once_at_its_place(written: list[dict[str, Any]]) -> None:
+    whole = [one for one in written if one["kept"] >= one["sentences"]]
+    assert len(whole) == 12
+    assert all(one["places"] == list(range(one["fed"])) and one["counted"] == one["fed"] for one in whole)
+
+
+def test_sentences_that_are_left_out_keep_their_places_and_their_weight(written: list[dict[str, Any]]) -> None:
+    """The few that are fed count for as many tokens as the whole text has, and the answer stands as far away."""
+    cut = {one["kind"]: one for one in written if one["sentences"] == 150 and one["kept"] == 8}
+    whole = {one["kind"]: one for one in written if one["sentences"] == 150 and one["kept"] == 1000}
+    for kind, one in cut.items():
+        assert one["fed"] < whole[kind]["fed"] / 8
+        assert sorted(set(one["places"])) == one["places"]
+        for figure in (one["counted"], one["places"][-1]):
+            assert abs(figure / whole[kind]["fed"] - 1) < 0.1
