@@ -8,7 +8,7 @@ SHORT_FETCH := --vlm-set=engine.env.VLLM_IMAGE_FETCH_TIMEOUT=1
 
 TARGET_PROFILES := control-cpu control-spm
 
-.PHONY: smoke test selftest fuzz proof check catalogue control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv tools lock release wheelhouse clean
+.PHONY: smoke test selftest fuzz proof check catalogue messages control target-smoke $(TARGET_PROFILES:%=target-%) target-venv target-proof venv browser screenshots tools lock release wheelhouse clean
 
 smoke: venv  ## accept the control, served by the real engine on this machine's CPU
 	$(PYTEST) -m smoke --vlm-profile control-cpu
@@ -57,8 +57,17 @@ target-proof: target-venv  ## mutants of the control and the simulated card, on 
 target-venv: venv
 	@scripts/prepare_target.sh
 
+messages: tools  ## collect the texts for people into the Chinese catalogue, list what is not translated, compile it
+	.venv-tools/bin/python scripts/messages.py
+
 venv:
 	@scripts/prepare_venv.sh
+
+browser:  ## install Chromium and what its selftests need, with apt-get; without them these tests are skipped, in CI errors
+	@scripts/prepare_browser.sh
+
+screenshots: venv browser  ## pictures of the pages of REPORTS, on a phone and a desk, light, dark and printed, in OUT
+	.venv/bin/python scripts/screenshots.py $(REPORTS) --out $(or $(OUT),$(REPORTS)/screenshots)
 
 tools: venv
 	@scripts/prepare_tools.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -10,7 +11,6 @@ import pytest
 from vlm_acceptance.accuracy.run import AccuracyResult
 from vlm_acceptance.cases.picture_servers import serve_pictures
 from vlm_acceptance.checks import edge_inputs
-from vlm_acceptance.client.chat import chat_defaults
 from vlm_acceptance.client.gateway import TOO_MANY
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.profile import Profile
@@ -26,6 +26,9 @@ from vlm_acceptance.run.inputs import IMAGES, RunInputs
 from vlm_acceptance.run.lazy import OnceResource
 from vlm_acceptance.run.stash_keys import COLLECTOR, CONTEXT
 from vlm_acceptance.workloads.logprobs import OFFLINE
+
+# in place of a server that a stored run needs no more; its requests name the port of that run
+NOWHERE = "http://127.0.0.1:1"
 
 pytest_plugins = ["vlm_acceptance.pytest_plugin"]
 
@@ -91,9 +94,9 @@ def offline_logprobs(offline: OfflineRun) -> Mapping[str, LogProbs]:
 
 
 @pytest.fixture(scope="session")
-def picture_server() -> Iterator[str]:
+def picture_server(context: RunContext) -> Iterator[str]:
     """Base URL of the pictures for a launched engine."""
-    with serve_pictures(IMAGES) as url:
+    with serve_pictures(IMAGES) if not context.settings.judged else contextlib.nullcontext(NOWHERE) as url:
         yield url
 
 
@@ -104,16 +107,12 @@ def client(
     """Sends requests to the deployment, records every exchange of this test, and watches for degenerate answers."""
 
     def record(exchange: Exchange) -> None:
-        context.store.exchange(request.node.nodeid, exchange)
+        context.store.exchange(request.node.nodeid, context.with_waits(exchange))
         context.sent(exchange)
         context.record.too_many += exchange.status == TOO_MANY
         findings.watch(edge_inputs.sane(exchange, context.profile.model.special_tokens), exchange)
 
-    defaults = chat_defaults(context.profile.model.thinking)
-    clock = context.processor_clock
-    # it must have begun before the first request
-    http = deployment.client.watched_by(context.wait_history.readings)
-    return RecordingClient(http, deployment.model_id, context.profile.deadlines, record, context.warm, defaults, clock)
+    return context.recording_client(deployment, record)
 
 
 @pytest.fixture
@@ -129,7 +128,7 @@ def findings(context: RunContext, request: pytest.FixtureRequest) -> FindingColl
         settings.evidence,
         partial(calibration.can_wait, context),
         context.inputs.guide_names,
-        lambda exchange: context.wait_history.waited(exchange) if context.launch.value else None,
+        context.waited,
         Further(context.profile.endpoint.headers, context.gateway.ca_bundle) if settings.base_url else Further(),
     )
     request.node.stash[COLLECTOR] = made

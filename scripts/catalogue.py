@@ -1,6 +1,6 @@
-"""Writes docs/checks.md: every acceptance test, its MUST sentence and the faults that it detects.
+"""Writes docs/checks.md, every acceptance test with its MUST sentence and the faults it detects, and docs/causes.md.
 
-Reads the sources, and imports nothing of the suite but the owners of faults, which are data. Standard library only.
+Reads the sources, and imports nothing of the suite but data: owners of faults, causes. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "docs" / "checks.md"
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 OWNERS = ROOT / "tests" / "proof" / "owners.py"
+CAUSES = ROOT / "docs" / "causes.md"
+PROOF = ROOT / "tests" / "proof"
 PLAN = ROOT / "src" / "vlm_acceptance" / "run" / "requirements.py"
 HEAD = """# The checks
 
@@ -24,6 +26,18 @@ sentence is what a deployment MUST do. Each of its faults was planted in a right
 `(error)` marks a fault of the environment, for which the check ends as an error, not as a failure. Smoke runs after
 every installation, slow every night. A check that needs something that the profile or the mode does not have is not
 applicable, and the verdict lists it with the reason.
+"""
+
+CAUSES_HEAD = """# The causes
+
+Written by `make catalogue` from `src/vlm_acceptance/core/causes.py` and `core/cause_rules.py`. A verdict that is no
+acceptance names what is wrong, not the first test that failed: each failure and each error is counted for one cause.
+The causes that prevent all others come first (the engine does not start, ends, or hangs), then the one that explains
+most failed tests. A test that shows a cause only weakly is counted for a stronger one that the same run shows: of a
+deployment that sees no picture, the wrong answers of every area are counted as "the picture was not seen".
+
+`summary.json` has them in `causes`, in the same order, with the tests and the finding that shows each best. Examples
+are faults of the proof ([faults.md](faults.md)), which also says of each fault which cause its run named first.
 """
 
 
@@ -111,10 +125,41 @@ def table(listed: list[Check], owned: Mapping[str, list[str]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def causes_page() -> str:
+    """The causes as Markdown: id, sentence, advice, and a fault that is an example."""
+    sys.path.insert(0, str(OWNERS.parent))
+    expected = runpy.run_path(str(PROOF / "owners_causes.py"))["EXPECTED"]
+    known = runpy.run_path(str(ROOT / "src" / "vlm_acceptance" / "core" / "causes.py"))["CAUSES"]
+    described = dict(_descriptions())
+    lines = [CAUSES_HEAD, "| cause | what is wrong | what to look at, what to do | an example |", "|---|---|---|---|"]
+    for cause in known.values():
+        alone = [fault for fault, causes in expected.items() if causes[0] == cause.id]
+        # a fault of this cause alone, and one that is described, is the best example
+        examples = sorted(alone, key=lambda fault: (len(expected[fault]), fault not in described))
+        example = f"`{examples[0]}`: {described[examples[0]]}" if examples and examples[0] in described else ""
+        named = example or (f"`{examples[0]}`" if examples else "")
+        row = (f"`{cause.id}`", cause.title, cause.advice, named)
+        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |")
+    return "\n".join([*lines, ""])
+
+
+def _descriptions() -> Iterator[tuple[str, str]]:
+    """Faults on the wire and in the model with their descriptions, from the rows and functions that make them."""
+    for path in sorted(PROOF.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Tuple) and len(node.elts) == 4 and path.stem.startswith("faults"):
+                texts = [part.value for part in node.elts[:2] if isinstance(part, ast.Constant)]
+                if len(texts) == 2 and all(isinstance(text, str) for text in texts):
+                    yield str(texts[0]), str(texts[1])
+            elif isinstance(node, ast.FunctionDef) and path.stem.startswith("mutant"):
+                yield node.name.replace("_", "-"), (ast.get_docstring(node) or "").partition("\n")[0]
+
+
 def main() -> None:
-    """Write the catalogue."""
+    """Write the catalogue and the table of causes."""
     CATALOGUE.parent.mkdir(exist_ok=True)
     CATALOGUE.write_text(table(checks(), faults()), "utf-8")
+    CAUSES.write_text(causes_page(), "utf-8")
 
 
 if __name__ == "__main__":

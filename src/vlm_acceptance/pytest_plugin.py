@@ -14,25 +14,29 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.config.options import OPTIONS, Settings, load, unknown_option
-from vlm_acceptance.config.paths import ROOT, require_possible_folder, writable_folder
+from vlm_acceptance.config.paths import ACCEPTANCE, ROOT, require_possible_folder, writable_folder
 from vlm_acceptance.config.profile_file import shown
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.language import language_of, option_in, set_language, tr
 from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.text import printable, trimmed
 from vlm_acceptance.core.verdict import EXIT
 from vlm_acceptance.report.progress import Progress
-from vlm_acceptance.run import outputs, preview, profile_choice, requirements
+from vlm_acceptance.report.store import JUDGED
+from vlm_acceptance.run import outputs, preview, profile_choice, requirements, stored
 from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.run.judged_again import JudgedRun
 from vlm_acceptance.run.outcome_hooks import OUTCOMES, OutcomeHooks
 from vlm_acceptance.run.record import NotApplicable, RunRecord
-from vlm_acceptance.run.stash_keys import CONTEXT, LINES
+from vlm_acceptance.run.stash_keys import CONTEXT, LINES, SHOWN
+from vlm_acceptance.run.stored import StoredRun
+from vlm_acceptance.run.terminal_hooks import TerminalHooks
 from vlm_acceptance.run.verdict_hooks import VerdictHooks
 
-ACCEPTANCE = ROOT / "tests" / "acceptance"
 # address space: of a process with 64 threads; of an engine, which reserves much more than it uses
 ATTACHED_GIB, LAUNCHED_GIB = 2, 8
 # the time before a profile's name and the number behind it, in the name of a run's folder
-RUN_NAME_EXTRA = len("20260101T000000Z-") + len("-999")
+RUN_NAME_EXTRA = len("20260101T000000Z-") + len(JUDGED) + len("-999")
 NARROWING = {f"--{dest.replace('_', '-')}": dest for dest in ("lf", "stepwise", "deselect", "ignore", "ignore_glob")}
 # of pytest-xdist, pytest-forked, pytest-parallel, pytest-run-parallel
 IN_PARALLEL = {
@@ -50,26 +54,42 @@ MARKERS = (
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add every option of the table; an unknown one is a usage error that names the nearest."""
     pluginmanager.register(VerdictHooks(), "vlm-acceptance-verdict")
+    _speak(sys.argv[1:])
     wrong = unknown_option(sys.argv[1:])
     if wrong:
-        raise pytest.UsageError(wrong)
-    group = parser.getgroup("vlm-acceptance", "acceptance of a vision-language deployment")
+        raise pytest.UsageError(tr(wrong))
+    group = parser.getgroup("vlm-acceptance", tr("acceptance of a vision-language deployment"))
     for option in OPTIONS:
         kind = {"metavar": option.metavar, "action": "append" if option.many else "store"}
-        group.addoption(f"--{option.name}", help=option.help, **({"action": "store_true"} if option.flag else kind))
+        group.addoption(f"--{option.name}", help=tr(option.help), **({"action": "store_true"} if option.flag else kind))
 
 
-def settings_of(config: pytest.Config) -> tuple[Settings, str]:
-    """Settings, and why an attached endpoint could not be reached; UsageError of one line for a wrong value."""
-    values = {option.dest: config.getoption(option.dest) for option in OPTIONS}
+def _speak(words: Sequence[str]) -> None:
+    """Choose the language by the words of the command line; UsageError for one that there is not."""
     try:
-        chosen = profile_choice.profile(values, os.environ)
-        settings = load(values, os.environ, chosen.name, chosen.reason)
+        set_language(language_of(option_in(words)[1], os.environ))
     except UsageProblem as wrong:
         raise pytest.UsageError(str(wrong)) from None
+
+
+def settings_of(config: pytest.Config) -> tuple[Settings, str, StoredRun | None]:
+    """Settings, why an attached endpoint could not be reached, and the stored run that is judged again.
+
+    UsageError of one line for a wrong value.
+    """
+    given = {option.dest: config.getoption(option.dest) for option in OPTIONS}
+    _speak(config.invocation_params.args)
+    try:
+        values, env, judged = stored.completed(given, os.environ)
+        chosen = profile_choice.of_stored(given, values) if judged else profile_choice.profile(values, env)
+        settings = load(values, env, chosen.name, chosen.reason)
+        if judged is not None:
+            stored.require_same_model(judged, settings.loaded.profile.model)
+    except UsageProblem as wrong:
+        raise pytest.UsageError(tr(str(wrong))) from None
     except OSError as broken:  # such as a name that is too long for any file
         raise pytest.UsageError(printable(f"{trimmed(broken.filename)}: {broken.strerror}")) from None
-    return settings, chosen.unreachable
+    return settings, chosen.unreachable, judged
 
 
 def is_acceptance(config: pytest.Config) -> bool:
@@ -94,7 +114,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """`--vlm-show-profile` prints the profile and stops."""
     if not config.getoption("vlm_show_profile"):
         return None
-    settings, _ = settings_of(config)
+    settings, _, _ = settings_of(config)
     sys.stdout.write(f"# chosen: {settings.profile_reason}\n{shown(settings.loaded)}\n")
     return 0
 
@@ -107,16 +127,19 @@ def pytest_configure(config: pytest.Config) -> None:
     _take_acceptance_alone(config)
     if not is_acceptance(config) or config.getoption("help"):
         return
-    settings, unreachable = settings_of(config)
+    settings, unreachable, judged = settings_of(config)
     for dest, option in IN_PARALLEL.items():
         if config.getoption(dest, None) not in (None, False, 0, "0", "no", []):
             raise pytest.UsageError(
-                f"{option}: one card holds one engine, and one process decides on a run; leave it out"
+                tr("{option}: one card holds one engine, and one process decides on a run; leave it out", option=option)
             )
     progress = Progress(Uncaptured(config), mask=Mask(*settings.secrets))
-    context = RunContext(settings, progress, progress.line, RunRecord(unreachable=unreachable))
+    parts = (settings, progress, progress.line, RunRecord(unreachable=unreachable))
+    context = RunContext(*parts) if judged is None else JudgedRun(*parts, stored=judged)
     config.stash[CONTEXT], config.stash[OUTCOMES] = context, OutcomeHooks(context, _is_ours)
     config.pluginmanager.register(config.stash[OUTCOMES], "vlm-acceptance-outcomes")
+    terminal = TerminalHooks(lambda nodeid: nodeid in config.stash.get(SHOWN, ()))
+    config.pluginmanager.register(terminal, "vlm-acceptance-terminal")
     if config.getoption("collectonly"):
         return
     is_planned = config.getoption("vlm_plan")
@@ -126,9 +149,9 @@ def pytest_configure(config: pytest.Config) -> None:
             require_possible_folder(settings.reports, "--vlm-reports")
         else:
             _writable_reports(settings)
-        context.inputs.check(context.mask)
+        context.check()
     except UsageProblem as wrong:
-        raise pytest.UsageError(str(wrong)) from None
+        raise pytest.UsageError(tr(str(wrong))) from None
     if is_planned:
         return
     if config.getoption("xmlpath", None) is None:
@@ -140,10 +163,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def _require_address_space(settings: Settings) -> None:
     """End with the exit code of the environment where threads or engines cannot start: they would hang or die."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = LAUNCHED_GIB if settings.launched else ATTACHED_GIB
+    needed = LAUNCHED_GIB if settings.launched and not settings.judged else ATTACHED_GIB
     if limit != resource.RLIM_INFINITY and limit < needed << 30:
         shown = f"the address space of a process is limited to {limit >> 10} KiB (ulimit -v)"
-        pytest.exit(f"{shown}; at least {needed} GiB are needed", returncode=EXIT["environment"])
+        pytest.exit(tr(f"{shown}; at least {needed} GiB are needed"), returncode=EXIT["environment"])
 
 
 def _writable_reports(settings: Settings) -> None:
@@ -191,7 +214,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is tested, in at most six lines."""
     context = config.stash.get(CONTEXT, None)
-    return outputs.header(context) if context else []
+    return [tr(line) for line in outputs.header(context)] if context else []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -235,6 +258,7 @@ def _set_aside(collected: Sequence[pytest.Item], items: list[pytest.Item], conte
         records_logprobs=settings.record_logprobs is not None,
         has_key=settings.api_key is not None,
     )
+    missing = context.features_of_machine(missing)
     lacking = {item: [feature for feature in _needs(item) if feature in missing] for item in collected}
     aside = [item for item, features in lacking.items() if features]
     for item in aside:

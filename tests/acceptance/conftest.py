@@ -8,11 +8,10 @@ from dataclasses import asdict
 import pytest
 
 from vlm_acceptance.cases.golden_answers import by_prompt
-from vlm_acceptance.cases.known_issues import KnownHere, engine_versions, load_known_issues
+from vlm_acceptance.cases.known_issues import KnownHere, load_known_issues
 from vlm_acceptance.checks import latency as checks
 from vlm_acceptance.checks import waiting
 from vlm_acceptance.checks.bars import read_in_large_form
-from vlm_acceptance.client.chat import get
 from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.capability import Category
@@ -76,6 +75,7 @@ def judge(context, findings, profile) -> Callable[..., bool]:
             small = context.record.counted.get(capability.key_of(category, question))
             findings.add(read_in_large_form(question.id, small, verdict.right + late))
         findings.add(verdict.findings)
+        context.record.gallery.add_all(findings.test, category.id, question, replies, verdict.wrong)
         route_test = findings.test if "route" in findings.properties else ""
         if not late:  # otherwise it is not known how many are right
             context.record.count(verdict.key, verdict.right, len(replies), route_test)
@@ -117,6 +117,8 @@ def measure_latency(context, client, findings) -> Callable[..., None]:
         findings.add(checks.within(budget, measured.warm, name), measured.last)
         findings.note(**asdict(measured.row), waited=in_words(measured.waits))
         context.record.latency[name] = measured.row
+        context.record.latency_figures[name] = latency.figures_of(measured, budget)
+        context.store.observation("latency", {"categories": context.record.latency_figures})
         context.record.waits += measured.waits
         findings.excuse(checks.starved(budget, measured.warm, name))
 
@@ -153,7 +155,6 @@ def stand(findings):
 @pytest.fixture
 def known(context, deployment, findings) -> KnownHere:
     """The known issues of this deployment's versions; the test and the verdict name those that occur."""
-    answer = deployment.client.send(get("/version", context.profile.deadlines.health_s))
 
     def report(issue) -> None:
         findings.note(known_issue=issue.sentence)
@@ -163,7 +164,7 @@ def known(context, deployment, findings) -> KnownHere:
 
     installed = summary.versions(context)
     stated = {} if deployment.launched else context.profile.versions
-    return KnownHere(ISSUES, engine_versions(answer, installed), report, stated)
+    return KnownHere(ISSUES, context.engine_versions(deployment, installed), report, stated)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

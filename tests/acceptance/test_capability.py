@@ -96,7 +96,9 @@ def test_guide_request(client, findings, profile, context):
     The guide's own printed answer does not hold the words of its logo, so that no word is demanded. But the prompt MUST
     cost the tiles of this logo: a proxy may have answered the server with another picture.
     """
-    unreachable, size = fetched_picture(profile.capability.url_picture)
+    url = profile.capability.url_picture
+    seen = context.observed("guide_picture", tuple[str, tuple[int, int] | None], lambda: fetched_picture(url))
+    unreachable, size = seen
     if unreachable:
         pytest.skip(f"this machine cannot reach {profile.capability.url_picture}: {unreachable}")
     exchange = client.chat(GUIDE_PROMPT, (profile.capability.url_picture,), max_tokens=64)

@@ -1,15 +1,18 @@
 """Is it a model that answers? Pictures and texts that no earlier run can have sent, and requests that are repeated."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from vlm_acceptance.cases.challenge_pictures import questions
+from vlm_acceptance.cases.pictures import encoded
 from vlm_acceptance.checks import challenge as checks
 from vlm_acceptance.checks import pictures, server_info
 from vlm_acceptance.checks import release as offline_checks
 from vlm_acceptance.client.chat import chat_body, plain_url
 from vlm_acceptance.core import finding_classes as kinds
+from vlm_acceptance.run.gallery import NEW
 from vlm_acceptance.workloads import challenge
 from vlm_acceptance.workloads.refused_pictures import tokenized
 
@@ -26,8 +29,11 @@ def judge_new(context, findings, profile):
     """Judges the answers about the new pictures."""
 
     def judge_new(replies):
-        tokens = profile.model.special_tokens
-        seen = checks.read_new_pictures(questions(context.new_pictures), replies, profile.challenge.min_correct, tokens)
+        tokens, asked = profile.model.special_tokens, questions(context.new_pictures)
+        seen = checks.read_new_pictures(asked, replies, profile.challenge.min_correct, tokens)
+        for question, drawn, reply in zip(asked, context.new_pictures, replies, strict=True):
+            wrong, picture = checks.judged_as_new(question, reply, tokens), partial(encoded, drawn.image, "PNG")
+            context.record.gallery.add(findings.test, NEW, question, question.pictures[0], reply, wrong, picture)
         findings.add(seen.findings)
         findings.note(right=f"{seen.right} of {len(replies)}")
         return seen

@@ -82,7 +82,8 @@ def test_conversation_follows_its_template(client, findings, context, profile, d
     stated = profile.model.template
     prompt = stated.rendered(messages) if stated else None
     if prompt is None and deployment.launched and not any("--chat-template" in arg for arg in profile.engine.args):
-        prompt = chat_template.rendered(context.preflight.folder, messages)
+        folder = context.preflight.folder
+        prompt = context.observed("chat_template", str | None, lambda: chat_template.rendered(folder, messages))
     findings.note(template="stated" if stated else "of the served folder" if prompt else "not known")
     wanted = counted if prompt is None else tokenize({"prompt": prompt}, add_special_tokens=False)
     if wanted is None:

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from vlm_acceptance.cases.edge_inputs import load_inputs
-from vlm_acceptance.cases.picture_servers import serve_edge_pictures
+from vlm_acceptance.cases.picture_servers import EdgePictures, serve_edge_pictures
 from vlm_acceptance.cases.pictures import png_url
 from vlm_acceptance.checks import completion, edge_inputs, refusals
 from vlm_acceptance.client.chat import chat_body, plain_url
@@ -38,6 +38,9 @@ def rows(smoke):
 def odd_pictures(context):
     """A server of pictures that are missing, redirected, or never end."""
     question = context.inputs.categories[0].questions[0]
+    if context.settings.judged:
+        yield EdgePictures("http://127.0.0.1:1")
+        return
     with serve_edge_pictures(question.pictures[0].path) as served:
         yield served
 
@@ -71,7 +74,7 @@ def readable(client, profile, sign, read_once):
     return read_once["picture"]
 
 
-def still_serves(client, findings, deployment, sign, picture, deadline_s):
+def still_serves(context, client, findings, deployment, sign, picture, deadline_s):
     """Findings when a text and the picture are not answered as before, or when the engine ended."""
     text = client.chat("Reply with OK.", max_tokens=2)
     findings.add(completion.answered(text.reply), text, "a text afterwards")
@@ -80,13 +83,18 @@ def still_serves(client, findings, deployment, sign, picture, deadline_s):
     findings.add(edge_inputs.right(seen, parts, deadline_s), seen, "a picture afterwards")
     process = deployment.process
     if process is not None and findings.all:
-        process.wait(GOING_S)  # an engine that is ending does not answer, and takes a moment to exit
-        if process.has_exited:
-            findings.add([Finding(kinds.EDGE_DIED, "a living engine", process.how_it_ended)])
+
+        def ended():
+            process.wait(GOING_S)  # an engine that is ending does not answer, and takes a moment to exit
+            return process.how_it_ended if process.has_exited else None
+
+        how = context.observed("ended", str | None, ended)
+        if how is not None:
+            findings.add([Finding(kinds.EDGE_DIED, "a living engine", how)])
 
 
 @pytest.fixture
-def send_edge_input(client, findings, profile, deployment, known, sign, readable):
+def send_edge_input(context, client, findings, profile, deployment, known, sign, readable):
     """Sends an edge input, watches the memory, and judges the answer and the server afterwards."""
 
     def send(edge, served_at=None):
@@ -107,9 +115,10 @@ def send_edge_input(client, findings, profile, deployment, known, sign, readable
         findings.add(known.filter_known(edge.id, found, exchange, deadline_s), exchange)
         findings.note(status=exchange.status, seconds=f"{exchange.elapsed_s:.2f}")
         if peak is not None:
-            findings.note(memory_mb=peak.growth_mb)
-            findings.add(edge_inputs.memory_is_bounded(peak.growth_mb, MEMORY_MB), exchange)
-        still_serves(client, findings, deployment, sign, readable, deadline_s)
+            growth_mb = context.observed("memory_mb", int, lambda: peak.growth_mb)
+            findings.note(memory_mb=growth_mb)
+            findings.add(edge_inputs.memory_is_bounded(growth_mb, MEMORY_MB), exchange)
+        still_serves(context, client, findings, deployment, sign, readable, deadline_s)
 
     return send
 
@@ -154,13 +163,12 @@ def test_private_address_is_refused(client, findings, profile, address):
 
 @pytest.mark.slow
 @pytest.mark.needs("media_domains", "launched")
-def test_private_address_is_not_asked(client, findings, profile, odd_pictures):
+def test_private_address_is_not_asked(context, client, findings, profile, odd_pictures):
     """A picture server outside the allowed domains MUST NOT get any request."""
     already = len(odd_pictures.asked)
     exchange = client.chat(COLOUR, (f"{odd_pictures.url}/picture",), max_tokens=8)
     statuses, deadline_s = edge_inputs.REFUSALS, profile.deadlines.request_s
     findings.add(refusals.refused(exchange, statuses=statuses, deadline_s=deadline_s), exchange)
-    if len(odd_pictures.asked) > already:
-        findings.add(
-            [Finding(kinds.EDGE_FETCHED, "no request to it", ", ".join(odd_pictures.asked[already:]))], exchange
-        )
+    asked = context.observed("asked", list[str], lambda: list(odd_pictures.asked[already:]))
+    if asked:
+        findings.add([Finding(kinds.EDGE_FETCHED, "no request to it", ", ".join(asked))], exchange)

@@ -37,7 +37,7 @@ def test_versions_are_the_expected_ones(context, profile, findings):
 
 def test_port_is_free(context):
     """Nothing MUST listen on the engine's port; it is looked at before anything that takes minutes."""
-    context.require_free_port()
+    context.observed("free_port", None, context.require_free_port)
 
 
 @pytest.mark.needs("npu")
@@ -45,7 +45,7 @@ def test_port_is_free(context):
 @pytest.mark.timeout(0)
 def test_torch_npu_imports(context):
     """`import torch_npu` MUST work in the engine's interpreter, and a card of doubtful health MUST answer it."""
-    context.preflight.require_torch_npu()
+    context.observed("torch_npu", None, context.preflight.require_torch_npu)
 
 
 @pytest.mark.needs("npu")
@@ -60,14 +60,25 @@ def test_device_is_present_and_free(context, findings):
 @pytest.mark.needs("npu")
 def test_image_fits_the_chip(context, findings):
     """Driver, CANN and the target chip of the image MUST fit the card."""
-    findings.note(cann=machine.cann_version(), driver=machine.driver_version())
-    require(machine.image_problems(context.preflight.env, context.preflight.device.name))
+
+    def seen():
+        problems = machine.image_problems(context.preflight.env, context.preflight.device.name)
+        return machine.cann_version(), machine.driver_version(), problems
+
+    cann, driver, problems = context.observed("image", tuple[str | None, str | None, list[str]], seen)
+    findings.note(cann=cann, driver=driver)
+    require(problems)
 
 
 def test_limits_are_sufficient(context, findings):
     """Open files and disk space MUST suffice; shared memory is reported."""
-    require(machine.limit_problems(context.store.folder))
-    findings.note(shared_memory="; ".join(machine.shared_memory_problems()) or "sufficient")
+
+    def seen():
+        return machine.limit_problems(context.store.folder), machine.shared_memory_problems()
+
+    limits, shared_memory = context.observed("limits", tuple[list[str], list[str]], seen)
+    require(limits)
+    findings.note(shared_memory="; ".join(shared_memory) or "sufficient")
 
 
 # a download has its own deadline, longer than that of a test
@@ -75,7 +86,8 @@ def test_limits_are_sufficient(context, findings):
 def test_weights_are_whole(context, findings):
     """The model's folder MUST hold every file, complete, before an engine is started on it."""
     folder: Path = context.preflight.folder
-    findings.note(folder=folder, weights_bytes=weights.fingerprint(folder).weights_bytes)
+    seen = context.observed("weights_bytes", int | None, lambda: weights.fingerprint(folder).weights_bytes)
+    findings.note(folder=folder, weights_bytes=seen)
 
 
 @pytest.mark.needs("oracle")

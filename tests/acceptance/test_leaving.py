@@ -1,7 +1,5 @@
 """Clients that leave before their answer is complete, whatever it waits for, and a client that comes after a pause."""
 
-import time
-
 import pytest
 
 from vlm_acceptance.cases.pictures import fresh_png_url, png_url
@@ -112,7 +110,7 @@ def test_first_request_after_an_idle_spell(client, findings, profile, category_o
     sign, idle_s = category_of["ocr"].questions[0], profile.leaving.idle_s
     [body, *_] = capability.bodies(client.model_id, sign, [png_url(sign.pictures[0].path)])
     first = client.body({**body, **PARAMS})
-    time.sleep(idle_s)
+    client.pause(idle_s)
     later = client.body({**body, **PARAMS}, profile.deadlines.cold_s)
     findings.note(idle_s=f"{idle_s:g}", answered_after_s=f"{later.elapsed_s:.2f}")
     findings.add(checks.as_before(first, later, tie, idle_s))

@@ -13,7 +13,7 @@ from vlm_acceptance.engine import command, serve_benchmark
 from vlm_acceptance.engine.memory import resident_mb
 from vlm_acceptance.report.evidence import slug
 from vlm_acceptance.run.lazy import OnceResource
-from vlm_acceptance.workloads import load, soak
+from vlm_acceptance.workloads import load, soak, soak_figures
 
 DISCONNECTING = 4
 DISCONNECT_AFTER_EVENTS = 32
@@ -43,6 +43,7 @@ def soaked(client, jobs, context, deployment, soak_once):
         tokens = context.profile.model.special_tokens
         made = soak.soak(client, jobs, wanted.soak_s, wanted.soak_concurrency, dog, tokens, seed=context.settings.seed)
         context.store.observation("soak", made)
+        context.store.observation("soak-figures", soak_figures.figures_of(made, wanted))
         return made
 
     return soak_once.setdefault("soak", OnceResource(run)).get()
@@ -63,13 +64,16 @@ def vllm_bench(steady, context, deployment):
     """The figures of `vllm bench serve` after the soak; none for an attached endpoint."""
     if not (deployment.launched and context.profile.load.bench):
         return {}
-    ready, concurrency = context.preflight, context.profile.load.soak_concurrency
-    wanted = serve_benchmark.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
-    env = command.engine_env(context.profile, ready.env)
-    context.log("load: vllm bench serve, for its figures")
-    measured = serve_benchmark.measure(
-        ready.engine.command, wanted, env, context.store.folder, context.tag, context.settings.api_key
-    )
+
+    def measure():
+        ready, concurrency = context.preflight, context.profile.load.soak_concurrency
+        wanted = serve_benchmark.Bench(deployment.base_url, deployment.model_id, ready.folder, concurrency, BENCH_S)
+        env = command.engine_env(context.profile, ready.env)
+        context.log("load: vllm bench serve, for its figures")
+        place, key = context.store.folder, context.settings.api_key
+        return serve_benchmark.measure(ready.engine.command, wanted, env, place, context.tag, key)
+
+    measured = context.observed("bench", dict[str, str], measure)
     context.record.serve_benchmark = serve_benchmark.beside(
         measured, len(steady.samples) / steady.seconds, steady.tokens / steady.seconds
     )
@@ -176,23 +180,26 @@ def judged_of(tries, within_s, is_alone):
     return next((tried for tried in tries if tried.exchanges and (is_alone or tried.is_ours)), None)
 
 
-def with_end(deployment, seen):
+def with_end(context, deployment, seen):
     """`seen`, and how the engine ended where it was launched and has ended."""
     process = deployment.process
-    if process is None or process.wait(SEEN_TO_END_S) is None:
+    if process is None:
         return seen
-    return f"the engine ended ({process.how_it_ended}): {seen}"
+    ended = context.observed(
+        "ended", str | None, lambda: None if process.wait(SEEN_TO_END_S) is None else process.how_it_ended
+    )
+    return seen if ended is None else f"the engine ended ({ended}): {seen}"
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_soak_is_answered(soaked, jobs, findings, profile, deployment, least_right):
+def test_soak_is_answered(context, soaked, jobs, findings, profile, deployment, least_right):
     """Under a steady mixed load every request MUST be answered with its own answer, and the engine MUST NOT hang."""
     findings.add(hang.not_hung(soaked.hang, "soak"))
     if soaked.given_up_busy:
         findings.excuse(f"machine busy: {soaked.given_up}")
     elif soaked.given_up:
-        findings.add([Finding(kinds.LOAD_GIVEN_UP, "answers", with_end(deployment, soaked.given_up))])
+        findings.add([Finding(kinds.LOAD_GIVEN_UP, "answers", with_end(context, deployment, soaked.given_up))])
     unanswered = [fault for fault in soaked.faults if fault.kind is kinds.LOAD_NO_ANSWER]
     wrong = [fault for fault in soaked.faults if fault.kind is not kinds.LOAD_NO_ANSWER]
     over = checks.errors_within(len(unanswered), len(soaked.served), profile.load.budgets.errors)

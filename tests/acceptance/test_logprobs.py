@@ -7,6 +7,7 @@ from vlm_acceptance.checks.agreement import spelling
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.logprobs import LogProbs, StoredLogProbs, logprobs_of
 from vlm_acceptance.core.spelling import Spelled, spelled_of
+from vlm_acceptance.report.evidence import slug
 from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.workloads import capability, logprobs
 
@@ -26,6 +27,12 @@ def figures(together):
         "chosen_max": f"{together.chosen_max:.5f}",
         "other_token": together.diverged,
     }
+
+
+def keep(context, findings, distances, together):
+    """Store the distance of each prompt and of all together."""
+    mean = None if together is None else together.shift
+    context.store.observation(f"logprobs-{slug(findings.test)}", {"test": findings.test, "mean": mean, **distances})
 
 
 def served(client, findings, context, prompts, concurrency):
@@ -49,8 +56,10 @@ def compared(client, findings, context, rows, concurrency):
     seen = served(client, findings, context, [row.prompt for row in rows], concurrency)
     stored, limits = {row.prompt.id: row.logprobs for row in rows}, context.profile.logprobs
     found, together = checks.against_baseline(stored, seen, limits)
+    baseline = context.settings.logprobs_baseline.name
+    keep(context, findings, checks.figures_of(stored, seen, limits, baseline), together)
     findings.add(found)
-    findings.note(baseline=context.settings.logprobs_baseline.name, alarm=limits.alarm, **figures(together))
+    findings.note(baseline=baseline, alarm=limits.alarm, **figures(together))
 
 
 @pytest.mark.smoke
@@ -77,6 +86,7 @@ def test_same_request_gives_the_same_logprobs(client, findings, profile, context
         first |= dict.fromkeys(repeats, rounds[0])
         again |= repeats
     found, together = checks.alike(first, again, limits, exact=limits.batch_invariant)
+    keep(context, findings, checks.figures_of(first, again, limits), together)
     findings.add(found)
     findings.note(**figures(together))
 
@@ -107,6 +117,7 @@ def test_alone_and_in_a_batch(client, findings, profile, context):
     alone = served(client, findings, context, prompts, 1)
     together = served(client, findings, context, prompts, len(prompts))
     found, seen = checks.alike(alone, together, profile.logprobs, exact=profile.logprobs.batch_invariant)
+    keep(context, findings, checks.figures_of(alone, together, profile.logprobs), seen)
     findings.add(found)
     findings.note(batch_invariant=profile.logprobs.batch_invariant, **figures(seen))
 
@@ -120,5 +131,6 @@ def test_server_gives_the_logprobs_of_the_offline_engine(offline_logprobs, clien
     none = NoReply("the offline engine gave no log probabilities")
     apart = {prompt.id: offline_logprobs.get(prompt.id, none) for prompt in prompts}
     found, seen = checks.alike(apart, online, profile.logprobs, exact=profile.offline.same_text)
+    keep(context, findings, checks.figures_of(apart, online, profile.logprobs), seen)
     findings.add(found)
     findings.note(**figures(seen))

@@ -14,7 +14,6 @@ from vlm_acceptance.checks import (
 from vlm_acceptance.checks.parameters_answer import Answered, answer_of
 from vlm_acceptance.client.chat import chat_body
 from vlm_acceptance.core.exchange import NoReply, Request
-from vlm_acceptance.engine.generation_defaults import declared_defaults
 from vlm_acceptance.workloads import parameters as workload
 from vlm_acceptance.workloads import refused_pictures
 
@@ -330,7 +329,7 @@ def defaults(profile, deployment, context):
     """What a request gets for the parameters that it does not name; the verdict lists what is not neutral."""
     declared = profile.api.defaults
     if declared is None and deployment.launched:
-        declared = declared_defaults(context.preflight.folder, profile.engine.args)
+        declared = context.declared_defaults()
     context.record.defaults = dict(declared or {})
     return {**workload.NEUTRAL, **(declared or {})}
 

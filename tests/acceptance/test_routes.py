@@ -20,6 +20,8 @@ pytestmark = pytest.mark.smoke
 FORMS = {"plain": {}, "streamed": {"stream": True}}
 USAGE = {"stream_options": {"include_usage": True}}
 CUT = 3
+# of the official client, plain and streamed
+TEXTS = tuple[str, str] | NoReply
 NEEDS = {
     "completions": pytest.mark.needs("route_completions"),
     "responses": pytest.mark.needs("route_responses"),
@@ -197,7 +199,10 @@ def test_openai_client_reads_completions(deployment, client, context, findings, 
     if whole is None:
         return
     body = {"model": client.model_id, "prompt": prompt, "max_tokens": requests.MAX_TOKENS, "temperature": 0.0}
-    texts = official.ask_route(deployment.client, COMPLETIONS, body, context.profile.deadlines.cold_s)
+    deadline_s = context.profile.deadlines.cold_s
+    texts = context.observed(
+        "official", TEXTS, lambda: official.ask_route(deployment.client, COMPLETIONS, body, deadline_s)
+    )
     findings.add(checks.client_reads(texts, whole, tie), whole.exchange)
 
 
@@ -213,7 +218,10 @@ def test_openai_client_reads_responses(deployment, client, context, findings, ch
         "max_output_tokens": requests.MAX_TOKENS,
         "temperature": 0.0,
     }
-    texts = official.ask_route(deployment.client, RESPONSES, body, context.profile.deadlines.cold_s)
+    deadline_s = context.profile.deadlines.cold_s
+    texts = context.observed(
+        "official", TEXTS, lambda: official.ask_route(deployment.client, RESPONSES, body, deadline_s)
+    )
     # a response has no log probabilities here, which show a near-tie: chat's answer has
     known = spelled_of(chat)
     if tie is not None and checks.starts_twice(own, chat):

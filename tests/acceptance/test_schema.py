@@ -225,7 +225,11 @@ def test_too_long_prompt_is_refused(client, findings, profile):
 def test_openai_client_round_trip(deployment, context, findings, picture, tie):
     """The official openai client MUST get the same greedy text, streamed and not streamed, but for near-ties."""
     body = chat_body(deployment.model_id, PROMPT, (picture,), max_tokens=64)
-    seen = official.ask(deployment.client, body, PARAMS, context.profile.deadlines.cold_s)
+    seen = context.observed(
+        "official",
+        official.Official | NoReply,
+        lambda: official.ask(deployment.client, body, PARAMS, context.profile.deadlines.cold_s),
+    )
     whole = seen if isinstance(seen, NoReply) else spelled_of(seen.plain)
     if isinstance(whole, NoReply):
         observed = f"the official openai client cannot read /v1/chat/completions: {whole}"

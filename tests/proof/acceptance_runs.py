@@ -57,6 +57,7 @@ def run_suite(folder: Path, *args: str, env: dict[str, str] | None = None, timeo
     reports = folder / "reports"
     argv = [sys.executable, "-m", "pytest", "-q", "-m", "smoke", f"--vlm-reports={reports}", *args]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
+    clean["VLM_LANG"] = "en"  # whatever the locale of this machine
     began = time.monotonic()
     done = subprocess.run(
         argv, cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True,

@@ -22,6 +22,8 @@ PARTS, TEMPLATE, TURNS, TURN_TILES = (
 )
 WHOLE_CONVERSATION = "conversation::test_whole_conversation_is_answered"
 LONG_PROMPTS = ("long_prompts::test_hidden_in_a_long_prompt", "long_prompts::test_hidden_in_longer_prompts[1024]")
+# asked of control-long alone
+LONGEST_PROMPT = "long_prompts::test_hidden_in_longer_prompts[3584]"
 PROMPT = "schema::test_prompt_begins_as_it_must"
 TILES = "capability::test_picture_costs_its_tiles"
 OCR, CHART, CARD, CHINESE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the stand-ins are sc
 import matrix
 import owners
 import part
-from acceptance_runs import CONTROL, PROOF, WHOLE, Run, run_suite
+from acceptance_runs import PROOF, WHOLE, Run, run_suite
 from tests.support.interrupts import interrupts_are_heard  # noqa: F401  (a fixture)
 
 ROWS = pytest.StashKey[list[matrix.Row]]()
@@ -94,11 +95,26 @@ def prove(request: pytest.FixtureRequest) -> Prove:
             row = matrix.Row(fault, "ours", "borne", (), (), (), 0, round(seconds, 1), seen)
         else:
             tests = run.summary["tests"] if run.summary else []
-            row = matrix.row_of(fault, ((test["id"], test["outcome"]) for test in tests), run.seconds)
+            first = next((cause["id"] for cause in run.summary["causes"]), "") if run.summary else ""
+            row = matrix.row_of(fault, ((test["id"], test["outcome"]) for test in tests), run.seconds, first)
+            keep(fault, run)
         request.config.stash[ROWS].append(row)
         assert not row.flaw, f"{row.flaw}\n{run.out if run else ''}"
 
     return note
+
+
+def keep(fault: str, run: Run) -> None:
+    """Copy what causes are read from, and the terminal's output, to PROOF_KEEP/FAULT where that is set."""
+    folder = os.environ.get("PROOF_KEEP")
+    if not folder:
+        return
+    place = Path(folder, fault)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "terminal.txt").write_text(run.out, "utf-8")
+    for name in ("results.jsonl", "summary.json"):
+        if (run.reports / "latest" / name).is_file():
+            shutil.copyfile(run.reports / "latest" / name, place / name)
 
 
 @pytest.fixture
@@ -108,11 +124,12 @@ def accept(tmp_path: Path) -> Accept:
 
 
 def control_engine(log: Path, api_key: str | None = None, profile: str = "control-cpu") -> Iterator[Deployment]:
-    """The control on the real engine, as a profile starts it; with `api_key` the engine demands it."""
+    """A control on the real engine, as its profile starts it; with `api_key` the engine demands it."""
     wanted = load_profile(profile, PROFILES).profile
+    weights = ROOT / str(wanted.model.path)
     engine = find_engine(None, None, os.environ)
     deployment = launch(
-        wanted, engine.command, CONTROL, os.environ, log, run_tag(), api_key=api_key, progress=lambda _: None
+        wanted, engine.command, weights, os.environ, log, run_tag(), api_key=api_key, progress=lambda _: None
     )
     assert deployment.ready, deployment.stages[-1].detail
     yield deployment

@@ -118,7 +118,7 @@ ROWS: tuple[tuple[str, str, float, Callable[[Dose], Stages]], ...] = (
     (
         "long-middle-unattended",
         "this share of a long text is not attended to, in its middle",
-        0.3,
+        0.5,
         long_middle_unattended,
     ),
     ("long-picture-unattended", "pictures beside long texts are not seen", 1, long_picture_unattended),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import owners as owned
+import owners_causes
 from check_ids import short
 
 
@@ -16,7 +17,8 @@ class Row:
     """Result of one fault. Each of `owners` must have the outcome `expected`: failed or error.
 
     `refused_by` and `undecided` are the tests that failed or were errors, owners or not. `seen` describes the result
-    of a fault without owners. `passed` counts the tests that did not notice the fault.
+    of a fault without owners. `passed` counts the tests that did not notice the fault. `cause` is the id of the cause
+    that the verdict named first.
     """
 
     fault: str
@@ -28,6 +30,7 @@ class Row:
     passed: int
     seconds: float
     seen: str = ""
+    cause: str = ""
 
     @property
     def flaw(self) -> str:
@@ -43,8 +46,8 @@ class Row:
         return ""
 
 
-def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float) -> Row:
-    """The row of a run; `outcomes` are the pytest ids and outcomes of its tests."""
+def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float, cause: str = "") -> Row:
+    """The row of a run; `outcomes` are the pytest ids and outcomes of its tests, `cause` its first cause."""
     family = owned.family_of(fault)
     refused = fault in owned.REFUSED.get(family, {})
     owners = (owned.REFUSED if refused else owned.ERRORS)[family][fault]
@@ -60,6 +63,7 @@ def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float) -> R
         tuple(sorted(by["error"])),
         len(by["passed"]),
         round(seconds, 1),
+        cause=cause,
     )
 
 
@@ -87,15 +91,33 @@ def write(rows: Sequence[Row], folder: Path, name: str, full: bool) -> list[str]
 
 
 def table(rows: Sequence[Row], missing: Sequence[str]) -> str:
-    """Markdown: fault, family, the owners with their outcome, other checks that noticed it."""
+    """Markdown: fault, family, first cause, the owners with their outcome, other checks that noticed it."""
     lines = ["# Faults and the checks that refused them", ""]
     proved = sum(not row.flaw for row in rows)
     lines += [f"{proved} of {len(rows)} faults were met as they must be; {len(missing)} were not tried.", ""]
-    lines += ["| fault | family | meant for it | others that noticed | s |", "|---|---|---|---|---:|"]
+    lines += [count_of_causes({row.fault: row.cause for row in rows if row.fault in owners_causes.EXPECTED}), ""]
+    lines += ["| fault | family | first cause | meant for it | others that noticed | s |", "|---|---|---|---|---|---:|"]
     for row in rows:
         noticed = row.refused_by if row.expected == "failed" else row.undecided
         own = [f"{name} {row.expected}" if name in noticed else f"**{name} did not**" for name in row.owners]
         others = sorted(set(row.refused_by + row.undecided) - set(row.owners))
         result = "<br>".join(own) or row.seen
-        lines.append(f"| {row.fault} | {row.family} | {result} | {'<br>'.join(others)} | {row.seconds:.1f} |")
+        cells = (row.fault, row.family, cause_shown(row.fault, row.cause), result, "<br>".join(others))
+        lines.append(f"| {' | '.join(cells)} | {row.seconds:.1f} |")
     return "\n".join([*lines, ""])
+
+
+def count_of_causes(shown: Mapping[str, str]) -> str:
+    """A sentence: for how many of these faults, each with its cell of the table, a right cause was named first."""
+    right = sum(cell in owners_causes.EXPECTED[fault] for fault, cell in shown.items())
+    return (
+        f"Of {right} of {len(shown)} faults of a deployment or its environment the verdict named a right cause first."
+    )
+
+
+def cause_shown(fault: str, cause: str) -> str:
+    """The first cause of a fault in a table; a wrong one is bold, with those that were expected."""
+    expected = owners_causes.EXPECTED.get(fault, ())
+    if not expected or cause in expected:
+        return cause
+    return f"**{cause or 'none'}**, not {' or '.join(expected)}"

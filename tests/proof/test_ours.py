@@ -20,6 +20,7 @@ from deaths import environment
 from hostile import HARM, Planted, harmful, repeating_keys
 from proof_engines import fake_npu
 from standins.quick_server import QuickServer
+from tests.support.pages import own_script
 from walk.container import WALK
 
 from vlm_acceptance.client.http import KEPT_BYTES
@@ -233,7 +234,8 @@ def unreadable(reports: Path) -> list[str]:
                     json.loads(line)
         except (ET.ParseError, ValueError) as broken:
             bad.append(f"{path.name}: {broken}")
-        if path.suffix == ".html" and (live := Page(text).live):
+        # the page's own script, which its policy names by hash, reads no answer
+        if path.suffix == ".html" and (live := Page(text).live) not in ([], ["script"] if own_script(text) else []):
             bad.append(f"{path.name}: {live}")
         if path.suffix == ".txt" and set(text) & {"\x1b", "\x07", "\x00", "\u202e"}:
             bad.append(f"{path.name}: raw control characters")
@@ -251,6 +253,7 @@ def test_hostile_answers_leave_harmless_reports_in_every_format(accept, tmp_path
     assert f"cut: {KEPT_BYTES} of" in exchanges
     assert json.dumps(HARM[:40])[1:-1] in exchanges.replace("\\\\", "\\")
     assert {path.suffix for path in run.reports.rglob("*")} >= {".xml", ".json", ".jsonl", ".html", ".txt"}
+    assert json.dumps(HARM[:30])[1:-1] in (run.reports / "latest" / "observations" / "gallery.json").read_text("utf-8")
     assert unreadable(run.reports) == []
     assert not set(run.out) & {"\x1b", "\x07", "\x00", "\u202e"}
     assert len(run.out) < 1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from tests.support.interrupts import interrupts_are_heard  # noqa: F401  (a fixt
 from tests.support.runs import ROOT
 from tests.support.wire import Answer, WireServer
 
+from vlm_acceptance.core.language import VARIABLE, set_language
+
+# the texts that tests compare are English, whatever the locale of the developer
+os.environ[VARIABLE] = "en"
+set_language("en")
 QUICK_PROFILE = """name: quick
 model: {id: quick-standin}
 deadlines: {health_s: 5, request_s: 20, cold_s: 20}

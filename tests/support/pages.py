@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +16,7 @@ from urllib.parse import urlsplit
 RUN = Path(__file__).resolve().parents[1] / "selftest" / "data" / "run"
 ERRORED = "tests/acceptance/test_schema.py::test_openai_client_round_trip"
 EVIDENCE = "evidence/test_schema.py-test_stop_string_stops/r00022"
+SCRIPT = RUN.parents[3] / "src" / "vlm_acceptance" / "report" / "templates" / "report.js"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
@@ -89,12 +93,13 @@ def answer(text: str) -> str:
 
 
 def sound(page: str) -> Reader:
-    """Parse a page; it must be well-formed, without control characters and scripts, and load nothing."""
+    """Parse a page; it must be well-formed, without control characters and foreign scripts, and load nothing."""
     page.encode("utf-8")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
     read = Reader(page)
     assert page.startswith("<!DOCTYPE html>")
-    assert not read.all("script", "iframe", "object", "embed", "link", "base", "form")
+    assert not read.all("iframe", "object", "embed", "link", "base", "form", "foreignobject")
+    assert own_script(page)
     assert not [name for _, attrs in read.elements for name in attrs if name.startswith("on")]
     idents = [str(attrs["id"]) for _, attrs in read.elements if "id" in attrs]
     assert len(idents) == len(set(idents))
@@ -103,6 +108,20 @@ def sound(page: str) -> Reader:
         assert parts.scheme in ("", "http", "https")
         assert parts.scheme or not parts.netloc
         assert not link.startswith("#") or link[1:] in idents
-    for source in [str(attrs["src"]) for attrs in read.all("img")]:
-        assert not urlsplit(source).scheme and not urlsplit(source).netloc
+    assert not read.all("img")
+    for shown in [str(attrs["href"]) for attrs in read.all("image")]:
+        assert re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/]+=*", shown)
+    for shown in [str(attrs["href"]) for attrs in read.all("use")]:
+        assert shown.startswith("#") and shown[1:] in idents
     return read
+
+
+def own_script(page: str) -> bool:
+    """Whether the page holds one script, the suite's own, and a policy that allows this one alone by its hash."""
+    scripts = re.findall(r"<script[^>]*>(.*?)</script", page, re.DOTALL | re.IGNORECASE)
+    policies = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    if len(policies) != 1 or page.lower().count("<script") != 1 or scripts != [SCRIPT.read_text("utf-8")]:
+        return False
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode("ascii")
+    allowed = dict(part.strip().partition(" ")[::2] for part in html.unescape(policies[0]).split(";"))
+    return allowed.get("default-src") == "'none'" and allowed.get("script-src") == f"'sha256-{digest}'"

@@ -26,6 +26,19 @@ class Stop:
     after: int
 
 
+@dataclass(frozen=True, slots=True)
+class PathPoint:
+    """After so many questions in the planned order: right ones, and the statistics of both tests.
+
+    A question without an answer counts as right.
+    """
+
+    asked: int
+    right: int
+    score: float
+    letters: float
+
+
 class EarlyStop:
     """Takes answers in any order; the sequential tests `score` and `letters` get them in the planned order.
 
@@ -48,6 +61,7 @@ class EarlyStop:
         self._score, self._letters = score, letters
         self._last: deque[str] = deque(maxlen=SILENT_IN_A_ROW)
         self._waiting: dict[str, tuple[bool, str | None]] = {}  # until all earlier answers in the order have arrived
+        self.path: list[PathPoint] = []
 
     def add(self, answer: Answer) -> None:
         self.done += 1
@@ -78,6 +92,8 @@ class EarlyStop:
             self._letters.add(letter)
             if self._letters.stopped:
                 self._stop("letters", self._letters.reason())
+        if self._score is not None and self._letters is not None:
+            self.path.append(PathPoint(self._tested, self._score.right, self._score.statistic, self._letters.statistic))
         may_stop = FIRST_STOP <= self._tested <= LAST_STOP * len(self._order)
         if self._score is not None and self._score.stopped and may_stop:
             self._stop("score", self._score.reason())

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from vlm_acceptance.accuracy.baseline import Comparison, changed, compare, read_baseline
+from vlm_acceptance.accuracy.early_stop import FIRST_STOP, LAST_STOP
 from vlm_acceptance.accuracy.item import Answer, Item, Score, Scorer
 from vlm_acceptance.accuracy.plan import LETTER_ALPHA, AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
@@ -78,7 +79,9 @@ def describe(run: AccuracyResult, about: Mapping[str, Any], baseline: Path | Non
         with contextlib.suppress(UsageProblem):
             comparison = compare_with(baseline, plan.prepared, run.answers, scores, plan.scorer, plan.wanted.paired)
     stopped = f"after {stop.after} questions: {stop.reason}" if stop else None
-    return content(about, run.metrics, statistics(run), statements(run), comparison, stopped)
+    report = content(about, run.metrics, statistics(run), statements(run), comparison, stopped)
+    # for comparisons of stored runs: whether each answered question is right
+    return {**report, "by_question": {ident: score.right for ident, score in scores.items()}}
 
 
 def content(
@@ -116,6 +119,23 @@ def statistics(run: AccuracyResult) -> dict[str, Any]:
         "early_stop": {"enabled": plan.wanted.stops_early, "alpha": plan.wanted.early_stop_alpha},
         "stop": run.stop and {"clause": run.stop.cause, "reason": run.stop.reason, "asked": run.stop.after},
         "sighted": ablation,
+    }
+
+
+def early_stop_path(run: AccuracyResult) -> dict[str, Any]:
+    """What the early stop saw after each question, as columns, with the bounds that stop a run; empty without one."""
+    if not run.path:
+        return {}
+    plan = run.plan
+    columns = {name: [getattr(point, name) for point in run.path] for name in ("asked", "right", "score", "letters")}
+    return {
+        **columns,
+        "stops_at": {"score": 1 / plan.wanted.early_stop_alpha, "letters": 1 / LETTER_ALPHA},
+        "limit": plan.limits.low,
+        "total": len(plan.order),
+        "not_before": FIRST_STOP,
+        "not_after": LAST_STOP * len(plan.order),
+        "stopped": run.stop and run.stop.cause,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from vlm_acceptance.accuracy import criteria
 from vlm_acceptance.accuracy.baseline import Comparison, compare, read_baseline
-from vlm_acceptance.accuracy.early_stop import Stop
+from vlm_acceptance.accuracy.early_stop import PathPoint, Stop
 from vlm_acceptance.accuracy.item import Answer
 from vlm_acceptance.accuracy.metrics import Scores, ShapeCounts, measure, score, shape_of
 from vlm_acceptance.accuracy.plan import AccuracyPlan
@@ -36,7 +36,7 @@ class AccuracyResult:
 
     `counted` are prompt tokens of the plan's counting requests by their hash, `blank_answers` the answers on blank
     pictures. `new_answers` are the answers of this run, without resumed ones, made in `span_s` seconds. `repeat` is
-    the command that sends a question again, but for its id.
+    the command that sends a question again, but for its id. `path` is what the early stop saw after each question.
     """
 
     plan: AccuracyPlan
@@ -49,6 +49,7 @@ class AccuracyResult:
     by_server: bool
     file: Path
     repeat: str
+    path: Sequence[PathPoint] = ()
 
     @property
     def total(self) -> int:

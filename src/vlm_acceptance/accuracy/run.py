@@ -32,6 +32,7 @@ from vlm_acceptance.config.profile import Profile
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.files import expanded
+from vlm_acceptance.report.store import JUDGED
 from vlm_acceptance.stats.binomial import wilson
 from vlm_acceptance.stats.sequential import LetterStop, ScoreStop
 
@@ -92,7 +93,8 @@ def _file_name(plan: AccuracyPlan, name: str) -> str:
 
 def _resumed_run(resume: str, reports: Path, name: str, own: Path) -> Path:
     if resume == "latest":
-        runs = [path.parent for path in (reports / "runs").glob(f"*/{name}") if path.parent != own]
+        found = [path.parent for path in (reports / "runs").glob(f"*/{name}") if path.parent != own]
+        runs = [run for run in found if not run.name.endswith(JUDGED)]
         if not runs:
             raise UsageProblem(f"--vlm-resume: no run below {reports / 'runs'} holds a {name}")
         return max(runs, key=lambda run: (run / name).stat().st_mtime_ns)
@@ -265,7 +267,8 @@ class QuestionPass:
 
     def result(self, **more: Any) -> AccuracyResult:
         """The finished run of which this is the main pass; `more` are the other fields."""
-        more |= {"stop": self.stop, "new_answers": self.new_answers, "file": self.file.path}
+        more |= {"stop": self.stop, "path": tuple(self._early_stop.path)}
+        more |= {"new_answers": self.new_answers, "file": self.file.path}
         return AccuracyResult(plan=self._log.plan, answers=self.answers, **more)
 
     def __enter__(self) -> QuestionPass:

@@ -168,10 +168,15 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
+# bytes of the header: year, month, day, hour, minute, second
+_PROFILE_TIME = slice(24, 36)
+
+
 @lru_cache
 def _colour_profile() -> bytes:
-    """The ICC profile of sRGB."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """The ICC profile of sRGB, always the same bytes: its header has the time at which it is made."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return made[: _PROFILE_TIME.start] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + made[_PROFILE_TIME.stop :]
 
 
 def _with_profile(kind: str, **options: object) -> Callable[[Shown], bytes]:

@@ -67,6 +67,7 @@ def row_of(climb: Climb, budgets: StepBudgets) -> dict[str, Any]:
         "capacity": climb.capacity,
         "end": end_of(climb, budgets),
         "steps": steps,
+        "budgets": budgets.model_dump(exclude_none=True),
         "recorded": recorded_of(climb),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core import finding_classes as kinds
@@ -73,6 +74,28 @@ def totals(differences: Sequence[Difference]) -> Totals:
     diverged = sum(one.diverged is not None for one in differences)
     common = len(listed) / possible if possible else 0.0
     return Totals(len(differences), diverged, mean(chosen), largest(chosen), common, mean(listed))
+
+
+def figures_of(
+    known: Mapping[str, LogProbs | NoReply],
+    seen: Mapping[str, LogProbs | NoReply],
+    limits: LogProbLimits,
+    against: str = "",
+) -> dict[str, Any]:
+    """The distance of each prompt in nats, with its limits, for reports; `against` names a stored baseline.
+
+    Without it, both are answers of one deployment.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, one in seen.items():
+        other = known.get(name)
+        if isinstance(one, NoReply) or not isinstance(other, LogProbs):
+            rows.append({"id": name, "mean": None, "largest": None, "diverged": None})
+            continue
+        change = difference(other, one)
+        rows.append({"id": name, "mean": change.shift, "largest": largest(change.listed), "diverged": change.diverged})
+    most = (limits.alarm, limits.alarm_prompt) if against else (limits.steady, limits.steady_prompt)
+    return {"against": against, "limit": most[0], "limit_prompt": most[1], "prompts": rows}
 
 
 def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from vlm_acceptance.core import finding_classes as kinds
@@ -45,9 +46,14 @@ def growth(requests: Sequence[float], megabytes: Sequence[float], start: float =
     """Kilobytes more a request, from the samples after the share `start`; None if there are too few."""
     if len(requests) < FEWEST_SAMPLES:
         return None
-    first = int(len(requests) * start)
+    first = first_judged(len(requests), start)
     line = slope(requests[first:], megabytes[first:])
     return line.scaled(KB_PER_MB) if line is not None else None
+
+
+def first_judged(samples: int, start: float = WARM_UP) -> int:
+    """The place of the first of the samples of memory that are judged."""
+    return int(samples * start)
 
 
 def drift(points: Sequence[tuple[float, float]], where: str, budget: float) -> list[Finding]:
@@ -83,6 +89,35 @@ def drift_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Inter
 
     It is the rise, over two thirds of the time, of a line through the logarithms of the medians of blocks.
     """
+    blocks = blocks_of(points, until)
+    line = slope(blocks.at_s, blocks.logs) if blocks is not None else None
+    if blocks is None or line is None:
+        return None
+    low, middle, high = (math.expm1(min(end * blocks.rise_s, MOST_RISE)) for end in (line.low, line.value, line.high))
+    return Interval(middle, low, high, blocks.n, len(blocks.logs))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What a drift is judged by: the middle second of each block of times, and the logarithm of its median.
+
+    `n` times from the second `first_s` to `last_s`; `rise_s` are two thirds of that.
+    """
+
+    at_s: Sequence[float]
+    logs: Sequence[float]
+    n: int
+    first_s: float
+    last_s: float
+
+    @property
+    def rise_s(self) -> float:
+        """The seconds over which the rise is judged."""
+        return (self.last_s - self.first_s) * 2 / 3
+
+
+def blocks_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Blocks | None:
+    """The blocks of times (at second, value) in the first `until` of the points; None for too few."""
     ordered = sorted(point for point in points if point[1] > 0)
     kept = ordered[: int(len(ordered) * until)]
     blocks = min(BLOCKS, len(kept) // FEWEST_IN_A_BLOCK)
@@ -90,13 +125,8 @@ def drift_of(points: Sequence[tuple[float, float]], until: float = 1.0) -> Inter
         return None
     edges = [len(kept) * number // blocks for number in range(blocks + 1)]
     parts = [kept[start:end] for start, end in itertools.pairwise(edges)]
-    at_s = [median(at for at, _ in part) for part in parts]
-    line = slope(at_s, [math.log(median(value for _, value in part)) for part in parts])
-    if line is None:
-        return None
-    rise_s = (kept[-1][0] - kept[0][0]) * 2 / 3
-    low, middle, high = (math.expm1(min(end * rise_s, MOST_RISE)) for end in (line.low, line.value, line.high))
-    return Interval(middle, low, high, len(kept), blocks)
+    logs = [math.log(median(value for _, value in part)) for part in parts]
+    return Blocks([median(at for at, _ in part) for part in parts], logs, len(kept), kept[0][0], kept[-1][0])
 
 
 def shown(interval: Interval) -> str:

@@ -20,8 +20,10 @@ from vlm_acceptance.config.options import OPTIONS, PROFILES, api_key, given, ove
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
 from vlm_acceptance.core.files import expanded
+from vlm_acceptance.core.help_text import HelpText
+from vlm_acceptance.core.language import tr
 from vlm_acceptance.core.masking import Mask, secrets_in
-from vlm_acceptance.core.text import printable
+from vlm_acceptance.core.text import filled_up, printable
 from vlm_acceptance.core.verdict import EXIT
 from vlm_acceptance.engine import machine
 from vlm_acceptance.engine.diagnosis import FAILURE, LIMIT_S, OK, WARNING, Line, Probe, examine
@@ -111,7 +113,7 @@ def main(args: Sequence[str] | None = None) -> int:
             options["vlm_base_url"] = options["url"]
         doctor = Doctor(options, os.environ, "URL" if is_argument else "")
     except UsageProblem as wrong:
-        sys.stderr.write(f"error: {wrong}\n")
+        sys.stderr.write(f"{tr('error')}: {tr(str(wrong))}\n")
         return USAGE
     return _as_json(doctor) if options["json"] else _as_text(doctor)
 
@@ -119,11 +121,13 @@ def main(args: Sequence[str] | None = None) -> int:
 def _as_text(doctor: Doctor) -> int:
     lines = []
     for line in doctor.lines():
-        sys.stdout.write(f"{line.status:<8} {line.check:<15} {line.message}\n")
+        check = filled_up(tr(line.check), -15)
+        sys.stdout.write(f"{filled_up(tr(line.status), -8)} {check} {tr(line.message)}\n")
         sys.stdout.flush()
         lines.append(line)
     counts = _counts(lines)
-    sys.stdout.write(f"{counts[OK]} ok, {counts[WARNING]} warning(s), {counts[FAILURE]} failure(s)\n")
+    counted = {"ok": counts[OK], "warnings": counts[WARNING], "failures": counts[FAILURE]}
+    sys.stdout.write(tr("{ok} ok, {warnings} warning(s), {failures} failure(s)\n", **counted))
     return _exit_code(counts)
 
 
@@ -172,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="vlm-acceptance doctor",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
         allow_abbrev=False,
     )
     parser.add_argument("url", nargs="?", metavar="URL", help="examine the endpoint at this URL, not this machine")

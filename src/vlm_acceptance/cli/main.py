@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from importlib import import_module
 
 from vlm_acceptance import __version__
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
+from vlm_acceptance.core.language import VARIABLE, language_of, option_in, set_language, tr
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.report.streams import drop
 
@@ -35,10 +37,14 @@ COMMANDS = {
         "[URL]: what can be known of this machine or an endpoint before a run", "vlm_acceptance.cli.doctor"
     ),
     "profile": Command("new FOLDER|URL: write a profile for another model", "vlm_acceptance.cli.profile"),
-    "report": Command("RUN: write report.html of a stored run again", "vlm_acceptance.cli.report"),
+    "report": Command("RUN...: pages of stored runs again; --history: the runs over time", "vlm_acceptance.cli.report"),
+    "judge": Command("RUN: judge a stored run again, by another profile or limits", "vlm_acceptance.cli.judge"),
+    "verify": Command("RUN: whether a stored run was changed since; needed to sign it", "vlm_acceptance.cli.verify"),
     "mmmu": Command("prepare, re-score, ask: the questions of MMMU", "vlm_acceptance.accuracy.mmmu.__main__"),
     "calibrate": Command("RUN FILE: record a run that is known to be right", "vlm_acceptance.run.calibrate"),
-    "compare": Command("--profile A --profile B: compare log probabilities", "vlm_acceptance.run.compare"),
+    "compare": Command(
+        "RUN RUN: what differs; --profile A --profile B: log probabilities", "vlm_acceptance.cli.compare"
+    ),
 }
 
 HELP = Command("this page", "vlm_acceptance.cli.overview")
@@ -47,7 +53,11 @@ HELP = Command("this page", "vlm_acceptance.cli.overview")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a problem is one line on standard error."""
     try:
-        code = _front(list(sys.argv[1:] if argv is None else argv))
+        words, chosen = option_in(list(sys.argv[1:] if argv is None else argv))
+        set_language(language_of(chosen, os.environ))
+        if chosen:
+            os.environ[VARIABLE] = chosen  # for the run that a command starts
+        code = _front(words)
         _flush()
         return code
     except UsageProblem as wrong:
@@ -55,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EnvironmentProblem as problem:
         return _ended(str(problem), ENVIRONMENT)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write(f"{tr('interrupted')}\n")
         return INTERRUPTED
     except BrokenPipeError:  # such as `| head -1`: whoever reads has seen enough, but no verdict was delivered
         drop(sys.stdout)
@@ -102,5 +112,5 @@ def _flush() -> None:
 
 
 def _ended(problem: str, code: int) -> int:
-    sys.stderr.write(f"error: {' '.join(printable(problem).split())}\n")
+    sys.stderr.write(f"{tr('error')}: {tr(' '.join(printable(problem).split()))}\n")
     return code

@@ -6,6 +6,7 @@ import sys
 
 from vlm_acceptance.cli.main import COMMANDS
 from vlm_acceptance.config.options import OPTIONS, Option
+from vlm_acceptance.core.language import tr
 
 WIDTH = 30
 HEAD = "usage: vlm-acceptance COMMAND [OPTIONS] [-- PYTEST OPTIONS]\n"
@@ -20,7 +21,7 @@ exit codes: 0 accepted, 1 rejected, 4 a wrong option, profile or file, 10 a brok
 def main(args: list[str]) -> int:  # noqa: ARG001  (every command takes arguments)
     """Print the page."""
     rows = [_row(name, command.purpose, 12) for name, command in COMMANDS.items()]
-    sys.stdout.write("\n".join([HEAD, *rows, OPTIONS_HEAD, *map(_option, OPTIONS), EXITS]))
+    sys.stdout.write("\n".join([tr(HEAD), *rows, tr(OPTIONS_HEAD), *map(_option, OPTIONS), tr(EXITS)]))
     return 0
 
 
@@ -29,4 +30,4 @@ def _option(option: Option) -> str:
 
 
 def _row(name: str, text: str, width: int) -> str:
-    return f"  {name:<{width}} {text}"
+    return f"  {name:<{width}} {tr(text)}"

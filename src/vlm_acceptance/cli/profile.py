@@ -13,6 +13,7 @@ from vlm_acceptance.client.http import Client
 from vlm_acceptance.config.options import PROFILES, api_key, overrides
 from vlm_acceptance.config.profile_file import base_names
 from vlm_acceptance.core.errors import UsageProblem, nearest
+from vlm_acceptance.core.help_text import HelpText
 from vlm_acceptance.run.new_profile import drafted, is_url, write
 from vlm_acceptance.run.profile_choice import client_of
 from vlm_acceptance.run.profile_draft import Draft
@@ -64,7 +65,7 @@ def _reaching(given: argparse.Namespace) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="vlm-acceptance profile", description=__doc__, allow_abbrev=False)
+    parser = _Parser(prog="vlm-acceptance profile", description=__doc__, formatter_class=HelpText, allow_abbrev=False)
     parser.add_argument("command", choices=COMMANDS, help="what to do")
     parser.add_argument("source", metavar="FOLDER|URL", help="the model's folder, or the URL of an endpoint")
     parser.add_argument("--name", metavar="N", help="name of the profile (default: that of the model)")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vlm_acceptance.cli import overview
 from vlm_acceptance.config.options import OPTIONS, Option
-from vlm_acceptance.config.paths import NO_CACHE, ROOT
+from vlm_acceptance.config.paths import ACCEPTANCE, NO_CACHE, ROOT
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
 from vlm_acceptance.core.files import is_file, is_folder
 
@@ -18,7 +18,6 @@ MARKS = {"smoke": "smoke", "slow": "slow", "nightly": "smoke or slow"}
 PLAN = "plan"
 # import name -> distribution: only these may be absent from an environment that holds vLLM
 PARTS = {"pytest": "pytest", "pytest_timeout": "pytest-timeout"}
-ACCEPTANCE = ROOT / "tests" / "acceptance"
 # options of pytest whose value, in a word of its own, may look like the name of a test
 VALUED = ("-k", "-m", "--deselect", "--ignore", "--ignore-glob")
 NAMES: Mapping[str, Option] = {

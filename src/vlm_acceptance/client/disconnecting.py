@@ -13,11 +13,12 @@ from vlm_acceptance.core.exchange import Request
 class DisconnectingClient(Client):
     """Sends as `like` does, but closes every stream without an error after `events` events.
 
-    It calls `before_leaving` right before that.
+    It calls `before_leaving` right before that. Ids of exchanges differ from those of `like`.
     """
 
     def __init__(self, like: Client, events: int, before_leaving: Callable[[], object]) -> None:
         super().__init__(like.base_url, like.api_key, like.sizes, like.gateway)
+        self._ids = like._ids
         self._events = events
         self._before_leaving = before_leaving
 
@@ -52,6 +53,7 @@ class LeavingClient(Client):
 
     def __init__(self, like: Client) -> None:
         super().__init__(like.base_url, like.api_key, like.sizes, like.gateway)
+        self._ids = like._ids
         self._cutoff = self._leaving = _Leaving()
 
     def leave(self) -> None:

@@ -26,6 +26,8 @@ POLLERS = ("gloo_tcp_loop",)
 EVERY_S = 1.0
 # a quarter of an hour: longer than the longest deadline
 KEPT = 900
+# readings of the whole run, for its report
+WHOLE = 600
 Counts = tuple[int, int]
 
 
@@ -99,6 +101,8 @@ class WaitHistory:
     def __init__(self, clock: ProcessorClock) -> None:
         self._clock = clock
         self._readings: deque[ProcessorReading] = deque(maxlen=KEPT)
+        self._whole: list[ProcessorReading] = []
+        self._seen, self._every = 0, 1
         self._stopped = threading.Event()
 
     def start(self) -> WaitHistory:
@@ -120,9 +124,24 @@ class WaitHistory:
         """What was waited for a processor during an exchange."""
         return around(self.readings(exchange), exchange.started_ns, exchange.finished_ns)
 
+    @property
+    def whole(self) -> list[ProcessorReading]:
+        """Readings from the start to now, without those of the reading thread; in a longer run fewer a second."""
+        return [replace(reading, own_ns=None) for reading in self._whole]
+
     def _read(self) -> None:
         while not self._stopped.wait(EVERY_S):
-            self._readings.append(self._clock.begin())
+            reading = self._clock.begin()
+            self._readings.append(reading)
+            self._keep(reading)
+
+    def _keep(self, reading: ProcessorReading) -> None:
+        if self._seen % self._every == 0:
+            self._whole.append(reading)
+        self._seen += 1
+        if len(self._whole) >= WHOLE:
+            del self._whole[1::2]
+            self._every *= 2
 
 
 class _Threads:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from time import sleep
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from vlm_acceptance.client.chat import chat, chat_body, get
 from vlm_acceptance.client.http import Client
@@ -14,11 +15,27 @@ from vlm_acceptance.client.processor import ProcessorClock
 from vlm_acceptance.config.profile import Deadlines
 from vlm_acceptance.core.exchange import Exchange, Request
 
+Seen = TypeVar("Seen")
+
+
+class Tape(Protocol):
+    """Keeps what a test sees beside single requests, so that a stored run can be judged again."""
+
+    def observed(
+        self,
+        name: str,
+        make: Callable[[], Seen],
+        recorded: Callable[[], Sequence[str]] = ...,
+        kept: Callable[[Seen], Seen] = ...,
+    ) -> Seen:
+        """What `make` makes, of which `kept` is stored; `recorded`: ids of exchanges that were recorded meanwhile."""
+
 
 class RecordingClient:
     """Sends requests for one model; `warm` holds kinds that were sent before, `defaults` fields for every body.
 
-    `clock` observes the waits for a processor around requests that are timed.
+    `clock` observes the waits for a processor around requests that are timed. `tape` keeps what is seen of many
+    requests together, so that a stored run can be judged again.
     """
 
     def __init__(
@@ -30,11 +47,14 @@ class RecordingClient:
         warm: set[str],
         defaults: Mapping[str, Any] = MappingProxyType({}),
         clock: ProcessorClock | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.http = client
         self.model_id = model_id
         self.deadlines = deadlines
-        self._record = record
+        self._recorder = record
+        self._recorded: list[str] = []
+        self._tape = tape
         self._warm = warm
         self.defaults = defaults
         self.clock = clock or ProcessorClock()
@@ -75,6 +95,27 @@ class RecordingClient:
         self._warm.add(kind)
         return exchange
 
+    def observed(
+        self,
+        name: str,
+        kind: Any,  # noqa: ARG002
+        make: Callable[[], Seen],
+        bodies: Sequence[dict[str, Any]] = (),  # noqa: ARG002
+        kept: Callable[[Seen], Seen] = lambda seen: seen,
+    ) -> Seen:
+        """What `make` makes of many requests and their times, of type `kind`; `bodies` are those of chat requests.
+
+        `kept` gives what is to be stored of it.
+        """
+        if self._tape is None:
+            return make()
+        before = len(self._recorded)
+        return self._tape.observed(name, make, lambda: self._recorded[before:], kept)
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for so long."""
+        sleep(seconds)
+
     def all(self, bodies: Sequence[dict[str, Any]], concurrency: int) -> list[Exchange]:
         """Many chat requests, at most `concurrency` (1 to 64) at once; the n-th exchange answers the n-th body."""
         requests = [self.request(body) for body in bodies]
@@ -87,6 +128,10 @@ class RecordingClient:
         """Record the exchange of a chat request that was sent without this client."""
         self._record(exchange)
         self._warm.add(kind_of(body))
+
+    def _record(self, exchange: Exchange) -> None:
+        self._recorded.append(exchange.id)
+        self._recorder(exchange)
 
 
 def kind_of(body: dict[str, Any]) -> str:

@@ -77,6 +77,8 @@ OPTIONS = (
     Option(
         "vlm-calibrate", "record what this run calibrates as a profile that extends the present one", metavar="FILE"
     ),
+    Option("vlm-lang", "language of texts for people: en or zh (default: that of the locale)", metavar="LANG"),
+    Option("vlm-judge", "judge this stored run again; no engine is started, no server asked", metavar="RUN"),
     Option("vlm-record-baseline", "record latencies as budgets (.yaml) or log probabilities (.jsonl)", metavar="FILE"),
 )
 
@@ -99,6 +101,7 @@ class Settings:
     logprobs_baseline: Path | None = None
     record_logprobs: Path | None = None
     seed: int = 0
+    judged: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -239,6 +242,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     loaded = load_profile(profile, PROFILES, overrides(values, env))
     loaded.profile.check(launched=not url)
     key_name, key_source = picked["vlm_api_key_env"]
+    judged = picked["vlm_judge"][0] is not None  # nothing is sent: no variable is read
     stored, own = input_file(*picked["vlm_baseline"]), loaded.profile.logprobs.baseline
     stored_logprobs = stored if stored is not None and is_baseline(stored) else None
     record = output_file(*picked["vlm_record_baseline"])
@@ -252,7 +256,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         loaded=loaded,
         base_url=checked_url(url, url_source) if url else None,
         api_key_env=key_name,
-        api_key=api_key(key_name, key_source, env),
+        api_key=None if judged else api_key(key_name, key_source, env),
         # absolute: the lines that repeat a request must work from anywhere
         reports=expanded(reports).absolute() if reports else default_reports(),
         evidence=evidence or "failed",
@@ -264,5 +268,6 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
         logprobs_baseline=stored_logprobs or (resolve_existing(own, "logprobs.baseline") if own else None),
         record_logprobs=record if of_logprobs else None,
         seed=seed_of(*picked["vlm_seed"]),
-        headers=further_headers(loaded.profile.endpoint.headers, env) if url else {},
+        judged=judged,
+        headers=further_headers(loaded.profile.endpoint.headers, env) if url and not judged else {},
     )

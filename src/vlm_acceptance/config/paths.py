@@ -21,6 +21,7 @@ def suite_of(package: Path) -> Path:
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = suite_of(_PACKAGE)
+ACCEPTANCE = ROOT / "tests" / "acceptance"
 IS_INSTALLED = _PACKAGE in ROOT.parents
 # pytest keeps its cache beside its settings, where an installed package has no place for it
 NO_CACHE = ("-p", "no:cacheprovider") if IS_INSTALLED else ()

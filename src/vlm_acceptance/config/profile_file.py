@@ -299,10 +299,17 @@ def _check_key(key: str, source: str) -> None:
 def shown(loaded: Loaded) -> str:
     """The effective profile: a line `key: value` for each key, with the source of the value."""
     lines = [f"# {loaded.path}", *(f"# note: {note}" for note in loaded.notes)]
+    lines += [f"{row['key']}: {row['value']}  # {row['source']}" for row in values(loaded)]
+    return "\n".join(lines)
+
+
+def values(loaded: Loaded) -> list[dict[str, str]]:
+    """Each dotted key of the effective profile with its value as YAML and the source of the value."""
+    rows = []
     for key, value in _flat(loaded.profile.model_dump(mode="json")).items():
         text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
-        lines.append(f"{key}: {text}  # {_source(key, loaded.sources)}")
-    return "\n".join(lines)
+        rows.append({"key": key, "value": text, "source": _source(key, loaded.sources)})
+    return rows
 
 
 def _source(key: str, sources: Mapping[str, str], default: str = "default") -> str:

@@ -12,6 +12,7 @@ VlmAcceptanceError
 ├── HarnessProblem         our own machinery broke: an error, exit code 11
 ├── ToBeCalibrated         only below bars that were never calibrated: neither right nor wrong, exit code 11
 └── NotRun                 a precondition of the test failed earlier; the test that met it first reported why
+    └── NotStored          a stored run that is judged again does not hold what the test looks at
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ class ToBeCalibrated(VlmAcceptanceError):
 
 class NotRun(VlmAcceptanceError):
     """A precondition of the test failed earlier; the test that met it first reported why."""
+
+
+class NotStored(NotRun):
+    """A stored run that is judged again does not hold `what` the test looks at."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"not in the stored run: {what}")
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

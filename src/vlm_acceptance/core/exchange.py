@@ -83,6 +83,11 @@ class Exchange:
         return (self.finished_ns - self.started_ns) / NS
 
     @property
+    def has_line(self) -> bool:
+        """Whether a client of ours sent it: then the run records it under this id."""
+        return self.id.startswith("r")
+
+    @property
     def waited(self) -> Waited | None:
         """What was waited for a processor from start to end; None if that was not read."""
         return around(self.readings, self.started_ns, self.finished_ns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def trimmed(text: object, limit: int = 300) -> str:
     """`repr` of the value, cut to `limit` characters with a note of its full length."""
@@ -14,4 +16,17 @@ def printable(text: str) -> str:
 
     Line feeds and tabs stay.
     """
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def columns_of(char: str) -> int:
+    """How many columns of a terminal a character takes: 2 for a Chinese one."""
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
+
+
+def filled_up(text: str, width: int) -> str:
+    """The text with blanks to `width` columns of a terminal: before it, or behind it if the width is negative."""
+    blanks = " " * (abs(width) - sum(map(columns_of, text)))
+    return f"{text}{blanks}" if width < 0 else f"{blanks}{text}"

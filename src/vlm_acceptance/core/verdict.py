@@ -16,7 +16,10 @@ WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """The outcome of one acceptance test. `categories` are those it judges or, of several, those below their bar."""
+    """The outcome of one acceptance test. `categories` are those it judges or, of several, those below their bar.
+
+    `seconds` are those of the test function, `wall_s` those of the whole test with its setup and teardown.
+    """
 
     __test__ = False
 
@@ -29,6 +32,7 @@ class TestResult:
     properties: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     categories: Sequence[str] = ()
+    wall_s: float = 0.0
 
     @property
     def first_line(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -23,6 +24,17 @@ Progress = Callable[[str], None]
 Found = TypeVar("Found")
 # not TMPDIR, which CI sets for each job: runs that share a card must use the same folder
 LOCKS = Path("/tmp")  # noqa: S108
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightFacts:
+    """What is known of a machine: its vLLM, device, model folder, notes for a reader, and problems by these names."""
+
+    engine: EngineInstall | None = None
+    device: DeviceState | None = None
+    folder: Path | None = None
+    notes: tuple[str, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 class Preflight:
@@ -106,6 +118,18 @@ class Preflight:
             visible = self.env.get("ASCEND_RT_VISIBLE_DEVICES")
             return devices.probe_npu(visible, wanted.count, self._npu_smi_s, self.env)
         return devices.probe(wanted.kind)
+
+    def facts(self) -> PreflightFacts:
+        """What was found so far, for a later judgement of the run; nothing is checked for it."""
+        finds = {"engine": self._find_engine, "device": self._fit_device, "folder": self._model_folder}
+        problems = {name: self._results.get(find.__name__) for name, find in finds.items()}
+        return PreflightFacts(
+            engine=self._usable(self._find_engine),
+            device=self._usable(self._fit_device),
+            folder=self._usable(self._model_folder),
+            notes=tuple(self.notes()),
+            problems={name: str(one) for name, one in problems.items() if isinstance(one, EnvironmentProblem)},
+        )
 
     def notes(self) -> list[str]:
         """What a reader must know about the parts that were checked; nothing is checked for it."""

@@ -24,6 +24,9 @@ _SET_BY: Mapping[str, tuple[str, ...]] = {
     "thumbnail": ("use_thumbnail",),
 }
 
+# values of `model.pictures` that config.json decides
+OF_MODEL = frozenset(_SET_BY)
+
 
 def served_tiling(folder: Path, engine_args: Sequence[str] = ()) -> dict[str, int | bool]:
     """`model.pictures` by config.json and `--mm-processor-kwargs`; empty for other models and without a tile size.

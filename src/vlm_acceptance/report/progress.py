@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-import unicodedata
 from collections.abc import Callable
 from typing import Protocol
 
-from vlm_acceptance.core.text import printable
+from vlm_acceptance.core.language import tr
+from vlm_acceptance.core.text import columns_of, printable
 
 # a terminal whose width is not known; of a CI log, which may wrap lines
 TERMINAL_COLUMNS, LOG_COLUMNS = 100, 240
+# a log of hours must stay readable: the time between two lines grows with that of the run, up to so many seconds
+SHARE, LONGEST_S = 0.5, 600.0
 
 
 class Screen(Protocol):
@@ -23,7 +25,7 @@ class Screen(Protocol):
 
 
 class Progress:
-    """One rewritten line on a terminal; elsewhere a whole line every `every_s` seconds. Neither is cut without `…`.
+    """One rewritten line on a terminal; elsewhere whole lines, first every `every_s` seconds. None is cut without `…`.
 
     Secrets are masked in texts, not in what moves the cursor.
     """
@@ -43,22 +45,25 @@ class Progress:
         self._columns = columns or terminal_columns
         self._every_s = every_s
         self._clock = clock
-        self._last_at = clock()
+        self._began = self._last_at = clock()
         self._column = 0
         self._is_rewritten = False
 
     def __call__(self, text: str) -> None:
         """Show a state; without a terminal most states are left out."""
-        clean = " ".join(printable(self._mask(text)).split())
+        clean = tr(" ".join(printable(self._mask(text)).split()))
         if self._tty:
             self._out.write(f"{self._lead()}{cut_to(clean, self._columns() - 1)}")
             self._is_rewritten = True
-        elif self._clock() - self._last_at >= self._every_s:
+        elif self._clock() - self._last_at >= self._pause_s():
             self._line(cut_to(clean, LOG_COLUMNS))
+
+    def _pause_s(self) -> float:
+        return max(self._every_s, min(SHARE * (self._last_at - self._began), LONGEST_S))
 
     def line(self, text: str) -> None:
         """Show a line that stays."""
-        self._line(printable(self._mask(text)))
+        self._line(tr(printable(self._mask(text))))
 
     def _line(self, text: str) -> None:
         self._out.write(f"{self._lead()}{text}\n")
@@ -118,14 +123,10 @@ def cut_to(text: str, columns: int) -> str:
     """The text, or its beginning and `…`, in so many columns of a terminal."""
     used = 0
     for place, char in enumerate(text):
-        used += _width(char)
+        used += columns_of(char)
         if used > columns or (used == columns and place + 1 < len(text)):
             return f"{text[:place]}…"
     return text
-
-
-def _width(char: str) -> int:
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
 
 
 def terminal_columns() -> int:

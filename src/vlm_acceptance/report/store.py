@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import enum
 import hashlib
 import json
 import math
@@ -23,7 +25,9 @@ from vlm_acceptance.report.masked import masked, masked_exchange
 from vlm_acceptance.report.sizes import BODY_BYTES, Budget, cut_text
 from vlm_acceptance.report.transcript import entry
 
-OBSERVATIONS = "observations"
+# the end of a folder's name of a run that judged another one: nothing was asked in it
+JUDGED = "-judged"
+OBSERVATIONS, OBSERVED = "observations", "observations.jsonl"
 # keys of a result whose texts are names, paths and commands of the suite
 OWN_TEXTS = frozenset({"id", "area", "outcome", "must", "check", "title", "severity", "evidence", "repeat"})
 RUN_BYTES = 128 * MIB
@@ -47,7 +51,9 @@ class RunStore:
     was cut. Every method raises EnvironmentProblem when it cannot write.
     """
 
-    def __init__(self, reports: Path, profile: str, *secrets: str | None, run_bytes: int = RUN_BYTES) -> None:
+    def __init__(
+        self, reports: Path, profile: str, *secrets: str | None, run_bytes: int = RUN_BYTES, suffix: str = ""
+    ) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         runs = reports / "runs"
         self.reports = reports
@@ -55,9 +61,10 @@ class RunStore:
         self.budget = Budget(run_bytes)
         with writing():
             runs.mkdir(parents=True, exist_ok=True)
-            self.folder = _new_folder(runs, f"{stamp}-{profile}")
+            self.folder = _new_folder(runs, f"{stamp}-{profile}{suffix}")
             self._results = (self.folder / "results.jsonl").open("a", encoding="utf-8")
             self._exchanges = (self.folder / "exchanges.jsonl").open("a", encoding="utf-8")
+            self._observed = (self.folder / OBSERVED).open("a", encoding="utf-8")
             self._log = (self.folder / "verification_log.txt").open("a", encoding="utf-8", errors="backslashreplace")
 
     def result(self, result: TestResult) -> None:
@@ -74,6 +81,10 @@ class RunStore:
         """What a test observed besides its exchanges, in `observations/NAME.json`, so that it can be judged again."""
         row = masked(as_json(value), self.mask, OWN_TEXTS)
         self.write(f"{OBSERVATIONS}/{name}.json", json.dumps(row, ensure_ascii=False) + "\n")
+
+    def observed(self, test: str, name: str, row: Mapping[str, Any]) -> None:
+        """A line of observations.jsonl: what a test saw beside single requests, from which it can be judged again."""
+        self._line(self._observed, {"test": test, "name": name, **masked(as_json(row), self.mask, OWN_TEXTS)})
 
     def exchange(self, test: str, exchange: Exchange) -> None:
         """One exchange; pictures are replaced by their hashes."""
@@ -128,7 +139,7 @@ class RunStore:
 
     def close(self) -> None:
         """Close the line files."""
-        for file in (self._results, self._exchanges, self._log):
+        for file in (self._results, self._exchanges, self._observed, self._log):
             with writing():
                 file.close()
 
@@ -145,6 +156,7 @@ def row_of(result: TestResult) -> dict[str, Any]:
         "area": result.area,
         "outcome": result.outcome.value,
         "seconds": round(result.seconds, 3),
+        "wall_s": round(result.wall_s, 3),
         "message": result.message,
         "properties": dict(result.properties),
     }
@@ -155,7 +167,9 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Finding):
         return {**value.row(), "exchange": as_json(value.exchange)}
     if isinstance(value, Exchange):
-        return value.id
+        return value.id if value.has_line else stored(value)
+    if isinstance(value, (enum.Enum, Path)):
+        return value.value if isinstance(value, enum.Enum) else str(value)
     if isinstance(value, bytes):
         return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}>"
     if isinstance(value, str) and value.startswith("data:") and len(value) > 200:
@@ -185,7 +199,8 @@ def _new_folder(runs: Path, name: str) -> Path:
 def stored(exchange: Exchange, most: int = BODY_BYTES) -> dict[str, Any]:
     """An exchange as JSON: times in seconds from its start, pictures by hash, the body as text.
 
-    A body or stream beyond `most` bytes is cut, and `cut` says so.
+    A body or stream beyond `most` bytes is cut, and `cut` says so. `started_ns` is monotonic; `readings` of the
+    processor clock are there where it read more than its own thread, or the exchange is late.
     """
     start, body, frames, size = exchange.started_ns, exchange.body, exchange.frames, 0
     for count, frame in enumerate(frames):
@@ -196,6 +211,7 @@ def stored(exchange: Exchange, most: int = BODY_BYTES) -> dict[str, Any]:
     row = {
         "id": exchange.id,
         "started_utc": exchange.started_utc,
+        "started_ns": start,
         "method": exchange.request.method,
         "path": exchange.request.path,
         "request": as_json(exchange.request.body),
@@ -203,13 +219,26 @@ def stored(exchange: Exchange, most: int = BODY_BYTES) -> dict[str, Any]:
         "deadline_s": exchange.request.deadline_s,
         "status": exchange.status,
         "headers": dict(exchange.headers),
-        "elapsed_s": round(exchange.elapsed_s, 6),
+        "elapsed_s": round(exchange.elapsed_s, 9),
         "body": body[:most].decode("utf-8", "replace") if not exchange.frames else None,
-        "frames": [[round((frame.at_ns - start) / 1e9, 6), frame.event, frame.data] for frame in frames],
+        "frames": [[round((frame.at_ns - start) / 1e9, 9), frame.event, frame.data] for frame in frames],
         "error": as_json(exchange.error),
+        **_further(exchange, b"" if exchange.frames or len(body) > most else body),
     }
     if len(frames) < len(exchange.frames):
         return {**row, "cut": f"cut: {len(frames)} of {len(exchange.frames)} events"}
     if not exchange.frames and len(body) > most:
         return {**row, "cut": f"cut: {most} of {len(body)} bytes"}
     return row
+
+
+def _further(exchange: Exchange, body: bytes) -> dict[str, Any]:
+    """What is stored of few exchanges: the bytes of a body that is no text, and readings of the processor clock."""
+    found: dict[str, Any] = {}
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        found["body_base64"] = base64.b64encode(body).decode("ascii")
+    if exchange.is_late or any(one.busy_ns is not None or one.engine_ns is not None for one in exchange.readings):
+        found["readings"] = [list(dataclasses.astuple(one)) for one in exchange.readings]
+    return found

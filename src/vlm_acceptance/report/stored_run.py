@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,23 @@ from typing import Any
 from urllib.parse import quote
 
 from vlm_acceptance.core.exchange import NS, ErrorDetail, Exchange, Frame, Request
-from vlm_acceptance.core.files import MB, BadFile, is_file, parse_json, read_lines
+from vlm_acceptance.core.files import MB, BadFile, inside, is_file, parse_json, read_bytes, read_lines, read_text
 from vlm_acceptance.core.finding import Outcome
+from vlm_acceptance.core.pictures import PICTURE_BYTES
+from vlm_acceptance.report.evidence import COMMANDS
+from vlm_acceptance.report.junit_times import key_of, wall_seconds
+from vlm_acceptance.report.thumbnails import Sheet, Thumbnail
 from vlm_acceptance.report.transcript import entry
 
 LINE_BYTES, RUN_BYTES = 64 * MB, 4096 * MB
 MAX_FINDINGS = 40
 LAST_EXCHANGES = 3
+# of one exchange, of those shown on a page
+MAX_PICTURES = 16
+COMMAND_BYTES = MB // 8
+# properties that are shown in another place
+HIDDEN = ("evidence", "known_issue", "must")
+KNOWN_ISSUE = "known issue"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
 BROKEN = (Outcome.FAILED.value, Outcome.ERROR.value, Outcome.TO_CALIBRATE.value)
 Row = Mapping[str, Any]
@@ -34,8 +45,19 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of an evidence folder; `small` is None where it is only linked."""
+
+    link: Link
+    small: Thumbnail | None
+
+
+@dataclass(frozen=True, slots=True)
 class Test:
-    """One test; `evidence`, `last` exchanges and `rest` of the message are only filled for broken tests."""
+    """One test; `evidence`, `last` exchanges and `rest` of the message are only filled for broken tests.
+
+    `seconds` are those of the whole test where `is_whole`, else of the test function alone.
+    """
 
     __test__ = False
 
@@ -51,6 +73,8 @@ class Test:
     evidence: Sequence[Row] = ()
     dropped: int = 0
     last: Sequence[Sequence[str]] = ()
+    is_whole: bool = False
+    known_issue: str = ""
 
     @property
     def name(self) -> str:
@@ -62,10 +86,23 @@ class Test:
         """Whether it failed, errored or is to be calibrated."""
         return self.outcome in BROKEN
 
+    @property
+    def shown(self) -> str:
+        """The outcome; a test that passed with a known issue did not see what it MUST see."""
+        return KNOWN_ISSUE if self.known_issue and self.outcome == Outcome.PASSED.value else self.outcome
 
-def tests_of(folder: Path, summary: Mapping[str, Any], gaps: list[str]) -> list[Test]:
-    """The tests of results.jsonl, then those that only the summary has; `gaps` lists what is absent."""
-    rows = {row["id"]: row for row in _rows(folder / "results.jsonl", gaps)}
+
+def tests_of(
+    folder: Path,
+    summary: Mapping[str, Any],
+    gaps: list[str],
+    sheet: Sheet | None = None,  # noqa: PT028  (no test, in spite of its name)
+) -> list[Test]:
+    """The tests of results.jsonl, then those that only the summary has; `gaps` lists what is absent.
+
+    Pictures of their evidence are put on the sheet.
+    """
+    rows = {row["id"]: row for row in rows_of(folder / "results.jsonl", gaps)}
     known = {row["id"]: row for row in summary["tests"]}
     if known.keys() - rows.keys():
         gaps.append(f"{len(known.keys() - rows.keys())} test(s) are shown as summary.json has them, without findings")
@@ -73,8 +110,9 @@ def tests_of(folder: Path, summary: Mapping[str, Any], gaps: list[str]) -> list[
     broken = [row for row in rows.values() if row["outcome"] in BROKEN]
     wanted = {row["id"]: {Path(f["evidence"]).name for f in _findings(row) if f.get("evidence")} for row in broken}
     passages = _passages(folder, wanted, gaps) if wanted else {}
+    reader = _Reader(folder, summary["files"], sheet or Sheet(), wall_seconds(folder))
     return [
-        _test(folder, summary["files"], f"t{number}", row, passages.get(ident, {}))
+        reader.test(f"t{number}", row, passages.get(ident, {}))
         for number, (ident, row) in enumerate(rows.items(), start=1)
     ]
 
@@ -83,44 +121,79 @@ def _findings(row: Row) -> Sequence[Row]:
     return row.get("findings") or ()
 
 
-def _test(folder: Path, origin: str, anchor: str, row: Row, passages: Passages) -> Test:
-    first, _, rest = str(row.get("message") or "").partition("\n")
-    broken = row["outcome"] in BROKEN
-    findings = _findings(row)[:MAX_FINDINGS] if broken else ()
-    properties = row.get("properties") or {}
-    groups: dict[str, list[Row]] = {}
-    for found in findings:
-        groups.setdefault(str(found.get("evidence") or ""), []).append(found)
-    return Test(
-        anchor=anchor,
-        id=row["id"],
-        area=row["area"],
-        outcome=row["outcome"],
-        seconds=row["seconds"],
-        must=row.get("must") or "",
-        message=first,
-        # findings are shown one by one; a message without findings is a traceback
-        rest="" if findings else rest,
-        properties=[(str(name), str(value)) for name, value in properties.items() if name != "evidence"],
-        evidence=[_evidence(folder, origin, place, group, passages) for place, group in groups.items()],
-        dropped=len(_findings(row)) - len(findings) if broken else 0,
-        last=() if any(groups) else tuple(passages.values()),
-    )
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the tests of a folder; `origin` is where it was written, `walls` are the times of its JUnit file."""
+
+    folder: Path
+    origin: str
+    sheet: Sheet
+    walls: Mapping[str, float]
+
+    def test(self, anchor: str, row: Row, passages: Passages) -> Test:
+        """The test of a row of results.jsonl."""
+        first, _, rest = str(row.get("message") or "").partition("\n")
+        broken = row["outcome"] in BROKEN
+        findings = _findings(row)[:MAX_FINDINGS] if broken else ()
+        properties = row.get("properties") or {}
+        groups: dict[str, list[Row]] = {}
+        for found in findings:
+            groups.setdefault(str(found.get("evidence") or ""), []).append(found)
+        wall = row.get("wall_s") or self.walls.get(key_of(row["id"]))
+        return Test(
+            anchor=anchor,
+            id=row["id"],
+            area=row["area"],
+            outcome=row["outcome"],
+            seconds=float(row["seconds"] if wall is None else wall),
+            # a test of many inputs says what each one MUST get
+            must=str(properties.get("must") or row.get("must") or ""),
+            message=first,
+            # findings are shown one by one; a message without findings is a traceback
+            rest="" if findings else rest,
+            properties=[(str(name), str(value)) for name, value in properties.items() if name not in HIDDEN],
+            evidence=[self._evidence(place, group, passages) for place, group in groups.items()],
+            dropped=len(_findings(row)) - len(findings) if broken else 0,
+            last=() if any(groups) else tuple(passages.values()),
+            is_whole=wall is not None,
+            known_issue=str(properties.get("known_issue") or ""),
+        )
+
+    def _evidence(self, recorded: str, findings: Sequence[Row], passages: Passages) -> Row:
+        """Findings about one exchange, and its evidence folder as recorded and as found (`place`, None if absent)."""
+        place = _inside(self.folder, recorded, self.origin)
+        files = files_of(self.folder, place) if place else []
+        return {
+            "findings": findings,
+            "recorded": recorded,
+            "place": link_to(self.folder, place) if place else None,
+            "files": files,
+            "pictures": self._pictures(place, files) if place else [],
+            "commands": _commands(place) if place else "",
+            "directory": shlex.quote(str(place.relative_to(self.folder))) if place else "",
+            "repeat": next((found["repeat"] for found in findings if found.get("repeat")), ""),
+            "passage": passages.get(Path(recorded).name, []) if recorded else [],
+        }
+
+    def _pictures(self, place: Path, files: Sequence[Link]) -> list[Picture]:
+        named = [link for link in files if link.name.lower().endswith(PICTURES)]
+        made = []
+        for link in named[:MAX_PICTURES]:
+            try:
+                small = self.sheet.add(read_bytes(inside(place, link.name), PICTURE_BYTES))
+            except BadFile:
+                small = None
+            made.append(Picture(link, small))
+        return [*made, *(Picture(link, None) for link in named[MAX_PICTURES:])]
 
 
-def _evidence(folder: Path, origin: str, recorded: str, findings: Sequence[Row], passages: Passages) -> Row:
-    """Findings about one exchange, and its evidence folder as recorded and as found (`place`, None where absent)."""
-    place = _inside(folder, recorded, origin)
-    files = files_of(folder, place) if place else []
-    return {
-        "findings": findings,
-        "recorded": recorded,
-        "place": _link(folder, place) if place else None,
-        "files": files,
-        "pictures": [link for link in files if link.name.lower().endswith(PICTURES)],
-        "repeat": next((found["repeat"] for found in findings if found.get("repeat")), ""),
-        "passage": passages.get(Path(recorded).name, []) if recorded else [],
-    }
+def _commands(place: Path) -> str:
+    """The commands that repeat the request, for a shell in the folder; '' in runs of former versions."""
+    try:
+        text = read_text(place / COMMANDS, COMMAND_BYTES)
+    except BadFile:
+        return ""
+    return text if text.startswith("URL=") else ""
 
 
 def _inside(folder: Path, recorded: str, origin: str) -> Path | None:
@@ -137,10 +210,11 @@ def _inside(folder: Path, recorded: str, origin: str) -> Path | None:
 
 def files_of(folder: Path, place: Path) -> list[Link]:
     """The files of `place`, which is `folder` or lies in it, as links from `folder`; none when it is absent."""
-    return [_link(folder, path) for path in sorted(place.glob("*")) if path.is_file() and path.suffix != ".part"]
+    return [link_to(folder, path) for path in sorted(place.glob("*")) if path.is_file() and path.suffix != ".part"]
 
 
-def _link(folder: Path, path: Path) -> Link:
+def link_to(folder: Path, path: Path) -> Link:
+    """A file or folder of the run as a link from `folder`."""
     # the colon is quoted too: no name can be read as a scheme
     return Link(path.name, quote(fsencode(path.relative_to(folder))))
 
@@ -150,7 +224,7 @@ def _passages(folder: Path, wanted: Mapping[str, set[str]], gaps: list[str]) -> 
     kept: dict[str, deque[dict[str, Any]]] = {
         test: deque(maxlen=len(ids) or LAST_EXCHANGES) for test, ids in wanted.items()
     }
-    for row in _rows(folder / "exchanges.jsonl", gaps):
+    for row in rows_of(folder / "exchanges.jsonl", gaps):
         test = row.get("test")
         if test in kept and (not wanted[test] or row["id"] in wanted[test]):
             kept[test].append(row)
@@ -184,7 +258,7 @@ def _exchange(row: Row) -> Exchange:
     )
 
 
-def _rows(path: Path, gaps: list[str]) -> Iterator[dict[str, Any]]:
+def rows_of(path: Path, gaps: list[str]) -> Iterator[dict[str, Any]]:
     """The rows of a file; an absent file and lines that a killed run cut are listed in `gaps`."""
     if not is_file(path):
         gaps.append(f"{path.name} is absent")

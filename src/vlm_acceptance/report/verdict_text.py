@@ -7,16 +7,60 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from vlm_acceptance.core.language import tr, tr_lines
+from vlm_acceptance.report import causes_text
+
 NEXT = {
     "accepted": "",
-    "rejected": "read the first failure above; its evidence and repeat line are with it",
+    "rejected": "open report.html of this run; verdict.txt lists every test by its cause",
     "none": "run without -k, node ids, -x or --lf for a verdict",
 }
 
 
+# of a terminal
+NOTES = 5
+
+
+def terminal_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The verdict for a terminal; where there are causes they come first, and at most 40 lines are shown."""
+    if not summary.get("causes"):
+        return lines(summary)
+    shown = [causes_text.headline(headline(summary), summary), *_reason(summary), *causes_text.brief(summary)]
+    shown.append(tr("  about: {statement}", statement=tr(summary["statement"])))
+    shown.append(tr("  passed: {areas}", areas=", ".join(map(_passed, summary["areas"].items()))))
+    shown += _not_run(summary)
+    notes = summary["notes"]
+    shown += [tr("  note: {note}", note=tr(note)) for note in notes[:NOTES]]
+    if notes[NOTES:]:
+        shown.append(tr("  and {count} more notes, in verdict.txt", count=len(notes) - NOTES))
+    return shown + _ending(summary)
+
+
+def _reason(summary: Mapping[str, Any]) -> list[str]:
+    """Why the verdict is no rejection though there are causes; the reason of a rejection is its first cause."""
+    return [] if summary["verdict"] == "rejected" else [f"  {summary['reason']}"]
+
+
+def _not_run(summary: Mapping[str, Any]) -> list[str]:
+    count = sum(counts.get("not run", 0) for counts in summary["areas"].values())
+    return [tr("  not run: {count} tests", count=count)] if count else []
+
+
+def _passed(area: tuple[str, Mapping[str, int]]) -> str:
+    name, counts = area
+    return f"{name} {counts.get('passed', 0)}/{sum(counts.values())}"
+
+
 def lines(summary: Mapping[str, Any]) -> list[str]:
-    """Verdict with scope, one line per area, figures, notes, and what to do next."""
+    """Verdict with scope, causes, one line per area, figures, notes, and what to do next."""
     shown = [f"{headline(summary)}  {summary['statement']}", f"  {summary['reason']}"]
+    if summary.get("causes"):
+        shown = [
+            causes_text.headline(headline(summary), summary),
+            *_reason(summary),
+            tr("  about: {statement}", statement=tr(summary["statement"])),
+            *causes_text.whole(summary),
+        ]
     shown += [_area(name, counts) for name, counts in summary["areas"].items()]
     shown += _right(summary)
     shown += _environment(summary)
@@ -24,12 +68,17 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     shown += _offline(summary)
     shown += _latency(summary)
     shown += _capacity(summary)
-    shown += [f"  {line}" for line in summary.get("accuracy", [])]
+    shown += [f"  {line}" for line in tr_lines(summary.get("accuracy", []))]
     left_out = sorted(set(summary["not_applicable"].values()))
     if left_out:
         shown.append(f"  not applicable: {len(summary['not_applicable'])} ({'; '.join(left_out)})")
     shown += [f"  note: {note}" for note in summary["notes"]]
-    shown += _seed(summary)
+    return shown + _ending(summary)
+
+
+def _ending(summary: Mapping[str, Any]) -> list[str]:
+    """How to repeat the run, what to do next, and where its files are."""
+    shown = _seed(summary)
     shown += [f"  next: {todo}" for todo in next_steps(summary)]
     command = summary["engine"].get("command")
     if command and summary["verdict"] == "rejected":

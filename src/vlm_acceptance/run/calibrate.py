@@ -25,6 +25,7 @@ from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.config.yaml_file import Section
 from vlm_acceptance.core.errors import UsageProblem
 from vlm_acceptance.core.files import MB, BadFile, is_file, read_json
+from vlm_acceptance.core.help_text import HelpText
 from vlm_acceptance.run import calibration
 
 USAGE, ENVIRONMENT = 4, 10
@@ -105,8 +106,7 @@ def record(run: Path, file: Path) -> tuple[bool, list[str]]:
 def main(args: Sequence[str] | None = None) -> int:
     """Record the run; 0 if anything was recorded, 1 if not, 4 for a wrong argument."""
     program = None if args is None else "vlm-acceptance calibrate"
-    plain = argparse.RawDescriptionHelpFormatter
-    options = argparse.ArgumentParser(program, description=__doc__, formatter_class=plain)
+    options = argparse.ArgumentParser(program, description=__doc__, formatter_class=HelpText)
     options.add_argument("run", type=Path, metavar="RUN")
     options.add_argument("file", metavar="FILE")
     given = options.parse_args(args)

@@ -1,6 +1,6 @@
 """Compares two profiles of one model by their log probabilities, for example eager and graph, in one command.
 
-    python -m vlm_acceptance.run.compare --profile A --profile B [--reports DIR] [pytest options for both]
+    vlm-acceptance compare --profile A --profile B [--reports DIR] [pytest options for both]
 
 The smoke run of A records its log probabilities, if it is accepted; that of B is compared with all of them by the
 limits of B.
@@ -9,13 +9,16 @@ limits of B.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vlm_acceptance.config.paths import NO_CACHE, ROOT, default_reports, writable_folder
+from vlm_acceptance.config.paths import NO_CACHE, ROOT, writable_folder
 from vlm_acceptance.core.errors import UsageProblem
+from vlm_acceptance.core.files import expanded
+from vlm_acceptance.core.help_text import HelpText
 
 USAGE = 4
 EVERY_PROMPT = "logprobs.sample=100000"
@@ -50,10 +53,11 @@ def _run(command: Sequence[str]) -> int:
 def main(args: Sequence[str] | None = None) -> int:
     """Run both; returns the exit code."""
     program = None if args is None else "vlm-acceptance compare"
-    plain = argparse.RawDescriptionHelpFormatter
-    options = argparse.ArgumentParser(program, description=__doc__, formatter_class=plain)
+    options = argparse.ArgumentParser(program, description=__doc__, formatter_class=HelpText)
     options.add_argument("--profile", action="append", required=True, help="give it twice; A first")
-    options.add_argument("--reports", type=Path, default=default_reports() / "compare", help="default: reports/compare")
+    # of the current folder, as the other commands do
+    folder = expanded(os.environ.get("VLM_REPORTS") or "reports") / "compare"
+    options.add_argument("--reports", type=Path, default=folder, help="default: reports/compare")
     given, more = options.parse_known_args(args)
     if len(given.profile) != 2:
         options.error("give --profile twice, e.g. --profile internvl2-2b-ascend --profile internvl2-2b-ascend-graph")

@@ -5,44 +5,40 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from vlm_acceptance.accuracy import run as accuracy
 from vlm_acceptance.accuracy.offline_run import by_offline_engine
 from vlm_acceptance.accuracy.plan import AccuracyPlan
 from vlm_acceptance.accuracy.result import AccuracyResult
-from vlm_acceptance.cases import dialogues
-from vlm_acceptance.cases.challenge_pictures import ONE_ROW, Drawn, draw, grids
-from vlm_acceptance.cases.dialogues import Dialogue
-from vlm_acceptance.cases.large_pictures import USUAL
-from vlm_acceptance.client.chat import get
-from vlm_acceptance.client.gateway import Gateway
-from vlm_acceptance.client.processor import ProcessorClock, WaitHistory
-from vlm_acceptance.config.options import Settings
-from vlm_acceptance.config.paths import ROOT, resolve_existing
-from vlm_acceptance.config.profile import Profile
+from vlm_acceptance.cases import known_issues
+from vlm_acceptance.client.chat import chat_defaults, get
+from vlm_acceptance.client.processor import EVERY_S, ProcessorClock, WaitHistory
+from vlm_acceptance.client.recording import RecordingClient
+from vlm_acceptance.config.paths import ROOT
 from vlm_acceptance.core.errors import EngineFailure, EnvironmentProblem, NotRun, PortTaken
-from vlm_acceptance.core.exchange import MIB, Exchange
+from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.finding import Outcome
-from vlm_acceptance.core.masking import Mask
-from vlm_acceptance.core.tiles import TileRule
+from vlm_acceptance.core.waiting import Waited
 from vlm_acceptance.engine import device as devices
 from vlm_acceptance.engine import machine, readiness, tiling, weights
+from vlm_acceptance.engine.generation_defaults import declared_defaults
 from vlm_acceptance.engine.offline import OfflineRun, run_offline
 from vlm_acceptance.engine.preflight import Preflight
 from vlm_acceptance.engine.process import end_orphans, run_tag
 from vlm_acceptance.engine.readiness import LAUNCHED, Stage, model_card, short_json
 from vlm_acceptance.engine.server import Deployment, attach, launch, require_free_port
 from vlm_acceptance.report.progress import StageProgress, duration
-from vlm_acceptance.report.store import RunStore
-from vlm_acceptance.run.inputs import IMAGES, RunInputs
+from vlm_acceptance.run.basis import RunBasis
+from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.run.last_run import stage_seconds
 from vlm_acceptance.run.lazy import OnceResource
-from vlm_acceptance.run.record import DeviceRelease, RunRecord
-from vlm_acceptance.run.requirements import BESIDE_A_PICTURE, no_large_pictures
+from vlm_acceptance.run.record import DeviceRelease
+from vlm_acceptance.run.tape import RUN
 from vlm_acceptance.workloads import capability, challenge, logprobs
 
 # so many requests in a row without an end are no slow ones: every further test would wait for its deadlines
@@ -50,25 +46,19 @@ HUNG = 30
 
 
 @dataclass
-class RunContext:
-    """Engines of one run; each is started when a test first needs it. `record` holds the facts for the reports.
+class RunContext(RunBasis):
+    """Engines of one run; each is started when a test first needs it.
 
-    `wants_…`: a selected test needs the offline engine, its log probabilities, the accuracy run. `warm` holds the
-    kinds of requests that were sent before.
+    `wants_…`: a selected test needs the offline engine, its log probabilities, the accuracy run.
     """
 
-    settings: Settings
-    progress: Callable[[str], None]
-    log: Callable[[str], None]
-    record: RunRecord = field(default_factory=RunRecord)
     wants_offline: bool = False
     wants_offline_logprobs: bool = False
     wants_accuracy: bool = False
-    warm: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.tag = run_tag()
-        self.inputs = RunInputs(self.settings)
         self.offline: OnceResource[OfflineRun] = OnceResource(self._run_offline)
         self.launch: OnceResource[Deployment] = OnceResource(self._start)
         self.accuracy_plan: OnceResource[AccuracyPlan] = OnceResource(lambda: accuracy.plan(self.profile))
@@ -77,29 +67,6 @@ class RunContext:
         self._tests: StageProgress | None = None
         self._reported: set[str] = set()
         self._late = 0
-
-    @property
-    def profile(self) -> Profile:
-        """The effective profile."""
-        return self.settings.loaded.profile
-
-    @cached_property
-    def mask(self) -> Mask:
-        """Masks the API key and other secrets of the profile in a text."""
-        return Mask(*self.settings.secrets)
-
-    @cached_property
-    def store(self) -> RunStore:
-        """The run's files; the folder is made when the first test needs it."""
-        run_bytes = int(self.profile.sizes.run_mib * MIB)
-        return RunStore(self.settings.reports, self.profile.name, *self.settings.secrets, run_bytes=run_bytes)
-
-    @cached_property
-    def gateway(self) -> Gateway:
-        """What stands before the attached endpoint, by the profile."""
-        wanted = self.profile.endpoint
-        ca_bundle = str(resolve_existing(wanted.ca_bundle, "endpoint.ca_bundle")) if wanted.ca_bundle else None
-        return Gateway(self.settings.headers, ca_bundle, wanted.requests_per_s)
 
     @cached_property
     def processor_clock(self) -> ProcessorClock:
@@ -112,38 +79,47 @@ class RunContext:
         """The waits for a processor since the deployment was first used."""
         return WaitHistory(self.processor_clock).start()
 
-    @cached_property
-    def tile_rule(self) -> TileRule | None:
-        """The constants of the tile formula, from the profile, then from the launched model; None without an oracle."""
-        pictures = self.profile.model.pictures
-        if pictures.oracle == "none":
-            return None
-        served = self.served_tiling() if self.settings.launched else {}
-        return TileRule(**tiling.effective(pictures, served))
-
-    @cached_property
-    def sends_large_pictures(self) -> bool:
-        """Whether the run asks about pictures of many tiles: the profile wants it, and the served model cuts them."""
-        return not no_large_pictures(self.profile, self.tile_rule)
-
-    @cached_property
-    def new_pictures(self) -> list[Drawn]:
-        """The eight new pictures of this run, in forms that the served model cuts exactly, with their questions."""
-        rule, room = self.tile_rule, self.profile.model.max_model_len
-        forms = grids(rule, None if room is None else room - BESIDE_A_PICTURE)
-        if not self.profile.capability.large_pictures:
-            forms = [ONE_ROW]
-        return draw(self.settings.seed, (rule or USUAL).tile_px, forms)
-
-    @cached_property
-    def new_conversations(self) -> list[Dialogue]:
-        """The eight new conversations of this run, with pictures of one tile."""
-        most_pictures = self.profile.model.max_pictures
-        return dialogues.draw(self.settings.seed, (self.tile_rule or USUAL).tile_px, most_pictures)
-
     def served_tiling(self) -> Mapping[str, int | bool]:
         """Tile constants of the served folder and of the engine's arguments."""
-        return tiling.served_tiling(self.preflight.folder, self.profile.engine.args)
+        return self.observed(
+            "served_tiling",
+            dict[str, int | bool],
+            lambda: tiling.served_tiling(self.preflight.folder, self.profile.engine.args),
+            test=RUN,
+        )
+
+    def recording_client(self, deployment: Deployment, record: Callable[[Exchange], None]) -> RecordingClient:
+        """A client of the present test, which records with `record`."""
+        # the history must have begun before the first request
+        http = deployment.client.watched_by(self.wait_history.readings)
+        defaults = chat_defaults(self.profile.model.thinking)
+        more = (self.profile.deadlines, record, self.warm, defaults, self.processor_clock, self.tape)
+        return RecordingClient(http, deployment.model_id, *more)
+
+    def waited(self, exchange: Exchange) -> Waited | None:
+        """What was waited for a processor during an exchange; None where it is not known."""
+        return self.wait_history.waited(exchange) if self.launch.value else None
+
+    def with_waits(self, exchange: Exchange) -> Exchange:
+        """A slow exchange with the readings of its time, to be stored: a finding about that time may need them."""
+        is_known = any(reading.busy_ns is not None for reading in exchange.readings)
+        if is_known or exchange.elapsed_s < EVERY_S:
+            return exchange
+        return dataclasses.replace(exchange, readings=self.wait_history.readings(exchange))
+
+    def engine_versions(self, deployment: Deployment, installed: Mapping[str, str]) -> dict[str, str]:
+        """Versions of the served engine: those of `/version`, then the installed ones."""
+        version = get("/version", self.profile.deadlines.health_s)
+        return self.observed(
+            "engine_versions",
+            dict[str, str],
+            lambda: known_issues.engine_versions(deployment.client.send(version), installed),
+        )
+
+    def declared_defaults(self) -> dict[str, float]:
+        """What the served folder and the engine's arguments declare for parameters that a request does not name."""
+        folder, args = self.preflight.folder, self.profile.engine.args
+        return self.observed("declared_defaults", dict[str, float], lambda: declared_defaults(folder, args))
 
     @cached_property
     def last_seconds(self) -> Mapping[str, float]:
@@ -155,8 +131,11 @@ class RunContext:
         """Log that a stage starts, and keep its duration for the next run if it comes to its end."""
         last_s = self.last_seconds.get(name)
         self.log(f"{name}: {shown}{f' ({duration(last_s)} in the last run)' if last_s else ''}")
-        stage = StageProgress(name, self.progress, last_s)
-        yield stage
+        stage, began_ns = StageProgress(name, self.progress, last_s), time.monotonic_ns()
+        try:
+            yield stage
+        finally:
+            self.record.timeline.add("stage", name, began_ns)
         self.record.stage_seconds[name] = round(stage.seconds, 1)
 
     def _tests_begin(self) -> None:
@@ -202,6 +181,9 @@ class RunContext:
         require_free_port(self.profile, self.settings.api_key)
 
     def _run_offline(self) -> OfflineRun:
+        return self.observed("offline", OfflineRun, self._make_offline, test=RUN)
+
+    def _make_offline(self) -> OfflineRun:
         if isinstance(self.launch.error, PortTaken):
             raise NotRun(f"the server cannot start: {self.launch.error}")
         ready = self._ready_to_start()
@@ -224,6 +206,10 @@ class RunContext:
         return run
 
     def _start(self) -> Deployment:
+        with self.tape.failures("launch"):
+            return self._make_deployment()
+
+    def _make_deployment(self) -> Deployment:
         settings = self.settings
         if self.record.unreachable:
             raise EnvironmentProblem(self.record.unreachable)
@@ -256,6 +242,11 @@ class RunContext:
         return deployment
 
     def _run_accuracy(self) -> AccuracyResult:
+        made = self._make_accuracy()
+        self.tape.observed("accuracy_span_s", lambda: made.span_s, test=RUN)
+        return made
+
+    def _make_accuracy(self) -> AccuracyResult:
         settings = self.settings
         plan = dataclasses.replace(self.accuracy_plan.get(), served_rule=self.tile_rule)
         log = accuracy.AnswerLog(plan, self.store.folder, self.store.mask, self.progress, self.log)
@@ -286,6 +277,9 @@ class RunContext:
 
     def device_returned(self) -> DeviceRelease:
         """Waits until device memory is back to what it was before the first launch, at most the profile's time."""
+        return self.observed("device_returned", DeviceRelease, self._wait_for_device)
+
+    def _wait_for_device(self) -> DeviceRelease:
         before = self.preflight.device
         if before.used_mb is None:
             return DeviceRelease(None, "device memory unobserved")
@@ -299,7 +293,8 @@ class RunContext:
     @property
     def allocator(self) -> str:
         """The memory allocator of a launched engine on an NPU."""
-        return machine.allocator_named({**self.preflight.env, **self.profile.engine.env})
+        env = self.profile.engine.env
+        return self.observed("allocator", str, lambda: machine.allocator_named({**self.preflight.env, **env}))
 
     def sent(self, exchange: Exchange) -> None:
         """Notes one more exchange of the tests: whether the deployment still answers."""
@@ -328,7 +323,7 @@ class RunContext:
             if "exit" in self._reported:
                 raise NotRun("the engine ended while it was tested")
             self._reported.add("exit")
-            how = deployment.process.how_it_ended
+            how = self.observed("exited", str, partial(getattr, deployment.process, "how_it_ended"))
             raise EngineFailure(f"the engine ended ({how}) while it was tested\n  log: {deployment.process.log}")
         return deployment
 

@@ -14,11 +14,11 @@ LOOKED_AT = 5
 
 
 def stored_runs(reports: Path, profile: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Folder and summary of each finished run of the profile, the newest first."""
+    """Folder and summary of each finished run of the profile, the newest first; none that judged another one."""
     for folder in sorted((reports / "runs").glob("*/"), reverse=True):
         try:
             summary = read_json(folder / "summary.json")
-            is_ours = summary["scope"]["profile"] == profile
+            is_ours = summary["scope"]["profile"] == profile and "judged" not in summary
         except (OSError, ValueError, LookupError, TypeError):
             continue  # an unfinished run, or files of another release
         if is_ours:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from vlm_acceptance.core.errors import HarnessProblem, NotRun, VlmAcceptanceError
+from vlm_acceptance.core.errors import HarnessProblem, NotRun, NotStored, VlmAcceptanceError
 
 T = TypeVar("T")
 
@@ -42,6 +42,8 @@ class OnceResource(Generic[T]):
     def get(self) -> T:
         """The resource; NotRun when its failure was raised before."""
         self.prepare()
+        if isinstance(self.error, NotStored):
+            raise self.error
         if self.error is not None:
             raise NotRun(str(self.error).splitlines()[0])
         if self._failure is not None:

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, ToBeCalibrated, VlmAcceptanceError
+from vlm_acceptance.core.errors import EnvironmentProblem, NotRun, NotStored, ToBeCalibrated, VlmAcceptanceError
+from vlm_acceptance.core.exchange import NS
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import WORST_FIRST, TestResult, worst
@@ -129,6 +130,8 @@ class OutcomeHooks:
         collector = item.stash.get(COLLECTOR, None)
         must = (getattr(item, "obj", None).__doc__ or "").strip().partition("\n")[0]
         run.problem = problem
+        if isinstance(problem, NotStored):
+            self._context.record.not_stored.add(item.nodeid)
         run.result = TestResult(
             id=item.nodeid,
             area=requirements.area_of(item.path),
@@ -225,15 +228,25 @@ class OutcomeHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Write the result of a test before the next one starts."""
+        began_ns = time.monotonic_ns()
+        self._context.test = item.nodeid
         done = yield
         result = self._result(item.nodeid)
         if result is not None:
+            result = replace(result, wall_s=(time.monotonic_ns() - began_ns) / NS)
             self._context.record.keep(result)
+            self._context.record.timeline.add("test", result.id, began_ns, result.area, result.outcome.value)
             try:
                 self._context.store.result(result)
             except EnvironmentProblem as broken:  # without files there is no evidence: stop the session
                 self._context.record.unwritable = item.session.shouldfail = str(broken)
         return done
+
+    def explains_itself(self, result: TestResult) -> bool:
+        """Whether the verdict can show a failure or an error by its cause: it is not below a bar, nor a broken test."""
+        problems = [run.problem for run in self._runs.get(result.id, ())]
+        is_sound = all(isinstance(one, VlmAcceptanceError) for one in problems)
+        return is_sound and result.outcome in (Outcome.FAILED, Outcome.ERROR)
 
     def keep_broken(self) -> None:
         """Keep the failures of tests that were seen to fail but were not finished."""

@@ -10,21 +10,29 @@ import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
+import yaml
+
 from vlm_acceptance import __version__
 from vlm_acceptance.accuracy import report as accuracy_report
+from vlm_acceptance.config import profile_file
 from vlm_acceptance.core.errors import EnvironmentProblem, HarnessProblem, VlmAcceptanceError
+from vlm_acceptance.core.language import tr
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import Ruling
 from vlm_acceptance.engine import serve_benchmark
-from vlm_acceptance.report import html, verdict_text
+from vlm_acceptance.report import attestation, attestation_files, figures_workbook, html, runs_index, verdict_text
 from vlm_acceptance.report.masked import mask_junit, mask_lines
-from vlm_acceptance.report.store import RunStore
-from vlm_acceptance.run import calibration, summary
+from vlm_acceptance.report.store import OBSERVATIONS, RunStore
+from vlm_acceptance.run import calibration, summary, timeline
 from vlm_acceptance.run.context import RunContext
+from vlm_acceptance.run.stored import PROFILE
+from vlm_acceptance.run.tape import RUN
 
 LATEST = "latest"
 # JSON files that engines and tools write into the folder of a run
 FOREIGN = ("offline-answers.jsonl", serve_benchmark.RESULT)
+# files of a run that are written after its page
+LATER = ("junit.xml", "verdict.txt", attestation_files.STATEMENT, attestation_files.LINES)
 LINE_FILES = ("results.jsonl", "exchanges.jsonl")
 
 
@@ -47,12 +55,21 @@ def write_run(context: RunContext, ruling: Ruling) -> list[str]:
     _require_evidence(context.store)
     context.record.accuracy = write_accuracy(context, ruling)
     store = context.store
-    collected = store.masked(summary.collect(context, ruling), summary.OWN_TEXTS)
-    lines = [printable(line) for line in verdict_text.lines(collected)]
+    store.observation("timeline", timeline.row_of(context))
+    context.record.gallery.write(store)
+    values = store.masked(profile_file.values(context.settings.loaded), ("key",))
+    store.write(f"{OBSERVATIONS}/profile.json", json.dumps(values, ensure_ascii=False) + "\n")
+    keep_for_judgement(context)
+    collected = store.masked({**summary.collect(context, ruling), **context.judged_facts}, summary.OWN_TEXTS)
+    whole = [printable(line) for line in verdict_text.lines(collected)]
+    lines = [printable(line) for line in verdict_text.terminal_lines(collected)]
     store.write("summary.json", json.dumps(collected, indent=1, ensure_ascii=False, default=str) + "\n")
-    lines += write_page(store)
-    store.write("verdict.txt", "\n".join(lines) + "\n")
-    _point_latest(store.reports, store.folder)
+    notes = [*write_workbook(store), *write_page(store)]
+    store.write("verdict.txt", "\n".join(tr(line) for line in [*whole, *notes]) + "\n")
+    lines += notes
+    if not context.settings.judged:
+        _point_latest(store.reports, store.folder)
+    lines += runs_index.rewrite_index(store.reports)
     lines += calibration.record(context, ruling)
     for log in store.folder.glob("*.log"):
         store.mask_file(log)
@@ -60,6 +77,18 @@ def write_run(context: RunContext, ruling: Ruling) -> list[str]:
         mask_lines(store.folder / name, store.mask)
     store.close()
     return lines
+
+
+def keep_for_judgement(context: RunContext) -> None:
+    """Write what a later judgement of this run needs beside its tests: the effective profile, facts of the machine."""
+    if context.settings.judged:
+        return
+    content = context.store.masked(context.profile.model_dump(mode="json", exclude_unset=True))
+    context.store.write(PROFILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    if "preflight" in context.__dict__:
+        context.tape.observed("preflight", context.preflight.facts, test=RUN)
+    if (release := context.record.offline_release) is not None:
+        context.tape.observed("offline_release", lambda: release, test=RUN)
 
 
 def _require_evidence(store: RunStore) -> None:
@@ -81,6 +110,8 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
     about = accuracy_report.about(made.plan, profile.device.kind, summary.versions(context), profile.model.id, run)
     try:
         described = accuracy_report.describe(made, about, context.settings.baseline)
+        if path := accuracy_report.early_stop_path(made):
+            context.store.observation("early-stop", path)
         return accuracy_report.write(context.store, made.plan.dataset.stem, described)
     except (VlmAcceptanceError, OSError) as broken:  # the verdict stands without this report
         return [f"no accuracy report: {printable(context.mask(str(broken)))}"]
@@ -89,7 +120,18 @@ def write_accuracy(context: RunContext, ruling: Ruling) -> list[str]:
 def write_page(store: RunStore) -> list[str]:
     """Write report.html; returns a note when it cannot be made."""
     try:
-        store.write("report.html", html.render(store.folder))
+        store.write("report.html", html.render(store.folder, LATER))
+    except (HarnessProblem, EnvironmentProblem, OSError) as broken:
+        return [f"  note: {printable(store.mask(str(broken)))}"]
+    return []
+
+
+def write_workbook(store: RunStore) -> list[str]:
+    """Write report.xlsx where openpyxl is installed; returns a note when it cannot be written."""
+    try:
+        content = figures_workbook.workbook(store.folder)
+        if content is not None:
+            store.write_bytes(figures_workbook.NAME, content)
     except (HarnessProblem, EnvironmentProblem, OSError) as broken:
         return [f"  note: {printable(store.mask(str(broken)))}"]
     return []
@@ -136,3 +178,16 @@ def finish_junit(context: RunContext, xml: Path) -> None:
         return
     with contextlib.suppress(OSError):  # the verdict has reported by now that the disk is full
         shutil.copyfile(xml, context.store.folder / "junit.xml")
+
+
+def attest(context: RunContext) -> list[str]:
+    """Write attestation.json over all files of the run, the JUnit file included; returns a note when that fails.
+
+    A judgement of a stored run is not attested: nothing was deployed under it.
+    """
+    try:
+        if not context.settings.judged and (context.store.folder / "summary.json").is_file():
+            attestation.write(context.store.folder)
+    except (HarnessProblem, EnvironmentProblem, OSError) as broken:
+        return [f"  note: {printable(context.mask(str(broken)))}"]
+    return []

@@ -11,8 +11,9 @@ from pathlib import Path
 from vlm_acceptance.accuracy import run
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.files import MB, parse_json, read_bytes, read_lines
+from vlm_acceptance.core.language import tr
 from vlm_acceptance.core.numbers import figure
-from vlm_acceptance.core.text import printable
+from vlm_acceptance.core.text import filled_up, printable
 from vlm_acceptance.report.stored_run import LINE_BYTES, RUN_BYTES
 from vlm_acceptance.run import summary
 from vlm_acceptance.run.context import RunContext
@@ -38,14 +39,15 @@ def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, s
     """
     run_name, costs = _last_costs(context, frozenset(map(_short, ids)))
     found = [f"{summary.statement(context)}; {f'-m {mark}' if mark else 'smoke and slow'}; nothing was started or sent"]
-    found.append(f"  {'area':<17} {'tests':>5} {'requests':>9} {'time':>10}")
+    head = (("area", -17), ("tests", 5), ("requests", 9), ("time", 10))
+    found.append("  " + " ".join(filled_up(tr(name), width) for name, width in head))
     areas: dict[str, list[str]] = {}
     for ident in ids:
         areas.setdefault(area_of(ident), []).append(_short(ident))
     for area, tests in areas.items():
         found.append(_row(area, tests, costs))
         found += [f"    {test}" for test in tests] if names else []
-    found.append(_row("total", [test for tests in areas.values() for test in tests], costs))
+    found.append(_row(tr("total"), [test for tests in areas.values() for test in tests], costs))
     if run_name:
         found.append(f"  requests and times, starts of engines included: from {run_name} (+ or -: it lacks tests)")
     else:
@@ -55,7 +57,7 @@ def lines(context: RunContext, ids: Sequence[str], mark: str, *, serves: bool, s
     found += _left_out({test: row.reason for test, row in context.record.not_applicable.items()}, names)
     if context.record.narrowed:
         found.append(f"  partial run ({context.record.narrowed}): it can reject or be inconclusive, it cannot accept")
-    return [printable(line) for line in found]
+    return [tr(printable(line)) for line in found]
 
 
 def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
@@ -63,7 +65,7 @@ def _row(name: str, tests: Sequence[str], costs: Mapping[str, Cost]) -> str:
     more = "+" if len(seen) < len(tests) else ""
     requests = f"{sum(cost.requests for cost in seen)}{more}" if seen else "-"
     takes = f"{_time(sum(cost.seconds for cost in seen))}{more}" if seen else "-"
-    return f"  {name:<17} {len(tests):>5} {requests:>9} {takes:>10}"
+    return f"  {filled_up(name, -17)} {len(tests):>5} {requests:>9} {takes:>10}"
 
 
 def _last_costs(context: RunContext, tests: Collection[str]) -> tuple[str, dict[str, Cost]]:

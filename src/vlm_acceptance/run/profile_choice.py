@@ -68,6 +68,12 @@ def client_of(values: Mapping[str, object], env: Mapping[str, str], name: str = 
     return Client(base, key, gateway=Gateway(further_headers(wanted.headers, env), bundle, wanted.requests_per_s))
 
 
+def of_stored(given: Mapping[str, object], completed: Mapping[str, object]) -> Chosen:
+    """The profile by which a stored run is judged again: the given one, else its own."""
+    reason = "--vlm-profile" if given.get("vlm_profile") else "that of the stored run"
+    return Chosen(str(completed["vlm_profile"]), reason)
+
+
 def reached_by(values: Mapping[str, object], env: Mapping[str, str], name: str = "") -> Endpoint:
     """The section `endpoint` of a profile with the overrides; without a profile that of the overrides alone."""
     changes = overrides(values, env)

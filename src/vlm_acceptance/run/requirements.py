@@ -24,6 +24,8 @@ AREAS = (
 RUNNING, REQUESTS = "vllm:num_requests_running", "vllm:request_success"
 CACHES = {"vllm:prefix_cache_hits", "vllm:mm_cache_hits"}
 BEYOND_V1 = ("server_paths", "running_metric", "cache_metrics", "request_metric", "route_tokenize")
+NO_KEY = "the run has no API key (--vlm-api-key-env)"
+NO_OPENAI = "the openai package is not installed"
 ONLY_V1 = "the endpoint offers only /v1 (endpoint.only_v1)"
 NO_LIMITS = (
     "MMMU has no limits: the profile has no reference with correct and total (references), and not both "
@@ -72,10 +74,10 @@ def missing_features(
         ("max_pictures", model.max_pictures is not None, "the profile has no limit of pictures (model.max_pictures)"),
         ("media_domains", model.media_domains, "the profile restricts no addresses (model.media_domains)"),
         *_videos(model.video),
-        ("api_key", has_key, "the run has no API key (--vlm-api-key-env)"),
+        ("api_key", has_key, NO_KEY),
         *_load(profile),
         ("versions", profile.versions, "the profile expects no versions (versions)"),
-        ("openai", importlib.util.find_spec("openai") is not None, "the openai package is not installed"),
+        ("openai", importlib.util.find_spec("openai") is not None, NO_OPENAI),
         ("running_metric", RUNNING in profile.metrics, f"the profile expects no {RUNNING} (metrics)"),
         ("cache_metrics", set(profile.metrics) >= CACHES, "the profile expects no counters of both caches (metrics)"),
         ("mmmu", asks_mmmu, "the profile asks for no MMMU run (mmmu)"),

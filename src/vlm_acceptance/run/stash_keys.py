@@ -10,3 +10,5 @@ from vlm_acceptance.run.findings import FindingCollector
 CONTEXT = pytest.StashKey[RunContext]()
 LINES = pytest.StashKey[list[str]]()
 COLLECTOR = pytest.StashKey[FindingCollector]()
+# node ids of the tests whose failure or error the verdict shows
+SHOWN = pytest.StashKey[frozenset[str]]()

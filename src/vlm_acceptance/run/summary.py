@@ -26,10 +26,13 @@ from vlm_acceptance.core.verdict import Ruling
 from vlm_acceptance.core.waiting import in_words
 from vlm_acceptance.engine import log as engine_log
 from vlm_acceptance.engine import machine, weights
-from vlm_acceptance.report.store import row_of
+from vlm_acceptance.report.causes import EXPLAINED, causes_of
+from vlm_acceptance.report.store import FINDINGS, row_of
+from vlm_acceptance.report.store import OWN_TEXTS as STORED_TEXTS
 from vlm_acceptance.run import calibration
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
+from vlm_acceptance.run.suite_digest import suite_digest
 
 SCHEMA = "vlm-acceptance/summary/1"
 # facts of the model that tests use where the profile states them; the tests of other facts are not applicable
@@ -38,7 +41,7 @@ FOLDER_FACTS, PROMPT_FACTS = ("weights_bytes", "stop_token_ids"), ("special_toke
 OWN_TEXTS = frozenset({
     "schema", "verdict", "statement", "scope", "suite", "profile", "model_files", "kind", "name", "areas", "required",
     "not_applicable", "calibration", "guide_names", "right", "expected", "latency", "capacity", "guide", "references",
-    "id", "area", "outcome", "evidence", "mode", "accuracy", "files",
+    "id", "area", "outcome", "evidence", "mode", "accuracy", "files", "causes",
 })  # fmt: skip
 
 
@@ -50,30 +53,25 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "verdict": ruling.verdict.value,
         "exit_code": ruling.code,
         "reason": ruling.reason,
+        "causes": causes(context),
         "statement": statement(context),
         "control": profile.model.control,
         "scope": scope(context),
         "narrowed": context.record.narrowed,
         "command": ["pytest", *sys.argv[1:]],
-        "suite": suite_version(),
+        "suite": {**suite_version(), "dir_hash": suite_digest()},
         "profile": profile_facts(context),
         "versions": versions(context),
         "model_files": fingerprint(context),
         "device": device(context),
         "engine": engine(context),
         "offline": offline(context),
-        "device_memory": {
-            name: release.seen
-            for name, release in (
-                ("offline engine", context.record.offline_release),
-                ("server", context.record.server_release),
-            )
-            if release is not None
-        },
+        "device_memory": device_memory(context),
         "areas": areas(context),
         "required": len(context.record.required),
         "stage_seconds": context.record.stage_seconds,
         "not_applicable": {test: row.reason for test, row in context.record.not_applicable.items()},
+        "known_issues": context.record.known_issues,
         "notes": notes(context),
         "calibration": calibration.proposal(context, ruling),
         "guide_names": context.inputs.guide_names,
@@ -91,6 +89,16 @@ def collect(context: RunContext, ruling: Ruling) -> dict[str, Any]:
         "accuracy": context.record.accuracy,
         "files": str(context.store.folder),
     }
+
+
+def causes(context: RunContext) -> list[dict[str, Any]]:
+    """What explains the failures and errors of the run, the first cause first; masked before its texts are cut."""
+    rows = [
+        {**row_of(result), "findings": [found.row() for found in result.findings[:FINDINGS]]}
+        for result in context.record.results
+        if result.outcome.value in EXPLAINED
+    ]
+    return [found.row() for found in causes_of(context.store.masked(rows, STORED_TEXTS))]
 
 
 def scope(context: RunContext) -> dict[str, Any]:
@@ -131,6 +139,10 @@ def known_after(context: RunContext) -> dict[str, str]:
 
 def statement(context: RunContext) -> str:
     """What the verdict is about, in one sentence."""
+    return f"{_deployed(context)}{context.judged_words}"
+
+
+def _deployed(context: RunContext) -> str:
     profile = context.profile
     if context.record.unreachable:
         return (
@@ -195,6 +207,8 @@ def fingerprint(context: RunContext) -> dict[str, Any] | None:
     """Hashes of the served folder; None when no engine was launched."""
     if context.launch.value is None or not context.settings.launched:
         return None
+    if context.judged_facts:
+        return context.stored_model_files
     return dataclasses.asdict(weights.fingerprint(context.preflight.folder))
 
 
@@ -230,6 +244,12 @@ def offline(context: RunContext) -> dict[str, Any]:
     return {"log": {**dataclasses.asdict(figures), "mode": figures.mode_shown}} if figures else {}
 
 
+def device_memory(context: RunContext) -> dict[str, str]:
+    """What was seen of the device's memory after each engine ended."""
+    released = {"offline engine": context.record.offline_release, "server": context.record.server_release}
+    return {name: release.seen for name, release in released.items() if release is not None}
+
+
 def areas(context: RunContext) -> dict[str, dict[str, int]]:
     """Counts by area and outcome; required tests that never finished count as not run."""
     record = context.record
@@ -246,7 +266,7 @@ def areas(context: RunContext) -> dict[str, dict[str, int]]:
 def notes(context: RunContext) -> list[str]:
     """What a reader of the verdict must know: replaced settings, defaults, uncalibrated questions, gaps."""
     profile, record, launched = context.profile, context.record, context.settings.launched
-    found = [*context.settings.loaded.notes, *(context.preflight.notes() if launched else [])]
+    found = [*context.judged_notes, *context.settings.loaded.notes, *(context.preflight.notes() if launched else [])]
     found += unstated(profile, launched)
     found += calibration_notes(profile)
     if record.latency:
@@ -261,7 +281,7 @@ def notes(context: RunContext) -> list[str]:
     if record.too_many:
         seen = f"{record.too_many} requests were answered 429 (too many requests)"
         found.append(f"{seen}: if a gateway limits them, say how many it takes with endpoint.requests_per_s")
-    if proxies := machine.proxies(os.environ):
+    if not context.settings.judged and (proxies := machine.proxies(os.environ)):
         found.append(f"a proxy is set ({', '.join(proxies)}); requests to this machine do not use it")
     found += _declared(record.defaults)
     for issue, tests in sorted(record.known_issues.items()):

@@ -15,13 +15,14 @@ import pytest
 
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.finding import Verdict
+from vlm_acceptance.core.language import tr
 from vlm_acceptance.core.text import printable
 from vlm_acceptance.core.verdict import EXIT, Ruling, rule
 from vlm_acceptance.report.streams import make_lasting
 from vlm_acceptance.run import outputs
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.outcome_hooks import OUTCOMES
-from vlm_acceptance.run.stash_keys import CONTEXT, LINES
+from vlm_acceptance.run.stash_keys import CONTEXT, LINES, SHOWN
 
 CAUSES_OUTSIDE = (EnvironmentProblem, OSError, MemoryError)
 
@@ -117,6 +118,11 @@ class VerdictHooks:
         self._code = ruling.code if judged else int(exitstatus)
         lines, written = _written(context, ruling)
         session.config.stash[LINES] = lines
+        if written is ruling:
+            # a traceback of a test that broke is shown, unless the run is rejected for something else
+            is_rejected = ruling.verdict is Verdict.REJECTED
+            shown = [one.id for one in record.results if is_rejected or hooks.explains_itself(one)]
+            session.config.stash[SHOWN] = frozenset(shown)
         self._code = written.code if judged else int(exitstatus)
         session.exitstatus = self._code
 
@@ -126,16 +132,19 @@ class VerdictHooks:
         if LINES in config.stash:
             terminalreporter.section("vlm-acceptance", bold=True)
             for line in config.stash[LINES]:
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(tr(line))
             self._is_shown = True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_unconfigure(self, config: pytest.Config) -> Generator[None, object, object]:
-        """Mask the JUnit file, which is written by now, and copy it to the files of the run."""
+        """Mask the JUnit file, which is written by now, copy it to the files of the run, and attest all of them."""
         context = config.stash.get(CONTEXT, None)
         xml = config.getoption("xmlpath", None)
-        if context is not None and xml and LINES in config.stash and not config.getoption("vlm_plan"):
-            outputs.finish_junit(context, Path(xml))
+        if context is not None and LINES in config.stash and not config.getoption("vlm_plan"):
+            if xml:
+                outputs.finish_junit(context, Path(xml))
+            for line in outputs.attest(context):
+                _say(line)
         return (yield)
 
 
@@ -195,4 +204,4 @@ def exit_code(decided: int | None, code: int, broken: BaseException | None) -> i
 
 def _say(line: str, stream: str = "stderr") -> None:
     with contextlib.suppress(ValueError):
-        getattr(sys, stream).write(f"{printable(line)}\n")
+        getattr(sys, stream).write(f"{tr(printable(line))}\n")

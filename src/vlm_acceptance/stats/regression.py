@@ -86,6 +86,12 @@ def slope(xs: Sequence[float], ys: Sequence[float], confidence: float = 0.99) ->
     return Interval(rise, rise - half, rise + half, len(xs), blocks)
 
 
+def centre(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
+    """The point through which the line of `slope` goes: the means of the same blocks."""
+    blocks = min(BLOCKS, len(xs))
+    return fmean(block_means(xs, blocks)), fmean(block_means(ys, blocks))
+
+
 def dependence(residuals: Sequence[float]) -> float:
     """The factor by which similar neighbouring residuals widen an interval; 1 where they are not similar."""
     power = sum(value * value for value in residuals)

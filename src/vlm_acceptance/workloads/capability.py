@@ -91,12 +91,16 @@ def _offline_request(ident: str, question: Question, url: str) -> Mapping[str, A
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The judgement of a question: its findings, the figures to report, its key, and the number of right answers."""
+    """The judgement of a question: its findings, the figures to report, its key, and the number of right answers.
+
+    `wrong` has what is wrong with each answer, in the order of the pictures; nothing where there is no answer.
+    """
 
     findings: list[Finding]
     figures: dict[str, str]
     key: str
     right: int
+    wrong: list[list[Finding]]
 
 
 def judged(
@@ -112,10 +116,11 @@ def judged(
     key = key_of(category, question, is_large=is_large)
     is_translated = question == category.translated
     found = judge_question(question, replies, bar_of(profile, key), tokens, is_translated=is_translated)
-    right = sum(
-        not isinstance(reply, NoReply) and not judge_picture(question, picture, reply, tokens)
+    wrong = [
+        [] if isinstance(reply, NoReply) else judge_picture(question, picture, reply, tokens)
         for picture, reply in zip(question.pictures, replies, strict=True)
-    )
+    ]
+    right = sum(isinstance(reply, Reply) and not one for reply, one in zip(replies, wrong, strict=True))
     completion = [reply.usage.completion for reply in replies if isinstance(reply, Reply) and reply.usage]
     figures = {
         f"{question.id}_right": f"{right} of {len(replies)}",
@@ -123,7 +128,7 @@ def judged(
     }
     if category.id in profile.capability.report_only:
         found = [finding for finding in found if finding.fatal]
-    return Judged(found, figures, key, right)
+    return Judged(found, figures, key, right, wrong)
 
 
 def key_of(category: Category, question: Question, *, is_large: bool = False) -> str:

@@ -14,6 +14,7 @@ from vlm_acceptance.checks.load_steps import Climb, Rung, State, Step, Taken, fa
 from vlm_acceptance.client.recording import RecordingClient
 from vlm_acceptance.config.ladder_sections import Ladder
 from vlm_acceptance.core.chance import Chance
+from vlm_acceptance.core.errors import NotStored
 from vlm_acceptance.core.exchange import NS, Exchange, NoReply, Request
 from vlm_acceptance.core.waiting import ProcessorReading
 from vlm_acceptance.workloads.ladder_prompts import Prompt
@@ -29,6 +30,28 @@ def climb(
     client: RecordingClient, prompt: Prompt, wanted: Ladder, hang_s: float, chance: Chance, log: Callable[[str], None]
 ) -> Climb:
     """One step after the other, each with more requests at once, until one loses its budgets twice."""
+    return again(client.observed("climb", Climb, lambda: _climb(client, prompt, wanted, hang_s, chance, log)), wanted)
+
+
+def again(made: Climb, wanted: Ladder) -> Climb:
+    """The climb by these budgets, which may change a stored one; NotStored where another step would be needed."""
+    rungs: list[Rung] = []
+    for rung in made.rungs:
+        steps = tuple((step, state_of(step, wanted.budgets)) for step, _ in rung.steps)
+        first, state = steps[0]
+        if state is not State.HELD and len(steps) == 1 and first.hang is None:
+            raise NotStored(f"a second step of {first.concurrency} at once ({made.name})")
+        rungs.append(Rung(steps[:1] if state is State.HELD else steps))
+        if rungs[-1].state is not State.HELD:
+            return replace(made, rungs=tuple(rungs), left_out=tuple(wanted.concurrency[len(rungs) :]))
+    if rungs and made.left_out:
+        raise NotStored(f"a step of {made.left_out[0]} at once ({made.name})")
+    return made
+
+
+def _climb(
+    client: RecordingClient, prompt: Prompt, wanted: Ladder, hang_s: float, chance: Chance, log: Callable[[str], None]
+) -> Climb:
 
     def body() -> dict[str, Any]:
         return prompt.body(client.model_id, wanted.output_tokens, chance)

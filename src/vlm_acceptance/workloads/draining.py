@@ -100,4 +100,4 @@ def drain(
     All clients leave `patience_s` seconds after the call. `context` is the length of the model's context in tokens, if
     it is known.
     """
-    return _Draining(client, context, patience_s, chance).run(stop)
+    return client.observed("drained", Drained, lambda: _Draining(client, context, patience_s, chance).run(stop))

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vlm_acceptance.checks.latency import LatencyRow, Sample, from_reply, row_of
+from vlm_acceptance.checks.latency import FIGURES, LatencyRow, Sample, from_reply, row_of
 from vlm_acceptance.client.recording import RecordingClient
+from vlm_acceptance.config.profile import Budget
 from vlm_acceptance.core.exchange import Exchange, NoReply
 from vlm_acceptance.core.waiting import Waited
 
@@ -31,6 +32,18 @@ class Measured:
     def waits(self) -> list[Waited]:
         """What was waited for a processor during each warm request, where it was observed."""
         return [one.waited["e2e_s"] for one in self.warm if "e2e_s" in one.waited]
+
+
+def figures_of(measured: Measured, budget: Budget) -> dict[str, Any]:
+    """Every answer in the order of sending, the cold one first, in seconds, and the budget; for reports."""
+    samples = [(True, measured.cold), *((False, one) for one in measured.warm)]
+    return {
+        "budget": budget.model_dump(exclude_none=True),
+        "samples": [
+            {"cold": cold, **{name: getattr(one, name) for name in FIGURES}, "tokens": one.tokens}
+            for cold, one in samples
+        ],
+    }
 
 
 def measure(client: RecordingClient, bodies: Iterable[dict[str, Any]]) -> Measured | NoReply:

@@ -137,6 +137,16 @@ def leave(
 
     `is_time` gets the requests that are in the engine beside those before, and the seconds since they were sent.
     """
+    return client.observed("leave", Leave, lambda: _leave(client, bodies, within_s, is_time, is_alone), bodies)
+
+
+def _leave(
+    client: RecordingClient,
+    bodies: Sequence[dict[str, Any]],
+    within_s: float,
+    is_time: Callable[[float, float | None], bool],
+    is_alone: bool,
+) -> Leave:
     before = until(client, lambda seen: seen == 0, within_s, in_engine)[-1][1]
     if before is None or (before > 0 and not is_alone):
         return Leave(before)
@@ -164,17 +174,26 @@ def leave(
 
 def leave_in_mid_stream(client: RecordingClient, bodies: Sequence[dict[str, Any]]) -> list[Exchange]:
     """Start streams and close each one after its first events: the engine has its picture then."""
-    http = DisconnectingClient(client.http, FIRST_EVENTS, lambda: None)
-    exchanges = send_all(http, [client.request({**body, **ENDLESS, **STREAMED}) for body in bodies], len(bodies))
-    for exchange, body in zip(exchanges, bodies, strict=True):
-        client.keep(exchange, body)
-    return exchanges
+    sent = [{**body, **ENDLESS, **STREAMED} for body in bodies]
+
+    def left() -> list[Exchange]:
+        http = DisconnectingClient(client.http, FIRST_EVENTS, lambda: None)
+        exchanges = send_all(http, [client.request(body) for body in sent], len(sent))
+        for exchange, body in zip(exchanges, bodies, strict=True):
+            client.keep(exchange, body)
+        return exchanges
+
+    return client.observed("left", list[Exchange], left, sent)
 
 
 def leave_at_once(client: RecordingClient, body: dict[str, Any]) -> Exchange:
     """Send one request and close its connection some milliseconds later: its picture may still be on its way."""
-    http = LeavingClient(client.http)
-    http.leave()
-    exchange = http.send(client.request(body))
-    client.keep(exchange, body)
-    return exchange
+
+    def left() -> Exchange:
+        http = LeavingClient(client.http)
+        http.leave()
+        exchange = http.send(client.request(body))
+        client.keep(exchange, body)
+        return exchange
+
+    return client.observed("left", Exchange, left, [body])

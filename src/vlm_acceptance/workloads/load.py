@@ -281,6 +281,10 @@ def answer_to(exchange: Exchange) -> Reply | NoReply:
 
 def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s: float) -> Burst:
     """All requests at the same time, watched; every exchange is recorded."""
+    return client.observed("burst", Burst, lambda: _burst(client, bodies, patience_s), bodies)
+
+
+def _burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s: float) -> Burst:
     exchanges: dict[int, Exchange] = {}
     warmup = WarmupTracker(client)
     watchdog = Watchdog(client.http, patience_s, clock=client.clock)
@@ -294,9 +298,10 @@ def burst(client: RecordingClient, bodies: Sequence[dict[str, Any]], patience_s:
         warmup.received(bodies[number])
 
     hang = send_watched(client.http, enumerate(requests), len(bodies), take, watchdog)
-    for number in sorted(exchanges):
-        client.keep(exchanges[number], bodies[number])
-    return Burst({number: _with_engine(one, watchdog.processors) for number, one in exchanges.items()}, hang)
+    seen = {number: _with_engine(one, watchdog.processors) for number, one in exchanges.items()}
+    for number in sorted(seen):
+        client.keep(seen[number], bodies[number])
+    return Burst(seen, hang)
 
 
 def _with_engine(exchange: Exchange, processors: Sequence[ProcessorReading]) -> Exchange:
@@ -329,6 +334,14 @@ def disconnect(
     client: RecordingClient, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool
 ) -> Disconnection:
     """Start streams once nothing runs, disconnect each after `events` events, and see whether the slots are freed."""
+    return client.observed(
+        "disconnection", Disconnection, lambda: _disconnect(client, bodies, events, within_s, is_alone), bodies
+    )
+
+
+def _disconnect(
+    client: RecordingClient, bodies: Sequence[dict[str, Any]], events: int, within_s: float, is_alone: bool
+) -> Disconnection:
     before = until(client, lambda seen: seen == 0, within_s)[-1][1]
     if before is None or (before > 0 and not is_alone):
         return Disconnection(before)

@@ -40,6 +40,10 @@ def salted_body(model: str, start: str, salt: str, way: str) -> dict[str, Any]:
 
 def prompted(client: RecordingClient, body: dict[str, Any]) -> Prompted:
     """Send a request, and read what of its prompt came from the cache: by its usage, and by `/metrics`."""
+    return client.observed("prompted", Prompted, lambda: _prompted(client, body), [body])
+
+
+def _prompted(client: RecordingClient, body: dict[str, Any]) -> Prompted:
     before = _cache_counts(client)
     exchange = client.body(body)
     reply = exchange.reply
@@ -145,4 +149,4 @@ class _Queue:
 
 def queue_for_one_slot(client: RecordingClient, slots: int, within_s: float, chance: Chance) -> Queued:
     """A request of the last priority waits for a slot, and then one of the first; one slot is freed for them."""
-    return _Queue(client, slots, within_s, chance).run()
+    return client.observed("queued", Queued, lambda: _Queue(client, slots, within_s, chance).run())

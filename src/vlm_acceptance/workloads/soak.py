@@ -148,6 +148,25 @@ def soak(
 
     Records the first round and the first few faults. EnvironmentProblem when no request was sent at all.
     """
+    bodies = [job.body for job in jobs]
+    return client.observed(
+        "soak",
+        Soak,
+        lambda: _soak(client, jobs, seconds, concurrency, watchdog, special_tokens, seed),
+        bodies,
+        lambda made: replace(made, readings=[replace(one, figures=None) for one in made.readings]),
+    )
+
+
+def _soak(
+    client: RecordingClient,
+    jobs: Sequence[Job],
+    seconds: float,
+    concurrency: int,
+    watchdog: Watchdog,
+    special_tokens: Sequence[str],
+    seed: int,
+) -> Soak:
     run = _Run(client, jobs, seconds, special_tokens, Chance(f"{seed} soak"))
     watchdog.least_s = run.warmup.least_s
     run.result.hang = send_watched(client.http, run.requests(), concurrency, run.take, watchdog)

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import matrix
 import owners
+import owners_causes
 import part
 import pytest
+from cause_scores import with_causes
 from matrix import Row, row_of
 
 FOLDER = "tests/acceptance/test_schema.py::"
 BODY, IDS = "test_completion_body", "test_ids_are_unique"
 
 
-def seen(fault: str, **outcomes: str) -> Row:
-    return row_of(fault, ((FOLDER + test, outcome) for test, outcome in outcomes.items()), 1.0)
+def seen(fault: str, cause: str = "", **outcomes: str) -> Row:
+    return row_of(fault, ((FOLDER + test, outcome) for test, outcome in outcomes.items()), 1.0, cause)
 
 
 def test_a_fault_that_all_its_owners_refuse_is_proved() -> None:
@@ -77,9 +79,38 @@ def test_no_fault_is_owned_twice() -> None:
     assert sorted(names) == sorted(set(names))
 
 
+def test_a_wrong_first_cause_is_shown_beside_those_that_were_expected() -> None:
+    causes = {"missing-id": "protocol.body", "ids-repeated": "errors", "missing-model": ""}
+    text = matrix.table([seen(fault, cause, **{BODY: "failed"}) for fault, cause in causes.items()], [])
+    assert "| missing-id | wire | protocol.body | " in text
+    assert "| ids-repeated | wire | **errors**, not protocol.body | " in text
+    assert "| missing-model | wire | **none**, not protocol.body | " in text
+    assert "Of 1 of 3 faults" in text
+
+
+def test_causes_of_stored_runs_are_put_into_a_table() -> None:
+    rows = [
+        seen("missing-id", "errors", **{BODY: "failed"}),
+        seen("missing-usage", "protocol.usage", **{BODY: "failed"}),
+    ]
+    text = matrix.table(rows, [])
+    bare = "\n".join(
+        " | ".join(cells[:2] + cells[3:]) if len(cells := line.split(" | ")) > 4 else line for line in text.splitlines()
+    )
+    again = with_causes(bare, {"missing-id": "protocol.body", "missing-usage": "protocol.usage"})
+    assert "| missing-id | wire | protocol.body | " in again
+    assert "| missing-usage | wire | protocol.usage | " in again
+    assert "Of 2 of 2 faults" in again
+    assert with_causes(again, {"missing-id": "errors"}) == text.rstrip("\n") + "\n"
+
+
 def test_the_recorded_matrix_is_whole_and_of_these_faults() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs" / "faults.md").read_text("utf-8")
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
     assert {row[0].removeprefix("| "): row[1] for row in rows} == matrix.wanted()
     assert "0 were not tried" in text
     assert "did not" not in text
+    causes = {row[0].removeprefix("| "): row[2] for row in rows if row[1] != "ours" and row[2]}
+    wrong = [fault for fault, cause in causes.items() if cause not in owners_causes.EXPECTED[fault]]
+    assert len(wrong) <= len(causes) // 10, wrong
+    assert matrix.count_of_causes(causes) in text

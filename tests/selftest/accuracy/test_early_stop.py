@@ -209,3 +209,22 @@ def test_the_sequential_tests_get_each_answer_as_soon_as_all_before_it_have_arri
             arrived.add(ident)
             prefix = next((n for n, one in enumerate(ids) if one not in arrived), len(ids))
             assert recorder.got == rights[:prefix]
+
+
+def test_the_path_has_a_point_for_each_question_in_the_planned_order() -> None:
+    answers = [right(ident) if number % 4 else wrong(ident) for number, ident in enumerate(ORDER)]
+    random.Random(5).shuffle(answers)
+    seen = fed(early_stop(), answers)
+    assert seen.stop is None and [point.asked for point in seen.path] == list(range(1, TOTAL + 1))
+    assert [point.right for point in seen.path] == [number + 1 - (number // 4 + 1) for number in range(TOTAL)]
+    assert seen.path[-1].score < 1 and all(0 < point.letters < 1000 for point in seen.path)
+
+
+def test_the_path_of_a_stopped_run_ends_beyond_its_bound() -> None:
+    seen = fed(early_stop(), map(wrong, ORDER))
+    assert cause(seen) == "score" and len(seen.path) == FIRST_STOP
+    assert seen.path[-1].score >= 1 / 0.01 and seen.path[-1].right == 0
+
+
+def test_without_both_tests_there_is_no_path() -> None:
+    assert fed(early_stop(limit=None), map(right, ORDER)).path == []

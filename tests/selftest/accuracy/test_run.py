@@ -200,8 +200,9 @@ def test_a_run_is_found_as_the_latest_by_folder_or_by_name(
     assert found.resolve() == newest / NAME
 
 
-def test_the_latest_run_is_never_the_present_one(tmp_path: Path) -> None:
+def test_the_latest_run_is_never_the_present_one_and_none_that_judged_another(tmp_path: Path) -> None:
     plan = made.plan(tmp_path)
+    QuestionPass(answer_log(plan, tmp_path, "other-judged")).file.close()
     QuestionPass(answer_log(plan, tmp_path, "own")).file.close()
     with pytest.raises(UsageProblem, match=f"--vlm-resume: no run below .* holds a {NAME}"):
         answer_log(plan, tmp_path, "own", "latest")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from vlm_acceptance.cases import picture_kinds
 from vlm_acceptance.cases.challenge_pictures import coloured_numbers
 from vlm_acceptance.cases.picture_kinds import GROUPS, KINDS, PictureKind, cut_out, noise_png, of_group, paper_of
 from vlm_acceptance.core.chance import Chance
@@ -117,3 +119,11 @@ def test_coloured_numbers_are_red_and_blue_in_turn() -> None:
 def test_sixteen_bits_and_four_bits_are_what_they_say(numbers: list[Image.Image]) -> None:
     depth = {kind.name: kind.file(numbers)[24] for kind in KINDS if kind.mime == "png"}
     assert (depth["png-rgb-16"], depth["png-grey-16"], depth["png-palette-4"], depth["png-1-bit"]) == (16, 16, 4, 1)
+
+
+def test_a_file_is_the_same_in_every_run() -> None:
+    picture = Image.new("RGB", (64, 48), (10, 200, 30))
+    before = {kind.name: kind.url((picture, picture)) for kind in KINDS}
+    picture_kinds._colour_profile.cache_clear()
+    time.sleep(1.1)  # a profile has the second at which it was made
+    assert {kind.name: kind.url((picture, picture)) for kind in KINDS} == before

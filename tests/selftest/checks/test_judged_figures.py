@@ -57,6 +57,7 @@ NO_FIGURE = {
     **dict.fromkeys(("parameters_stop.inside_a_token", "parameters_tokens.token_to_end_at"), TEXTS),
     **dict.fromkeys(("parameters._is_shared", "parameters_defaults._is_tied"), READ),
     "edge_inputs.sane": "compares the temperature of a request, which the suite sent",
+    "trend_lines.drift_fit": "draws what `trends` judges",
 }
 
 

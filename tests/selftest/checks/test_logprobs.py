@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, totals
+from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, figures_of, totals
 from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.logprobs import LogProbs
@@ -156,3 +156,20 @@ def test_another_text_of_the_same_tokens_is_found() -> None:
 def test_a_missing_second_answer_is_reported() -> None:
     found, together = alike({"a": numbers(1)}, {"a": NoReply("gone")}, LIMITS, exact=False)
     assert (checks(found), together) == ([("logprobs.missing", "a")], None)
+
+
+def test_the_stored_distances_are_those_that_are_judged() -> None:
+    known = {"a": numbers(1, 2), "b": numbers(1, 2), "lost": numbers(1)}
+    seen = {"a": numbers(1, 2, off=-0.3), "b": numbers(1, 9, lists={1: {9: -0.1}}), "lost": NoReply("nothing")}
+    row = figures_of(known, seen, LIMITS, "right.jsonl")
+    assert (row["against"], row["limit"], row["limit_prompt"]) == ("right.jsonl", 0.04, 0.1)
+    assert [one["id"] for one in row["prompts"]] == ["a", "b", "lost"]
+    assert row["prompts"][0]["mean"] == difference(known["a"], seen["a"]).shift == pytest.approx(0.3)
+    assert row["prompts"][0]["largest"] == pytest.approx(0.3) and row["prompts"][1]["diverged"] == 1
+    assert row["prompts"][2] == {"id": "lost", "mean": None, "largest": None, "diverged": None}
+
+
+def test_answers_of_one_deployment_have_the_limits_of_repetition() -> None:
+    row = figures_of({}, {"a": numbers(1)}, LIMITS)
+    assert (row["against"], row["limit"], row["limit_prompt"]) == ("", 0.02, 0.1)
+    assert row["prompts"][0]["mean"] is None

@@ -91,7 +91,10 @@ def test_a_usage_line_names_the_command_that_was_started(name: str, capsys: pyte
 def test_the_help_of_a_report_is_no_mistake(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", word]) == 0
     shown = capsys.readouterr()
-    assert (shown.out.splitlines()[0], shown.err) == ("usage: vlm-acceptance report RUN", "")
+    assert (shown.out.splitlines()[0], shown.err) == (
+        "usage: vlm-acceptance report RUN..., or --history [REPORTS]",
+        "",
+    )
 
 
 def test_an_interrupted_command_is_one_line(
@@ -135,7 +138,7 @@ def test_the_package_can_be_run() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "says"),
-    [("nowhere", "holds no summary.json"), ("broken", "report.html was not made")],
+    [("nowhere", "does not exist"), ("broken", "report.html was not made")],
 )
 def test_a_report_of_no_run_is_one_line(
     folder: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

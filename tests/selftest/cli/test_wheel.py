@@ -16,6 +16,7 @@ import pytest
 from tests.support.runs import ROOT, Ran, clean_env, junit_of, pytest_run
 
 from vlm_acceptance import __version__
+from vlm_acceptance.run.suite_digest import suite_digest
 
 SHIPPED = ("src", "fixtures", "tests/acceptance", "conftest.py", "pyproject.toml", "setup.py", "MANIFEST.in")
 PAGES = ("README.md", "LICENSE", "CHANGELOG.md")
@@ -102,6 +103,12 @@ def test_the_archive_of_sources_makes_the_same_wheel(wheels: list[Path]) -> None
 @pytest.mark.parametrize("folder", ["fixtures", "tests/acceptance"])
 def test_installed_files_are_those_of_the_repository(folder: str, installed: Installed) -> None:
     assert hashes(installed.suite / folder) == hashes(ROOT / folder)
+
+
+def test_an_attestation_names_the_installed_suite_as_the_one_of_the_checkout(installed: Installed) -> None:
+    code = "from vlm_acceptance.run.suite_digest import suite_digest; print(suite_digest())"
+    shown = ran([str(installed.env / "bin" / "python"), "-c", code], installed.folder)
+    assert shown.out.strip() == suite_digest(), shown.output
 
 
 def test_the_command_shows_its_page_and_its_version(installed: Installed) -> None:

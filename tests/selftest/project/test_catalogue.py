@@ -10,6 +10,7 @@ import pytest
 from tests.support.runs import script
 
 from vlm_acceptance.cases.edge_inputs import load_inputs
+from vlm_acceptance.core.causes import CAUSES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -65,6 +66,18 @@ def test_faults_are_counted_by_function(catalogue: ModuleType, tmp_path: Path) -
 def test_the_catalogue_agrees_with_the_sources(catalogue: ModuleType) -> None:
     made = catalogue.table(catalogue.checks(), catalogue.faults())
     assert catalogue.CATALOGUE.read_text("utf-8") == made, "run `make catalogue`"
+
+
+def test_the_table_of_causes_agrees_with_the_sources(catalogue: ModuleType) -> None:
+    assert catalogue.CAUSES.read_text("utf-8") == catalogue.causes_page(), "run `make catalogue`"
+
+
+def test_every_cause_has_its_row_with_advice(catalogue: ModuleType) -> None:
+    rows = [line.split(" | ") for line in catalogue.causes_page().splitlines() if line.startswith("| `")]
+    assert [row[0].strip("| `") for row in rows] == list(CAUSES)
+    assert all(row[1] and row[2] for row in rows)
+    blind = next(row for row in rows if row[0] == "| `picture.unseen`")
+    assert "the engine gets no picture" in blind[3]
 
 
 def test_every_check_has_a_fault(catalogue: ModuleType) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from tests.proof.standins.quick_server import QuickServer
+from tests.support.pages import sound
 from tests.support.runs import ERRS, FAILS, HEAD, PASSES, accept, junit_of, results_of, summary_of
 
 EVERY_KIND = (
@@ -133,12 +137,27 @@ def test_every_kind_of_outcome_is_recorded_as_what_it_is(
     assert list(left_out) == ["tests/acceptance/test_health.py::test_launched_only"]
     assert "attached" in left_out["tests/acceptance/test_health.py::test_launched_only"]
     check_junit(reports, rows)
+    check_page(reports)
 
 
-def check_junit(reports: Path, rows: list[dict[str, object]]) -> None:
+def check_page(reports: Path) -> None:
+    """The page of a run is whole once the run has ended: nothing that it links is missing, and it says what was set."""
+    folder = reports / "latest"
+    read = sound((folder / "report.html").read_text("utf-8"))
+    links = {unquote(str(attrs["href"])) for attrs in read.all("a")}
+    files = {link for link in links if not link.startswith(("#", "http"))}
+    assert {"junit.xml", "verdict.txt", "results.jsonl", "observations/profile.json"} <= files
+    assert [name for name in files if not (folder / name).exists()] == []
+    assert re.search(r"model\.id quick-standin \S+", read.text("table"))
+    assert "without setup and teardown" not in read.text("header")
+
+
+def check_junit(reports: Path, rows: list[dict[str, Any]]) -> None:
     context = junit_of(reports)
     cases = {(case.get("classname"), case.get("name")): case for case in context.iter("testcase")}
     assert len(cases) == len(list(context.iter("testcase"))) == len(rows)
+    whole = {("tests.acceptance.test_health", row["id"].rpartition("::")[2]): row["wall_s"] for row in rows}
+    assert [name for name, case in cases.items() if float(case.get("time") or 0) > whole[name] + 0.01] == []
     kinds = {"failed": "failure", "error": "error", "skipped": "skipped", "not run": "skipped"}
     for outcome, tag in kinds.items():
         for (_, name), case in cases.items():
@@ -155,7 +174,7 @@ def check_junit(reports: Path, rows: list[dict[str, object]]) -> None:
     failure = fails.find("failure")
     assert failure is not None
     assert str(failure.get("message")).startswith("that; expected this")
-    assert "repeat:   python3 -c" in str(failure.text)
+    assert re.search(r"repeat:   python3 \S+/repeat\.py http", str(failure.text))
     assert (reports / "latest" / "junit.xml").read_bytes() == (reports / "junit.xml").read_bytes()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
 import subprocess
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.support.runs import (
+    FAILS,
     HEAD,
     PASSES,
     accept,
@@ -23,6 +26,9 @@ from tests.support.runs import (
     summary_of,
 )
 from tests.support.wire import Answer, WireRequest, WireServer, completion, endpoint, response
+
+from vlm_acceptance.report import attestation
+from vlm_acceptance.report.attestation_files import MADE_AGAIN
 
 
 @pytest.fixture
@@ -70,6 +76,14 @@ def test_an_interrupted_run_keeps_its_results(
 KEY = 'sk-"echo"\\&<0123456789>'
 
 
+def content(path: Path) -> str:
+    """The text of a file; of a workbook, of all its parts."""
+    if path.suffix != ".xlsx":
+        return path.read_text("utf-8")
+    with zipfile.ZipFile(path) as parts:
+        return html.unescape("".join(parts.read(name).decode() for name in parts.namelist()))
+
+
 def test_a_key_that_the_endpoint_repeats_is_in_no_report(
     checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
 ) -> None:
@@ -98,9 +112,42 @@ def test_repeats(client, findings, context):
     files = [path for path in reports.rglob("*") if path.is_file()]
     assert {"exchanges.jsonl", "junit.xml", "response.json", "repeat.txt"} <= {path.name for path in files}
     for path in files:
-        text = path.read_text("utf-8")
+        text = content(path)
         assert [form for form in forms if form in text] == [], path
     assert "masked" in (reports / "junit.xml").read_text("utf-8")
+
+
+BLOCKS = '''
+def test_blocks(context):
+    """It MUST not be overwritten."""
+    (context.store.folder / "attestation.json").mkdir()
+'''
+
+
+def test_a_run_attests_all_its_files_the_junit_file_included(
+    checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
+) -> None:
+    ran = accept(checkout(test_health=HEAD + PASSES + FAILS), reports, wire(endpoint(lambda _: None)).url)
+    assert ran.code == 1, ran.output
+    run = (reports / "latest").resolve()
+    assert attestation.verify(run) == []
+    about = attestation.read(run)["predicate"]["vlmAcceptance"]
+    assert about["verdict"] == "rejected"
+    attested = {row["name"] for row in about["evidence"]}
+    files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert files - attested - MADE_AGAIN == {"attestation.json", "attestation.lines"}
+    assert {"junit.xml", "results.jsonl", "exchanges.jsonl", "summary.json", "verdict.txt"} < attested
+    (run / "junit.xml").write_text("<testsuites/>", "utf-8")
+    (sentence,) = attestation.verify(run)
+    assert sentence.startswith("junit.xml: this file was changed")
+
+
+def test_a_run_whose_attestation_cannot_be_written_keeps_its_verdict(
+    checkout: Callable[..., Path], reports: Path, wire: Callable[[Answer], WireServer]
+) -> None:
+    ran = accept(checkout(test_health=HEAD + PASSES + BLOCKS), reports, wire(endpoint(lambda _: None)).url)
+    assert ran.code == 0, ran.output
+    assert "note: attestation.json cannot be written" in ran.err
 
 
 HOSTILE = "<script>alert(1)</script>]]>\x1b[2J\x1b]0;t\x07\x00\x0b\ufffe\ud800&amp;\u202e\r\n" + "🐈"

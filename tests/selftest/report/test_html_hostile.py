@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.support.pages import ERRORED, EVIDENCE, RUN, answer, append, change, change_rows, exchange, sound
 
 from vlm_acceptance.report.html import PAGE_BYTES, render
 
+STOPPED = "tests/acceptance/test_schema.py::test_stop_string_stops"
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"'><img src=x onerror=alert(1)>",
@@ -54,7 +58,7 @@ def test_hostile_answers_are_shown_and_do_nothing(run: Path, hostile: str) -> No
         "versions": {hostile: [hostile]},
     }
     read = sound(render(change(run, lambda s: s.update(poisoned))))
-    assert [attrs["src"] for attrs in read.all("img")] == [f"{EVIDENCE}/picture-1.png"]
+    assert len(read.all("image")) == 1
     assert "49" not in read.text("h1") and "alert" not in read.text("h1")
 
 
@@ -89,10 +93,9 @@ def test_evidence_outside_the_run_is_named_but_not_linked(run: Path, place: str)
             found["evidence"] = place
 
     read = sound(render(change_rows(run, "results.jsonl", move)))
-    assert not read.all("img")
-    assert all(
-        "/" not in str(attrs["href"]) or "example.org/model-card" in str(attrs["href"]) for attrs in read.all("a")
-    )
+    assert not read.all("use")
+    listed = {f"{EVIDENCE}/", "https://example.org/model-card"}  # in the list of files, and of the summary
+    assert {str(attrs["href"]) for attrs in read.all("a") if "/" in str(attrs["href"])} <= listed
 
 
 def test_evidence_that_is_recorded_relative_to_the_run_is_linked(run: Path) -> None:
@@ -100,13 +103,13 @@ def test_evidence_that_is_recorded_relative_to_the_run_is_linked(run: Path) -> N
         for found in row["findings"]:
             found["evidence"] = EVIDENCE
 
-    assert len(sound(render(change_rows(run, "results.jsonl", move))).all("img")) == 1
+    assert len(sound(render(change_rows(run, "results.jsonl", move))).all("image")) == 1
 
 
 def test_names_of_files_are_quoted_in_links(run: Path) -> None:
     (run / EVIDENCE / "javascript:a b#c?d.png").write_bytes(b"")
     read = sound(render(run))
-    assert f"{EVIDENCE}/javascript%3Aa%20b%23c%3Fd.png" in [attrs["src"] for attrs in read.all("img")]
+    assert f"{EVIDENCE}/javascript%3Aa%20b%23c%3Fd.png" in [attrs["href"] for attrs in read.all("a")]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,31 @@ def test_many_failures_still_make_a_page_of_two_megabytes(run: Path) -> None:
     assert "cut, 5,000 characters" in sound(page).text("article")
 
 
+def test_a_page_of_a_thousand_exchanges_is_small_and_soon_made(run: Path) -> None:
+    """1,000 exchanges with evidence, and as many pictures: at most 3 MB and 3 s of this process."""
+    (run / "results.jsonl").write_text("", "utf-8")
+    text = "A man said: " + "who can tell, and which one is it? " * 20
+    with (run / "exchanges.jsonl").open("a", encoding="utf-8") as exchanges:
+        for number in range(84):
+            ident = f"tests/acceptance/test_x.py::test_{number}"
+            findings = []
+            for count in range(12):
+                name = f"evidence/test_{number}/r{number:03}{count:02}"
+                (run / name).mkdir(parents=True)
+                picture = Image.new("RGB", (448, 448), (number, count, 99))
+                picture.save(run / name / "picture-1.png", compress_level=1)
+                (run / name / "repeat.txt").write_text("URL=http://127.0.0.1:8000\ncurl\n", "utf-8")
+                exchanges.write(json.dumps(exchange(ident, answer(text), name[-6:])) + "\n")
+                findings.append({"check": "x", "expected": text, "observed": text, "evidence": name})
+            row = {"id": ident, "area": "x", "outcome": "failed", "seconds": 0.1, "message": text}
+            append(run, "results.jsonl", {**row, "findings": findings})
+    started = time.process_time()
+    page = render(run)
+    assert time.process_time() - started < 3
+    assert 500_000 < len(page.encode()) < 3_000_000
+    assert page.count('<details class="test failed"') == 84 + 1  # of the summary
+
+
 def test_findings_beyond_forty_are_counted(run: Path) -> None:
     change_rows(run, "results.jsonl", lambda row: row.update(findings=row["findings"] * 20))
     assert "… and 20 more findings; see results.jsonl." in sound(render(run)).text("article")
@@ -164,6 +192,30 @@ def test_findings_beyond_forty_are_counted(run: Path) -> None:
 def test_an_answer_nested_too_deep_to_read_is_named(run: Path) -> None:
     append(run, "exchanges.jsonl", exchange(ERRORED, "[" * 200_000))
     assert "r00099" in sound(render(run)).text("pre")
+
+
+def test_a_link_in_an_evidence_folder_leads_to_no_picture_elsewhere(run: Path, tmp_path: Path) -> None:
+    private = tmp_path / "private.png"
+    shutil.copy(run / EVIDENCE / "picture-1.png", private)
+    (run / EVIDENCE / "picture-1.png").unlink()
+    (run / EVIDENCE / "picture-1.png").symlink_to(private)
+    assert not sound(render(run)).all("image")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_observations_are_shown_and_do_nothing(run: Path, hostile: str) -> None:
+    answer = {"test": hostile, "text": hostile, "right": hostile, "problem": hostile, "wrong": [hostile]}
+    texts = dict.fromkeys(("group", "question", "language", "prompt", "name", "picture"), hostile)
+    row = {**texts, "planted": [[hostile]], "asked": 2, "right": 1, "answers": [answer, {**answer, "problem": ""}]}
+    (run / "observations").mkdir()
+    (run / "observations" / "gallery.json").write_text(json.dumps([row]), "utf-8")
+    values = [{"key": hostile, "value": hostile, "source": source} for source in (hostile, "default")]
+    (run / "observations" / "profile.json").write_text(json.dumps(values), "utf-8")
+    (run / EVIDENCE / "repeat.txt").write_text(f"URL={hostile}", "utf-8", "replace")
+    causes = [{"title": hostile, "advice": hostile, "tests": [STOPPED]}]
+    known = {"known_issue": hostile}
+    change_rows(run, "results.jsonl", lambda one: one.update(properties=known))
+    sound(render(change(run, lambda s: s.update(causes=causes, accuracy=[hostile]))))
 
 
 def test_a_stream_without_an_answer_shows_its_events(run: Path) -> None:

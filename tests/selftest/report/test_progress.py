@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 
@@ -138,3 +139,15 @@ def test_a_stage_of_a_first_run_promises_no_time() -> None:
 )
 def test_a_duration_is_shown_in_two_units_at_most(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_a_log_of_hours_gets_few_lines() -> None:
+    out, clock = Log(), Clock()
+    progress = Progress(out, clock=clock)
+    for clock.now in range(0, 3 * 3600, 5):
+        progress(f"at {clock.now:g}")
+    times = [float(line.removeprefix("at ")) for line in out.getvalue().splitlines()]
+    assert times[:4] == [30, 60, 90, 135]
+    assert len(times) < 30
+    # a log that is silent for hours is taken for a hang
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 610

@@ -57,7 +57,7 @@ def test_areas_show_what_passed_of_all_and_what_became_of_the_rest() -> None:
 def test_only_an_accepted_run_needs_nothing_next() -> None:
     assert "next:" not in text()
     assert "next: run without -k" in text(verdict="none", exit_code=11)
-    assert "next: read the first failure" in text(verdict="rejected", exit_code=1)
+    assert "next: open report.html" in text(verdict="rejected", exit_code=1)
     assert "next: fix" in text(verdict="inconclusive", exit_code=10)
 
 

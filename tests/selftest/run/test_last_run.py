@@ -27,6 +27,13 @@ def test_each_stage_has_the_time_of_the_newest_run_of_the_profile_that_has_it(tm
     assert stage_seconds(tmp_path, "p") == {"engine": 20.5, "offline engine": 9.0}
 
 
+def test_a_run_that_judged_another_one_has_no_times(tmp_path: Path) -> None:
+    stored(tmp_path, "20260101T000000Z-p", {"engine": 30.0})
+    judged = {"scope": {"profile": "p"}, "stage_seconds": {"engine": 0.1}, "judged": {"run": "20260101T000000Z-p"}}
+    stored(tmp_path, "20260102T000000Z-p-judged", json.dumps(judged))
+    assert stage_seconds(tmp_path, "p") == {"engine": 30.0}
+
+
 def test_times_that_are_no_numbers_are_passed_over(tmp_path: Path) -> None:
     for number, stages in enumerate(({"engine": "1"}, {"engine": None}, [1], None)):
         stored(tmp_path, f"2026010{number + 1}T000000Z-p", stages)

@@ -15,6 +15,8 @@ from vlm_acceptance.accuracy.mmmu import cli_ask, cli_rescore
 from vlm_acceptance.accuracy.mmmu.cli_prepare import PUBLISHERS, Request, default_folder, prepare
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem, nearest
 from vlm_acceptance.core.files import expanded
+from vlm_acceptance.core.help_text import HelpText
+from vlm_acceptance.core.language import tr
 from vlm_acceptance.core.text import printable
 
 USAGE, ENVIRONMENT, INTERRUPTED = 4, 10, 130
@@ -56,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(_overview(program))
             return 0
         command = COMMANDS[name]
-        parser = Parser(prog=f"{program} {name}", description=command.purpose, allow_abbrev=False)
+        parser = Parser(
+            prog=f"{program} {name}", description=command.purpose, formatter_class=HelpText, allow_abbrev=False
+        )
         command.options(parser)
         return command.run(parser.parse_args(rest))
     except UsageProblem as problem:
@@ -76,12 +80,12 @@ def _command(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _overview(program: str) -> str:
-    lines = [f"  {name:10} {command.purpose}" for name, command in COMMANDS.items()]
-    return "\n".join([f"usage: {program} COMMAND [OPTIONS]", "", *lines]) + "\n"
+    lines = [f"  {name:10} {tr(command.purpose)}" for name, command in COMMANDS.items()]
+    return "\n".join([tr(f"usage: {program} COMMAND [OPTIONS]"), "", *lines]) + "\n"
 
 
 def _ended(problem: str, code: int) -> int:
-    sys.stderr.write(f"error: {' '.join(printable(problem).split())}\n")
+    sys.stderr.write(f"{tr('error')}: {tr(' '.join(printable(problem).split()))}\n")
     return code
 
 

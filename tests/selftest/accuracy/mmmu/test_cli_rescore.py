@@ -68,6 +68,14 @@ def problem(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str
     return code, err
 
 
+def test_the_report_of_a_run_says_of_each_answered_question_whether_it_is_right(tmp_path: Path) -> None:
+    ident = next(iter(control_answers()))
+    ours = report_of(run_of(tmp_path / "run", {ident: failed(ident, "lost", "timeout: late")}))
+    right = ours["by_question"]
+    assert ident not in right
+    assert (sum(right.values()), len(right)) == (ours["total"]["right"], ours["total"]["answered"])
+
+
 def test_a_stored_run_gives_the_metrics_that_the_run_gave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ident = next(iter(control_answers()))
     run = run_of(tmp_path / "run", {ident: failed(ident, "lost", "timeout: late")})
