@@ -192,10 +192,6 @@ class ReplayedClient(Client):
             raise NotStored("what the connections of this test saw")
         raise AttributeError(name)
 
-    def of_test(self, test: str) -> ReplayedClient:
-        """The client of another test."""
-        return ReplayedClient(self.stored, test)
-
     def watched_by(self, waits: object) -> ReplayedClient:  # noqa: ARG002
         """The same client: late exchanges have their readings."""
         return self

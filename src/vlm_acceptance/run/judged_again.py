@@ -39,7 +39,7 @@ from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.record import DeviceRelease
 from vlm_acceptance.run.requirements import NO_KEY, NO_OPENAI
 from vlm_acceptance.run.stored import StoredRun
-from vlm_acceptance.run.stored_engine import StoredPreflight, StoredProcess, unstored
+from vlm_acceptance.run.stored_engine import StoredPreflight, StoredProcess, no_exchange, unstored
 from vlm_acceptance.run.tape import RUN
 
 # features that depend on the machine or the options of the stored run, with the reasons that it gives without them
@@ -172,7 +172,7 @@ class JudgedRun(RunContext):
 
     def _start(self) -> Deployment:
         if self.observations.has(RUN, "launch"):
-            self.observations.take(RUN, "launch").value(None, self.no_exchange)
+            self.observations.take(RUN, "launch").value(None, no_exchange)
         engine, url = self.stored.summary.get("engine"), self.stored.scope.get("url")
         if not isinstance(engine, dict) or not engine.get("stages") or not isinstance(url, str):
             raise EnvironmentProblem(f"not in the stored run: an engine ({self.stored.summary.get('reason')!s:.200})")
@@ -181,7 +181,7 @@ class JudgedRun(RunContext):
         process = StoredProcess(self.stored.folder, engine, self.exit_seen) if self.settings.launched else None
         made = Deployment(self.profile, url, ReplayedClient(self.exchanges), process, model_id=self._model_id())
         try:
-            stages = value_of(list[dict[str, Any]], engine["stages"], self.no_exchange)
+            stages = value_of(list[dict[str, Any]], engine["stages"], no_exchange)
             made.stages = [Stage(*(one[key] for key in ("name", "ok", "seconds", "detail"))) for one in stages]
         except (KeyError, ValueError):
             raise NotStored("the stages of its engine") from None
@@ -190,11 +190,7 @@ class JudgedRun(RunContext):
     def exit_seen(self) -> str:
         """How the engine ended, if the present test saw that it had; otherwise ''."""
         seen = self.observations.next(self.test, "exited")
-        return "" if seen is None else str(seen.value(str, self.no_exchange))
-
-    def no_exchange(self, stored: object) -> Exchange:
-        """No value of the whole run holds exchanges."""
-        raise ValueError(f"an exchange outside of a test: {stored!r:.40}")
+        return "" if seen is None else str(seen.value(str, no_exchange))
 
     def _model_id(self) -> str:
         """The name under which the model was asked: that of most chat requests."""

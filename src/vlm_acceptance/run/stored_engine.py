@@ -27,7 +27,8 @@ def unstored() -> NoReturn:
     raise NotStored("what it would look at now")
 
 
-def _no_exchange(stored: object) -> Exchange:
+def no_exchange(stored: object) -> Exchange:
+    """No value of the whole run holds exchanges."""
     raise ValueError(f"an exchange outside of a test: {stored!r:.40}")
 
 
@@ -67,7 +68,7 @@ class StoredProcess(SupervisedProcess):
     def stop(self, grace_s: float) -> ExitReport:  # noqa: ARG002
         """How the engine ended; NotStored where that is not stored."""
         try:
-            made: ExitReport = value_of(ExitReport, self._engine.get("ending"), _no_exchange)
+            made: ExitReport = value_of(ExitReport, self._engine.get("ending"), no_exchange)
         except ValueError:
             raise NotStored("how the engine ended") from None
         return made
@@ -82,7 +83,7 @@ class StoredPreflight(Preflight):
         self._summary = summary
         self._facts = PreflightFacts()
         if observations.has(RUN, "preflight"):
-            self._facts = observations.take(RUN, "preflight").value(PreflightFacts, _no_exchange)
+            self._facts = observations.take(RUN, "preflight").value(PreflightFacts, no_exchange)
 
     @property
     def env(self) -> dict[str, str]:
@@ -122,7 +123,7 @@ class StoredPreflight(Preflight):
 
     def _device(self) -> DeviceState | None:
         try:
-            made: DeviceState = value_of(DeviceState, self._summary.get("device"), _no_exchange)
+            made: DeviceState = value_of(DeviceState, self._summary.get("device"), no_exchange)
         except ValueError:
             return None
         return made
