@@ -25,8 +25,8 @@ selftest: venv  ## tests of src/ alone: no engine
 fuzz: venv  ## 10,000 wrong files of every format that is read; CASES=N for another number; some 40 minutes
 	FUZZ_CASES=$(or $(CASES),10000) $(PYTEST) tests/selftest/fuzz -q -o timeout=0 --junitxml=$(REPORTS)/fuzz/junit.xml
 
-proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours
-	PROOF_FULL=$(FULL) PROOF_REPORTS=$(REPORTS)/proof $(PROOF)
+proof: venv  ## every planted fault, each refused by the check meant for it; FULL=1: by the whole suite, hours; FIRST_DAY=1: with nothing known but the reference
+	PROOF_FULL=$(FULL) PROOF_FIRST_DAY=$(FIRST_DAY) PROOF_REPORTS=$(REPORTS)/proof $(PROOF)
 
 check: tools  ## format, lint, types, selftests
 	.venv-tools/bin/ruff format --check .
@@ -49,7 +49,8 @@ target-smoke: $(TARGET_PROFILES:%=target-%)  ## smoke and slow (a short soak) of
 $(TARGET_PROFILES:%=target-%): target-%: target-venv
 	env $$(cat .venv-target/env) $(PYTEST) -m "smoke or slow" --vlm-profile $* --vlm-soak-s=30 $(SHORT_FETCH) --vlm-engine-python=.venv-target/bin/python --vlm-reports=$(REPORTS)/target/$*
 
-# without its tiles a picture ends this engine, which counts their tokens elsewhere: no-tiling is the same fault there
+# without its tiles a picture ends this engine, which counts their tokens elsewhere: no-tiling is the same fault there;
+# its CPU engine takes no cache of 8 bits
 target-proof: target-venv  ## mutants of the control and the simulated card, on vLLM 0.18.0
 	env $$(cat .venv-target/env) PATH="$(CURDIR)/.venv-target/bin:$$PATH" PROOF_REPORTS=$(REPORTS)/target/proof \
 		$(PYTEST) tests/proof/test_mutants.py tests/proof/test_npu_walk.py -k "not tiles-dropped" -q --junitxml=$(REPORTS)/target/proof/junit.xml

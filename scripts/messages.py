@@ -25,12 +25,23 @@ CATALOGUE = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES" / "vlm_acceptance.po"
 LEFT_OUT = (
     "accuracy/mmmu/protocols.py", "accuracy/mmmu/subjects.py", "accuracy/mmmu/scorer_*.py", "config/*_sections.py",
     "config/profile.py", "core/cause_rules.py", "core/chance.py", "core/spelling.py", "engine/cpu_launcher.py",
-    "engine/guard.py", "engine/offline_worker.py", "engine/supervisor.py", "run/former_names/*",
+    "engine/guard.py", "engine/offline_worker.py", "engine/supervisor.py", "reference/changes.py", "run/former_names/*",
     "workloads/conversation.py", "workloads/ladder_prompts.py", "workloads/tools.py",
 )  # fmt: skip
 # calls whose texts are patterns, names of files or commands
 NO_TEXT = frozenset(
     {"compile", "match", "search", "fullmatch", "sub", "findall", "finditer", "split", "replace", "run"}
+)
+# texts of runs that an earlier release stored
+FORMER = (
+    "Compare weights (hashes), --dtype, --quantization, config.json"
+    " (rope_theta, rms_norm_eps, layers) and the operators of this version with the recorded run.",
+    "Greedy tokens and top-5 log probabilities of a sample of prompts MUST be those stored, within the alarm.",
+    "The model computes other numbers than the recorded deployment",
+    "at least {0} of the top-5 tokens in common with the baseline",
+    "log probabilities of common top-5 tokens within {0} of the baseline in the mean",
+    "top-5 tokens differ from the baseline",
+    "which is not among the five likeliest",
 )
 # single words that are shown alone: outcomes, verdicts, severities and their like
 WORDS = (
@@ -83,7 +94,7 @@ def collected(root: Path = ROOT) -> dict[str, str]:
     for path in (path for pattern in DATA for path in sorted(root.glob(pattern))):
         values = _values(yaml.safe_load(path.read_text("utf-8")))
         found.update({text: str(path.relative_to(root)) for text in values if text not in found})
-    return {**dict.fromkeys((*WORDS, *ACCURACY), "scripts/messages.py"), **found}
+    return {**dict.fromkeys((*WORDS, *FORMER, *ACCURACY), "scripts/messages.py"), **found}
 
 
 def _values(data: object) -> Iterator[str]:

@@ -255,6 +255,7 @@ def _set_aside(collected: Sequence[pytest.Item], items: list[pytest.Item], conte
         launched=settings.launched,
         has_baseline=settings.baseline is not None,
         has_logprobs=settings.logprobs_baseline is not None,
+        has_reference=context.inputs.has_reference,
         records_logprobs=settings.record_logprobs is not None,
         has_key=settings.api_key is not None,
     )

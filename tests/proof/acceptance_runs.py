@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import first_day
+
 from vlm_acceptance.config.paths import ROOT
 
 PROOF = Path(__file__).resolve().parent
@@ -22,13 +24,17 @@ WHOLE = os.environ.get("PROOF_FULL") == "1"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Result of one run of the suite; `summary` is None when the run ended before it was written."""
+    """Result of one run of the suite; `summary` is None when the run ended before it was written.
+
+    `whole`: all tests of the marker were asked.
+    """
 
     code: int
     out: str
     reports: Path
     seconds: float
     summary: dict[str, Any] | None
+    whole: bool = False
 
     def ids(self, outcome: str) -> set[str]:
         """Ids of the tests with this outcome, without their folder."""
@@ -55,6 +61,9 @@ class Run:
 def run_suite(folder: Path, *args: str, env: dict[str, str] | None = None, timeout_s: float = 300) -> Run:
     """Run `pytest -m smoke` in a process of its own with the given arguments; reports go to `folder`."""
     reports = folder / "reports"
+    if first_day.FIRST_DAY:
+        folder.mkdir(parents=True, exist_ok=True)
+        args = (*first_day.options(args, folder),)
     argv = [sys.executable, "-m", "pytest", "-q", "-m", "smoke", f"--vlm-reports={reports}", *args]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("VLM_", "PYTEST_"))}
     clean["VLM_LANG"] = "en"  # whatever the locale of this machine
@@ -65,4 +74,5 @@ def run_suite(folder: Path, *args: str, env: dict[str, str] | None = None, timeo
     )  # fmt: skip
     path = reports / "latest" / "summary.json"
     summary = json.loads(path.read_text("utf-8")) if path.is_file() else None
-    return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary)
+    whole = not any("tests/acceptance/" in arg for arg in args)
+    return Run(done.returncode, done.stdout + done.stderr, reports, time.monotonic() - began, summary, whole)

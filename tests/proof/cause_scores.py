@@ -128,7 +128,8 @@ def _counted(lines: Sequence[str], sentence: str) -> list[str]:
     before = kept[:head]
     while before and not before[-1]:
         before.pop()
-    return [*before, "", sentence, "", kept[head], "|---|---|---|---|---|---:|", *kept[head + 2 :]]
+    columns = "---|" * (kept[head].count(" | "))
+    return [*before, "", sentence, "", kept[head], f"|{columns}---:|", *kept[head + 2 :]]
 
 
 if __name__ == "__main__":

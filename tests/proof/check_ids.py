@@ -150,6 +150,21 @@ MODELS, NO_ROUTE, TOO_LONG, OPENAI = (
 SAME_LOGPROBS = "logprobs::test_same_request_gives_the_same_logprobs"
 LOGPROBS = "logprobs::test_logprobs_match_the_baseline"
 ALL_LOGPROBS = tuple(f"logprobs::test_all_logprobs_match_the_baseline[{n}]" for n in (1, 16))
+SCORED = tuple(
+    f"logprobs::test_{name}"
+    for name in ("stored_answers_are_scored_as_stored", "all_stored_answers_are_scored_as_stored")
+)
+OFFLINE_LOGPROBS, TOGETHER, SERVED_FILES = (
+    f"logprobs::test_{name}"
+    for name in (
+        "offline_logprobs_match_the_baseline",
+        "alone_and_in_a_batch",
+        "reference_is_of_the_served_files",
+    )
+)
+# what the first one recorded is asked again by the others
+CAN_BE_RECORDED = "logprobs::test_logprobs_can_be_recorded"
+RECORDED = tuple(f"logprobs::test_recording_is_repeated[{way}]" for way in ("one-at-a-time", "together", "no-cache"))
 
 
 EDGE_REFUSED = (

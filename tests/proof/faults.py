@@ -23,6 +23,7 @@ import faults_pictures as pictures
 import faults_request as request
 import faults_response as response
 import faults_routes as routes
+import faults_scores as scores
 import faults_server as server
 import faults_stored as stored
 import faults_stream as stream
@@ -227,9 +228,20 @@ _STORED = (
     ("nearest-answer", "a text as similar as this to an earlier one gets its answer", 0.8, stored.nearest_answer),
 )
 
-# families of faults of what clients send
+# families of faults of what clients send, with selftests of their own
 OF_CLIENTS = frozenset(
-    ["conversation", "dialogues", "parameters", "structured", "tools", "routes", "uploads", "leaving", "capacity"]
+    [
+        "conversation",
+        "dialogues",
+        "parameters",
+        "structured",
+        "tools",
+        "routes",
+        "uploads",
+        "leaving",
+        "capacity",
+        "scores",
+    ]
 )
 _FAMILIES = {
     "answers": _ANSWERS,
@@ -250,6 +262,7 @@ _FAMILIES = {
     "uploads": uploads.ROWS,
     "leaving": leaving.ROWS,
     "capacity": capacity.ROWS,
+    "scores": scores.ROWS,
 }
 FAULTS: dict[str, Fault] = {
     name: Fault(name, family, what, magnitude, apply)

@@ -17,8 +17,8 @@ class Row:
     """Result of one fault. Each of `owners` must have the outcome `expected`: failed or error.
 
     `refused_by` and `undecided` are the tests that failed or were errors, owners or not. `seen` describes the result
-    of a fault without owners. `passed` counts the tests that did not notice the fault. `cause` is the id of the cause
-    that the verdict named first.
+    of a fault without owners: what the suite survived, or a distance that no test refuses. `passed` counts the tests
+    that did not notice the fault. `cause` is the id of the cause that the verdict named first.
     """
 
     fault: str
@@ -35,6 +35,8 @@ class Row:
     @property
     def flaw(self) -> str:
         """Why the fault is not proved; '' when it is."""
+        if self.expected == "distance" and self.refused_by:
+            return f"{self.fault}: refused by {', '.join(self.refused_by)}, so it needs an owner"
         if not self.owners:
             return "" if self.seen else f"{self.fault}: it has no owner"
         noticed = self.refused_by if self.expected == "failed" else self.undecided
@@ -46,31 +48,53 @@ class Row:
         return ""
 
 
-def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float, cause: str = "") -> Row:
-    """The row of a run; `outcomes` are the pytest ids and outcomes of its tests, `cause` its first cause."""
+def row_of(fault: str, outcomes: Iterable[tuple[str, str]], seconds: float, cause: str = "", seen: str = "") -> Row:
+    """The row of a run; `outcomes` are the pytest ids and outcomes of its tests, `cause` its first cause.
+
+    `seen` is the distance of a mutant of owners.DISTANT.
+    """
     family = owned.family_of(fault)
-    refused = fault in owned.REFUSED.get(family, {})
-    owners = (owned.REFUSED if refused else owned.ERRORS)[family][fault]
+    expected, owners = _wanted_of(fault, family)
     by: dict[str, list[str]] = {"failed": [], "error": [], "passed": []}
     for ident, outcome in outcomes:
         by.setdefault(outcome, []).append(short(ident))
     return Row(
         fault,
         family,
-        "failed" if refused else "error",
+        expected,
         owners,
         tuple(sorted(by["failed"])),
         tuple(sorted(by["error"])),
         len(by["passed"]),
         round(seconds, 1),
-        cause=cause,
+        seen,
+        cause,
     )
+
+
+def _wanted_of(fault: str, family: str) -> tuple[str, tuple[str, ...]]:
+    """The outcome that a fault's owners must have, and the owners."""
+    if fault in owned.DISTANT:
+        return "distance", ()
+    if fault in owned.REFUSED.get(family, {}):
+        return "failed", owned.REFUSED[family][fault]
+    return "error", owned.ERRORS[family][fault]
 
 
 def wanted() -> dict[str, str]:
     """Every fault with its family."""
-    families = [*owned.REFUSED.items(), *owned.ERRORS.items(), ("ours", owned.OURS)]
+    families = [*owned.REFUSED.items(), ("mutant", owned.DISTANT), *owned.ERRORS.items(), ("ours", owned.OURS)]
     return {fault: family for family, faults in families for fault in faults}
+
+
+def of_deployments() -> set[str]:
+    """The faults of which a deployment is judged: all but those of a machine and of the suite itself."""
+    return {fault for faults in owned.REFUSED.values() for fault in faults} | set(owned.DISTANT) | undecided()
+
+
+def undecided() -> set[str]:
+    """Faults of a deployment that make a judgement impossible."""
+    return set(owned.WIRE_ERRORS)
 
 
 def write(rows: Sequence[Row], folder: Path, name: str, full: bool) -> list[str]:

@@ -21,6 +21,7 @@ LAUNCHER = Path(__file__).resolve().parents[2] / "src" / "vlm_acceptance" / "eng
 # Where vLLM's releases keep the function that cuts a picture into tiles: 0.32 in the first, 0.18 in the second.
 HOMES = ("vllm.transformers_utils.processors.internvl", "vllm.model_executor.models.internvl")
 CUT = "dynamic_preprocess_internvl"
+NEAREST, BILINEAR = 0, 2  # Pillow's numbers
 
 
 def tiles_reversed(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
@@ -79,26 +80,27 @@ def tiles_dropped(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 
 class Coarse:
-    """A picture whose resize takes the nearest pixels; otherwise unchanged."""
+    """A picture whose resize takes another filter of Pillow's; otherwise unchanged."""
 
-    def __init__(self, picture: Any) -> None:
-        self.picture = picture
+    def __init__(self, picture: Any, resample: int) -> None:
+        self.picture, self.resample = picture, resample
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.picture, name)
 
     def resize(self, size: tuple[int, int]) -> Any:
-        """The picture in another size, unsmoothed."""
-        return self.picture.resize(size, 0)  # Pillow's NEAREST
+        """The picture in another size."""
+        return self.picture.resize(size, self.resample)
 
 
 def nearest(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     """Pictures are resized by their nearest pixels in place of bicubically."""
+    return lambda image, **options: cut(Coarse(image, NEAREST), **options)
 
-    def wrong(image: Any, **options: Any) -> list[Any]:
-        return cut(Coarse(image), **options)
 
-    return wrong
+def bilinear(cut: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Pictures are resized bilinearly in place of bicubically."""
+    return lambda image, **options: cut(Coarse(image, BILINEAR), **options)
 
 
 def near_ties(sample: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,6 +152,7 @@ FAULTS = {
     "thumbnail-first": thumbnail_first,
     "thumbnail-grey": thumbnail_grey,
     "nearest": nearest,
+    "bilinear": bilinear,
 }
 
 

@@ -97,6 +97,29 @@ def norm_eps(folder: Path) -> None:
     _configured(folder, "llm_config", rms_norm_eps=1e-2)
 
 
+def norm_eps10(folder: Path) -> None:
+    """The language model's norms add 0.0001 to the variance in place of 0.00001."""
+    _configured(folder, "llm_config", rms_norm_eps=1e-4)
+
+
+def int8(folder: Path) -> None:
+    """Every linear layer is rounded to 8 bits, the inputs of an output sharing one scale."""
+    _rewrite(folder, lambda weights: _round(weights, 127, group=None))
+
+
+def fp8(folder: Path) -> None:
+    """Every linear layer is rounded to numbers of 8 bits with an exponent (E4M3), one scale for each output."""
+
+    def change(weights: Weights) -> None:
+        import torch
+
+        for matrix in _matrices(weights):
+            scale = matrix.abs().amax(1, keepdim=True).clamp_min(1e-12) / torch.finfo(torch.float8_e4m3fn).max
+            matrix.copy_((matrix / scale).to(torch.float8_e4m3fn).float() * scale)
+
+    _rewrite(folder, change)
+
+
 def int3(folder: Path) -> None:
     """Every linear layer is rounded to 3 bits, 32 inputs sharing one scale."""
     _rewrite(folder, lambda weights: _round(weights, 3))
@@ -107,17 +130,14 @@ def int4(folder: Path) -> None:
     _rewrite(folder, lambda weights: _round(weights, 7))
 
 
+def noise1(folder: Path) -> None:
+    """Every linear layer is off by 1 % of each weight, normally distributed, always the same."""
+    _rewrite(folder, lambda weights: _shake(weights, 0.01))
+
+
 def noise5(folder: Path) -> None:
     """Every linear layer is off by 5 % of each weight, normally distributed, always the same."""
-
-    def change(weights: Weights) -> None:
-        import torch
-
-        generator = torch.Generator().manual_seed(0)
-        for matrix in _matrices(weights):
-            matrix *= 1 + 0.05 * torch.randn(matrix.shape, generator=generator)
-
-    _rewrite(folder, change)
+    _rewrite(folder, lambda weights: _shake(weights, 0.05))
 
 
 def layer_dropped(folder: Path) -> None:
@@ -176,6 +196,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "layer-dropped": layer_dropped,
     "vision-layer-dropped": vision_layer_dropped,
     "norm-eps": norm_eps,
+    "norm-eps-10": norm_eps10,
     "no-role-newline": no_role_newline,
     "no-newline": no_newline,
     "no-bos": no_bos,
@@ -183,6 +204,9 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "foreign-system": foreign_system,
     "int3": int3,
     "int4": int4,
+    "int8": int8,
+    "fp8": fp8,
+    "noise1": noise1,
     "noise5": noise5,
     "tokenizer": tokenizer,
 }
@@ -234,9 +258,17 @@ def _drop_second_layer(folder: Path, part: str, prefix: str) -> None:
     _configured(folder, part, num_hidden_layers=len(kept))
 
 
-def _round(weights: Weights, largest: int) -> None:
+def _shake(weights: Weights, share: float) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
     for matrix in _matrices(weights):
-        groups = matrix.view(matrix.shape[0], -1, GROUP)
+        matrix *= 1 + share * torch.randn(matrix.shape, generator=generator)
+
+
+def _round(weights: Weights, largest: int, group: int | None = GROUP) -> None:
+    for matrix in _matrices(weights):
+        groups = matrix.view(matrix.shape[0], -1, group or matrix.shape[1])
         scale = groups.abs().amax(-1, keepdim=True).clamp_min(1e-12) / largest
         groups.copy_((groups / scale).round() * scale)
 

@@ -57,6 +57,11 @@ RESPONSE = {
     "usage-not-numbers": ("protocol.usage", "protocol.body"),
     "logprobs-positive": ("protocol.logprobs",),
     "logprobs-unsteady": ("answers.numbers", "protocol.logprobs"),
+    "logprobs-lower-in-company": ("answers.numbers",),
+    # the same answers, whose scores are another prompt's, at another place, or lower
+    **dict.fromkeys(("scores-shifted", "scores-of-previous", "scores-lower"), ("answers.numbers", "protocol.logprobs")),
+    **dict.fromkeys(("scores-not-numbers", "scores-missing", "scores-cut"), ("protocol.logprobs",)),
+    "scores-error": ("errors", "protocol.logprobs"),
 }
 STREAM = {
     **dict.fromkeys(
@@ -222,9 +227,14 @@ MUTANTS = {
     "blind-mlp1": ("picture.unseen",),
     **dict.fromkeys(("bgr", "mean-std", "tiles-reversed", "tiles-grey", "thumbnail-first"), ("picture.seen_wrongly",)),
     # fine differences of what the vision model gets: the answers stay nearly the same
-    **dict.fromkeys(("thumbnail-grey", "nearest", "pixel-shuffle-v1"), ("picture.seen_wrongly", "answers.numbers")),
+    **dict.fromkeys(
+        ("thumbnail-grey", "nearest", "bilinear", "pixel-shuffle-v1"), ("picture.seen_wrongly", "answers.numbers")
+    ),
     **dict.fromkeys(("tiles-dropped", "no-thumbnail", "no-tiling"), ("picture.tiles",)),
-    **dict.fromkeys(("rope-base", "layer-dropped", "norm-eps", "int3", "int4", "noise5"), ("answers.numbers",)),
+    **dict.fromkeys(
+        ("rope-base", "layer-dropped", "norm-eps", "int3", "int4", "fp8", "noise1", "noise5"),
+        ("answers.numbers",),
+    ),
     "vision-layer-dropped": ("answers.numbers", "picture.seen_wrongly"),
     **dict.fromkeys(
         ("no-role-newline", "no-newline", "no-bos", "no-generation-prompt", "foreign-system", "tokenizer"),
@@ -260,6 +270,7 @@ PROCESS = {
     "reversed-on-its-first-day": ("picture.several",),
     "large-unread-on-its-first-day": ("picture.seen_wrongly", "picture.tiles"),
     "offline-differs": ("answers.offline",),
+    "reference-of-another": ("environment.weights", "model.other"),
     "replayed": ("answers.stored",),
     # both know what is published, and do not look at what is new
     "lookup-table": ("answers.stored", "picture.unseen"),

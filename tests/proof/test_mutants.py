@@ -9,21 +9,29 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import first_day
 import pytest
-import yaml
 from acceptance_runs import CONTROL, PROOF, Run, run_suite
-from check_ids import ALL_LOGPROBS, GOLDEN, LOGPROBS, MANY_TILES, TILES, node, short
+from check_ids import ALL_LOGPROBS, GOLDEN, LOGPROBS, MANY_TILES, SCORED, TILES, node, short
+from first_day import distance_of
 from mutant_engine import FAULTS
-from owners import MUTANTS
+from owners import DISTANT, MUTANTS
 
-from vlm_acceptance.config.paths import ROOT
+from vlm_acceptance.config.options import PROFILES
+from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.engine.installation import find_engine
 
 CATEGORIES = tuple(
     f"capability::test_category[{name}-png]" for name in ("ocr", "description", "understanding", "reasoning", "chinese")
 )
+OF_REFERENCE = (*ALL_LOGPROBS, *SCORED)
 ASKED = (*CATEGORIES, GOLDEN, TILES, LOGPROBS)
-QUIET = ("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-soak-s=20")
+# other runs beside this one make a start slow, which is no fault
+PATIENT, TIMEOUT_S = "--vlm-set=engine.start_timeout_s=1200", 1800
+QUIET = (
+    *("-m", "smoke or slow", "--vlm-profile=control-cpu", "--vlm-set=offline.enabled=false", "--vlm-soak-s=20"),
+    PATIENT,
+)
 # nothing is stored of a deployment on its first day
 NOTHING_STORED = ("--vlm-set=capability.golden_answers=null", "--vlm-set=logprobs.baseline=null")
 # mutants that cut pictures wrongly, whatever is stored; a grey thumbnail is not among them: the tiles show everything
@@ -35,7 +43,7 @@ LIGHTER = {"layer-dropped", "vision-layer-dropped"}
 SILENT = {"noise5"}
 
 NOT_SEEN, NOT_RIGHTLY = "the picture was not seen", "rightly seen"
-LOGPROBS_OFF = "of common top-5 tokens within 0.04 of the baseline"
+LOGPROBS_OFF = "of common top tokens within 0.04 of the baseline"
 SAID = {
     "blind": NOT_SEEN,
     "blind-mlp1": NOT_SEEN,
@@ -68,16 +76,24 @@ def broken(fault: str, folder) -> tuple[tuple[str, ...], dict[str, str]]:
     return (f"--vlm-model={out}", *lighter), {}
 
 
+def args_of_engine(*args: object) -> str:
+    """The option that starts the engine with these arguments."""
+    return f"--vlm-set=engine.args={json.dumps(args)}"
+
+
 def run_on(fault: str, folder, is_whole: bool) -> Run:
     options, env = broken(fault, folder)
-    tests = [] if is_whole else dict.fromkeys(map(node, [*ASKED, *MUTANTS[fault]]))
-    return run_suite(folder, *QUIET, *options, *tests, env=env, timeout_s=850)
+    tests = [] if is_whole else dict.fromkeys(map(node, [*ASKED, *OF_REFERENCE, *MUTANTS.get(fault, ())]))
+    run = run_suite(folder, *QUIET, *options, *tests, env=env, timeout_s=TIMEOUT_S)
+    first_day.note(fault, run)
+    return run
 
 
 @pytest.fixture(scope="module")
 def runs(request, tmp_path_factory, whole_suite):
     """Runs on the mutants of this session, two at a time: an engine loads on one core. A whole suite runs alone."""
-    chosen = [item for item in request.session.items if item.originalname == "test_mutant_is_refused"]
+    tests = ("test_mutant_is_refused", "test_mutant_lies_within_the_limits")
+    chosen = [item for item in request.session.items if item.originalname in tests]
     pool = ThreadPoolExecutor(1 if whole_suite else 2)
     faults = [item.callspec.params["fault"] for item in chosen]
     yield {fault: pool.submit(run_on, fault, tmp_path_factory.mktemp(fault), whole_suite) for fault in faults}
@@ -93,14 +109,23 @@ def test_mutant_is_refused(prove, runs, whole_suite, fault):
     assert SAID.get(fault, "") in run.messages
     assert len(refused & set(CATEGORIES)) >= CATEGORIES_REFUSED.get(fault, 0)
     if fault in SILENT and not whole_suite:
-        assert refused - {GOLDEN} == {LOGPROBS, *ALL_LOGPROBS}
+        assert refused - {GOLDEN} == {LOGPROBS, *OF_REFERENCE}
+
+
+@pytest.mark.parametrize("fault", DISTANT)
+def test_mutant_lies_within_the_limits(prove, runs, fault):
+    run = runs[fault].result()
+    seen = distance_of(run.summary)
+    assert seen is not None, run.out
+    said = f"mean |Δ| {seen.shift:.4f} over {seen.prompts} prompts, limit {seen.limit:.4f}"
+    prove(fault, run, seen=f"not refused: {said}")
 
 
 @pytest.mark.parametrize("fault", MISCUT)
 def test_large_pictures_alone_refuse_wrong_tiles_where_nothing_is_stored(tmp_path, fault):
     options, env = broken(fault, tmp_path)
     tests = "tests/acceptance/test_large_pictures.py"
-    run = run_suite(tmp_path, *QUIET, *NOTHING_STORED, *options, tests, env=env, timeout_s=850)
+    run = run_suite(tmp_path, *QUIET, *NOTHING_STORED, *options, tests, env=env, timeout_s=TIMEOUT_S)
     assert run.code == 1, run.out
     assert {short(ident) for ident in run.refused_by} & set(MANY_TILES)
 
@@ -110,7 +135,7 @@ def test_only_large_pictures_see_wrong_tiles_where_every_other_picture_is_one_ti
     options, env = broken(fault, tmp_path)
     spm = ["--vlm-profile=control-spm" if one == "--vlm-profile=control-cpu" else one for one in QUIET]
     tests = (*map(node, CATEGORIES), "tests/acceptance/test_large_pictures.py")
-    run = run_suite(tmp_path, *spm, *NOTHING_STORED, *options, *tests, env=env, timeout_s=850)
+    run = run_suite(tmp_path, *spm, *NOTHING_STORED, *options, *tests, env=env, timeout_s=TIMEOUT_S)
     assert run.code == 1, run.out
     refused = {short(ident) for ident in run.refused_by}
     assert refused >= set(MANY_TILES)
@@ -119,22 +144,23 @@ def test_only_large_pictures_see_wrong_tiles_where_every_other_picture_is_one_ti
 
 def logprob_run(accept, *options: str):
     """A run of all checks of log probabilities; two threads on a busy machine are slow."""
-    return accept(*QUIET, *options, "tests/acceptance/test_logprobs.py", timeout_s=850)
+    return accept(*QUIET, *options, "tests/acceptance/test_logprobs.py", timeout_s=TIMEOUT_S)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_control_served_with_other_rounding_is_accepted_by_its_log_probabilities(accept, dtype):
-    args = yaml.safe_load((ROOT / "fixtures" / "profiles" / "control-cpu.yaml").read_text("utf-8"))["engine"]["args"]
-    other = [dtype if arg == "bfloat16" else arg for arg in args]
-    run = logprob_run(accept, f"--vlm-set=engine.args={json.dumps(other)}")
+    args = load_profile("control-cpu", PROFILES).profile.engine.args
+    run = logprob_run(accept, args_of_engine(*(dtype if arg == "bfloat16" else arg for arg in args)))
     assert run.code == 11, run.out  # narrowed: nothing refused, nothing accepted
-    assert (run.refused_by, len(run.ids("passed"))) == (set(), 5)
+    assert run.refused_by == set()
+    assert {short(ident) for ident in run.ids("passed")} >= {LOGPROBS, *OF_REFERENCE}
 
 
 def test_control_served_by_two_threads_is_accepted_by_its_log_probabilities(accept):
     run = logprob_run(accept, "--vlm-set=engine.env.OMP_NUM_THREADS=2")
     assert run.code == 11, run.out
-    assert (run.refused_by, len(run.ids("passed"))) == (set(), 5)
+    assert run.refused_by == set()
+    assert {short(ident) for ident in run.ids("passed")} >= {LOGPROBS, *OF_REFERENCE}
 
 
 def test_real_engine_that_dies_while_loading_is_rejected_with_its_reason(accept, tmp_path):

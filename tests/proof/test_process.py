@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 from acceptance_runs import CONTROL as MODEL
-from check_ids import COMPLETE, FIGURES, node
+from check_ids import COMPLETE, FIGURES, SERVED_FILES, node, short
+from first_day import BESIDE_REFERENCE
 from proof_engines import NPU, fake_npu, held_port
 
 from vlm_acceptance.config.options import PROFILES
@@ -190,6 +191,21 @@ def test_broken_weights_are_an_environment_error(accept, stand_in_engine, tmp_pa
     prove(fault, run)
     assert run.code == 10, run.out
     assert ("model.safetensors" if fault == "weights-truncated" else "config.json") in run.out
+
+
+@pytest.mark.fault("reference-of-another")
+def test_files_that_are_not_those_of_the_reference_are_rejected(accept, stand_in_engine, tmp_path, prove):
+    asked = (*CONTROL, BESIDE_REFERENCE, node(SERVED_FILES), f"--vlm-engine={stand_in_engine}")
+    right = accept(*asked, env={"VLM_STANDIN": "ready"})
+    assert [short(ident) for ident in right.ids("passed")] == [SERVED_FILES], right.out
+    folder = tmp_path / "model"
+    shutil.copytree(MODEL, folder)
+    with (folder / "tokenizer_config.json").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    run = accept(*asked, f"--vlm-model={folder}", env={"VLM_STANDIN": "ready"})
+    prove("reference-of-another", run)
+    assert run.code == 1, run.out
+    assert "tokenizer_config.json" in run.messages
 
 
 # of a language model with the sizes of the control

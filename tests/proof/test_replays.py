@@ -35,11 +35,11 @@ def record(control, tmp_path_factory) -> Store:
 def test_replayed_run_is_refused_by_what_is_new(record, accept, prove):
     with FaultProxy(NO_ENGINE, stages=record.replaying()) as proxy:
         run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", *TESTS)
+    prove("replayed", run)
     assert run.code == 1, run.out
     # the record is a good one: what it knows is accepted
     assert {node(test).rpartition("/")[2] for test in KNOWN} <= run.ids("passed"), run.out
     assert "prompt tokens" in run.messages
-    prove("replayed", run)
 
 
 @pytest.mark.fault("lookup-table")
@@ -47,9 +47,9 @@ def test_table_of_published_answers_is_refused_by_new_pictures(accept, control, 
     tests = map(node, (*KNOWN, NEW_PICTURES))
     with FaultProxy(control.base_url, stages=lookup_table(IMAGES.rglob("*.png"))) as proxy:
         run = accept(*ATTACHED, f"--vlm-base-url={proxy.url}", *tests)
+    prove("lookup-table", run)
     assert run.code == 1, run.out
     assert {node(test).rpartition("/")[2] for test in KNOWN} <= run.ids("passed"), run.out
-    prove("lookup-table", run)
 
 
 @pytest.mark.fault("blind-to-new-pictures")
@@ -57,5 +57,5 @@ def test_model_that_sees_nothing_is_refused_by_new_pictures_offline_too(accept, 
     blind, _ = broken("blind", tmp_path)
     tests = map(node, owners.PROCESS["blind-to-new-pictures"])
     run = accept("--vlm-profile=control-cpu", *blind, *tests, timeout_s=850)
-    assert run.code == 1, run.out
     prove("blind-to-new-pictures", run)
+    assert run.code == 1, run.out

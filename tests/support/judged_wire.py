@@ -28,6 +28,7 @@ from vlm_acceptance.checks import (
 from vlm_acceptance.checks.served_prompt import PromptTokens, read_tokens
 from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core import logprobs as read_logprobs
+from vlm_acceptance.core import scored_answers
 from vlm_acceptance.core.capability import Picture, Question
 from vlm_acceptance.core.exchange import CHAT, NS, Exchange, Frame, NoReply, Reply, Request, Usage
 from vlm_acceptance.core.tiles import TileRule
@@ -38,7 +39,7 @@ COUNTS = (*WRITTEN, "-0.0", "-1", "1.5")
 SAMPLES = ("NaN", "+Inf", "-Inf", "1e999", "text", "true", "", MISSING)
 TEXT = "It is 42."
 RULE = TileRule(28, 16, 1, 12, True)
-LIMITS = LogProbLimits(alarm=0.1, alarm_prompt=0.2, common_top5=0.9, tie=0.5, steady=0.1, steady_prompt=0.2)
+LIMITS = LogProbLimits(alarm=0.1, alarm_prompt=0.2, common_top=0.9, tie=0.5, steady=0.1, steady_prompt=0.2)
 PROMPT, COMPLETION, TOTAL = (f"usage.{name}_tokens" for name in ("prompt", "completion", "total"))
 GOOD = {PROMPT: "5", COMPLETION: "2", TOTAL: "7", "choices.0.index": "0", "created": "1764000000"}
 ENTRY = "choices.0.logprobs.content.0"
@@ -60,13 +61,18 @@ class Row:
 def written(value: Any, path: str, text: str) -> bytes:
     """The value as JSON with `text` in the place of a part of it, or without this part for MISSING."""
     place = whole = copy.deepcopy(value)
-    *folders, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    *folders, last = path.split(".")
     for key in folders:
-        place = place[key]
-    place[last] = "@@@"
+        place = place[_key(place, key)]
+    last_key = _key(place, last)
+    place[last_key] = "@@@"
     if text == MISSING:
-        del place[last]
+        del place[last_key]
     return json.dumps(whole).replace('"@@@"', text).encode()
+
+
+def _key(place: Any, key: str) -> int | str:
+    return int(key) if isinstance(place, list) else key
 
 
 def _token(token: str, p: float) -> dict[str, Any]:
@@ -85,6 +91,13 @@ def _body(first: str, second: str) -> dict[str, Any]:
 
 
 PLAIN, BY_ID = _body("It is", " 42."), _body("token_id:5", "token_id:4")
+# a stored answer of the tokens 5 and 4 that was scored; 4 ends it
+SCORED = {
+    **_body("token_id:4", "token_id:4"),
+    "prompt_token_ids": [1, 5],
+    "prompt_logprobs": [None, {"5": {"logprob": -0.05}, **{f"{900 + n}": {"logprob": -8.0 - n} for n in range(4)}}],
+}
+SCORES = {"prompt_logprobs.1.5.logprob": "-0.05", "prompt_logprobs.1.900.logprob": "-8.0", **PLACES}
 CHUNK = {
     **PLAIN,
     "object": "chat.completion.chunk",
@@ -156,6 +169,12 @@ def _known() -> read_logprobs.LogProbs:
 
 def _against_baseline(seen: Exchange) -> object:
     return logprobs.against_baseline({"a": _known()}, {"a": read_logprobs.logprobs_of(seen)}, LIMITS)[0]
+
+
+def _scored(seen: Exchange) -> object:
+    scores = scored_answers.scored_of(seen, _known())
+    assert not isinstance(scores, scored_answers.OtherTokens)
+    return logprobs.against_baseline({"a": _known()}, {"a": scores}, LIMITS)[0]
 
 
 def _alike(seen: Exchange) -> object:
@@ -260,6 +279,7 @@ def rows() -> Iterator[Row]:
         yield from (Row(f"{name} {path}", _of_body(PLAIN, path, judge), GOOD[path], COUNTS) for path in paths)
     for name, (judge, what) in TOKENS.items():
         yield from (Row(f"{name} {path}", _of_body(what, path, judge), PLACES[path], WRITTEN) for path in PLACES)
+    yield from (Row(f"scored {path}", _of_body(SCORED, path, _scored), good, WRITTEN) for path, good in SCORES.items())
     for path in (PROMPT, COMPLETION, TOTAL):
         yield Row(f"stream_is_sound {path}", _of_chunk(1, path), GOOD[path], COUNTS)
     for path in ("choices.0.index", "created"):

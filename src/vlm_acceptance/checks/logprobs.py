@@ -13,6 +13,7 @@ from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.finding import Finding
 from vlm_acceptance.core.logprobs import LogProbs
 from vlm_acceptance.core.numbers import is_at_least, is_at_most, is_figure, largest, mean
+from vlm_acceptance.core.reference import Change, PromptDistance
 from vlm_acceptance.core.text import trimmed
 
 SHOWN = 4
@@ -98,11 +99,38 @@ def figures_of(
     return {"against": against, "limit": most[0], "limit_prompt": most[1], "prompts": rows}
 
 
+def distance_of(change: Difference) -> PromptDistance:
+    """The difference of one prompt as the sums that a file keeps."""
+    far = largest(change.listed) if change.listed else 0.0
+    return PromptDistance(
+        sum(change.listed), far, len(change.listed), change.possible, sum(change.chosen), len(change.chosen)
+    )
+
+
+def repeat(condition: str, known: Mapping[str, LogProbs], seen: Mapping[str, LogProbs | NoReply]) -> Change:
+    """How far a repeat under a condition is from the recording, for each prompt that got an answer."""
+    answers = {name: one for name, one in seen.items() if isinstance(one, LogProbs)}
+    moved = {name: distance_of(difference(known[name], one)) for name, one in answers.items()}
+    return Change(f"repeat: {condition}", floor=True, prompts=moved)
+
+
 def missing(seen: Mapping[str, LogProbs | NoReply]) -> list[Finding]:
     """Prompts whose answer has no log probabilities: the first few."""
     lost = [(name, one) for name, one in seen.items() if isinstance(one, NoReply)][:SHOWN]
     expected = "an answer with log probabilities by token id"
     return [Finding(kinds.LOGPROBS_MISSING, expected, str(why), name, why.exchange) for name, why in lost]
+
+
+def scoring_broke(why: NoReply) -> list[Finding]:
+    """The first request to score an answer failed in the server: nothing more was asked."""
+    expected = "an answer that is scored, or a status that refuses it"
+    return [Finding(kinds.LOGPROBS_MISSING, expected, f"{why}; no other answer was sent", exchange=why.exchange)]
+
+
+def files_are_the_references(other: Sequence[str], model: str) -> list[Finding]:
+    """`other` names files of the served folder that are not those from which the reference of `model` was computed."""
+    expected = f"the files from which the reference of {model} was computed"
+    return [Finding(kinds.LOGPROBS_FILES, expected, f"absent or changed: {', '.join(other)}")] if other else []
 
 
 def against_baseline(
@@ -116,10 +144,10 @@ def against_baseline(
         return found, None
     together = totals(list(differences.values()))
     if not is_at_most(together.shift, limits.alarm):
-        expected = f"log probabilities of common top-5 tokens within {limits.alarm:g} of the baseline in the mean"
+        expected = f"log probabilities of common top tokens within {limits.alarm:g} of the baseline in the mean"
         found.append(Finding(kinds.LOGPROBS_SHIFT, expected, f"{together.shift:.4f} over {together.prompts} prompts"))
-    if not is_at_least(together.common, limits.common_top5):
-        expected = f"at least {limits.common_top5:.0%} of the top-5 tokens in common with the baseline"
+    if not is_at_least(together.common, limits.common_top):
+        expected = f"at least {limits.common_top:.0%} of the top tokens in common with the baseline"
         found.append(Finding(kinds.LOGPROBS_TOP5, expected, f"{together.common:.1%} over {together.prompts} prompts"))
     for name, one in differences.items():
         found += _other_token(name, one, known[name], answers[name], limits.tie)
@@ -170,7 +198,7 @@ def alike(
 def _other_token(name: str, change: Difference, known: LogProbs, seen: LogProbs, tie: float) -> list[Finding]:
     if change.diverged is None or is_at_most(change.behind, tie):
         return []
-    how = "which is not among the five likeliest" if change.behind is None else f"{change.behind:.2f} less likely"
+    how = "which is not among the likeliest" if change.behind is None else f"{change.behind:.2f} less likely"
     if change.diverged >= min(len(known.tokens), len(seen.tokens)):
         how = f"of {len(seen.tokens)} tokens, not {len(known.tokens)}"
     observed = f"another token at place {change.diverged}, {how}: {trimmed(seen.text)}"

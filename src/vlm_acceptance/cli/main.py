@@ -42,6 +42,10 @@ COMMANDS = {
     "verify": Command("RUN: whether a stored run was changed since; needed to sign it", "vlm_acceptance.cli.verify"),
     "mmmu": Command("prepare, re-score, ask: the questions of MMMU", "vlm_acceptance.accuracy.mmmu.__main__"),
     "calibrate": Command("RUN FILE: record a run that is known to be right", "vlm_acceptance.run.calibrate"),
+    "reference": Command(
+        "record, power, profile, compare: log probabilities of the checkpoint, without a card",
+        "vlm_acceptance.cli.reference",
+    ),
     "compare": Command(
         "RUN RUN: what differs; --profile A --profile B: log probabilities", "vlm_acceptance.cli.compare"
     ),

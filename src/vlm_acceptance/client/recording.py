@@ -116,10 +116,15 @@ class RecordingClient:
         """Send nothing for so long."""
         sleep(seconds)
 
-    def all(self, bodies: Sequence[dict[str, Any]], concurrency: int) -> list[Exchange]:
-        """Many chat requests, at most `concurrency` (1 to 64) at once; the n-th exchange answers the n-th body."""
+    def all(
+        self, bodies: Sequence[dict[str, Any]], concurrency: int, form: Callable[[Exchange], Exchange] = lambda one: one
+    ) -> list[Exchange]:
+        """Many chat requests, at most `concurrency` (1 to 64) at once; the n-th exchange answers the n-th body.
+
+        Of each exchange `form` makes what is recorded and given back.
+        """
         requests = [self.request(body) for body in bodies]
-        exchanges = send_all(self.http, requests, concurrency)
+        exchanges = [form(one) for one in send_all(self.http, requests, concurrency)]
         for body, exchange in zip(bodies, exchanges, strict=True):
             self.keep(exchange, body)
         return exchanges
@@ -136,7 +141,7 @@ class RecordingClient:
 
 def kind_of(body: dict[str, Any]) -> str:
     """A name for the features of a body that make an engine compile, such as `chat+stream+picture`."""
-    features = [name for name in ("stream", "logprobs", "n", "stop", "tools") if body.get(name)]
+    features = [name for name in ("stream", "logprobs", "prompt_logprobs", "n", "stop", "tools") if body.get(name)]
     features += ["structured"] if body.get("response_format") or body.get("structured_outputs") else []
     contents = [message.get("content") for message in body.get("messages") or [] if isinstance(message, dict)]
     features += ["sampled"] if body.get("temperature") else []

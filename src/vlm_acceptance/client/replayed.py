@@ -207,9 +207,14 @@ class ReplayedRecordingClient(RecordingClient):
     http: ReplayedClient
     observations: StoredObservations
 
-    def all(self, bodies: Sequence[dict[str, Any]], concurrency: int) -> list[Exchange]:  # noqa: ARG002
+    def all(
+        self,
+        bodies: Sequence[dict[str, Any]],
+        concurrency: int,  # noqa: ARG002
+        form: Callable[[Exchange], Exchange] = lambda one: one,
+    ) -> list[Exchange]:
         """The stored exchanges; the n-th answers the n-th body."""
-        exchanges = [self.http.send(self.request(body)) for body in bodies]
+        exchanges = [form(self.http.send(self.request(body))) for body in bodies]
         for body, exchange in zip(bodies, exchanges, strict=True):
             self.keep(exchange, body)
         return exchanges

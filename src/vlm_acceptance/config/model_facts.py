@@ -52,7 +52,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "logprobs.baseline": "stored log probabilities",
         "logprobs.alarm": "",
         "logprobs.alarm_prompt": "",
-        "logprobs.common_top5": "",
+        "logprobs.common_top": "",
         "logprobs.tie": "",
         "logprobs.steady": "",
         "logprobs.steady_prompt": "",

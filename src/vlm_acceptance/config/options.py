@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from vlm_acceptance.config.paths import ROOT, default_reports, input_file, output_file, resolve_existing
 from vlm_acceptance.config.profile_file import Loaded, load_profile
 from vlm_acceptance.core.errors import UsageProblem, nearest
-from vlm_acceptance.core.files import expanded
+from vlm_acceptance.core.files import expanded, is_file
 from vlm_acceptance.core.logprobs import is_baseline
 from vlm_acceptance.core.masking import secrets_in
 from vlm_acceptance.core.text import trimmed
@@ -79,7 +79,11 @@ OPTIONS = (
     ),
     Option("vlm-lang", "language of texts for people: en or zh (default: that of the locale)", metavar="LANG"),
     Option("vlm-judge", "judge this stored run again; no engine is started, no server asked", metavar="RUN"),
-    Option("vlm-record-baseline", "record latencies as budgets (.yaml) or log probabilities (.jsonl)", metavar="FILE"),
+    Option(
+        "vlm-record-baseline",
+        "record latencies (.yaml) or log probabilities (.jsonl; given again: extended)",
+        metavar="FILE",
+    ),
 )
 
 
@@ -223,6 +227,13 @@ def _named(char: str) -> str:
     return {"\n": "a line feed", "\r": "a carriage return", "\t": "a tab"}.get(char, f"U+{ord(char):04X}")
 
 
+def recording_file(value: str | None, source: str) -> Path | None:
+    """A file to record into: a new one, or a recording of log probabilities that this run extends."""
+    if value is not None and value.endswith(".jsonl") and is_file(expanded(value)) and is_baseline(expanded(value)):
+        return expanded(value)
+    return output_file(value, source)
+
+
 def require_use(values: Mapping[str, object], url_source: str) -> None:
     """UsageProblem when the command line has options of a launched engine, which an attached endpoint does not obey."""
     for option in OPTIONS:
@@ -245,7 +256,7 @@ def load(values: Mapping[str, object], env: Mapping[str, str], profile: str, rea
     judged = picked["vlm_judge"][0] is not None  # nothing is sent: no variable is read
     stored, own = input_file(*picked["vlm_baseline"]), loaded.profile.logprobs.baseline
     stored_logprobs = stored if stored is not None and is_baseline(stored) else None
-    record = output_file(*picked["vlm_record_baseline"])
+    record = recording_file(*picked["vlm_record_baseline"])
     of_logprobs = record is not None and record.suffix == ".jsonl"
     reports, _ = picked["vlm_reports"]
     evidence, source = picked["vlm_evidence"]

@@ -31,6 +31,7 @@ FORMER_KEYS = {
     "capability.demoted": "capability.report_only",
     "capability.known_answers": "capability.golden_answers",
     "capability.long_twins": "capability.long_similar_pictures",
+    "logprobs.common_top5": "logprobs.common_top",
 }
 FORMER_VALUES = {"capability.report_only": {"several": "multi_picture"}}
 

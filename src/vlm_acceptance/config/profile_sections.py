@@ -143,14 +143,18 @@ class LogProbLimits(Section):
     prompts: str = Field(default="fixtures/baselines/prompts.jsonl", description="the prompts of a recording")
     baseline: str | None = Field(default=None, description="the stored log probabilities", examples=["right.jsonl"])
     sample: int = Field(default=12, ge=1, description="prompts that smoke sends")
+    limits: Literal["measured", "stated"] = Field(
+        default="measured",
+        description="`measured`: a baseline that holds measured changes brings `alarm`, `alarm_prompt` and "
+        "`common_top`, unless the profile names that baseline and the key; `stated`: always those of the profile",
+    )
     # vLLM-Ascend's own tests allow 0.14 for a token; to find a model's own floor, compare two recordings of it
     alarm: Nats = Field(
         default=0.14,
-        description="limit of the mean difference to `baseline` over the tokens that both list among their five "
-        "likeliest",
+        description="limit of the mean difference to `baseline` over the tokens that both list among their likeliest",
     )
     alarm_prompt: Nats = Field(default=0.4, description="the same for each prompt")
-    common_top5: Share = Field(default=0.8, description="least share of such tokens")
+    common_top: Share = Field(default=0.8, description="least share of such tokens")
     tie: Nats = Field(
         default=0.5,
         description="another token than the stored one, or than that of a second answer to the same request, is "
@@ -169,12 +173,19 @@ class LogProbLimits(Section):
 
 # of an answer without its tokens; of a token with its event in a stream; of each token that could stand in its place
 ANSWER_BYTES, TOKEN_BYTES, LISTED_BYTES = 256 << 10, 4 << 10, 1 << 10
+# prompt_logprobs lists 20 tokens at each place of a prompt: of 8,192 places these are 16 MB
+PROMPT_TIMES = 4
 
 
 class Sizes(Section):
     """Upper bounds in MiB. An answer beyond them, or beyond what its tokens can need, is a broken one."""
 
-    answer_mib: float = Field(default=4, ge=0.25, le=64, description="the largest answer")
+    answer_mib: float = Field(
+        default=4,
+        ge=0.25,
+        le=64,
+        description="the largest answer; four times as much where it lists the tokens of a prompt",
+    )
     metrics_mib: float = Field(default=16, ge=0.25, le=64, description="the largest page of `/metrics`")
     run_mib: float = Field(
         default=128,
@@ -189,6 +200,8 @@ class Sizes(Section):
             return int(self.metrics_mib * MIB)
         most = int(self.answer_mib * MIB)
         body: dict[str, Any] = request.body if isinstance(request.body, dict) else {}
+        if body.get("prompt_logprobs"):
+            return most * PROMPT_TIMES
         tokens, choices, listed = body.get("max_tokens"), body.get("n", 1), body.get("top_logprobs", 0)
         if not all(type(count) is int and count >= 0 for count in (tokens, choices, listed)):
             return most

@@ -85,6 +85,7 @@ _LIFE = (
     Sign(c.HANG, ("hang.flat",)),
     Sign(c.HANG, says=("answers no request in time",)),
     Sign(c.INSTALLATION, ("environment.versions",)),
+    Sign(c.WEIGHTS, ("logprobs.files",)),
     Sign(c.OTHER_MODEL, ("models.id", "models.max_model_len", "routes.model", "schema.model")),
     # the first test that needs the deployment says which stage of readiness broke
     Sign(c.HANG, says=("not ready: model: timeout", "not ready: text: timeout", "not ready: picture: timeout")),
@@ -145,6 +146,7 @@ _OFFLINE = (
             "large_pictures::test_offline*",
             "challenge::test_offline*",
             "logprobs::test_server_gives*",
+            "logprobs::test_offline_logprobs*",
         ),
         follows=(*_WRONGLY, c.LANGUAGE, c.WRONG),
     ),

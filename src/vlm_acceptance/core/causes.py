@@ -209,9 +209,9 @@ WRONG = Cause(
 )
 NUMBERS = Cause(
     "answers.numbers",
-    "The model computes other numbers than the recorded deployment",
+    "The model computes other numbers than the stored ones",
     "Compare weights (hashes), --dtype, --quantization, config.json (rope_theta, rms_norm_eps, layers) and the "
-    "operators of this version with the recorded run.",
+    "operators of this version with those of the reference or of the recorded run.",
 )
 OFFLINE = Cause(
     "answers.offline",

@@ -264,7 +264,8 @@ IDLE_WRONG = FindingClass("idle.wrong", "first request after an idle spell is an
 # log probabilities against a baseline, and their repeatability
 LOGPROBS_MISSING = FindingClass("logprobs.missing", "no log probabilities to compare", FATAL)
 LOGPROBS_SHIFT = FindingClass("logprobs.shift", "log probabilities shifted", FAILURE)
-LOGPROBS_TOP5 = FindingClass("logprobs.top5", "top-5 tokens differ from the baseline", FAILURE)
+LOGPROBS_TOP5 = FindingClass("logprobs.top5", "top tokens differ from the baseline", FAILURE)
+LOGPROBS_FILES = FindingClass("logprobs.files", "served files are not those of the reference", FAILURE)
 LOGPROBS_PROMPT = FindingClass("logprobs.prompt", "one prompt far from the baseline", FAILURE)
 LOGPROBS_TEXT = FindingClass("logprobs.text", "greedy texts differ", FAILURE)
 LOGPROBS_TOKEN = FindingClass("logprobs.token", "greedy tokens differ", FAILURE)

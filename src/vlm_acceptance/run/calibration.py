@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.config.ladder_sections import StepBudgets
 from vlm_acceptance.config.profile import LARGE_PICTURES, MULTI_PICTURE
 from vlm_acceptance.core import finding_classes as kinds
-from vlm_acceptance.core import logprobs
 from vlm_acceptance.core.finding import Finding, Outcome
 from vlm_acceptance.core.finding_classes import Severity
-from vlm_acceptance.core.logprobs import StoredLogProbs
-from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.numbers import is_figure
 from vlm_acceptance.core.verdict import EXIT, Ruling, TestResult
 from vlm_acceptance.core.waiting import in_words
+from vlm_acceptance.run import recording
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.workloads.capability import key_of
 
@@ -79,7 +76,7 @@ def record(context: RunContext, ruling: Ruling) -> list[str]:
 
     A profile extends the present one. Given one file, both go into it; given two, the second extends the first.
     """
-    lines = _record_logprobs(context, ruling)
+    lines = recording.record(context, ruling)
     settings, proposed = context.settings, proposal(context, ruling)
     wanted = {"capability": settings.calibrate, "latency": settings.record_baseline}
     files: dict[Path, list[str]] = {}
@@ -111,28 +108,6 @@ def write_profile(
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         path.write_text(f"# recorded by {run}\n{text}", "utf-8")  # it holds no text of the deployment
     return lines
-
-
-def _record_logprobs(context: RunContext, ruling: Ruling) -> list[str]:
-    path, taken = context.settings.record_logprobs, context.record.logprobs
-    if path is None:
-        return []
-    obstacles = (
-        (len(taken) < len(context.inputs.logprob_prompts), "log probabilities are missing for some prompts"),
-        (bool(context.record.narrowed), "the run was narrowed"),
-        (ruling.code != EXIT["accepted"], "the deployment was not found right"),
-    )
-    if why := next((why for is_so, why in obstacles if is_so), ""):
-        return [f"  baseline: not recorded ({why}): {path}"]
-    part = path.with_name(f"{path.name}.part")
-    lines = "".join(f"{logprobs.line_of(_masked(row, context.mask))}\n" for row in taken)
-    part.write_text(lines, "utf-8", errors="replace")  # a lone surrogate is not valid in UTF-8
-    part.replace(path)  # the baseline is written whole or not at all
-    return [f"  baseline: {path} ({len(taken)} prompts)"]
-
-
-def _masked(row: StoredLogProbs, mask: Mask) -> StoredLogProbs:
-    return replace(row, logprobs=replace(row.logprobs, text=mask(row.logprobs.text)))
 
 
 def _obstacle(context: RunContext, ruling: Ruling) -> str:

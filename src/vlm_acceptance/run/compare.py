@@ -22,6 +22,8 @@ from vlm_acceptance.core.help_text import HelpText
 
 USAGE = 4
 EVERY_PROMPT = "logprobs.sample=100000"
+# what the first profile does to itself is no limit for the second one
+ITS_OWN_LIMITS = "logprobs.limits=stated"
 Run = Callable[[Sequence[str]], int]
 
 
@@ -31,7 +33,7 @@ def commands(first: str, second: str, reports: Path, more: Sequence[str]) -> tup
     base = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "acceptance"), "-m", "smoke", *NO_CACHE, *more]
     one = [f"--vlm-profile={first}", f"--vlm-reports={reports / 'first'}", f"--vlm-record-baseline={stored}"]
     two = [f"--vlm-profile={second}", f"--vlm-reports={reports / 'second'}", f"--vlm-baseline={stored}"]
-    return [*base, *one], [*base, *two, f"--vlm-set={EVERY_PROMPT}"]
+    return [*base, *one], [*base, *two, f"--vlm-set={EVERY_PROMPT}", f"--vlm-set={ITS_OWN_LIMITS}"]
 
 
 def compare(first: str, second: str, reports: Path, more: Sequence[str], run: Run) -> int:

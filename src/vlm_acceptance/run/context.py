@@ -193,7 +193,7 @@ class RunContext(RunBasis):
         if self.profile.challenge.pictures:
             requests += challenge.offline_requests(self.new_pictures)
         if self.wants_offline_logprobs:
-            requests += logprobs.offline_requests(self.inputs.logprob_prompts, IMAGES)
+            requests += logprobs.offline_requests(self.inputs.offline_logprob_prompts, IMAGES, self.inputs.top)
         with self._stage("offline engine", f"starting, {len(requests)} requests") as stage:
             engine = dataclasses.replace(ready.offline_engine(self.tag), progress=stage)
             run = run_offline(engine, requests, self.store.folder)

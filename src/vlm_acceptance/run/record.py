@@ -11,8 +11,10 @@ from typing import Any
 from vlm_acceptance.checks.latency import LatencyRow
 from vlm_acceptance.core.engine_figures import EngineFigures
 from vlm_acceptance.core.logprobs import StoredLogProbs
+from vlm_acceptance.core.reference import Change
 from vlm_acceptance.core.verdict import TestResult
 from vlm_acceptance.core.waiting import Waited
+from vlm_acceptance.run.baseline_limits import Compared
 from vlm_acceptance.run.gallery import Gallery
 
 
@@ -67,8 +69,9 @@ class RunRecord:
     answers of each test that asked a question by one route, without load; `agreed` the offline answers to a question
     that agreed with the served ones; `new_pictures` how many of the eight new ones were read; `too_many` counts
     answers of status 429. `latency_figures` are all answers of a category, with its budget. `capacity` has the ladder
-    of load: a row of each kind of prompt. `stage_seconds` are those of each stage that came to its end. `not_stored`
-    are tests whose exchanges a run that is judged again does not hold.
+    of load: a row of each kind of prompt. `repeats` are the distances of a recording's repeats, `compared` what tests
+    compared with a baseline. `stage_seconds` are those of each stage that came to its end. `not_stored` are tests whose
+    exchanges a run that is judged again does not hold.
     """
 
     required: list[str] = field(default_factory=list)
@@ -94,6 +97,8 @@ class RunRecord:
     new_pictures: int | None = None
     gallery: Gallery = field(default_factory=Gallery)
     logprobs: list[StoredLogProbs] = field(default_factory=list)
+    repeats: list[Change] = field(default_factory=list)
+    compared: list[Compared] = field(default_factory=list)
     known_issues: dict[str, list[str]] = field(default_factory=dict)
     # what requests get for parameters that they do not name, where it is declared
     defaults: dict[str, float] = field(default_factory=dict)

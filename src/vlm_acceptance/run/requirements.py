@@ -52,6 +52,7 @@ def missing_features(
     launched: bool,
     has_baseline: bool = False,
     has_logprobs: bool = False,
+    has_reference: bool = False,
     records_logprobs: bool = False,
     has_key: bool = False,
 ) -> Mapping[str, str]:
@@ -88,6 +89,7 @@ def missing_features(
         ("mmmu_baseline", has_baseline, "no stored run to compare with was given (--vlm-baseline)"),
         ("mmmu_known", mmmu.known_answers, "the profile has no known answers to MMMU (mmmu.known_answers)"),
         ("logprobs_baseline", has_logprobs, "no stored log probabilities (logprobs.baseline, --vlm-baseline)"),
+        ("reference", has_reference, "no reference that was computed from the model's files (--vlm-baseline)"),
         ("logprobs_recording", records_logprobs, "nothing is recorded (--vlm-record-baseline=FILE.jsonl)"),
     )
     # reversed: of several reasons the first one is given

@@ -29,7 +29,7 @@ from vlm_acceptance.engine import machine, weights
 from vlm_acceptance.report.causes import EXPLAINED, causes_of
 from vlm_acceptance.report.store import FINDINGS, row_of
 from vlm_acceptance.report.store import OWN_TEXTS as STORED_TEXTS
-from vlm_acceptance.run import calibration
+from vlm_acceptance.run import baseline_limits, calibration
 from vlm_acceptance.run.context import RunContext
 from vlm_acceptance.run.requirements import area_of
 from vlm_acceptance.run.suite_digest import suite_digest
@@ -296,10 +296,20 @@ def notes(context: RunContext) -> list[str]:
     }
     if repeated:
         found.append(f"repeated by another plugin: {', '.join(f'{name} ({runs})' for name, runs in repeated.items())}")
+    found += numbers(context)
     found += [context.store.budget.note] if context.store.budget.note else []
     if record.orphans:
         found.append(f"{len(record.orphans)} process(es) left by an earlier, killed run were ended before this run")
     return found
+
+
+def numbers(context: RunContext) -> list[str]:
+    """Whose log probabilities the deployment was compared with, and what that would have refused; or what is unseen."""
+    baseline, compared = context.settings.logprobs_baseline, context.record.compared
+    if baseline is None:
+        return [baseline_limits.UNSEEN]
+    about = context.inputs.about_baseline
+    return baseline_limits.notes(about, compared, baseline.name)
 
 
 def unstated(profile: Profile, launched: bool) -> list[str]:

@@ -16,9 +16,10 @@ from PIL import Image
 MODEL = mutants.MODEL
 WEIGHTS, CONFIG, TEMPLATE = {"model.safetensors"}, {"config.json"}, {"tokenizer_config.json"}
 CHANGED: dict[str, set[str]] = {
-    **dict.fromkeys(("blind", "blind-mlp1", "bgr", "mean-std", "int3", "int4", "noise5"), WEIGHTS),
+    **dict.fromkeys(("blind", "blind-mlp1", "bgr", "mean-std"), WEIGHTS),
+    **dict.fromkeys(("int3", "int4", "int8", "fp8", "noise1", "noise5"), WEIGHTS),
     **dict.fromkeys(("layer-dropped", "vision-layer-dropped"), WEIGHTS | CONFIG),
-    **dict.fromkeys(("no-thumbnail", "no-tiling", "pixel-shuffle-v1", "rope-base", "norm-eps"), CONFIG),
+    **dict.fromkeys(("no-thumbnail", "no-tiling", "pixel-shuffle-v1", "rope-base", "norm-eps", "norm-eps-10"), CONFIG),
     **dict.fromkeys(("no-role-newline", "no-newline", "no-bos", "no-generation-prompt", "foreign-system"), TEMPLATE),
     "tokenizer": {"tokenizer.json"},
 }
@@ -54,7 +55,9 @@ def prompt(folder: Path) -> str:
 
 
 def test_every_mutant_has_an_owner_and_says_which_files_it_changes() -> None:
-    assert set(owners.MUTANTS) == set(mutants.MAKERS) | set(mutant_engine.FAULTS)
+    made = set(mutants.MAKERS) | set(mutant_engine.FAULTS)
+    assert set(owners.MUTANTS) | set(owners.DISTANT) == made
+    assert not set(owners.MUTANTS) & set(owners.DISTANT)
     assert set(CHANGED) == set(mutants.MAKERS)
 
 
@@ -94,6 +97,7 @@ def test_a_mutant_of_the_template_is_wrong_at_one_place(name: str, wrong: str, t
         ("pixel-shuffle-v1", None, "ps_version", "v1"),
         ("rope-base", "llm_config", "rope_theta", 5e5),
         ("norm-eps", "llm_config", "rms_norm_eps", 1e-2),
+        ("norm-eps-10", "llm_config", "rms_norm_eps", 1e-4),
         ("layer-dropped", "llm_config", "num_hidden_layers", 3),
         ("vision-layer-dropped", "vision_config", "num_hidden_layers", 2),
     ],
@@ -128,6 +132,22 @@ def test_rounded_weights_have_few_values_in_a_group(name: str, values: int, tmp_
     counts = [len(group.unique()) for group in groups]
     assert max(counts) <= values
     assert max(counts) > values // 2
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("int8", 128, 255), ("fp8", 80, 255)])
+def test_weights_of_eight_bits_have_many_values_in_an_output(name: str, least: int, most: int, tmp_path: Path) -> None:
+    layer = "language_model.model.layers.0.feed_forward.w2.weight"
+    right, wrong = weights(MODEL)[layer], weights(made(name, tmp_path))[layer]
+    assert max(len(output.unique()) for output in wrong) in range(least, most + 1)
+    assert 0 < (wrong - right).abs().mean() / right.abs().mean() < 0.03
+
+
+@pytest.mark.parametrize(("name", "share"), [("noise1", 0.01), ("noise5", 0.05)])
+def test_shaken_weights_are_off_by_their_share(name: str, share: float, tmp_path: Path) -> None:
+    layer = "language_model.model.layers.0.feed_forward.w1.weight"
+    right, wrong = weights(MODEL)[layer], weights(made(name, tmp_path))[layer]
+    off = (wrong / right - 1)[right.abs() > 1e-3]
+    assert 0.9 * share < off.std() < 1.2 * share
 
 
 def test_blind_mutants_let_nothing_of_a_picture_through(tmp_path: Path) -> None:
@@ -209,7 +229,8 @@ def test_a_mutant_of_the_tiles_loses_what_they_show(name: str, wrong: list[objec
     assert shades(broken(use_thumbnail=False)) == bare[name]
 
 
-def test_the_coarse_mutant_resizes_by_nearest_pixels_and_changes_nothing_else() -> None:
+@pytest.mark.parametrize(("name", "number"), [("nearest", 0), ("bilinear", 2)])
+def test_a_coarse_mutant_resizes_by_its_filter_and_changes_nothing_else(name: str, number: int) -> None:
     picture = Picture()
     seen = []
 
@@ -217,6 +238,6 @@ def test_the_coarse_mutant_resizes_by_nearest_pixels_and_changes_nothing_else() 
         seen.append((image.size, options))
         return [image.resize((112, 112))]
 
-    assert mutant_engine.nearest(resizing)(picture, use_thumbnail=True) == ["resized"]
+    assert mutant_engine.FAULTS[name](resizing)(picture, use_thumbnail=True) == ["resized"]
     assert seen == [((300, 200), {"use_thumbnail": True})]
-    assert picture.resized == [((112, 112), 0)]
+    assert picture.resized == [((112, 112), number)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import matrix
@@ -11,6 +12,7 @@ import owners_causes
 import part
 import pytest
 from cause_scores import with_causes
+from faults_table import lines_of, merged
 from matrix import Row, row_of
 
 FOLDER = "tests/acceptance/test_schema.py::"
@@ -114,3 +116,20 @@ def test_the_recorded_matrix_is_whole_and_of_these_faults() -> None:
     wrong = [fault for fault, cause in causes.items() if cause not in owners_causes.EXPECTED[fault]]
     assert len(wrong) <= len(causes) // 10, wrong
     assert matrix.count_of_causes(causes) in text
+
+
+def test_rows_that_were_planted_again_take_the_places_of_theirs() -> None:
+    first, again = (
+        seen("missing-id", cause, **{BODY: "failed", IDS: "failed"}) for cause in ("errors", "protocol.body")
+    )
+    new = seen("ids-repeated", "protocol.body", **{IDS: "failed"})
+    flawed = seen("missing-usage", **{BODY: "passed"})
+    rows = [{**asdict(row), "flaw": row.flaw} for row in (new, again, flawed)]
+    text, missing = merged(matrix.table([first], []), lines_of(rows))
+    assert [line.split(" | ")[0] for line in text.splitlines() if " | wire | " in line] == [
+        "| missing-id",
+        "| ids-repeated",
+    ]
+    assert "| missing-id | wire | protocol.body | " in text
+    assert "Of 2 of 2 faults" in text
+    assert "missing-usage" in missing

@@ -8,12 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from vlm_acceptance.checks.logprobs import against_baseline, alike, difference, figures_of, totals
+from vlm_acceptance.checks.logprobs import (
+    against_baseline,
+    alike,
+    difference,
+    distance_of,
+    figures_of,
+    files_are_the_references,
+    repeat,
+    totals,
+)
 from vlm_acceptance.config.profile_sections import LogProbLimits
 from vlm_acceptance.core.exchange import NoReply
 from vlm_acceptance.core.logprobs import LogProbs
 
-LIMITS = LogProbLimits(alarm=0.04, alarm_prompt=0.1, common_top5=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
+LIMITS = LogProbLimits(alarm=0.04, alarm_prompt=0.1, common_top=0.9, tie=0.5, steady=0.02, steady_prompt=0.1)
 
 
 def numbers(*tokens: int, off: float = 0.0, lists: Mapping[int, Mapping[int, float]] | None = None) -> LogProbs:
@@ -173,3 +182,23 @@ def test_answers_of_one_deployment_have_the_limits_of_repetition() -> None:
     row = figures_of({}, {"a": numbers(1)}, LIMITS)
     assert (row["against"], row["limit"], row["limit_prompt"]) == ("", 0.02, 0.1)
     assert row["prompts"][0]["mean"] is None
+
+
+def test_a_repeat_keeps_the_sums_of_each_prompt_that_was_answered() -> None:
+    known = {"a": numbers(1, 2), "b": numbers(3)}
+    made = repeat("together", known, {"a": numbers(1, 2, off=-0.5), "b": NoReply("HTTP 500")})
+    assert (made.name, made.floor, list(made.prompts)) == ("repeat: together", True, ["a"])
+    one = made.prompts["a"]
+    assert (one.listed, one.possible, one.tokens) == (10, 10, 2)
+    assert (one.shift, one.largest, one.chosen) == pytest.approx((5, 0.5, 1))
+
+
+def test_a_prompt_without_a_common_token_has_a_distance_of_nothing() -> None:
+    one = distance_of(difference(numbers(1, lists={0: {1: -0.1}}), numbers(2, lists={0: {2: -0.1}})))
+    assert (one.shift, one.largest, one.listed, one.possible) == (0, 0, 0, 1)
+
+
+def test_files_of_another_checkpoint_are_named() -> None:
+    assert files_are_the_references([], "m") == []
+    (found,) = files_are_the_references(["config.json", "a.safetensors"], "m")
+    assert (found.check, found.observed) == ("logprobs.files", "absent or changed: config.json, a.safetensors")

@@ -150,6 +150,7 @@ def test_an_answer_beyond_its_size_is_cut_and_says_so(wire: Wire) -> None:
         ({"max_tokens": 64}, 512 << 10),
         ({"max_tokens": 64, "n": 2}, 768 << 10),
         ({"max_tokens": 64, "top_logprobs": 4}, 768 << 10),
+        ({"max_tokens": 1, "top_logprobs": 20, "prompt_logprobs": 20}, 16 * MIB),
         ({"max_tokens": 100_000}, 4 * MIB),
         ({"max_tokens": "many"}, 4 * MIB),
         ({"max_tokens": 64, "n": None}, 4 * MIB),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.proof.standins.quick_server import MODEL, Behaviour, QuickServer
@@ -38,6 +39,7 @@ def test_the_first_of_each_kind_may_compile(server: QuickServer) -> None:
     ("body", "kind"),
     [
         (chat_body("m", "q"), "chat"),
+        (chat_body("m", "q", prompt_logprobs=5), "chat+prompt_logprobs"),
         (chat_body("m", "q", ("u",)), "chat+picture"),
         (chat_body("m", "q", n=2, temperature=0.7), "chat+n+sampled"),
         (chat_body("m", "q", ("u",), stream=True, logprobs=True), "chat+stream+logprobs+picture"),
@@ -83,3 +85,12 @@ def test_fields_of_a_body_can_be_replaced(server: QuickServer) -> None:
     client_of(server.url, []).chat("q", temperature=0.7, max_tokens=3, seed=1)
     sent = server.seen[-1].json()
     assert (sent["model"], sent["temperature"], sent["max_tokens"], sent["seed"]) == (MODEL, 0.7, 3, 1)
+
+
+def test_what_is_recorded_of_many_requests_may_have_another_form(server: QuickServer) -> None:
+    recorded: list[Exchange] = []
+    client = client_of(server.url, recorded)
+    bodies = [chat_body(MODEL, "one two"), chat_body(MODEL, "three")]
+    found = client.all(bodies, 2, lambda one: replace(one, body=b"short"))
+    assert found == recorded
+    assert [one.body for one in found] == [b"short", b"short"]

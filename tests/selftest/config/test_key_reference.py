@@ -68,7 +68,7 @@ def test_facts_of_a_model_are_marked(reference: ModuleType) -> None:
         ("load.slower", "number, above 1", "`10`"),
         ("model.max_pictures", "whole number, from 1", ""),
         ("mmmu.early_stop_alpha", "number, above 0, below 0.5", "`0.01`"),
-        ("logprobs.common_top5", "share", "`0.8`"),
+        ("logprobs.common_top", "share", "`0.8`"),
         ("deadlines.cold_s", "seconds", "`600`"),
         ("api.routes", "list: `completions` or `responses` or `tokenize` or `models`", None),
         ("latency.categories", "mapping: text to section", "`{}`"),

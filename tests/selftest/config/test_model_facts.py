@@ -43,7 +43,7 @@ OURS: dict[str, Any] = {
     },
     "challenge": {"pictures": False},
     "logprobs": {
-        "baseline": "b.jsonl", "alarm": 0.04, "alarm_prompt": 0.1, "common_top5": 0.9, "tie": 0.1, "steady": 0.02,
+        "baseline": "b.jsonl", "alarm": 0.04, "alarm_prompt": 0.1, "common_top": 0.9, "tie": 0.1, "steady": 0.02,
         "steady_prompt": 0.1, "batch_invariant": True, "sample": 3,
     },
     "mmmu": {

@@ -207,7 +207,7 @@ def test_the_order_of_several_pictures_may_be_only_reported_and_has_no_budget(tm
 FORMER = """
 extends: base
 name: top
-numbers: {alarm: 0.04}
+numbers: {alarm: 0.04, common_top5: 0.7}
 capability: {calibrated: true, demoted: [several, ocr], known_answers: k.jsonl, long_twins: {copies: 3}}
 """
 
@@ -216,6 +216,7 @@ def test_former_names_in_a_file_are_accepted_and_reported_with_the_present_ones(
     loaded = load(tmp_path, "top", top=FORMER)
     capability = loaded.profile.capability
     assert (loaded.profile.logprobs.alarm, capability.report_only) == (0.04, ["multi_picture", "ocr"])
+    assert loaded.profile.logprobs.common_top == 0.7
     assert (capability.golden_answers, capability.long_similar_pictures.copies) == ("k.jsonl", 3)
     assert loaded.sources["logprobs.alarm"] == loaded.sources["capability.report_only"] == "top.yaml"
     assert len(loaded.notes) == len(FORMER_KEYS) + 1
@@ -257,7 +258,11 @@ def test_a_key_given_by_its_former_and_its_present_name_is_refused(tmp_path: Pat
 
 
 def test_former_names_are_not_keys_and_present_ones_are() -> None:
-    sections = {"": Profile.model_fields, "capability": Capability.model_fields}
+    sections = {
+        "": Profile.model_fields,
+        "capability": Capability.model_fields,
+        "logprobs": LogProbLimits.model_fields,
+    }
     for former, present in FORMER_KEYS.items():
         section, _, key = former.rpartition(".")
         assert key not in sections[section]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.runs import clean_env
 
 from vlm_acceptance.checks.logprobs import difference
 from vlm_acceptance.config.paths import ROOT
@@ -19,8 +20,10 @@ from vlm_acceptance.core.logprobs import (
     LogProbPrompt,
     LogProbs,
     StoredLogProbs,
+    cut,
     is_baseline,
     line_of,
+    listed,
     logprobs_of,
     read_baseline,
     read_prompts,
@@ -130,26 +133,33 @@ def test_the_controls_baseline_holds_every_prompt_and_the_trained_answers() -> N
     assert tuple(row.prompt for row in known) == read_prompts(BASELINES / "prompts.jsonl")
     lines = (ROOT / "fixtures" / "control" / "expected.jsonl").read_text("utf-8").splitlines()
     taught = {row["id"]: row["answer"] for row in map(json.loads, lines)}
-    assert [row.logprobs.text for row in known] == [taught[row.prompt.id] for row in known]
-    assert all(len(listed) == 5 for row in known for listed in row.logprobs.top)
+    small = [row for row in known if not row.prompt.id.startswith("large/")]  # no answer to the large ones was taught
+    assert [row.logprobs.text for row in small] == [taught[row.prompt.id] for row in small]
+    assert (len(small), len(known)) == (129, 155)
+    assert all(len(listed) == 20 for row in known for listed in row.logprobs.top)
     assert all((ROOT / "fixtures" / "images" / name).is_file() for row in known for name in row.prompt.pictures)
 
 
 def test_the_controls_baseline_is_that_of_its_recipe() -> None:
     pytest.importorskip("torch")
     recipe = ROOT / "fixtures" / "control" / "recipe"
-    code = "import json, baseline; from pathlib import Path; network, words = baseline.loaded(Path(sys.argv[1]))"
-    code = (
-        f"import sys; {code}; print(json.dumps([baseline.answer(network, words, s) for s in baseline.asked()[::40]]))"
-    )
+    code = "import json, baseline, greedy; from pathlib import Path; network, words = greedy.loaded(Path(sys.argv[1]))"
+    code = f"import sys; {code}; print(json.dumps([greedy.answer(network, words, s) for s in baseline.asked()[::40]]))"
     argv = [sys.executable, "-c", code, str(recipe.parent / "model")]
-    done = subprocess.run(argv, cwd=recipe, capture_output=True, text=True, check=True)
+    env = clean_env({"PYTHONPATH": str(ROOT / "src")})
+    done = subprocess.run(argv, cwd=recipe, env=env, capture_output=True, text=True, check=True)
     known = read_baseline(BASELINES / "control.jsonl")[::40]
     for row, (tokens, top) in zip(known, json.loads(done.stdout), strict=True):
         made = LogProbs(row.logprobs.text, tuple(tokens), tuple({int(t): p for t, p in one.items()} for one in top))
         one = difference(row.logprobs, made)
-        assert (one.diverged, len(one.listed)) == (None, one.possible)
+        # the network's own list holds the first five of twenty
+        assert (one.diverged, len(one.listed)) == (None, 5 * len(tokens))
         assert max(one.listed) < 0.001  # processors round differently
+
+
+def test_smokes_sample_asks_about_large_pictures() -> None:
+    sample = requests.spread(read_prompts(BASELINES / "prompts.jsonl"), 12)
+    assert sum(prompt.id.startswith("large/") for prompt in sample) == 2
 
 
 def test_a_sample_is_spread_over_all_prompts() -> None:
@@ -172,6 +182,61 @@ def test_stored_rows_are_values() -> None:
     one, two = (read_baseline(BASELINES / "control.jsonl")[0] for _ in range(2))
     assert isinstance(one, StoredLogProbs)
     assert one == two
+
+
+def lists(*counts: int) -> LogProbs:
+    """An answer whose places list so many tokens, its own first."""
+    tops = tuple({token: -0.1 - token for token in range(count)} for count in counts)
+    return LogProbs("x", (0,) * len(counts), tops)
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked"),
+    [
+        ((20, 20, 20), 20),
+        ((20, 5, 20), 20),  # one damaged place
+        ((21, 20, 21, 21), 20),  # the own token is one more
+        ((5, 5, 6, 20), 5),
+        ((5, 20), 20),  # of two that are as usual, the one that asks for more
+        ((40, 40), 20),
+        ((), 5),
+    ],
+)
+def test_a_short_list_does_not_shorten_what_is_asked_for(counts: tuple[int, ...], asked: int) -> None:
+    rows = [StoredLogProbs(LogProbPrompt(str(n), "Hi"), lists(count)) for n, count in enumerate(counts)]
+    assert listed(rows) == asked
+
+
+def test_lists_are_cut_to_what_was_asked_for() -> None:
+    long = lists(3, 7, 5)
+    assert cut(long, 7) is long
+    short = cut(long, 5)
+    assert [list(one) for one in short.top] == [[0, 1, 2], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+    assert (short.text, short.tokens) == (long.text, long.tokens)
+    known, seen = lists(20, 20), lists(5, 5)
+    assert difference(known, seen).possible == 40
+    change = difference(cut(known, 5), seen)
+    assert (change.possible, len(change.listed)) == (10, 10)
+
+
+def test_a_cut_list_keeps_its_own_token() -> None:
+    one = LogProbs("x", (9,), ({1: -0.5, 2: -0.7, 3: -3.0, 9: -4.0},))
+    assert dict(cut(one, 2).top[0]) == {1: -0.5, 2: -0.7, 9: -4.0}
+    tie = LogProbs("x", (9,), ({1: -0.5, 2: -0.7, 9: -0.7},))
+    assert dict(cut(tie, 2).top[0]) == {1: -0.5, 9: -0.7}
+
+
+def test_a_baseline_with_a_byte_order_mark_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "marked.jsonl"
+    path.write_text("\ufeff" + json.dumps(ROW) + "\n", "utf-8")
+    assert is_baseline(path)
+    assert len(read_baseline(path)) == 1
+
+
+def test_what_a_broken_row_names_controls_no_terminal(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"top.0.a.x1b\[2J.n") as refused:
+        read_baseline(stored(tmp_path, {**ROW, "top": [{"5": -0.1, "a\x1b[2J\n": -1.0}, {"4": -0.01}]}))
+    assert str(refused.value).isprintable()
 
 
 NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400, '"NaN"', '"-0.5"', "true", "null", "[]", "{}")

@@ -15,7 +15,6 @@ from vlm_acceptance.config.profile_file import load_profile
 from vlm_acceptance.core import finding_classes as kinds
 from vlm_acceptance.core.finding import Finding, Outcome, Verdict
 from vlm_acceptance.core.finding_classes import Severity
-from vlm_acceptance.core.masking import Mask
 from vlm_acceptance.core.verdict import Ruling, rule
 from vlm_acceptance.core.waiting import Waited
 from vlm_acceptance.run import calibrate, calibration, outputs
@@ -301,58 +300,6 @@ def test_a_run_whose_profile_is_gone_is_refused(tmp_path: Path, capsys: pytest.C
     path.write_text(json.dumps(stored), "utf-8")
     assert calibrate.main([str(context.store.folder), str(tmp_path / "mine.yaml")]) == 4
     assert "gone.yaml, does not exist any more" in capsys.readouterr().err
-
-
-def test_recorded_log_probabilities_are_a_baseline_to_compare_with(tmp_path: Path) -> None:
-    file = tmp_path / "mine.jsonl"
-    context = attached(tmp_path, vlm_record_baseline=str(file))
-    assert context.settings.record_baseline is None
-    context.record.logprobs = list(attached(tmp_path).inputs.stored_logprobs)
-    assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
-    again = attached(tmp_path, vlm_baseline=str(file))
-    assert (again.settings.baseline, again.settings.logprobs_baseline) == (None, file)
-    assert list(again.inputs.stored_logprobs) == context.record.logprobs
-
-
-def test_recorded_log_probabilities_hold_no_key_and_can_be_read_after_any_answer(tmp_path: Path) -> None:
-    key, file = "sk-'quoted\"<&>\\-0123456789", tmp_path / "mine.jsonl"
-    context = attached(tmp_path, vlm_record_baseline=str(file))
-    context.mask = Mask(key)
-    known = list(context.inputs.stored_logprobs)
-    answer = f"your key is {key}\x1b[2J\x00\ud800</script>\r\n"
-    context.record.logprobs = [replace(row, logprobs=replace(row.logprobs, text=answer)) for row in known]
-    assert calibration.record(context, ACCEPTED) == [f"  baseline: {file} (129 prompts)"]
-    assert key[-10:] not in file.read_text("utf-8")
-    again = list(attached(tmp_path, vlm_baseline=str(file)).inputs.stored_logprobs)
-    assert [row.logprobs.tokens for row in again] == [row.logprobs.tokens for row in known]
-    assert again[0].logprobs.text == "your key is [masked]\x1b[2J\x00?</script>\r\n"
-
-
-def test_a_baseline_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "mine.jsonl"
-    context = attached(tmp_path, vlm_record_baseline=str(file))
-    context.record.logprobs = list(attached(tmp_path).inputs.stored_logprobs)
-
-    def full(path: Path, text: str, *_: object, **__: object) -> None:
-        path.write_bytes(text.encode()[:9])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space left"):
-        calibration.record(context, ACCEPTED)
-    assert not file.exists()
-
-
-@pytest.mark.parametrize("spoiled", ["narrowed", "a prompt without log probabilities", "rejected"])
-def test_log_probabilities_of_a_deployment_that_is_not_right_are_not_recorded(tmp_path: Path, spoiled: str) -> None:
-    file = tmp_path / "mine.jsonl"
-    context = attached(tmp_path, vlm_record_baseline=str(file))
-    known = list(attached(tmp_path).inputs.stored_logprobs)
-    context.record.logprobs = known[1:] if spoiled == "a prompt without log probabilities" else known
-    context.record.narrowed = "-k 'ocr'" if spoiled == "narrowed" else ""
-    ruling = replace(ACCEPTED, code=1) if spoiled == "rejected" else ACCEPTED
-    assert "not recorded" in calibration.record(context, ruling)[0]
-    assert not file.exists()
 
 
 LADDER = {

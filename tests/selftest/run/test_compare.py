@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vlm_acceptance.run.compare import EVERY_PROMPT, compare
+from vlm_acceptance.run.compare import EVERY_PROMPT, ITS_OWN_LIMITS, compare
 
 
 @pytest.mark.parametrize(("codes", "expected"), [([0, 0], 0), ([0, 1], 1), ([10], 10)], ids=str)
@@ -32,4 +32,5 @@ def test_the_second_run_is_compared_with_the_recording_of_the_first(tmp_path: Pa
     assert {"--vlm-profile=graph", f"--vlm-baseline={tmp_path}/logprobs.jsonl", f"--vlm-set={EVERY_PROMPT}"} <= set(
         second
     )
+    assert f"--vlm-set={ITS_OWN_LIMITS}" in second  # what the first one does to itself is no limit for the second one
     assert "-q" in second

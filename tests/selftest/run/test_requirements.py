@@ -42,8 +42,11 @@ FULL = {
 NEVER = {"openai", "video", "no_structured_output", "no_tools", "no_priority"}
 
 
+OPTIONS = ("has_baseline", "has_logprobs", "has_reference", "records_logprobs", "has_key")
+
+
 def missing(launched: bool = True, **changes: Any) -> set[str]:
-    given = {name: changes.pop(name, True) for name in ("has_baseline", "has_logprobs", "records_logprobs", "has_key")}
+    given = {name: changes.pop(name, True) for name in OPTIONS}
     profile = Profile.model_validate({**FULL, **changes})
     return set(missing_features(profile, launched=launched, **given)) - NEVER
 
@@ -162,7 +165,7 @@ def test_every_need_an_acceptance_test_names_is_known() -> None:
     off["api"] = {
         "structured_output": False,
         "routes": [],
-        "without": ["logprobs", "top_logprobs", "cache_salt", "priority"],
+        "without": ["logprobs", "top_logprobs", "prompt_logprobs", "cache_salt", "priority"],
     }
     off["endpoint"] = {"only_v1": True}
     bare = Profile.model_validate({"name": "x", "model": {"id": "m"}, **off})

@@ -165,7 +165,7 @@ def test_an_unknown_question_for_long_similar_pictures_is_reported_with_the_near
 def test_an_unusable_baseline_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="line 1 is not a valid row of log probabilities"):
         attached(tmp_path, vlm_set=["logprobs.baseline=fixtures/control/expected.jsonl"]).inputs.check(str)
-    row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[0]
+    row = (PROFILES.parent / "baselines" / "control.jsonl").read_text("utf-8").splitlines()[1]
     foreign = tmp_path / "foreign.jsonl"
     foreign.write_text(row.replace("sign-1.png", "sign-99.png"), "utf-8")
     with pytest.raises(UsageProblem, match="'ocr/sign-1' names the picture 'ocr/sign-99.png'"):
