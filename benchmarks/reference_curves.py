@@ -143,7 +143,7 @@ def sampled(runs: Runs, way: Against, fault: str, draws: int) -> list[Samples] |
 
 
 def curves(runs: Runs, draws: int) -> bool:
-    """Tables of AUC, one a reference; whether 4-bit weights are told within 100 tokens by every one."""
+    """Tables of AUC, one a reference; whether every one finds 4-bit weights within 100 tokens."""
     reached = []
     for name, fault, values in _curves(runs, draws, FAULTS, tuple(WAYS), auc):
         if fault == "int4" and not name.startswith("tokens"):

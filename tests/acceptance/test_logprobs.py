@@ -14,6 +14,7 @@ from vlm_acceptance.report.evidence import slug
 from vlm_acceptance.run.baseline_limits import Compared, require_same_form
 from vlm_acceptance.run.inputs import IMAGES
 from vlm_acceptance.run.summary import versions
+from vlm_acceptance.stats.spread import spread
 from vlm_acceptance.workloads import capability, logprobs, scoring
 
 REPEATS = 5
@@ -123,7 +124,7 @@ def by_prompt(context, offline_logprobs, prompts):
 @pytest.mark.usefixtures("same_form")
 def test_logprobs_match_the_baseline(client, findings, profile, context):
     """Greedy tokens and their likeliest ones MUST be those stored for a sample of prompts, within the alarm."""
-    rows = logprobs.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
+    rows = spread(context.inputs.stored_logprobs, profile.logprobs.sample)
     compared(client, findings, context, rows, profile.capability.concurrency)
 
 
@@ -132,7 +133,7 @@ def test_logprobs_match_the_baseline(client, findings, profile, context):
 @pytest.mark.usefixtures("same_form")
 def test_stored_answers_are_scored_as_stored(client, findings, profile, context):
     """The tokens of a sample of stored answers MUST get the stored log probabilities, within the alarm."""
-    rows = logprobs.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
+    rows = spread(context.inputs.stored_logprobs, profile.logprobs.sample)
     scored(client, findings, context, rows, profile.capability.concurrency)
 
 
@@ -215,7 +216,7 @@ def test_all_stored_answers_are_scored_as_stored(client, findings, profile, cont
 @pytest.mark.slow
 def test_alone_and_in_a_batch(client, findings, profile, context):
     """Alone and among fifteen others, log probabilities MUST be within the limit; batch invariance: the same text."""
-    prompts = logprobs.spread(context.inputs.logprob_prompts, logprobs.TOGETHER)
+    prompts = spread(context.inputs.logprob_prompts, logprobs.TOGETHER)
     alone = served(client, findings, context, prompts, 1)
     together = served(client, findings, context, prompts, len(prompts))
     found, seen = checks.alike(alone, together, profile.logprobs, exact=profile.logprobs.batch_invariant)
@@ -230,7 +231,7 @@ def test_offline_logprobs_match_the_baseline(offline_logprobs, findings, profile
     """The offline engine MUST give the stored log probabilities for a sample of prompts, within the alarm."""
     path = context.settings.logprobs_baseline
     require_same_form(context.inputs.about_baseline, path, versions(context))
-    rows = logprobs.spread(context.inputs.stored_logprobs, profile.logprobs.sample)
+    rows = spread(context.inputs.stored_logprobs, profile.logprobs.sample)
     seen = by_prompt(context, offline_logprobs, [row.prompt for row in rows])
     judged(findings, context, rows, seen, is_served=False)
 

@@ -23,7 +23,7 @@ DRAWS = 2000
 MANY, FEWER_DRAWS = 40, 1000
 # floors by each figure, the farthest ones, of a file with many
 FARTHEST = 8
-# a change is told from the floor if it is this many times as far, so that each side of the limit has its square root
+# a change differs clearly from the floor if it is this many times as far: each side of the limit has its square root
 APART = 2.0
 # a change that shares no token with the reference is infinitely far; a limit is a number
 FAR = 1e4
@@ -62,7 +62,7 @@ class Limits:
 
     @property
     def tells_nothing(self) -> bool:
-        """Whether no change can be told from the floor."""
+        """Whether no change differs clearly from the floor."""
         return not self.refused
 
 
@@ -80,7 +80,7 @@ class _Figures:
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """A limit of one figure between a floor and the nearest change that is apart from it, None if there is none."""
+    """A limit of one figure between a floor and the nearest change that clearly exceeds it, None without one."""
 
     floor: float
     nearest: float | None

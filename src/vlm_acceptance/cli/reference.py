@@ -50,7 +50,7 @@ def main(args: list[str]) -> int:
 
 
 def _require_packages(python: Path) -> None:
-    """UsageProblem when a named interpreter is none, or lacks what the computation needs."""
+    """UsageProblem when a named file is no interpreter, or one that lacks what the computation needs."""
     try:
         done = subprocess.run([str(python), "-c", _PROBE], capture_output=True, text=True, timeout=PROBE_S, check=False)
     except OSError as broken:
@@ -79,7 +79,7 @@ def _absent() -> list[str]:
 
 
 def _python_of_engine() -> Path:
-    """The interpreter that holds vLLM; EnvironmentProblem when there is none."""
+    """The interpreter that holds vLLM; EnvironmentProblem without one."""
     remedy = f"name an interpreter that has torch and transformers: {OPTION} VENV/bin/python"
     lacking = f"{', '.join(_absent())} not installed in {sys.executable}, and"
     try:

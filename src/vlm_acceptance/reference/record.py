@@ -131,8 +131,3 @@ def run_lengths(tokens: Sequence[int]) -> list[int | list[int]]:
         found += [[tokens[place], run]] if run >= SHORTEST_RUN else list(tokens[place:end])
         place = end
     return found
-
-
-def unrolled(listed: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
-    """The token ids of `run_lengths`."""
-    return tuple(token for one in listed for token in ([one] if isinstance(one, int) else [one[0]] * one[1]))

@@ -13,7 +13,6 @@ from vlm_acceptance.core.chance import Chance
 from vlm_acceptance.core.exchange import Exchange
 from vlm_acceptance.core.logprobs import LogProbPrompt, StoredLogProbs, params
 from vlm_acceptance.core.spelling import TOP
-from vlm_acceptance.stats.spread import spread as spread
 
 TOGETHER = 16  # prompts sent alone and in one batch, and prompts of the offline engine
 # conditions under which a recording is repeated: how many requests at once

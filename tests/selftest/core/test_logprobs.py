@@ -28,6 +28,7 @@ from vlm_acceptance.core.logprobs import (
     read_baseline,
     read_prompts,
 )
+from vlm_acceptance.stats.spread import spread
 from vlm_acceptance.workloads import logprobs as requests
 
 BASELINES = ROOT / "fixtures" / "baselines"
@@ -158,14 +159,14 @@ def test_the_controls_baseline_is_that_of_its_recipe() -> None:
 
 
 def test_smokes_sample_asks_about_large_pictures() -> None:
-    sample = requests.spread(read_prompts(BASELINES / "prompts.jsonl"), 12)
+    sample = spread(read_prompts(BASELINES / "prompts.jsonl"), 12)
     assert sum(prompt.id.startswith("large/") for prompt in sample) == 2
 
 
 def test_a_sample_is_spread_over_all_prompts() -> None:
-    assert requests.spread(range(129), 12) == [0, 10, 21, 32, 43, 53, 64, 75, 86, 96, 107, 118]
-    assert requests.spread(range(3), 12) == [0, 1, 2]
-    assert all(len(set(requests.spread(range(129), count))) == count for count in range(1, 130))
+    assert spread(range(129), 12) == [0, 10, 21, 32, 43, 53, 64, 75, 86, 96, 107, 118]
+    assert spread(range(3), 12) == [0, 1, 2]
+    assert all(len(set(spread(range(129), count))) == count for count in range(1, 130))
 
 
 def test_a_prompt_is_asked_with_its_pictures_and_system_message() -> None:

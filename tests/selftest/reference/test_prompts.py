@@ -22,10 +22,11 @@ from vlm_acceptance.core.tiles import TileRule
 
 pytest.importorskip("torch")
 
+from tests.support.token_runs import unrolled
+
 from vlm_acceptance.reference.picture_form import PictureForm
 from vlm_acceptance.reference.prompt_form import PUBLISHED, PromptForm
 from vlm_acceptance.reference.prompts import PLACEHOLDER, Prompter, replaced, with_placeholders
-from vlm_acceptance.reference.record import unrolled
 from vlm_acceptance.reference.vllm_version import TARGET, decodes_pictures, keeps_base, release
 
 IMAGES = ROOT / "fixtures" / "images"

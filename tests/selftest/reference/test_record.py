@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.support.reference_standin import GROUP, IMAGES, PROMPTS, Model, origin, recorded
 from tests.support.runs import ROOT
+from tests.support.token_runs import unrolled
 
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.logprobs import is_baseline, read_baseline, read_prompts
@@ -23,7 +24,7 @@ from vlm_acceptance.core.reference import Change, PromptDistance
 from vlm_acceptance.core.reference_file import change_line, origin_line, read_about
 from vlm_acceptance.reference.checkpoint import file_hash
 from vlm_acceptance.reference.progress import Progress
-from vlm_acceptance.reference.record import Job, record, run_lengths, unrolled
+from vlm_acceptance.reference.record import Job, record, run_lengths
 from vlm_acceptance.reference.routes import Opened
 
 SECONDS_A_GROUP = 0.02
