@@ -24,6 +24,19 @@ deadlines: {health_s: 5, request_s: 20, cold_s: 20}
 """
 
 
+@pytest.fixture(autouse=True)
+def environment_is_left_alone() -> Iterator[None]:
+    """No test leaves a variable to the next one in its process."""
+
+    def now() -> dict[str, str]:
+        # OpenCV sets the path of its libraries when the first test imports it
+        return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "LD_LIBRARY_"))}
+
+    before = now()
+    yield
+    assert now() == before
+
+
 @pytest.fixture
 def wire() -> Iterator[Callable[[Answer], WireServer]]:
     """Start wire servers; they are closed when the test ends."""

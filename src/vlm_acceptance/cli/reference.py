@@ -6,7 +6,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
@@ -35,8 +36,8 @@ def main(args: list[str]) -> int:
     words, given = _engine_python(args)
     is_computed = _is_computed(words)
     if given is None and (not is_computed or not _absent()):
-        os.environ.update(commands.ALONE)
-        return commands.main(words)
+        with _alone():
+            return commands.main(words)
     python = given or _python_of_engine()
     if given is not None and is_computed:
         _require_packages(given)
@@ -47,6 +48,21 @@ def main(args: list[str]) -> int:
         os.execve(python, argv, env)  # noqa: S606 - an interpreter of the person's choice
     except OSError as broken:
         raise UsageProblem(f"{OPTION}: {str(python)!r} cannot be started: {broken.strerror}") from None
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """The variables of a computation beside a serving card, for as long as it takes: callers may go on."""
+    before = {name: os.environ.get(name) for name in commands.ALONE}
+    os.environ.update(commands.ALONE)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _require_packages(python: Path) -> None:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import faults_capacity
 import pytest
-from fault_stages import CHAT, Call, Dose, Response, dumped, frame_of, text_of
+from fault_stages import CHAT, Call, Dose, Response, Stages, dumped, frame_of, text_of
 from faults import FAULTS
 from standins.fault_proxy import FaultProxy
 from standins.probes import arrivals, send
@@ -45,6 +46,20 @@ def at_once(url: str, count: int, stream: bool) -> list[Any]:
         return list(pool.map(lambda _: send(url, "POST", CHAT, body), range(count)))
 
 
+@contextmanager
+def all_together(url: str, count: int) -> Iterator[str]:
+    """The address of a proxy that passes the first chat request on when so many have come: no answer is too early."""
+    barrier = threading.Barrier(count)
+
+    def wait(call: Call) -> Call:
+        if call.is_chat:
+            barrier.wait(timeout=60)
+        return call
+
+    with FaultProxy(url, stages=Stages(request=wait)) as proxy:
+        yield proxy.url
+
+
 @pytest.mark.parametrize("is_stream", [True, False])
 @pytest.mark.parametrize("fault", sorted(LOADED))
 def test_faults_of_a_load_do_nothing_below_it(fault: str, is_stream: bool, engine: QuickServer) -> None:
@@ -59,9 +74,10 @@ def test_faults_of_a_load_do_nothing_below_it(fault: str, is_stream: bool, engin
 @pytest.mark.parametrize("is_stream", [True, False])
 @pytest.mark.parametrize("fault", sorted(LOADED))
 def test_faults_of_a_load_act_under_it(fault: str, is_stream: bool, engine: QuickServer) -> None:
-    engine.behaviour = Behaviour(token_delay_s=0.15)
-    with FaultProxy(engine.url, fault) as proxy:
-        seen = at_once(proxy.url, faults_capacity.MANY + 14, is_stream)
+    count = faults_capacity.MANY + 14
+    one_is_answered_by_the_fault = fault == "fails-under-load"
+    with all_together(engine.url, count - one_is_answered_by_the_fault) as gate, FaultProxy(gate, fault) as proxy:
+        seen = at_once(proxy.url, count, is_stream)
     if fault == "fails-under-load":
         assert [one.status_code for one in seen].count(500) == 1
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,8 +116,10 @@ def test_commands_that_only_read_need_no_torch(
 ) -> None:
     monkeypatch.setattr(reference, "NEEDED", ("torch_of_nobody",))
     baseline = str(ROOT / "fixtures" / "baselines" / "control.jsonl")
+    before = dict(os.environ)
     assert main(["reference", "compare", baseline, baseline]) == 0
     assert "within 0.0001" in capsys.readouterr().out
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize("name", list(commands.COMMANDS))
