@@ -23,9 +23,10 @@ PACKAGE = ROOT / "src" / "vlm_acceptance"
 CATALOGUE = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES" / "vlm_acceptance.po"
 # their texts go to a model, to an engine or into docs/, or are commands and names of files
 LEFT_OUT = (
-    "accuracy/mmmu/protocols.py", "accuracy/mmmu/subjects.py", "accuracy/mmmu/scorer_*.py", "config/*_sections.py",
-    "config/profile.py", "core/cause_rules.py", "core/chance.py", "core/spelling.py", "engine/cpu_launcher.py",
-    "engine/guard.py", "engine/offline_worker.py", "engine/supervisor.py", "reference/changes.py", "run/former_names/*",
+    "accuracy/*/protocols.py", "accuracy/*/splits.py", "accuracy/mmmu/subjects.py", "accuracy/mmmu/scorer_*.py",
+    "accuracy/protocol.py", "accuracy/short_answer_prompts.py", "config/*_sections.py", "config/profile.py",
+    "core/cause_rules.py", "core/chance.py", "core/spelling.py", "engine/cpu_launcher.py", "engine/guard.py",
+    "engine/offline_worker.py", "engine/supervisor.py", "reference/changes.py", "run/former_names/*",
     "workloads/conversation.py", "workloads/ladder_prompts.py", "workloads/tools.py",
 )  # fmt: skip
 # calls whose texts are patterns, names of files or commands

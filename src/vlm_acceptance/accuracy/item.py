@@ -136,12 +136,24 @@ DECLINED: Final = "declined"
 class Score:
     """The score of an answer. `read` is the letter or text that the scorer read, '' if it found none.
 
-    declined: the model refused to choose (VLMEvalKit's `Z`). An unresolved or declined answer is wrong.
+    declined: the model refused to choose (VLMEvalKit's `Z`). An unresolved or declined answer is wrong. `part` is the
+    score of a metric with parts, from 0 to 1; such an answer is right from a half on.
     """
 
     right: bool
     read: str
     state: Literal["read", "unresolved", "declined"] = "read"
+    part: float | None = None
+
+    @classmethod
+    def of_part(cls, part: float, read: str) -> Score:
+        """The score of a metric with parts."""
+        return cls(part >= 0.5, read, READ, part)
+
+    @property
+    def value(self) -> float:
+        """The score from 0 to 1, which a data set's mean is made of."""
+        return float(self.right) if self.part is None else self.part
 
 
 # Raw answer texts by question id in, scores by question id out; a question without a text gets no score.

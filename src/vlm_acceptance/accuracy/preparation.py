@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from vlm_acceptance.accuracy.item import CHOICE, ItemText
-from vlm_acceptance.accuracy.prepared import INDEX, MANIFEST, SCHEMA, Prepared
+from vlm_acceptance.accuracy.prepared import COMMAND, INDEX, LINE_BYTES, MANIFEST, SCHEMA, Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.files import BadFile
-from vlm_acceptance.core.pictures import PIXELS, open_picture
+from vlm_acceptance.core.pictures import PIXELS, open_picture, require_picture
 
 _PICTURES, _VARIANTS = "pictures", "variants"
 _OURS = {INDEX, MANIFEST, _PICTURES, _VARIANTS}
@@ -52,10 +52,13 @@ def write_prepared(
     about: Mapping[str, Any] = MappingProxyType({}),
     replace: bool = False,
     progress: Callable[[int], None] = lambda _: None,
+    pixels: int = PIXELS,
+    command: str = COMMAND,
 ) -> Prepared:
     """Store questions in a folder, which appears in one step or not at all, and open it; UsageProblem as check_place.
 
-    `about` are more fields of the manifest, `progress` gets the number of stored questions.
+    `about` are more fields of the manifest, `progress` gets the number of stored questions, `pixels` are the most of a
+    published picture, `command` is that of `Prepared.open`.
     """
     folder = folder.resolve()
     check_place(folder, replace)
@@ -63,12 +66,12 @@ def write_prepared(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _workplace(folder) as work:
             known = {"schema": SCHEMA, "dataset": dataset, "source": source, "revision": revision}
-            manifest = {**known, **_store(work, items, progress), **about}
+            manifest = {**known, **_store(work, items, progress, pixels), **about}
             (work / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
             _swap(work, folder)
     except OSError as broken:
         raise EnvironmentProblem(f"{folder} cannot be written: {broken}") from None
-    return Prepared.open(folder)
+    return Prepared.open(folder, command)
 
 
 def check_place(folder: Path, replace: bool = False) -> None:
@@ -130,7 +133,7 @@ def _swap(work: Path, folder: Path) -> None:
     shutil.rmtree(old)
 
 
-def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]) -> dict[str, Any]:
+def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None], pixels: int) -> dict[str, Any]:
     """Write all questions; the fields of the manifest about them."""
     (work / _PICTURES).mkdir()
     (work / _VARIANTS).mkdir()
@@ -142,7 +145,7 @@ def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]
             if item.id in seen:
                 raise EnvironmentProblem(f"the data has two questions with the id {item.id}")
             seen.add(item.id)
-            line = json.dumps(_row(work, item), ensure_ascii=False).encode() + b"\n"
+            line = _line(work, item, pixels)
             digest.update(line)
             index.write(line)
             groups[item.group] += 1
@@ -153,7 +156,17 @@ def _store(work: Path, items: Iterable[NewItem], progress: Callable[[int], None]
     return {"items": len(seen), "counts": counts, "sha256": digest.hexdigest()}
 
 
-def _row(work: Path, item: NewItem) -> dict[str, Any]:
+def _line(work: Path, item: NewItem, pixels: int) -> bytes:
+    try:
+        line = json.dumps(_row(work, item, pixels), ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        raise EnvironmentProblem(f"{item.id}: its texts hold a character that is not valid Unicode") from None
+    if len(line) > LINE_BYTES:
+        raise EnvironmentProblem(f"{item.id}: it takes {len(line)} bytes of the index; at most {LINE_BYTES} are read")
+    return line
+
+
+def _row(work: Path, item: NewItem, pixels: int) -> dict[str, Any]:
     if item.kind == CHOICE and not (len(item.gold) == 1 and len(item.gold[0]) == 1):
         raise EnvironmentProblem(f"{item.id}: the right answer of a choice must be one letter, not {item.gold}")
     return {
@@ -166,9 +179,10 @@ def _row(work: Path, item: NewItem) -> dict[str, Any]:
         "pictures": [
             {
                 "slot": picture.slot,
-                "plain": _stored(work, _PICTURES, picture.plain, item.id),
+                "plain": _stored(work, _PICTURES, picture.plain, item.id, pixels),
                 "variants": {
-                    name: _stored(work, _VARIANTS, encoded, item.id)
+                    # what was made from a picture may be twice as wide and high
+                    name: _stored(work, _VARIANTS, encoded, item.id, 4 * pixels)
                     for name, encoded in sorted(picture.variants.items())
                 },
             }
@@ -177,13 +191,13 @@ def _row(work: Path, item: NewItem) -> dict[str, Any]:
     }
 
 
-def _stored(work: Path, place: str, encoded: bytes, id: str) -> dict[str, Any]:
+def _stored(work: Path, place: str, encoded: bytes, id: str, most: int) -> dict[str, Any]:
     """Write a picture, unless the same bytes are there already; its entry in the index."""
     try:
-        # what was made from a picture may be twice as wide and high
-        with open_picture(encoded, 4 * PIXELS if place == _VARIANTS else PIXELS) as picture:
+        # by the first bytes: Pillow has other names for some JPEGs
+        suffix = _SUFFIXES[require_picture(encoded)]
+        with open_picture(encoded, most) as picture:
             width, height = picture.size
-            suffix = _SUFFIXES[picture.format or ""]
     except BadFile as broken:
         raise EnvironmentProblem(f"{id}: a picture cannot be read: it {broken}") from None
     digest = hashlib.sha256(encoded).hexdigest()

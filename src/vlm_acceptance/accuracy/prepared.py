@@ -35,9 +35,9 @@ from vlm_acceptance.core.text import trimmed
 
 SCHEMA = "vlm-acceptance/prepared/1"
 INDEX, MANIFEST = "index.jsonl", "index.json"
-_INDEX_BYTES, _LINE_BYTES = 256 * MB, MB
+_INDEX_BYTES, LINE_BYTES = 256 * MB, MB  # of the index; of one line of it
 _BAD_FILES = 1000
-_COMMAND = "python -m vlm_acceptance.accuracy.mmmu prepare"
+COMMAND = "python -m vlm_acceptance.accuracy.mmmu prepare"
 
 
 class _Manifest(BaseModel):
@@ -69,7 +69,7 @@ class Prepared:
         self.groups = [(id, group) for id, (group, _, _) in lines.items()]
 
     @classmethod
-    def open(cls, folder: Path, command: str = _COMMAND) -> Prepared:
+    def open(cls, folder: Path, command: str = COMMAND) -> Prepared:
         """The data of a folder; EnvironmentProblem, with the `command` that prepares them: incomplete or damaged.
 
         Only the sizes of pictures are checked here; `picture_bytes` checks their content.
@@ -82,6 +82,11 @@ class Prepared:
             again = f"{command} --to {shlex.quote(str(folder))}{' --force' if exists else ''}"
             raise EnvironmentProblem(f"{folder} {why}: run `{again}`") from None
         return cls(folder, MappingProxyType(manifest), lines)
+
+    @property
+    def prepared_as(self) -> str:
+        """The published data set as which they were prepared; older data have only their own name."""
+        return str(self.manifest.get("prepared_as", self.dataset))
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -174,7 +179,7 @@ def _lines(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, in
     if not is_file(folder / INDEX):
         raise _Unusable(f"holds incomplete data: {INDEX} is missing")
     try:
-        for _, line in read_lines(folder / INDEX, _LINE_BYTES, _INDEX_BYTES):
+        for _, line in read_lines(folder / INDEX, LINE_BYTES, _INDEX_BYTES):
             seen.update(line)
             parse_json(line)  # its limits; pydantic has others
             item = _rows().validate_json(line)

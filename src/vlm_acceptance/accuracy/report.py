@@ -49,7 +49,7 @@ def about(
         "revision": plan.prepared.revision,
         "data_sha256": plan.prepared.sha256,
         "protocol": plan.prompts.name,
-        "deviations": [*plan.prompts.deviations, *_tile_deviation(plan)],
+        "deviations": [*plan.prompts.deviations, *([] if first.max_tiles else _tile_deviation(plan))],
         "prompts_sha256": plan.prompts_sha256,
         "sampling": first.params,
         "model": model,

@@ -161,6 +161,8 @@ def golden_answers(path: Path) -> dict[str, str]:
                 except ValueError:
                     text = trimmed(line.decode("utf-8", "replace"), 80)
                     raise UsageProblem(f"{path}: line {number} has no id with an answer: {text}") from None
+                if row.id in golden:
+                    raise UsageProblem(f"{path}: line {number} answers {shown(row.id, 80)} a second time")
                 golden[row.id] = row.answer
     except BadFile as broken:
         raise UsageProblem(f"{shown(path)} {broken}") from None

@@ -41,6 +41,11 @@ COMMANDS = {
     "judge": Command("RUN: judge a stored run again, by another profile or limits", "vlm_acceptance.cli.judge"),
     "verify": Command("RUN: whether a stored run was changed since; needed to sign it", "vlm_acceptance.cli.verify"),
     "mmmu": Command("prepare, re-score, ask: the questions of MMMU", "vlm_acceptance.accuracy.mmmu.__main__"),
+    "ocrbench": Command("prepare, score: the questions of OCRBench", "vlm_acceptance.accuracy.ocrbench.__main__"),
+    "chartqa": Command("prepare, score: the questions of ChartQA", "vlm_acceptance.accuracy.chartqa.__main__"),
+    "textvqa": Command("prepare, score: the questions of TextVQA", "vlm_acceptance.accuracy.textvqa.__main__"),
+    "docvqa": Command("prepare, score: the questions of DocVQA", "vlm_acceptance.accuracy.docvqa.__main__"),
+    "infovqa": Command("prepare, score: the questions of InfographicVQA", "vlm_acceptance.accuracy.infovqa.__main__"),
     "calibrate": Command("RUN FILE: record a run that is known to be right", "vlm_acceptance.run.calibrate"),
     "reference": Command(
         "record, power, profile, compare: log probabilities of the checkpoint, without a card",

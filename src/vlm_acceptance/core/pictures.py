@@ -83,11 +83,31 @@ def open_picture(content: bytes, most: int = PIXELS) -> Image.Image:
     return picture
 
 
-def rgb_of(content: bytes) -> tuple[Image.Image, bool]:
+def is_transparent(picture: Image.Image) -> bool:
+    """Whether an opened picture has transparent places, or may have some."""
+    return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+
+
+def rgb_of(content: bytes, most: int = PIXELS) -> tuple[Image.Image, bool]:
     """The picture in RGB and whether it had transparency; BadFile when it cannot be decoded."""
-    with open_picture(content) as picture:
-        is_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    with open_picture(content, most) as picture:
+        transparent = is_transparent(picture)
         try:
-            return picture.convert("RGB"), is_transparent
+            return picture.convert("RGB"), transparent
         except UNREADABLE as broken:
-            raise BadFile(f"cannot be decoded: {' '.join(str(broken).split())[:120]}") from None
+            raise _undecodable(broken) from None
+
+
+def require_decodable(content: bytes, most: int = PIXELS) -> bool:
+    """Whether the picture has transparency; BadFile when it cannot be decoded. A JPEG is decoded at an eighth."""
+    with open_picture(content, most) as picture:
+        try:
+            picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))
+            picture.load()
+            return is_transparent(picture)
+        except UNREADABLE as broken:
+            raise _undecodable(broken) from None
+
+
+def _undecodable(broken: BaseException) -> BadFile:
+    return BadFile(f"cannot be decoded: {' '.join(str(broken).split())[:120]}")

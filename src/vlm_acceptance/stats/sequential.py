@@ -18,18 +18,25 @@ from string import ascii_uppercase
 # Shares of right answers and their weights: a model that guesses letters, and one without sensible answers.
 GUESSER_AND_MUTE = ((0.247, 0.9), (0.05, 0.1))
 STUCK_SHARE = 0.95
+_ROUNDING = 1e-9  # of a sum of scores, relative to the number of questions
+
+
+def alternatives_below(share: float) -> tuple[tuple[float, float], ...]:
+    """Bets for scores whose limit is the mean `share`: a slight fault, a grave one, and no sensible answers."""
+    return (0.85 * share, 0.4), (0.5 * share, 0.4), (0.05 * share, 0.2)
 
 
 class ScoreStop:
-    """Stops a run of `total` questions in random order that is very unlikely to reach `limit` right answers.
+    """Stops a run of `total` questions in random order that is very unlikely to reach a sum of scores of `limit`.
 
-    Null hypothesis: at least `limit` are right in the whole run. `round_size` is the number of groups if
-    each round holds one question of every group.
+    Null hypothesis: the scores, each in 0..1, add up to `limit` or more in the whole run. `round_size` is the number of
+    groups if each round holds one question of every group.
     """
 
-    # Under the null the next answer is right with a probability p >= b = (limit - right so far) / questions left. A
-    # bet on a share q < b multiplies by q/b when right and by (1-q)/(1-b) when wrong: on average
-    # pq/b + (1-p)(1-q)/(1-b), which is 1 at p = b and falls as p grows. Where q >= b the bet pauses.
+    # Under the null the next score has a mean p >= b = (limit - sum so far) / questions left. A bet on a mean q < b
+    # multiplies by q/b for a score of 1 and by (1-q)/(1-b) for a score of 0; scores between get the same weighted mean
+    # of both. On average that is pq/b + (1-p)(1-q)/(1-b), whatever the scores, which is 1 at p = b and falls as p
+    # grows. Where q >= b the bet pauses.
     #
     # In rounds b is renewed only between them. There p differs by group and averages b or more, so the product of a
     # round averages 1 or less: it is the product of 1 + c(b - p) over the groups, with a c > 0, and largest where all
@@ -38,7 +45,7 @@ class ScoreStop:
 
     def __init__(
         self,
-        limit: int,
+        limit: float,
         total: int,
         alpha: float,
         round_size: int = 1,
@@ -46,9 +53,13 @@ class ScoreStop:
     ) -> None:
         _require_alpha(alpha)
         self.limit, self.total, self.alpha = limit, total, alpha
-        self.asked = self.right = 0
+        self.asked = 0
+        self.reached: float = 0  # the sum of the scores; a whole number if all are 0 or 1
         self._round_size, self._bound = round_size, 0.0
-        self._bets = dict(alternatives)
+        self._tolerance = _ROUNDING * total
+        self._bets: dict[float, float] = {}
+        for share, weight in alternatives:  # shares may be equal, as those below a limit of 0 are
+            self._bets[share] = self._bets.get(share, 0.0) + weight
         if not abs(self.statistic - 1) <= 1e-9:
             raise ValueError("the weights of the alternatives do not add up to 1")
         self.stopped = self.is_out_of_reach  # stays true: the run is rejected
@@ -59,38 +70,55 @@ class ScoreStop:
         return sum(self._bets.values())
 
     @property
+    def right(self) -> int:
+        """The sum of the scores, as a number of right answers: cut to a whole one."""
+        return int(self.reached + self._tolerance)
+
+    @property
     def is_out_of_reach(self) -> bool:
         """Whether the limit is missed even if every further answer is right."""
-        return self.limit - self.right > self.total - self.asked
+        return self.limit - self.reached > self.total - self.asked + self._tolerance
 
-    def add(self, right: bool) -> None:
-        """Count the next answer, in the order of asking. Answers after a stop change nothing."""
+    def add(self, score: float) -> None:
+        """Count the score of the next answer, in the order of asking. Answers after a stop change nothing."""
+        if not 0 <= score <= 1:
+            raise ValueError(f"a score of {score} is not in 0..1")
         if self.stopped:
             return
         if self.asked == self.total:
             raise ValueError(f"all {self.total} questions have been counted")
         if self.asked % self._round_size == 0:
-            self._bound = (self.limit - self.right) / (self.total - self.asked)
+            self._bound = (self.limit - self.reached) / (self.total - self.asked)
         self.asked += 1
-        self.right += right
-        if self.is_out_of_reach:  # with a bound of 1 any wrong answer does this
+        self.reached += score
+        if self.is_out_of_reach:  # with a bound of 1 any score below does this
             self.stopped = True
             return
+        if self._bound > 1 - _ROUNDING and 0 < score < 1:
+            return  # the factor of a score just below 1 would be rounding
         for share in self._bets:
             if share < self._bound:
-                self._bets[share] *= _factor(share, self._bound, right)
+                self._bets[share] *= _factor(share, self._bound, score)
         self.stopped = self.statistic >= 1 / self.alpha
 
     def reason(self) -> str:
         """Why the run was stopped, in one line; '' while it is not."""
-        seen = f"{self.right} of the first {self.asked} answers are right"
-        if self.is_out_of_reach:
-            return f"{seen}: {self.limit} of {self.total} can no longer be reached"
         if not self.stopped:
             return ""
+        if isinstance(self.limit, int) and isinstance(self.reached, int):
+            seen = f"{self.reached} of the first {self.asked} answers are right"
+            if self.is_out_of_reach:
+                return f"{seen}: {self.limit} of {self.total} can no longer be reached"
+            return (
+                f"{seen}: a run that gets {self.limit} or more of {self.total} right is stopped with a probability of "
+                f"at most {100 * self.alpha:g} %"
+            )
+        seen = f"the first {self.asked} answers score {self.reached:.2f}"
+        if self.is_out_of_reach:
+            return f"{seen}: {self.limit:.2f} of {self.total} can no longer be reached"
         return (
-            f"{seen}: a run that gets {self.limit} or more of {self.total} right is stopped with a probability of "
-            f"at most {100 * self.alpha:g} %"
+            f"{seen}: a run that scores {self.limit:.2f} or more of {self.total} is stopped with a probability of at "
+            f"most {100 * self.alpha:g} %"
         )
 
 
@@ -139,11 +167,10 @@ class LetterStop:
         )
 
 
-def _factor(share: float, bound: float, is_hit: bool) -> float:
-    """The factor that one answer gives a bet on a share of hits `share` against `bound`."""
-    if is_hit:
-        return share / bound if bound > 0 else math.inf  # with this bound there are no hits
-    return (1 - share) / (1 - bound)
+def _factor(share: float, bound: float, score: float) -> float:
+    """The factor that one score gives a bet on a mean of `share` against `bound`; a hit scores 1, a miss 0."""
+    hit = 0.0 if not score else score * share / bound if bound > 0 else math.inf  # with this bound there are no hits
+    return hit + (1 - score) * (1 - share) / (1 - bound) if score < 1 else hit
 
 
 def _require_alpha(alpha: float) -> None:

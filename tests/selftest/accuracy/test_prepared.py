@@ -225,6 +225,18 @@ def test_choice_without_one_letter_is_refused(tmp_path: Path):
         write(tmp_path / "data", [item])
 
 
+@pytest.mark.parametrize(
+    ("gold", "message"),
+    [("x" * (1 << 20), r"q: it takes [0-9]+ bytes of the index; at most 1048576"), ("\ud800", "q: its texts hold a ")],
+)
+def test_a_question_that_could_not_be_read_again_replaces_nothing(tmp_path: Path, gold: str, message: str):
+    before = files_of(write(tmp_path / "data").folder)
+    item = NewItem("q", "g", "open", "?", (), (gold,), (NewPicture(1, png("one")),))
+    with pytest.raises(EnvironmentProblem, match=message):
+        write(tmp_path / "data", [item], replace=True)
+    assert files_of(tmp_path / "data") == before
+
+
 def test_picture_that_is_none_is_refused_with_its_question(tmp_path: Path):
     item = NewItem("q", "g", "open", "?", (), ("1",), (NewPicture(1, b"no picture"),))
     with pytest.raises(EnvironmentProblem, match="q: a picture cannot be read"):

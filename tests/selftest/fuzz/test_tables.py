@@ -18,9 +18,9 @@ from tests.support.reading_limits import peak_mb, survives
 
 from vlm_acceptance.accuracy.baseline_files import read_stored
 from vlm_acceptance.accuracy.mmmu.cli_prepare import picture_variants
-from vlm_acceptance.accuracy.mmmu.source import Source, digests
 from vlm_acceptance.accuracy.mmmu.source_parquet import parquet_file
 from vlm_acceptance.accuracy.mmmu.source_tsv import tsv_file
+from vlm_acceptance.accuracy.published import Source
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.core.files import BadFile
 
@@ -51,7 +51,7 @@ def with_part(name: str, content: bytes) -> bytes:
 
 def read(source: Source) -> None:
     """Every question, as `prepare` reads it."""
-    digests(source)
+    source.digests()
     for row in source.rows(pictures=True):
         for _, picture in row.pictures:
             try:

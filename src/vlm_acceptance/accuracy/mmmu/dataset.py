@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from vlm_acceptance.accuracy.dataset import Dataset, Prompts
 from vlm_acceptance.accuracy.mmmu.expected_counts import check_prepared
-from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_only_prompt
+from vlm_acceptance.accuracy.mmmu.protocols import protocol
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import DOMAINS
+from vlm_acceptance.accuracy.protocol import text_only_prompt
 from vlm_acceptance.config.profile import Mmmu
 
 PREPARE = "python -m vlm_acceptance.accuracy.mmmu prepare --from modelscope"

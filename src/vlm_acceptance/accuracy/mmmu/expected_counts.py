@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from vlm_acceptance.accuracy.item import CHOICE, Item
-from vlm_acceptance.accuracy.mmmu.source import QUESTIONS, Row
+from vlm_acceptance.accuracy.content_check import content_problems, content_sha256, first_of, not_whole
+from vlm_acceptance.accuracy.item import CHOICE
+from vlm_acceptance.accuracy.mmmu.source import Row
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
 from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.accuracy.published import QUESTIONS
 from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
 from vlm_acceptance.core.files import BadFile, is_file, read_json, shown
@@ -80,21 +80,15 @@ def expected_counts(dataset: str | None, folder: Path) -> Expected:
     return stated if stated.dataset == dataset else Expected(dataset=dataset, licence=stated.licence)
 
 
-def content_sha256(questions: Iterable[Row | Item]) -> str:
-    """One hash of all ids, questions, options and accepted answers; their order does not matter."""
-    lines = sorted(json.dumps([each.id, each.question, each.options, each.gold]) for each in questions)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 def check_prepared(prepared: Prepared) -> None:
     """EnvironmentProblem when MMMU_val lacks questions, or the content is not the pinned or the recorded one."""
     dataset = prepared.dataset
     problems = _subject_problems(dict(prepared.groups), PUBLISHED.per_subject) if dataset == MMMU_VAL else []
     wanted = PINNED.get(dataset, prepared.manifest.get("content_sha256"))
     if wanted is not None and not problems:
-        problems = _content_problems(content_sha256(prepared), wanted)
+        problems = content_problems(content_sha256(prepared), wanted)
     if problems:
-        raise _refused(dataset, problems)
+        raise not_whole(dataset, problems)
 
 
 def check_rows(rows: Iterable[Row], expected: Expected, *, keeps_lists: bool = True) -> tuple[int, str]:
@@ -115,9 +109,9 @@ def check_rows(rows: Iterable[Row], expected: Expected, *, keeps_lists: bool = T
         if id in found and _answer(found[id]) != wanted and (keeps_lists or wanted != SEVERAL):
             problems.append(f"the answer of {id} is {_answer(found[id])} instead of {wanted}")
     sha256 = content_sha256(found.values())
-    problems += _content_problems(sha256, PINNED.get(expected.dataset, sha256))
+    problems += content_problems(sha256, PINNED.get(expected.dataset, sha256))
     if problems:
-        raise _refused(expected.dataset, problems)
+        raise not_whole(expected.dataset, problems)
     return len(found), sha256
 
 
@@ -143,9 +137,9 @@ def _subject_problems(ids: Iterable[str], per_subject: int | None) -> list[str]:
         wanted = [f"validation_{subject}_{number}" for number in range(1, per_subject + 1)]
         if missing := [id for id in wanted if id not in seen[subject]]:
             have = f"{per_subject - len(missing)} of {per_subject} questions"
-            problems.append(f"{subject}: {have}, missing {', '.join(_first(3, missing))}")
+            problems.append(f"{subject}: {have}, missing {', '.join(first_of(3, missing))}")
         if extra := [id for id in seen[subject] if id not in wanted]:
-            problems.append(f"{subject}: {', '.join(_first(3, extra))} should not be there")
+            problems.append(f"{subject}: {', '.join(first_of(3, extra))} should not be there")
     return problems
 
 
@@ -171,16 +165,3 @@ def _answer(row: Row) -> str:
     if row.kind == CHOICE:
         return "that of a multiple-choice question"
     return row.gold[0] if len(row.gold) == 1 else SEVERAL
-
-
-def _content_problems(sha256: str, wanted: str) -> list[str]:
-    message = f"the hash of ids, questions, options and answers is {sha256[:16]} instead of {wanted[:16]}"
-    return [] if sha256 == wanted else [message]
-
-
-def _first(most: int, found: Sequence[str]) -> list[str]:
-    return [*found[:most], f"and {len(found) - most} more"] if len(found) > most else list(found)
-
-
-def _refused(dataset: str, problems: Sequence[str]) -> EnvironmentProblem:
-    return EnvironmentProblem(f"this is not the whole {dataset}: {'; '.join(_first(6, problems))}")

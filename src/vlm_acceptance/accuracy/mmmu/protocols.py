@@ -1,102 +1,40 @@
-"""MMMU's prompt protocols: an item in, the text, pictures and parameters of one chat request out.
-
-Text and pictures equal those of the original harness; `Protocol.deviations` lists what differs with an endpoint.
-"""
+"""MMMU's prompt protocols, by name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
 
-from vlm_acceptance.accuracy.item import LETTERS, Item, Picture, PictureFile, PreparedRequest
+from vlm_acceptance.accuracy.item import LETTERS, Item, Picture, PictureFile
+from vlm_acceptance.accuracy.protocol import (
+    ENDPOINT,
+    IMAGE,
+    INTERNVL_SYSTEM,
+    KERNELS,
+    SHORT_TAIL,
+    Composed,
+    Protocol,
+    for_profile,
+    opaque,
+    without_placeholders,
+)
 from vlm_acceptance.core.errors import EnvironmentProblem
 
-IMAGE = "<image>"
 # copies made in preparation
-DOUBLED, ONE_TILE, OPAQUE = "x2", "square448", "rgb"
-INTERNVL_SYSTEM = (
-    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
-)
+DOUBLED, ONE_TILE = "x2", "square448"
 CHOICE_TAIL = "Answer with the option's letter from the given choices directly."
 OPEN_TAIL = "Answer the question directly."
-SHORT_TAIL = "Answer the question using a single word or phrase."
 CHOICE_TAIL_ZH, OPEN_TAIL_ZH = "请直接回答选项字母。", "请直接回答问题。"
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _PLACEHOLDER = re.compile(r"<image (\d)>")
-
-Composed = tuple[str, tuple[PictureFile, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """One protocol. `scorer` decides unless the profile names another: the one of the published numbers, but without
-    the guesses of the official one.
-
-    `max_tiles` is sent with every request; `tiles` is the original's limit, which the model's own must equal.
-    """
-
-    name: str
-    compose: Callable[[Item], Composed]
-    scorer: str
-    system: str
-    max_tokens: int
-    deviations: tuple[str, ...]
-    max_tiles: int | None = None
-    tiles: int | None = None
-    min_tokens: int = 0
-    stop_token_ids: tuple[int, ...] = ()
-
-    def request(self, item: Item) -> PreparedRequest:
-        """The request of one item; EnvironmentProblem when a prepared copy of a picture is missing."""
-        text, pictures = self.compose(item)
-        params = {
-            "temperature": 0,
-            "top_p": 1,
-            "max_tokens": self.max_tokens,
-            "seed": 0,
-            "n": 1,
-            "stream": False,
-            "stop_token_ids": list(self.stop_token_ids),
-            "skip_special_tokens": True,
-            "repetition_penalty": 1,
-        }
-        if self.min_tokens:
-            params["min_tokens"] = self.min_tokens
-        return PreparedRequest(item.id, self.system, text, pictures, MappingProxyType(params), self.max_tiles)
 
 
 def protocol(
     name: str, stop_token_ids: Sequence[int] = (), system_message: bool = True, max_tokens: int | None = None
 ) -> Protocol:
     """A protocol by name for one model; KeyError for an unknown name. Changed settings are added to the deviations."""
-    chosen = PROTOCOLS[name]
-    deviations = list(chosen.deviations)
-    if chosen.system and not system_message:
-        deviations.append("No system message is sent, as the profile says; the original sends InternVL's own.")
-    if max_tokens is not None and max_tokens != chosen.max_tokens:
-        allowed = f"the protocol allows {chosen.max_tokens}"
-        deviations.append(f"An answer may have {max_tokens} tokens, as the profile says; {allowed}.")
-    return replace(
-        chosen,
-        system=chosen.system if system_message else "",
-        max_tokens=max_tokens or chosen.max_tokens,
-        stop_token_ids=tuple(stop_token_ids),
-        deviations=tuple(deviations),
-    )
-
-
-def text_only_prompt(request: PreparedRequest) -> str:
-    """The text with `<img></img>` for each picture: its prompt tokens are those of the request without the tiles."""
-    missing = len(request.pictures) - request.text.count(IMAGE)
-    return "\n".join([IMAGE] * missing + [request.text]).replace(IMAGE, "<img></img>")
-
-
-def _without_placeholders(text: str) -> str:
-    # vLLM would put a picture where the question's own text says <image>, or refuse one placeholder too many
-    return text.replace(IMAGE, "<image >")
+    return for_profile(PROTOCOLS[name], stop_token_ids, system_message, max_tokens)
 
 
 def _variant(item: Item, picture: Picture, name: str) -> PictureFile:
@@ -106,14 +44,9 @@ def _variant(item: Item, picture: Picture, name: str) -> PictureFile:
     return picture.variants[name]
 
 
-def _opaque(picture: Picture) -> PictureFile:
-    """The picture, or its opaque copy if it is transparent: vLLM puts white below it, the originals drop the alpha."""
-    return picture.variants.get(OPAQUE, picture.plain)
-
-
 def _first_doubled(item: Item) -> tuple[PictureFile, ...]:
     first = tuple(_variant(item, picture, DOUBLED) for picture in item.pictures[:1])
-    return first + tuple(_opaque(picture) for picture in item.pictures[1:])
+    return first + tuple(opaque(picture) for picture in item.pictures[1:])
 
 
 def _vlmevalkit_body(item: Item) -> str:
@@ -123,7 +56,7 @@ def _vlmevalkit_body(item: Item) -> str:
         tail = CHOICE_TAIL_ZH if item.options else OPEN_TAIL_ZH
     else:
         tail = CHOICE_TAIL if item.options else OPEN_TAIL
-    return _without_placeholders(f"{text}\n{tail}")
+    return without_placeholders(f"{text}\n{tail}")
 
 
 def _numbered_lines(count: int) -> str:
@@ -165,8 +98,8 @@ def _vlmevalkit_20240708(item: Item) -> Composed:
     if not named:
         return _vlmevalkit_20240718(item)
     # only the question's first picture is doubled in preparation
-    first = named[0].variants.get(DOUBLED, _opaque(named[0]))
-    pictures = (first, *(_opaque(picture) for picture in named[1:]))
+    first = named[0].variants.get(DOUBLED, opaque(named[0]))
+    pictures = (first, *(opaque(picture) for picture in named[1:]))
     if len(pictures) == 1:
         return f"{IMAGE}\n" + "\n".join(texts), pictures
     body = texts[0] + "".join(f"<image-{number}>{text}" for number, text in enumerate(texts[1:], 1))
@@ -176,7 +109,7 @@ def _vlmevalkit_20240708(item: Item) -> Composed:
 def _internvl(item: Item) -> Composed:
     options = [f"{letter}. {text.strip()}" for letter, text in zip(LETTERS, item.options, strict=False)]
     tail = CHOICE_TAIL if item.options else SHORT_TAIL
-    body = _without_placeholders("\n".join([item.question.strip(), *options, tail]).strip())
+    body = without_placeholders("\n".join([item.question.strip(), *options, tail]).strip())
     first = tuple(_variant(item, picture, DOUBLED) for picture in item.pictures[:1])
     others = tuple(_variant(item, picture, ONE_TILE) for picture in item.pictures[1:])
     return (f"{IMAGE}\n" if item.pictures else "") + body, first + others
@@ -185,20 +118,13 @@ def _internvl(item: Item) -> Composed:
 def _official(item: Item) -> Composed:
     if item.options:
         options = "".join(f"({letter}) {text}\n" for letter, text in zip(LETTERS, item.options, strict=False))
-        body = _without_placeholders(f"{item.question}\n{options}\n{CHOICE_TAIL}")
+        body = without_placeholders(f"{item.question}\n{options}\n{CHOICE_TAIL}")
     else:
-        body = _without_placeholders(f"{item.question}\n{SHORT_TAIL}")
-    pictures = tuple(_opaque(picture) for picture in item.pictures[:1])
+        body = without_placeholders(f"{item.question}\n{SHORT_TAIL}")
+    pictures = tuple(opaque(picture) for picture in item.pictures[:1])
     return f"{IMAGE}\n" * len(pictures) + body, pictures
 
 
-_TEMPLATE = (
-    "The server's chat template makes the prompt; templates of this family end each turn with a line feed, the "
-    "original's does not."
-)
-_PIXELS = "The server tiles and scales the pictures with its own code, by the same rules as the original."
-_KERNELS = "Requests are batched on the server, so that even greedy answers can differ in a few questions between runs."
-_ENDPOINT = (_TEMPLATE, _PIXELS, _KERNELS)
 _OWN_TAGS = (
     "Each picture has its own pair of <img> and </img>; the original has one pair around the tiles of all pictures."
 )
@@ -211,12 +137,12 @@ _LLAVA = (
     "The served model's chat template and picture handling are used in place of LLaVA's, and no system message is "
     "sent.",
     "Answers are greedy; the original samples with five beams.",
-    _KERNELS,
+    KERNELS,
 )
 
 
 def _of_vlmevalkit(name: str, compose: Callable[[Item], Composed], *more: str) -> Protocol:
-    return Protocol(name, compose, "vlmevalkit_2024_07", INTERNVL_SYSTEM, 1024, (*_ENDPOINT, _NONE, *more), tiles=12)
+    return Protocol(name, compose, "vlmevalkit_2024_07", INTERNVL_SYSTEM, 1024, (*ENDPOINT, _NONE, *more), tiles=12)
 
 
 PROTOCOLS = {
@@ -226,7 +152,7 @@ PROTOCOLS = {
         _of_vlmevalkit("vlmevalkit-20240708", _vlmevalkit_20240708, _FIRST_NAMED),
         _of_vlmevalkit("vlmevalkit-20240718", _vlmevalkit_20240718),
         Protocol(
-            "internvl", _internvl, "internvl", INTERNVL_SYSTEM, 10, (*_ENDPOINT, _OWN_TAGS), 6, tiles=6, min_tokens=1
+            "internvl", _internvl, "internvl", INTERNVL_SYSTEM, 10, (*ENDPOINT, _OWN_TAGS), 6, tiles=6, min_tokens=1
         ),
         Protocol("official", _official, "official_strict", "", 128, _LLAVA),
     )

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vlm_acceptance.accuracy.item import CHOICE, LETTERS, OPEN
-from vlm_acceptance.accuracy.mmmu.source import TABLE_BYTES, TEXT, Row, Source, check_pictures, gold_of, literal, refuse
+from vlm_acceptance.accuracy.mmmu.source import MmmuSource, Row, check_pictures, gold_of
 from vlm_acceptance.accuracy.mmmu.subjects import parts_of
-from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.core.files import MB, BadFile, opened, shown
+from vlm_acceptance.accuracy.published import literal, refuse
+from vlm_acceptance.accuracy.tsv_rows import LARGEST_FIELD, TsvTable, decoded
+from vlm_acceptance.core.files import BadFile
 
-_NEEDED = {"question", "A", "B", "answer", "category", "split", "image"}
-_LARGEST_FIELD = 32 * MB  # seven pictures of 3 MB in base64
+TABLE = "MMMU_DEV_VAL.tsv"
+_NEEDED = ("question", "A", "B", "answer", "category", "split", "image")
 _MOST_PICTURES = 100
-_SHORTEST_PICTURE = 64  # characters; a shorter text is the number of another row
 
 
-class TsvSource(Source):
+class TsvSource(MmmuSource):
     """One table. Missing ids are made from category and order."""
 
     def rows(self, *, pictures: bool) -> Iterator[Row]:
         """All questions of the split validation, with or without their pictures."""
         numbers: Counter[str] = Counter()
-        for line, values in _table(self.files[0]):
+        for line, values in TsvTable(self.files[0], TABLE, _NEEDED).rows():
             if values["split"] != "validation":
                 continue
             subject = values["category"].strip().replace("&", "and").replace(" ", "_")
@@ -44,29 +41,6 @@ def tsv_file(path: Path) -> TsvSource:
     return TsvSource(f"table {path.name}", path.parent, (path,), keeps_lists=False)
 
 
-def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Numbers and fields of the rows; EnvironmentProblem if the table is incomplete or another one."""
-    limit = csv.field_size_limit(_LARGEST_FIELD)
-    try:
-        # a spreadsheet may have put a mark in front
-        with opened(path, TABLE_BYTES) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t", strict=True)
-            names = next(reader, [])
-            if absent := sorted(_NEEDED - set(names)):
-                raise EnvironmentProblem(f"{path.name} has no column {', '.join(absent)}: this is not MMMU_DEV_VAL.tsv")
-            for line, fields in enumerate(reader, start=1):
-                if len(fields) != len(names):
-                    refuse(path.name, f"row {line}", f"it has {len(fields)} of {len(names)} fields: download it again")
-                values = dict(zip(names, fields, strict=True))
-                if long := next((name for name, text in values.items() if len(text) > TEXT and name != "image"), None):
-                    refuse(path.name, f"row {line}", f"its {long} has more than {TEXT} characters")
-                yield line, values
-    except (OSError, ValueError, csv.Error) as broken:
-        raise EnvironmentProblem(f"{path.name} is damaged or incomplete: {shown(broken, 200)}") from None
-    finally:
-        csv.field_size_limit(limit)
-
-
 def _row(values: Mapping[str, str], id: str, file: str, pictures: bool) -> Row:
     parts = parts_of(id)
     group = parts[1] if parts else ""
@@ -76,7 +50,7 @@ def _row(values: Mapping[str, str], id: str, file: str, pictures: bool) -> Row:
     row = Row(id, group, "multiple-choice" if options else "open", values["question"], options, gold, (), file)
     if not pictures:
         return row
-    found = [_decoded(text, file, id) for text in _encoded(values["image"], file, id)]
+    found = [decoded(text, file, id) for text in _encoded(values["image"], file, id)]
     # the table has no picture numbers: take those of the placeholders if there are as many
     placed = sorted(set(row.placed))
     slots = placed if len(placed) == len(found) else range(1, len(found) + 1)
@@ -98,18 +72,9 @@ def _encoded(text: str, file: str, id: str) -> list[str]:
         return [text] if text else []
     try:
         # base64 has no commas; a list of millions of numbers would take gigabytes
-        found = literal(text, _LARGEST_FIELD) if text.count(",") <= _MOST_PICTURES else None
+        found = literal(text, LARGEST_FIELD) if text.count(",") <= _MOST_PICTURES else None
     except BadFile:
         found = None
     if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
         refuse(file, id, "its pictures are not a list of texts")
     return found
-
-
-def _decoded(text: str, file: str, id: str) -> bytes:
-    if len(text) <= _SHORTEST_PICTURE:
-        refuse(file, id, f"its picture is {text!r}, which is not base64 of a picture")
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as broken:  # other characters than those of base64, too
-        refuse(file, id, f"a picture is not base64: {broken}")

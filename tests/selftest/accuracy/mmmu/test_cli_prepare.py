@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from tests.support.made_mmmu import Values, made_mmmu, png, small, values_of, write_folder, write_parquet, write_tsv
 
-from vlm_acceptance.accuracy.mmmu import cli_prepare
+from vlm_acceptance.accuracy import prepare_command
+from vlm_acceptance.accuracy.content_check import content_sha256
 from vlm_acceptance.accuracy.mmmu.__main__ import COMMANDS, main
-from vlm_acceptance.accuracy.mmmu.cli_prepare import Request, default_folder, picture_variants, prepare
-from vlm_acceptance.accuracy.mmmu.expected_counts import content_sha256
+from vlm_acceptance.accuracy.mmmu.cli_prepare import default_folder, picture_variants, prepare
+from vlm_acceptance.accuracy.prepare_command import Request
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.core.errors import EnvironmentProblem, UsageProblem
 from vlm_acceptance.engine.hub import MODELSCOPE
@@ -271,7 +272,7 @@ def test_default_folder_is_that_of_the_cache():
 def from_a_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[object, ...]]:
     """Downloads that were asked for; each delivers the folder."""
     calls: list[tuple[object, ...]] = []
-    monkeypatch.setattr(cli_prepare, "download_dataset", lambda *args: calls.append(args) or folder)
+    monkeypatch.setattr(prepare_command, "download_dataset", lambda *args: calls.append(args) or folder)
     return calls
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.made_mmmu import LISTS, made_mmmu
 
+from vlm_acceptance.accuracy.content_check import content_sha256
 from vlm_acceptance.accuracy.mmmu.expected_counts import (
     MMMU_VAL,
     PINNED,
@@ -18,7 +19,6 @@ from vlm_acceptance.accuracy.mmmu.expected_counts import (
     Expected,
     check_prepared,
     check_rows,
-    content_sha256,
     expected_counts,
 )
 from vlm_acceptance.accuracy.mmmu.source import Row

@@ -14,12 +14,14 @@ import pytest
 from PIL import Image
 
 from vlm_acceptance.accuracy.blank_pictures import with_blank_pictures
+from vlm_acceptance.accuracy.content_check import content_sha256
 from vlm_acceptance.accuracy.item import CHOICE, OPEN, READ, Item
-from vlm_acceptance.accuracy.mmmu.expected_counts import PINNED, check_prepared, content_sha256
-from vlm_acceptance.accuracy.mmmu.protocols import protocol, text_only_prompt
+from vlm_acceptance.accuracy.mmmu.expected_counts import PINNED, check_prepared
+from vlm_acceptance.accuracy.mmmu.protocols import protocol
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS
 from vlm_acceptance.accuracy.prepared import Prepared
+from vlm_acceptance.accuracy.protocol import text_only_prompt
 from vlm_acceptance.core.tiles import TileRule, picture_tokens, tiles
 
 MINI = Path(__file__).resolve().parents[4] / "fixtures" / "mmmu_mini"

@@ -9,8 +9,9 @@ import pytest
 from tests.support.questions import choice, hashes, opened, picture
 
 from vlm_acceptance.accuracy.item import Item, PreparedRequest
-from vlm_acceptance.accuracy.mmmu.protocols import INTERNVL_SYSTEM, PROTOCOLS, protocol, text_only_prompt
+from vlm_acceptance.accuracy.mmmu.protocols import PROTOCOLS, protocol
 from vlm_acceptance.accuracy.mmmu.scorers import SCORERS
+from vlm_acceptance.accuracy.protocol import INTERNVL_SYSTEM, text_only_prompt
 from vlm_acceptance.core.errors import EnvironmentProblem
 
 MODERN, JULY_8, JULY_18 = "vlmevalkit", "vlmevalkit-20240708", "vlmevalkit-20240718"

@@ -19,10 +19,10 @@ from tests.support.made_mmmu import (
     write_tsv,
 )
 
+from vlm_acceptance.accuracy import parquet_rows
 from vlm_acceptance.accuracy.item import CHOICE, OPEN
-from vlm_acceptance.accuracy.mmmu import source_parquet
 from vlm_acceptance.accuracy.mmmu.expected_counts import PUBLISHED, check_rows
-from vlm_acceptance.accuracy.mmmu.source import Row, digests
+from vlm_acceptance.accuracy.mmmu.source import Row
 from vlm_acceptance.accuracy.mmmu.source_parquet import parquet_file, parquet_folder
 from vlm_acceptance.accuracy.mmmu.source_tsv import tsv_file
 from vlm_acceptance.core.errors import EnvironmentProblem
@@ -105,6 +105,11 @@ def test_missing_part_of_a_file_in_parts_is_named(tmp_path: Path):
 def test_options_are_python_literals(tmp_path: Path):
     row = one(tmp_path, options="""["it's", 'a "b"', '$\\\\frac{1}{2}$', 7]""")
     assert row.options == ("it's", 'a "b"', "$\\frac{1}{2}$", "7")
+
+
+def test_options_with_a_number_that_python_does_not_print_are_refused(tmp_path: Path):
+    with pytest.raises(EnvironmentProblem, match=rf"Art/validation-.*parquet: {FIRST}: its options are"):
+        one(tmp_path, options=f"['a', -0x{'f' * 8000}]")
 
 
 @pytest.mark.parametrize("text", ["[one, two]", "['one'", "{'one'}", "", "[['one']]", "__import__('os').getcwd()"])
@@ -207,7 +212,7 @@ def test_absent_pyarrow_is_one_line_with_the_remedy(tmp_path: Path, monkeypatch:
         raise ImportError(f"No module named {name!r}")
 
     folder = write_folder(small("Art"), tmp_path)
-    monkeypatch.setattr(source_parquet.importlib, "import_module", absent)
+    monkeypatch.setattr(parquet_rows.importlib, "import_module", absent)
     with pytest.raises(EnvironmentProblem, match='pip install "pyarrow>=16,<26"'):
         read_folder(folder)
 
@@ -232,7 +237,7 @@ def test_memory_does_not_grow_with_the_row_groups_of_a_file(tmp_path: Path):
 def test_digests_name_the_files_of_a_source(tmp_path: Path):
     source = parquet_folder(write_folder(small("Art", "Music"), tmp_path))
     assert source is not None
-    found = digests(source)
+    found = source.digests()
     assert list(found) == ["Art/validation-00000-of-00001.parquet", "Music/validation-00000-of-00001.parquet"]
     assert {len(digest) for digest in found.values()} == {64}
 
