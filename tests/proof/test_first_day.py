@@ -25,7 +25,7 @@ BELOW_THE_BAR, BELOW_THE_RECORDED = 3, 6
 # what was measured on an idle machine would be judged on a busy one
 ANY_LATENCY = "--vlm-set=latency.categories=null"
 # words forgive these: every category reaches its bar
-FORGIVEN = ("int4", "noise5", "norm-eps")
+FORGIVEN = ("noise5", "norm-eps")  # and int4, which `make test` plants, too
 
 
 @pytest.fixture
@@ -134,8 +134,7 @@ def forgiven(request, tmp_path_factory):
 REFERENCE_ALONE = "test_mutant_whose_answers_are_right_is_refused_by_the_reference"
 
 
-@pytest.mark.part
-@pytest.mark.parametrize("mutant", FORGIVEN)
+@pytest.mark.parametrize("mutant", [pytest.param("int4", marks=pytest.mark.part), *FORGIVEN])
 def test_mutant_whose_answers_are_right_is_refused_by_the_reference(forgiven, mutant):
     run = forgiven[mutant].result()
     assert run.code == 1, run.out
