@@ -5,11 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from vlm_acceptance.accuracy.item import ItemText
+from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
+from vlm_acceptance.core.files import BadFile, is_file, read_json, shown
 
 MOST_PROBLEMS = 6
+Counts = TypeVar("Counts", bound=BaseModel)
+
+
+def stated_counts(folder: Path, model: type[Counts]) -> Counts:
+    """What `counts.json` in the folder says, or the model's defaults without it; EnvironmentProblem: not valid."""
+    file = folder / "counts.json"
+    try:
+        return model.model_validate(read_json(file)) if is_file(file) else model()
+    except BadFile as broken:
+        raise EnvironmentProblem(f"{shown(file)} {broken}") from None
+    except ValidationError as broken:
+        raise EnvironmentProblem(f"{shown(file)}: {first_error(broken, model)[1]}") from None
 
 
 def content_sha256(questions: Iterable[ItemText]) -> str:

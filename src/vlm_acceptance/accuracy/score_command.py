@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,10 @@ class Row:
     high: float | None
 
 
-def score_command(splits: Mapping[str, Preparation], scorers: Mapping[str, Scorer]) -> Command:
-    """`score` for a data set with these splits; the first one is the default."""
+def score_command(
+    splits: Mapping[str, Preparation], scorers: Mapping[str, Scorer], check: Callable[[Prepared], None]
+) -> Command:
+    """`score` for a data set with these splits; the first one is the default. `check` refuses data that changed."""
 
     def options(parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
@@ -56,8 +58,9 @@ def score_command(splits: Mapping[str, Preparation], scorers: Mapping[str, Score
     def run(given: argparse.Namespace) -> int:
         split = splits[getattr(given, "split", next(iter(splits)))]
         prepared = Prepared.open(given.data or split.default_folder(), split.command)
-        if prepared.manifest.get("prepared_as", split.dataset) != split.dataset:
+        if prepared.prepared_as != split.dataset:
             raise UsageProblem(f"--data: {prepared.folder} holds {prepared.prepared_as}, not {split.dataset}")
+        check(prepared)
         rows = scored(prepared, _answers(given.answers, prepared), scorers)
         if given.json is not None:
             _write(given.json, prepared, rows)

@@ -1,4 +1,4 @@
-"""Scorers of data sets whose answers are a word or a phrase: each answer is scored by itself."""
+"""Scorers that score each answer by itself, and the scores of answers that are a word or a phrase."""
 
 from __future__ import annotations
 

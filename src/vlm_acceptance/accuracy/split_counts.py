@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, StrictInt, ValidationError
+from pydantic import BaseModel, StrictInt
 
-from vlm_acceptance.accuracy.content_check import content_problems, content_sha256, not_whole
+from vlm_acceptance.accuracy.content_check import content_problems, content_sha256, not_whole, stated_counts
 from vlm_acceptance.accuracy.item import ItemText
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.accuracy.published import QUESTIONS, PublishedRow
 from vlm_acceptance.accuracy.published_split import Split
-from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.core.files import BadFile, is_file, read_json, shown
 
 
 class Expected(BaseModel):
@@ -32,13 +30,7 @@ def expected_of(split: Split, dataset: str | None, folder: Path, groups: Mapping
 
     `dataset` None: any data set of the file, else the published one.
     """
-    file = folder / "counts.json"
-    try:
-        stated = Expected.model_validate(read_json(file)) if is_file(file) else Expected()
-    except BadFile as broken:
-        raise EnvironmentProblem(f"{shown(file)} {broken}") from None
-    except ValidationError as broken:
-        raise EnvironmentProblem(f"{shown(file)}: {first_error(broken, Expected)[1]}") from None
+    stated = stated_counts(folder, Expected)
     dataset = dataset or stated.dataset or split.dataset
     if dataset == split.dataset:
         return Expected(dataset=dataset, licence=split.licence, items=split.items, groups=dict(groups))

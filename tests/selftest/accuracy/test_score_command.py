@@ -17,7 +17,13 @@ from vlm_acceptance.accuracy.prepared import Prepared
 PACKAGES = ("ocrbench", "chartqa", "textvqa", "docvqa", "infovqa")
 
 
-def prepared(folder: Path, rows: list[Values], dataset: str = "mini", **about: str) -> Prepared:
+NAMES = {
+    "ocrbench": "OCRBench", "chartqa": "ChartQA_test", "textvqa": "TextVQA_val", "docvqa": "DocVQA_val",
+    "infovqa": "InfoVQA_val",
+}  # fmt: skip
+
+
+def prepared(folder: Path, rows: list[Values], prepared_as: str, dataset: str = "mini") -> Prepared:
     items = [
         NewItem(
             str(row["id"]), row["group"], OPEN, row["question"], (), tuple(row["golds"]),
@@ -25,7 +31,9 @@ def prepared(folder: Path, rows: list[Values], dataset: str = "mini", **about: s
         )
         for row in rows
     ]  # fmt: skip
-    return write_prepared(folder / "data", items, dataset=dataset, source="made", revision=None, about=about)
+    return write_prepared(
+        folder / "data", items, dataset=dataset, source="made", revision=None, about={"prepared_as": prepared_as}
+    )
 
 
 def answers_file(folder: Path, answers: dict[str, str]) -> Path:
@@ -46,7 +54,7 @@ HALVES = [
 
 
 def scored(tmp_path: Path, capsys: pytest.CaptureFixture[str], package: str, rows: list[Values], texts: list[str]):
-    data = prepared(tmp_path, rows)
+    data = prepared(tmp_path, rows, NAMES[package])
     file = answers_file(tmp_path, {str(row["id"]): text for row, text in zip(rows, texts, strict=False)})
     out = tmp_path / "scores.json"
     code, said, problem = run(package, capsys, file, "--data", data.folder, "--json", out)
@@ -132,7 +140,7 @@ def test_capitals_count_in_formulas_alone(tmp_path, capsys):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_mistakes_are_one_line(tmp_path, capsys, package):
-    data = prepared(tmp_path, [question(1, golds=["x"] * 10), question(2, golds=["y"] * 10)])
+    data = prepared(tmp_path, [question(1, golds=["x"] * 10), question(2, golds=["y"] * 10)], NAMES[package])
     empty, broken = tmp_path / "empty.jsonl", tmp_path / "broken.jsonl"
     empty.write_text("", "utf-8")
     broken.write_text('{"id": "60001"}\n', "utf-8")
@@ -160,7 +168,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, package):
 
 
 def test_data_of_another_set_are_refused(tmp_path, capsys):
-    data = prepared(tmp_path, [question(1, golds=["x"])], prepared_as="InfoVQA_val")
+    data = prepared(tmp_path, [question(1, golds=["x"])], "InfoVQA_val")
     file = answers_file(tmp_path, {"60001": "x"})
     code, _, problem = run("docvqa", capsys, file, "--data", data.folder)
     assert code == 4
@@ -173,3 +181,11 @@ def test_answers_to_hidden_questions_are_not_scored(tmp_path, capsys):
     code, _, problem = run("docvqa", capsys, file, "--data", data.folder, "--split", "test")
     assert code == 4
     assert "the right answers to these questions are not in the data" in problem
+
+
+def test_a_part_of_the_published_data_is_not_scored(tmp_path, capsys):
+    data = prepared(tmp_path, [question(1, golds=["x"])], "DocVQA_val", "DocVQA_val")
+    file = answers_file(tmp_path, {"60001": "x"})
+    code, _, problem = run("docvqa", capsys, file, "--data", data.folder)
+    assert code == 10
+    assert "this is not the whole DocVQA_val: 1 of 5349 questions" in problem

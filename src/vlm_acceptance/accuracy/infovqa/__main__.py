@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from vlm_acceptance.accuracy.anls import SCORERS
 from vlm_acceptance.accuracy.command_line import prepare_command, run_command
-from vlm_acceptance.accuracy.infovqa.splits import PREPARATIONS
+from vlm_acceptance.accuracy.infovqa.splits import PREPARATIONS, check_prepared
 from vlm_acceptance.accuracy.score_command import score_command
 
-COMMANDS = {"prepare": prepare_command(PREPARATIONS), "score": score_command(PREPARATIONS, SCORERS)}
+COMMANDS = {"prepare": prepare_command(PREPARATIONS), "score": score_command(PREPARATIONS, SCORERS, check_prepared)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

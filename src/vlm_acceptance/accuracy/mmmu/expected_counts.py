@@ -7,17 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from vlm_acceptance.accuracy.content_check import content_problems, content_sha256, first_of, not_whole
+from vlm_acceptance.accuracy.content_check import content_problems, content_sha256, first_of, not_whole, stated_counts
 from vlm_acceptance.accuracy.item import CHOICE
 from vlm_acceptance.accuracy.mmmu.source import Row
 from vlm_acceptance.accuracy.mmmu.subjects import SUBJECTS, parts_of
 from vlm_acceptance.accuracy.prepared import Prepared
 from vlm_acceptance.accuracy.published import QUESTIONS
-from vlm_acceptance.config.yaml_file import first_error
 from vlm_acceptance.core.errors import EnvironmentProblem
-from vlm_acceptance.core.files import BadFile, is_file, read_json, shown
 
 MMMU_VAL = "MMMU_val"
 SEVERAL = "a list of several answers"
@@ -67,13 +65,7 @@ PUBLISHED = Expected(
 
 def expected_counts(dataset: str | None, folder: Path) -> Expected:
     """Those published for MMMU_val, else of `counts.json` in the folder if it is for this data set (None: for any)."""
-    file = folder / "counts.json"
-    try:
-        stated = Expected.model_validate(read_json(file)) if is_file(file) else Expected()
-    except BadFile as broken:
-        raise EnvironmentProblem(f"{shown(file)} {broken}") from None
-    except ValidationError as broken:
-        raise EnvironmentProblem(f"{shown(file)}: {first_error(broken, Expected)[1]}") from None
+    stated = stated_counts(folder, Expected)
     dataset = dataset or stated.dataset
     if dataset == MMMU_VAL:
         return PUBLISHED

@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from vlm_acceptance.accuracy.item import CHOICE, UNRESOLVED, Item, Score, Scorer
 from vlm_acceptance.accuracy.mmmu import scorer_internvl, scorer_official, scorer_vlmevalkit
+from vlm_acceptance.accuracy.short_answers import one_by_one
 
 _SEED = 42
 _NUMBER_AT_END = re.compile(r"\d+$")
-
-
-def _one_by_one(read: Callable[[Item, str], Score]) -> Scorer:
-    def scorer(items: Iterable[Item], answers: Mapping[str, str]) -> dict[str, Score]:
-        return {item.id: read(item, text) for item, text in _answered(items, answers)}
-
-    return scorer
 
 
 def _answered(items: Iterable[Item], answers: Mapping[str, str]) -> Iterator[tuple[Item, str]]:
@@ -53,9 +47,9 @@ def _drawing_order(item: Item) -> tuple[str, int, str]:
 
 
 SCORERS: dict[str, Scorer] = {
-    "vlmevalkit_2024_07": _one_by_one(scorer_vlmevalkit.july_2024),
-    "vlmevalkit_head": _one_by_one(scorer_vlmevalkit.head),
-    "official_strict": _one_by_one(scorer_official.strict),
+    "vlmevalkit_2024_07": one_by_one(scorer_vlmevalkit.july_2024),
+    "vlmevalkit_head": one_by_one(scorer_vlmevalkit.head),
+    "official_strict": one_by_one(scorer_official.strict),
     "official_seed42": official_seed42,
-    "internvl": _one_by_one(scorer_internvl.internvl),
+    "internvl": one_by_one(scorer_internvl.internvl),
 }

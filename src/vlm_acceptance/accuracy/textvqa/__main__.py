@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from vlm_acceptance.accuracy.command_line import prepare_command, run_command
 from vlm_acceptance.accuracy.score_command import score_command
 from vlm_acceptance.accuracy.textvqa.scorer import SCORERS
-from vlm_acceptance.accuracy.textvqa.splits import PREPARATIONS
+from vlm_acceptance.accuracy.textvqa.splits import PREPARATIONS, check_prepared
 
-COMMANDS = {"prepare": prepare_command(PREPARATIONS), "score": score_command(PREPARATIONS, SCORERS)}
+COMMANDS = {"prepare": prepare_command(PREPARATIONS), "score": score_command(PREPARATIONS, SCORERS, check_prepared)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
